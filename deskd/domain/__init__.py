@@ -1,0 +1,1 @@
+"""The vocabulary: words that every other room uses. No I/O, no clock, no decision."""

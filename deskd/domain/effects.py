@@ -1,0 +1,82 @@
+"""What the core wants done. The runtime does it, in this order: record, then act, then tell."""
+
+from dataclasses import dataclass
+
+from deskd.domain.events import Fact
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId
+from deskd.domain.order import Order, OrderRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Append the fact to the ledger, durably, before any later effect runs."""
+
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Send the order to the broker."""
+
+    request: OrderRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Ask the broker to cancel the order."""
+
+    client_order_id: ClientOrderId
+    broker_order_id: BrokerOrderId
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Ask the broker for the order and its fills by client_order_id."""
+
+    client_order_id: ClientOrderId
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """Take a snapshot of the broker's account and compare."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer whoever waits for this order: the order as it now stands is the answer."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer whoever waits for this order with a refusal that is no fact."""
+
+    client_order_id: ClientOrderId
+    reason: str  # a RefusalReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUpdate:
+    """What a strategy hears of its order (the `order` line)."""
+
+    event: str  # accepted, fill, partial_fill, canceled, expired, rejected, denied, pending_cancel, cancel_rejected
+    order: Order
+    position_qty: str
+    timestamp: str
+    fill_qty: str | None = None
+    fill_price: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Pass the update on to the strategy."""
+
+    strategy_id: StrategyId
+    update: OrderUpdate
+
+
+type Effect = Record | Submit | Cancel | LookUp | Reconcile | Reply | Refuse | Tell

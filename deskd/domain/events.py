@@ -1,0 +1,487 @@
+"""Events come in; facts are kept. A fact carries all that its application needs, and when it was decided (`at`)."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, RunId, StrategyId, Symbol, UserId
+from deskd.domain.market import Instrument, Quote
+from deskd.domain.money import Cash, Price, Qty
+from deskd.domain.order import Fill, OrderRequest, OrderType, Side, TimeInForce
+from deskd.domain.run import RunEnd, StrategyStatus
+
+# --- what the broker says of one of our orders ---------------------------------------------------------------------
+
+
+class BrokerStatus(StrEnum):
+    """Alpaca's 17 order statuses. A text that is none of these is UNKNOWN, and the raw text is kept beside it."""
+
+    NEW = "new"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    DONE_FOR_DAY = "done_for_day"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REPLACED = "replaced"
+    PENDING_CANCEL = "pending_cancel"
+    PENDING_REPLACE = "pending_replace"
+    ACCEPTED = "accepted"
+    PENDING_NEW = "pending_new"
+    ACCEPTED_FOR_BIDDING = "accepted_for_bidding"
+    STOPPED = "stopped"
+    REJECTED = "rejected"
+    SUSPENDED = "suspended"
+    CALCULATED = "calculated"
+    HELD = "held"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerOrder:
+    """One order as the broker describes it, in a REST answer or beside a trade update."""
+
+    broker_order_id: BrokerOrderId
+    client_order_id: ClientOrderId
+    status: BrokerStatus
+    raw_status: str
+    symbol: Symbol
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    qty: Qty | None
+    notional: Cash | None
+    limit_price: Price | None
+    stop_price: Price | None
+    filled_qty: Qty
+    filled_avg_price: Price | None
+    submitted_at: datetime | None
+    legs: tuple["BrokerOrder", ...] = ()
+    replaced_by: BrokerOrderId | None = None
+    replaces: BrokerOrderId | None = None
+
+
+# --- events from the broker ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitAccepted:
+    """The broker answered the POST with the order."""
+
+    client_order_id: ClientOrderId
+    order: BrokerOrder
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitRejected:
+    """The broker answered the POST with a refusal: no order exists there."""
+
+    client_order_id: ClientOrderId
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitInDoubt:
+    """The POST had no clear answer: timeout, cut connection, 5xx, or `client_order_id must be unique`."""
+
+    client_order_id: ClientOrderId
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderLookedUp:
+    """The broker was asked for an order by client_order_id. *order* None: it has none. *fills* are all of its fills."""
+
+    client_order_id: ClientOrderId
+    order: BrokerOrder | None
+    fills: tuple[Fill, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelAnswered:
+    """The broker answered a DELETE. *refusal* None: it will try; else why not (order already final, not found)."""
+
+    client_order_id: ClientOrderId
+    refusal: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeUpdated:
+    """One message of the trade_updates stream. *fill* is set on fill and partial_fill."""
+
+    event: str  # Alpaca's word: new, fill, partial_fill, canceled, expired, ...
+    order: BrokerOrder
+    fill: Fill | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeStreamChanged:
+    """The trade stream came up (listening acknowledged) or went down."""
+
+    is_up: bool
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerPosition:
+    """One position of the shared account, as the broker counts it."""
+
+    symbol: Symbol
+    qty: Qty  # signed
+    avg_entry_price: Price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSnapshot:
+    """The shared account at one moment, for a reconcile. *orders* hold every order still open at the broker, and every
+    order that the desk thought open; *fills* their executions by client_order_id.
+    """
+
+    cash: Cash
+    equity: Cash
+    buying_power: Cash
+    positions: tuple[BrokerPosition, ...]
+    orders: tuple[BrokerOrder, ...]
+    fills: tuple[tuple[ClientOrderId, tuple[Fill, ...]], ...]
+    missing: tuple[ClientOrderId, ...]  # orders that the desk thought open and the broker does not have
+    last_seq: int  # the desk's fill counter when the snapshot was asked for: a fill since then makes it too old
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentsListed:
+    """The broker's list of what can be traded."""
+
+    instruments: tuple[Instrument, ...]
+    at: datetime
+
+
+# --- events from inside --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequested:
+    """A strategy asked for an order; *quote* is the market as the desk saw it at that moment."""
+
+    request: OrderRequest
+    quote: Quote | None
+    market_day: date  # the exchange's day: orders are counted by it
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequested:
+    """Someone wants an order gone: its strategy, an officer, or the desk itself when it stops."""
+
+    client_order_id: ClientOrderId
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtTimedOut:
+    """A submitted order has been without an answer for too long: ask the broker by its id."""
+
+    client_order_id: ClientOrderId
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarksTaken:
+    """The latest prices of held symbols, for equity and unrealized P&L."""
+
+    marks: tuple[tuple[Symbol, Price], ...]
+    at: datetime
+
+
+# --- facts ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskStarted:
+    """The desk opened this ledger."""
+
+    version: str
+    broker: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskStopped:
+    """The desk closed in order. Where this is missing, it was killed."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyRegistered:
+    """A strategy was found for the first time, or its code or description changed."""
+
+    strategy_id: StrategyId
+    user_id: UserId
+    name: str
+    version: str
+    path: str
+    code_hash: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyStatusChanged:
+    """A strategy became active, paused, stopped or failed."""
+
+    strategy_id: StrategyId
+    status: StrategyStatus
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocationChanged:
+    """Cash moved between the house and a strategy, so that the strategy's allocation is *allocation*."""
+
+    strategy_id: StrategyId
+    allocation: Cash
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """A strategy's process was started."""
+
+    run_id: RunId
+    strategy_id: StrategyId
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """A strategy's process ended."""
+
+    run_id: RunId
+    strategy_id: StrategyId
+    end: RunEnd
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderApproved:
+    """The gate let the order through. What is reserved is held until the order is final."""
+
+    request: OrderRequest
+    quote: Quote
+    reserved_cash: Cash
+    reserved_qty: Qty
+    market_day: date
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderDenied:
+    """The gate stopped the order; the broker never saw it."""
+
+    request: OrderRequest
+    reason: str  # a DenialReason
+    message: str
+    quote: Quote | None
+    market_day: date
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegSpec:
+    """A leg that the broker made for a bracket, OCO or OTO."""
+
+    client_order_id: ClientOrderId
+    broker_order_id: BrokerOrderId
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    qty: Qty
+    limit_price: Price | None
+    stop_price: Price | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAccepted:
+    """The broker has the order."""
+
+    client_order_id: ClientOrderId
+    broker_order_id: BrokerOrderId
+    legs: tuple[LegSpec, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRejected:
+    """The order ended at the broker without life: refused, or it never arrived."""
+
+    client_order_id: ClientOrderId
+    reason: str  # a RejectReason
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFilled:
+    """The broker executed part or all of the order. *fill_id* counts once (domain.order.fill_id)."""
+
+    client_order_id: ClientOrderId
+    fill_id: FillId
+    qty: Qty
+    price: Price
+    filled_at: datetime  # the market's stamp
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCancelRequested:
+    """The desk asked, or is about to ask, the broker to cancel what is left."""
+
+    client_order_id: ClientOrderId
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCancelRefused:
+    """The broker would not cancel; the order goes on as it was."""
+
+    client_order_id: ClientOrderId
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCompleted:
+    """The broker calls the order filled, and all of its fills are booked (ends notional orders, too)."""
+
+    client_order_id: ClientOrderId
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCanceled:
+    """The broker canceled what was left of the order."""
+
+    client_order_id: ClientOrderId
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderExpired:
+    """The order's time in force ran out."""
+
+    client_order_id: ClientOrderId
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HouseAdjusted:
+    """The house book took what nobody's fills explain: cash, or shares of *symbol*. Never a member's."""
+
+    cash: Cash
+    symbol: Symbol | None
+    qty: Qty
+    price: Price | None
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscrepancyFound:
+    """The desk and the broker disagree, or the broker said what the order table forbids."""
+
+    subject: str  # an order's id, a symbol, or `cash`
+    expected: str
+    actual: str
+    action: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionsMarked:
+    """The prices at which positions were valued."""
+
+    marks: tuple[tuple[Symbol, Price], ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamChanged:
+    """A stream to the broker came up or went down."""
+
+    stream: str  # `trades` (trade_updates) or `market`
+    is_up: bool
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandGiven:
+    """A person commanded the desk over its control socket."""
+
+    by: str
+    command: str
+    arguments: str
+    at: datetime
+
+
+type OrderFact = (
+    OrderAccepted
+    | OrderRejected
+    | OrderFilled
+    | OrderCancelRequested
+    | OrderCancelRefused
+    | OrderCompleted
+    | OrderCanceled
+    | OrderExpired
+)
+type Fact = (
+    DeskStarted
+    | DeskStopped
+    | StrategyRegistered
+    | StrategyStatusChanged
+    | AllocationChanged
+    | RunStarted
+    | RunEnded
+    | OrderApproved
+    | OrderDenied
+    | OrderFact
+    | HouseAdjusted
+    | DiscrepancyFound
+    | PositionsMarked
+    | StreamChanged
+    | CommandGiven
+)
+type BrokerEvent = (
+    SubmitAccepted
+    | SubmitRejected
+    | SubmitInDoubt
+    | OrderLookedUp
+    | CancelAnswered
+    | TradeUpdated
+    | TradeStreamChanged
+    | BrokerSnapshot
+    | InstrumentsListed
+)
+# A fact that the edge has found out by itself (a run ended, a command came) is an event, too: it is recorded as it is.
+type PlainFact = (
+    DeskStarted
+    | DeskStopped
+    | StrategyRegistered
+    | StrategyStatusChanged
+    | AllocationChanged
+    | RunStarted
+    | RunEnded
+    | StreamChanged
+    | CommandGiven
+)
+type Event = OrderRequested | CancelRequested | DoubtTimedOut | MarksTaken | BrokerEvent | PlainFact

@@ -1,0 +1,18 @@
+"""Identifiers. Each is a distinct type, so that they cannot be mixed up."""
+
+import re
+from typing import NewType
+
+StrategyId = NewType("StrategyId", str)  # the strategy's folder name
+UserId = NewType("UserId", str)  # the member
+RunId = NewType("RunId", str)  # one life of a strategy's process
+ClientOrderId = NewType("ClientOrderId", str)  # ours, made by the client: the key for retries
+BrokerOrderId = NewType("BrokerOrderId", str)  # the broker's
+FillId = NewType("FillId", str)  # one execution of our order; see `fill_id`
+Symbol = NewType("Symbol", str)
+
+HOUSE = StrategyId("house")  # the book of what no strategy's fills explain
+
+STRATEGY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
+CLIENT_ORDER_ID = re.compile(r"[\x21-\x7e]{1,128}")  # printable ASCII, no spaces: it goes into URLs and logs
+SYMBOL = re.compile(r"[A-Z][A-Z0-9]{0,9}([./][A-Z0-9]{1,5})?")

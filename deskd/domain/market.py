@@ -1,0 +1,61 @@
+"""What the market says: quotes, sessions, instruments."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from deskd.domain.ids import Symbol
+from deskd.domain.money import Price, Qty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """The national best bid and offer of one symbol. A side without a price is zero."""
+
+    symbol: Symbol
+    bid_price: Price
+    bid_size: Qty
+    ask_price: Price
+    ask_size: Qty
+    quoted_at: datetime  # the market's stamp
+    received_at: datetime  # the desk's clock: staleness is measured from here
+
+    @property
+    def midpoint(self) -> Price:
+        """Return the middle of bid and ask."""
+        return Price((self.bid_price + self.ask_price) / Decimal(2))
+
+    @property
+    def is_two_sided(self) -> bool:
+        """Tell whether both sides have a price and do not cross."""
+        return Decimal(0) < self.bid_price <= self.ask_price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """What can be traded, as the broker lists it."""
+
+    symbol: Symbol
+    is_tradable: bool
+    is_shortable: bool
+    is_fractionable: bool
+
+
+class Session(StrEnum):
+    """The part of the exchange's day."""
+
+    PRE = "pre"
+    REGULAR = "regular"
+    POST = "post"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketClock:
+    """The broker's clock as last heard. `timestamp` is the market's time, which on a tape is the tape's."""
+
+    timestamp: datetime
+    is_open: bool
+    next_open: datetime
+    next_close: datetime

@@ -1,0 +1,159 @@
+"""An order: what a strategy asks for, and what the desk knows of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol, UserId
+from deskd.domain.money import ZERO, Cash, Price, Qty
+
+
+class Side(StrEnum):
+    """Direction of an order. The values are Alpaca's."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """Return +1 for a buy, -1 for a sell."""
+        return 1 if self is Side.BUY else -1
+
+
+class OrderType(StrEnum):
+    """How the price is set. The values are Alpaca's."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+    TRAILING_STOP = "trailing_stop"
+
+
+class TimeInForce(StrEnum):
+    """How long the order lives. The values are Alpaca's."""
+
+    DAY = "day"
+    GTC = "gtc"
+    OPG = "opg"
+    CLS = "cls"
+    IOC = "ioc"
+    FOK = "fok"
+
+
+class OrderClass(StrEnum):
+    """How an order is tied to its legs. The values are Alpaca's."""
+
+    SIMPLE = "simple"
+    BRACKET = "bracket"
+    OCO = "oco"
+    OTO = "oto"
+
+
+class OrderStatus(StrEnum):
+    """Where an order is in its life, as the desk sees it (CONTRACTS 5)."""
+
+    SUBMITTED = "submitted"  # approved and on disk; in doubt until the broker answers
+    ACCEPTED = "accepted"
+    PARTIALLY_FILLED = "partially_filled"
+    PENDING_CANCEL = "pending_cancel"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    DENIED = "denied"
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the order may still fill."""
+        return self in _OPEN
+
+
+_OPEN = frozenset(
+    {OrderStatus.SUBMITTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.PENDING_CANCEL}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeProfit:
+    """The profit leg of a bracket, OCO or OTO."""
+
+    limit_price: Price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopLoss:
+    """The loss leg of a bracket, OCO or OTO."""
+
+    stop_price: Price
+    limit_price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequest:
+    """What a strategy asked for, checked for form and for nothing else. Exactly one of qty and notional is set."""
+
+    strategy_id: StrategyId
+    user_id: UserId
+    client_order_id: ClientOrderId
+    symbol: Symbol
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    qty: Qty | None = None
+    notional: Cash | None = None
+    limit_price: Price | None = None
+    stop_price: Price | None = None
+    trail_price: Price | None = None
+    trail_percent: Price | None = None  # in percent: 1 is one hundredth
+    extended_hours: bool = False
+    order_class: OrderClass = OrderClass.SIMPLE
+    take_profit: TakeProfit | None = None
+    stop_loss: StopLoss | None = None
+    reason: str | None = None  # the strategy's own words; shown, never read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """One execution of our order."""
+
+    fill_id: FillId
+    qty: Qty
+    price: Price
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A request and what became of it."""
+
+    request: OrderRequest
+    status: OrderStatus
+    requested_at: datetime
+    updated_at: datetime
+    submitted_at: datetime | None = None  # when the broker took it
+    broker_order_id: BrokerOrderId | None = None
+    parent_id: ClientOrderId | None = None  # of a bracket's, OCO's or OTO's leg: the order that carries it
+    filled_qty: Qty = Qty(ZERO)
+    filled_notional: Cash = Cash(ZERO)  # the sum over fills of qty x price
+    reason: str | None = None  # a DenialReason or RejectReason
+    message: str | None = None  # for people: rule, limit, figure, remedy
+
+    @property
+    def leaves_qty(self) -> Qty | None:
+        """Return what is still open; None for a notional order, whose quantity only the broker knows."""
+        return None if self.request.qty is None else Qty(self.request.qty - self.filled_qty)
+
+    @property
+    def avg_fill_price(self) -> Price | None:
+        """Return the mean price over all fills, or None before the first."""
+        return Price(self.filled_notional / self.filled_qty) if self.filled_qty else None
+
+
+def fill_id(broker_order_id: BrokerOrderId, cumulative_qty: Qty) -> FillId:
+    """Return the one name of an execution: the stream and the REST activities both know these two figures.
+
+    Alpaca does not promise that the stream's execution_id equals the activity's uuid, so neither can be the key.
+    """
+    cumulative = format(cumulative_qty.normalize(), "f")
+    return FillId(f"{broker_order_id}:{cumulative}")

@@ -1,0 +1,50 @@
+"""Closed lists of reasons. A reason is data: it is stored, counted and shown, never parsed."""
+
+from enum import StrEnum
+
+
+class DenialReason(StrEnum):
+    """Why the gate denied an order. The text after each name is shown to the strategy's author."""
+
+    STRATEGY_UNKNOWN = "STRATEGY_UNKNOWN"  # the desk does not know this strategy
+    STRATEGY_NOT_ACTIVE = "STRATEGY_NOT_ACTIVE"  # paused, stopped or failed: only cancels pass
+    SYMBOL_NOT_ALLOWED = "SYMBOL_NOT_ALLOWED"  # not among the strategy's `symbols` in config.json
+    SYMBOL_UNKNOWN = "SYMBOL_UNKNOWN"  # the broker does not list it
+    SYMBOL_NOT_TRADABLE = "SYMBOL_NOT_TRADABLE"  # listed, but the broker does not trade it
+    FORM_INVALID = "FORM_INVALID"  # type, time in force, class and prices do not go together
+    SUB_PENNY = "SUB_PENNY"  # a price from $1 has at most two decimals, below at most four
+    NOT_FRACTIONABLE = "NOT_FRACTIONABLE"  # fractions or notional of an instrument sold in whole shares only
+    QUOTE_MISSING = "QUOTE_MISSING"  # no quote for the symbol: the order's value is unknown
+    QUOTE_STALE = "QUOTE_STALE"  # the last quote is older than its bound
+    ORDER_NOTIONAL_MAX = "ORDER_NOTIONAL_MAX"  # the order's value is over the bound for one order
+    POSITION_QTY_MAX = "POSITION_QTY_MAX"  # the position would be over the bound, counting open orders
+    POSITION_NOTIONAL_MAX = "POSITION_NOTIONAL_MAX"  # the position's value would be over the bound
+    SHORT_NOT_ALLOWED = "SHORT_NOT_ALLOWED"  # sells more than the strategy holds and has not promised elsewhere
+    BUYING_POWER = "BUYING_POWER"  # the order's value is over what the strategy has free
+    OPEN_ORDERS_MAX = "OPEN_ORDERS_MAX"  # too many open orders
+    ORDERS_PER_DAY_MAX = "ORDERS_PER_DAY_MAX"  # too many orders this market day
+    DUPLICATE = "DUPLICATE"  # the same order again within the duplicate window
+
+
+class RejectReason(StrEnum):
+    """Why an approved order ended without the broker trading it."""
+
+    BROKER_REJECTED = "BROKER_REJECTED"  # the broker answered no; the message is the broker's
+    NEVER_ARRIVED = "NEVER_ARRIVED"  # the broker says that it never saw the order
+    BROKER_REFUSED_LATER = "BROKER_REFUSED_LATER"  # the broker accepted first, and rejected after
+
+
+class RefusalReason(StrEnum):
+    """Why the desk did not take a request at all: no order came to be."""
+
+    INVALID = "INVALID"  # HTTP 400
+    IDENTITY = "IDENTITY"  # HTTP 403
+    NOT_FOUND = "NOT_FOUND"  # HTTP 404
+    CONFLICT = "CONFLICT"  # HTTP 409: the same client_order_id with other content
+    TOO_LARGE = "TOO_LARGE"  # HTTP 413
+    RATE = "RATE"  # HTTP 429
+    DESK_NOT_READY = "DESK_NOT_READY"  # HTTP 503: starting, stopping, or killed
+    TRADE_STREAM_DOWN = "TRADE_STREAM_DOWN"  # HTTP 503: the desk could not see a fill
+    OVERLOADED = "OVERLOADED"  # HTTP 503: the inbox is full
+    TIMEOUT = "TIMEOUT"  # HTTP 202: in doubt
+    ORDER_FINAL = "ORDER_FINAL"  # HTTP 422: there is nothing left to cancel

@@ -1,0 +1,135 @@
+"""What rooms need of each other and of the outside, as protocols. Adapters satisfy them by shape."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from deskd.domain.effects import OrderUpdate
+from deskd.domain.events import (
+    BrokerOrder,
+    BrokerPosition,
+    CancelAnswered,
+    Fact,
+    OrderLookedUp,
+    SubmitAccepted,
+    SubmitInDoubt,
+    SubmitRejected,
+)
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
+from deskd.domain.market import Instrument, MarketClock, Quote
+from deskd.domain.money import Cash
+from deskd.domain.order import Fill, OrderRequest
+from deskd.domain.run import RunEnd, RunStatus
+
+type RawMarketMessage = dict[str, Any]  # one Alpaca market-data message as msgpack decoded it, keys T, S, p, ...
+
+
+class Clock(Protocol):
+    """The desk's own clock. Pure code never reads it: `now` is an argument."""
+
+    def now(self) -> datetime:
+        """Return the present instant, aware, UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds that only go forward, for durations."""
+
+
+class Broker(Protocol):
+    """Where orders go. No method raises for the world's failures where an event can say it."""
+
+    async def submit(self, request: OrderRequest) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
+        """Send the order once, never again, and return what is known."""
+
+    async def cancel(self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> CancelAnswered | None:
+        """Ask for a cancel; None where there was no clear answer (the stream or a look-up will tell)."""
+
+    async def look_up(self, client_order_id: ClientOrderId) -> OrderLookedUp | None:
+        """Fetch the order by client_order_id with all its fills; None where there was no clear answer."""
+
+    async def account(self) -> tuple[Cash, Cash, Cash]:
+        """Return cash, equity and buying power of the shared account."""
+
+    async def positions(self) -> Sequence[BrokerPosition]:
+        """Return all positions of the shared account."""
+
+    async def orders(self, *, after: datetime | None = None, is_open: bool = False) -> Sequence[BrokerOrder]:
+        """Return orders, oldest first, every page; legs as orders of their own."""
+
+    async def fills(self, *, after: datetime) -> Mapping[BrokerOrderId, Sequence[Fill]]:
+        """Return every execution since *after*, every page, by broker_order_id."""
+
+    async def clock(self) -> MarketClock:
+        """Return the market's clock."""
+
+    async def instruments(self) -> Sequence[Instrument]:
+        """Return all active instruments."""
+
+    async def bars(self, symbol: Symbol, timeframe: str, limit: int) -> Sequence[RawMarketMessage]:
+        """Return the latest *limit* bars, oldest first."""
+
+
+class Ledger(Protocol):
+    """Where facts are kept."""
+
+    async def append(self, facts: Sequence[Fact], rows: "Sequence[Row]") -> None:
+        """Store the facts, and the projections' rows, in one transaction; return only when they are on disk."""
+
+
+class Row(Protocol):
+    """One projected row to insert or replace."""
+
+    table: str
+    values: tuple[object, ...]
+
+
+class Quotes(Protocol):
+    """What the market hub knows of prices."""
+
+    def quote(self, symbol: Symbol) -> Quote | None:
+        """Return the latest quote, however old; its received_at tells the age."""
+
+
+class Feed(Protocol):
+    """One run's way in: lines for its standard input. The supervisor hands the pipe's end to the hub."""
+
+    def fileno(self) -> int:
+        """Return the non-blocking write end of the run's stdin pipe."""
+
+
+class Tells(Protocol):
+    """Order lines to strategies that asked for the `orders` channel. They are never conflated."""
+
+    def tell(self, strategy_id: StrategyId, update: OrderUpdate) -> None:
+        """Queue the line for the strategy's run, if there is one and it wants orders."""
+
+
+class Runs(Protocol):
+    """What the desk can ask of the supervisor (all by strategy)."""
+
+    async def start(self, strategy_id: StrategyId) -> None:
+        """Start the strategy, if it is not running."""
+
+    async def stop(self, strategy_id: StrategyId) -> None:
+        """End the strategy's run: end of input, grace, then kill; return when it is gone."""
+
+    def status(self, strategy_id: StrategyId) -> RunStatus:
+        """Return where its process is."""
+
+    def last_end(self, strategy_id: StrategyId) -> RunEnd | None:
+        """Return how its last run ended."""
+
+
+type OnFact = Callable[[Fact], None]  # called after the commit, in order, on the loop; must not block or raise
+
+
+class SystemClock:
+    """The machine's clock: the one place that reads it."""
+
+    def now(self) -> datetime:
+        """Return the present instant, aware, UTC."""
+        return datetime.now(UTC)  # noqa: TID251  the one place
+
+    def monotonic(self) -> float:
+        """Return seconds that only go forward."""
+        return time.monotonic()
