@@ -139,8 +139,10 @@ class BrokerPosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSnapshot:
-    """The shared account at one moment, for a reconcile. *orders* hold every order still open at the broker, and every
-    order that the desk thought open; *fills* their executions by client_order_id.
+    """The shared account at one moment, for a reconcile.
+
+    *orders* hold every order still open at the broker, and every order that the desk thought open; *fills* their
+    executions by client_order_id.
     """
 
     cash: Cash

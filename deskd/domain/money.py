@@ -8,6 +8,8 @@ Price = NewType("Price", Decimal)  # US dollars a share
 Cash = NewType("Cash", Decimal)  # US dollars
 
 ZERO = Decimal(0)
+NO_QTY = Qty(ZERO)
+NO_CASH = Cash(ZERO)
 DIGITS_MAX = 15  # before the point: over any real price or quantity, under what turns exact sums into work
 PLACES_MAX = 9  # after it: Alpaca's fractional quantities
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol, UserId
-from deskd.domain.money import ZERO, Cash, Price, Qty
+from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty
 
 
 class Side(StrEnum):
@@ -134,8 +134,8 @@ class Order:
     submitted_at: datetime | None = None  # when the broker took it
     broker_order_id: BrokerOrderId | None = None
     parent_id: ClientOrderId | None = None  # of a bracket's, OCO's or OTO's leg: the order that carries it
-    filled_qty: Qty = Qty(ZERO)
-    filled_notional: Cash = Cash(ZERO)  # the sum over fills of qty x price
+    filled_qty: Qty = NO_QTY
+    filled_notional: Cash = NO_CASH  # the sum over fills of qty x price
     reason: str | None = None  # a DenialReason or RejectReason
     message: str | None = None  # for people: rule, limit, figure, remedy
 

@@ -1,0 +1,182 @@
+"""The one settings tree. Frozen, built once at start, handed on by app.py.
+
+The shipped `etc/desk.toml` names every key with its default and one comment; a test holds it against these classes.
+Each field's description is that comment, and the source of the generated reference.
+"""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Money = Annotated[Decimal, Field(gt=0, max_digits=15)]
+
+
+class _Section(BaseModel):
+    model_config = _STRICT
+
+
+class DeskSection(_Section):
+    """[desk]: who the desk is and where it keeps things."""
+
+    name: str = Field("deskd", description="shown in status and logs")
+    state_dir: Path = Field(
+        Path("var"), description="ledger, logs, strategies' state; relative to this file's checkout"
+    )
+    runtime_dir: Path = Field(Path("var/run"), description="sockets of this run of the desk")
+    strategies_dir: Path = Field(Path("strategies"), description="one folder per strategy")
+    db_path: Path | None = Field(None, description="the ledger; default: state_dir/desk.db")
+
+
+class BrokerSection(_Section):
+    """[broker]: where orders go."""
+
+    mode: Literal["embedded", "alpaca"] = Field(
+        "embedded", description="embedded: the built-in exchange; alpaca: Alpaca, with keys"
+    )
+    paper: bool = Field(True, description="Alpaca's paper account")
+    allow_live_trading: bool = Field(False, description="must be true as well before paper = false is accepted")
+    trading_url: str | None = Field(None, description="override of the trading REST address")
+    data_url: str | None = Field(None, description="override of the market-data REST address")
+    data_stream_url: str | None = Field(None, description="override of the market-data websocket address")
+    trade_stream_url: str | None = Field(None, description="override of the trade_updates websocket address")
+    request_timeout_s: Seconds = Field(5.0, description="a broker request without an answer for so long is in doubt")
+    doubt_check_s: Seconds = Field(2.0, description="an order in doubt is asked for by its client_order_id this often")
+    reconcile_every_s: Seconds = Field(
+        60.0, description="compare orders, positions and cash with the broker this often"
+    )
+
+
+class ExchangeSection(_Section):
+    """[exchange]: the embedded exchange."""
+
+    listen: str = Field("127.0.0.1:0", description="HOST:PORT; port 0 takes any free one")
+    tape: tuple[str, ...] = Field(
+        ("synthetic",), description='files or folders of recorded market data, or "synthetic"'
+    )
+    speed: float = Field(1.0, ge=0, le=100_000, description="market seconds per second; 0 = as fast as it goes")
+    loop: bool = Field(True, description="start the tape again at its end")
+    seed: int = Field(1, description="of the synthetic market and of partial fills")
+    cash: Money = Field(Decimal(100000), description="of a new account, in dollars")
+    fills: Literal["paper", "immediate"] = Field(
+        "paper", description="paper: Alpaca's documented paper behaviour; immediate: no latency, no partial fills"
+    )
+    start: str | None = Field(
+        None, description="first market time of the tape to play, RFC 3339 or HH:MM (New York); default: its beginning"
+    )
+    state: Path | None = Field(None, description="the exchange's account; default: state_dir/exchange.db")
+
+
+class MarketSection(_Section):
+    """[market]: market data."""
+
+    feed: Literal["iex", "sip", "delayed_sip"] = Field("iex", description="Alpaca's feed")
+    symbols: tuple[str, ...] = Field(("SPY", "AAPL"), description="what a strategy without its own list receives")
+    stale_after_s: Seconds = Field(30.0, description="an order is denied when its quote arrived longer ago")
+    feed_buffer_bytes: int = Field(
+        262_144, ge=65_536, le=16_777_216, description="unread lines kept per run before prices are conflated"
+    )
+    order_lines_max: int = Field(
+        1_000, ge=10, description="unread order lines of a run before it is stopped as slow_consumer"
+    )
+
+
+class SandboxSection(_Section):
+    """[sandbox]: what each run may use."""
+
+    memory_mb: int = Field(
+        512, ge=16, le=65_536, description="all memory of one run, its /tmp included; over it the run dies: oom"
+    )
+    cpu: float = Field(0.5, gt=0, le=64, description="cores; over it the run waits")
+    pids: int = Field(64, ge=4, le=4096, description="processes and threads; over it fork fails")
+    tmp_mb: int = Field(64, ge=1, le=4096, description="/tmp of one run; over it writes fail")
+    state_mb: int = Field(64, ge=1, le=65_536, description="/state of one strategy, kept between runs")
+    open_files: int = Field(256, ge=16, le=65_536, description="file descriptors of one process")
+    log_bytes_per_s: int = Field(65_536, ge=1_024, description="what a run may print; more is dropped and counted")
+    log_kept_bytes: int = Field(10_485_760, ge=65_536, description="log kept per strategy, over three files")
+    stop_grace_s: Seconds = Field(5.0, description="from end of input to kill")
+    python: Path | None = Field(None, description="Python environment of strategies; default: the one set-up made")
+    jail_dir: Path | None = Field(
+        None,
+        description="what jails bind lies here; default: state_dir, or /var/lib/deskd-ID where strategies' uids cannot reach that",
+    )
+    uid_first: int = Field(200_000, ge=65_536, le=4_000_000_000, description="first host uid of strategies")
+    unsafe_without_jail: bool = Field(
+        False, description="run strategies as plain processes, WITHOUT any protection; for laptops only"
+    )
+
+
+class RestartSection(_Section):
+    """[restart]: what happens after a run dies."""
+
+    backoff_initial_s: Seconds = Field(1.0, description="wait before the first restart; doubles each time, with jitter")
+    backoff_max_s: Seconds = Field(60.0, description="longest wait")
+    healthy_after_s: Seconds = Field(30.0, description="a run that lived so long starts the count anew")
+    give_up_after: int = Field(
+        5, ge=0, description="deaths in a row before the strategy is `failed`; 0 = never restart"
+    )
+
+
+class RiskStrategySection(_Section):
+    """[risk.strategy]: limits of each strategy; its config.json can only tighten them."""
+
+    allocation: Money = Field(Decimal(10000), description="capital given to a new strategy, in dollars")
+    order_notional_max: Money = Field(Decimal(5000), description="value of one order")
+    position_qty_max: Money = Field(Decimal(1000), description="shares of one symbol, long or short")
+    position_notional_max: Money = Field(Decimal(5000), description="value of one position")
+    open_orders_max: int = Field(20, ge=1, description="open orders at a time")
+    orders_per_day_max: int = Field(500, ge=1, description="orders per market day, denied ones not counted")
+    duplicate_window_s: float = Field(
+        0.5, ge=0, le=60, description="the same order again within this time is denied; 0 = off"
+    )
+    requests_per_s: int = Field(20, ge=1, description="requests per second to the order socket; over it: HTTP 429")
+
+
+class RiskDeskSection(_Section):
+    """[risk.desk]: limits of the whole desk."""
+
+    allow_short: bool = Field(False, description="may strategies sell what they do not hold")
+
+
+class RiskSection(_Section):
+    """[risk]."""
+
+    desk: RiskDeskSection = RiskDeskSection()
+    strategy: RiskStrategySection = RiskStrategySection()
+
+
+class ApiSection(_Section):
+    """[api]: the order endpoint."""
+
+    local_port: int = Field(
+        0, ge=0, le=65_535, description="loopback TCP port with the same routes for laptops; 0 = off"
+    )
+    answer_timeout_s: Seconds = Field(
+        10.0, description="a strategy waits at most so long for the broker's answer, then gets `pending`"
+    )
+    connections_max: int = Field(16, ge=1, description="open connections of one run")
+
+
+class LogSection(_Section):
+    """[log]."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
+    format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, JSON otherwise")
+
+
+class Config(_Section):
+    """The whole of desk.toml."""
+
+    desk: DeskSection = DeskSection()
+    broker: BrokerSection = BrokerSection()
+    exchange: ExchangeSection = ExchangeSection()
+    market: MarketSection = MarketSection()
+    sandbox: SandboxSection = SandboxSection()
+    restart: RestartSection = RestartSection()
+    risk: RiskSection = RiskSection()
+    api: ApiSection = ApiSection()
+    log: LogSection = LogSection()
