@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
-from deskd.domain.effects import OrderUpdate
+from deskd.domain.book import Account, Position
+from deskd.domain.effects import OrderUpdate, Refuse
 from deskd.domain.events import (
     BrokerOrder,
     BrokerPosition,
@@ -16,11 +18,12 @@ from deskd.domain.events import (
     SubmitInDoubt,
     SubmitRejected,
 )
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId, StrategyId, Symbol
 from deskd.domain.market import Instrument, MarketClock, Quote
 from deskd.domain.money import Cash
-from deskd.domain.order import Fill, OrderRequest
+from deskd.domain.order import Fill, Order, OrderRequest
 from deskd.domain.run import RunEnd, RunStatus
+from deskd.domain.strategy import BrokenStrategy, Liveness, StrategySpec
 
 type RawMarketMessage = dict[str, Any]  # one Alpaca market-data message as msgpack decoded it, keys T, S, p, ...
 
@@ -90,13 +93,6 @@ class Quotes(Protocol):
         """Return the latest quote, however old; its received_at tells the age."""
 
 
-class Feed(Protocol):
-    """One run's way in: lines for its standard input. The supervisor hands the pipe's end to the hub."""
-
-    def fileno(self) -> int:
-        """Return the non-blocking write end of the run's stdin pipe."""
-
-
 class Tells(Protocol):
     """Order lines to strategies that asked for the `orders` channel. They are never conflated."""
 
@@ -104,11 +100,34 @@ class Tells(Protocol):
         """Queue the line for the strategy's run, if there is one and it wants orders."""
 
 
+class Feeds(Protocol):
+    """Where the supervisor hands a run's standard input to: the market hub."""
+
+    async def attach(self, spec: StrategySpec, run_id: RunId, stdin: int) -> None:
+        """Feed the run through *stdin*, the non-blocking write end of its pipe, history first; the hub closes it."""
+
+    def detach(self, run_id: RunId) -> None:
+        """Stop feeding and close the run's standard input: the strategy sees the end of input. Safe to call twice."""
+
+
+class Doors(Protocol):
+    """Where the supervisor has a run's order socket made: the api."""
+
+    async def open(self, spec: StrategySpec, run_id: RunId, directory: Path, uid: int | None) -> None:
+        """Listen on DIRECTORY/order.sock for that run alone; *uid* is the only peer allowed (None: not told apart)."""
+
+    async def close(self, run_id: RunId) -> None:
+        """Close the door and its connections. Safe to call twice."""
+
+
 class Runs(Protocol):
     """What the desk can ask of the supervisor (all by strategy)."""
 
+    def strategies(self) -> Sequence[StrategySpec | BrokenStrategy]:
+        """Return what lies in strategies_dir, as last read."""
+
     async def start(self, strategy_id: StrategyId) -> None:
-        """Start the strategy, if it is not running."""
+        """Start the strategy, if it is not running; a failed one gets a fresh count of restarts."""
 
     async def stop(self, strategy_id: StrategyId) -> None:
         """End the strategy's run: end of input, grace, then kill; return when it is gone."""
@@ -116,8 +135,50 @@ class Runs(Protocol):
     def status(self, strategy_id: StrategyId) -> RunStatus:
         """Return where its process is."""
 
+    def liveness(self, strategy_id: StrategyId) -> Liveness | None:
+        """Return what is known of its present run; None where there is none."""
+
     def last_end(self, strategy_id: StrategyId) -> RunEnd | None:
         """Return how its last run ended."""
+
+    def log_path(self, strategy_id: StrategyId) -> Path:
+        """Return the newest file of its log (older ones: .1, .2)."""
+
+
+class Orders(Protocol):
+    """The runtime's face to the doors (api, control). Reads are of the present state, from memory."""
+
+    def refusal(self) -> Refuse | None:
+        """Return why no new order is taken at the moment (starting, stopping, trade stream down), or None."""
+
+    async def place(self, request: OrderRequest, *, timeout_s: float) -> Order | Refuse:
+        """Put the request through the gate and to the broker.
+
+        Return the order once it is denied, accepted, rejected or further; after *timeout_s* as it then stands
+        (`submitted`: in doubt). The same client_order_id with the same content gets the same answer; with other
+        content, Refuse(CONFLICT).
+        """
+
+    async def cancel(self, strategy_id: StrategyId | None, order_id: str, *, by: str) -> Order | Refuse:
+        """Ask for a cancel by client_order_id or broker_order_id; None as strategy: any strategy's (officers)."""
+
+    def find(self, strategy_id: StrategyId | None, order_id: str) -> Order | None:
+        """Return the order of that client_order_id or broker_order_id, if it is the strategy's."""
+
+    def orders(self, strategy_id: StrategyId | None, *, is_open: bool | None = None) -> Sequence[Order]:
+        """Return orders, oldest first; *is_open* None: all."""
+
+    def positions(self, strategy_id: StrategyId | None) -> Sequence[Position]:
+        """Return positions at the latest mark, flat ones left out."""
+
+    def account(self, strategy_id: StrategyId) -> Account | None:
+        """Return the strategy's sub-ledger (HOUSE: the rest of the shared account)."""
+
+    async def clock(self) -> MarketClock:
+        """Return the market's clock."""
+
+    async def bars(self, symbol: Symbol, timeframe: str, limit: int) -> Sequence[RawMarketMessage]:
+        """Return the latest bars of *symbol*, oldest first."""
 
 
 type OnFact = Callable[[Fact], None]  # called after the commit, in order, on the loop; must not block or raise

@@ -1,0 +1,69 @@
+"""What a strategy's folder says of it, once read and checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import PurePath
+
+from deskd.domain.ids import StrategyId, Symbol, UserId
+
+
+class Channel(StrEnum):
+    """What lines a strategy receives (CONTRACTS 2)."""
+
+    TRADES = "trades"
+    QUOTES = "quotes"
+    BARS = "bars"
+    ORDERS = "orders"
+    STATUS = "status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """The warm-up: so many bars, delivered first and marked `"history": true`."""
+
+    bars: int
+    timeframe: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategySpec:
+    """One strategy, as found on disk."""
+
+    strategy_id: StrategyId
+    user_id: UserId
+    name: str
+    description: str
+    version: str
+    path: PurePath  # the folder that was read
+    code_hash: str  # sha256 over every file of the folder, names included
+    symbols: tuple[Symbol, ...]
+    channels: frozenset[Channel]
+    env: Mapping[str, str]
+    limits: Mapping[str, Decimal]  # bounds by the names of [risk.strategy]; each only tighter than the desk's
+    history: History | None
+    is_enabled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenStrategy:
+    """A folder that is no strategy, and why: file, key, rule and remedy."""
+
+    strategy_id: StrategyId
+    path: PurePath
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Liveness:
+    """What is known of a run's progress. What the run itself claims is for display only."""
+
+    pid: int | None
+    uptime: timedelta
+    lines_delivered: int
+    lines_handled: int | None
+    lines_dropped: int
+    memory_bytes: int | None
+    cpu_seconds: float | None
