@@ -1,0 +1,1 @@
+"""The desk's decisions. Pure: events in, facts kept, effects out."""

@@ -45,9 +45,9 @@ class Reconcile:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Answer whoever waits for this order: the order as it now stands is the answer."""
+    """Answer whoever waits for this order: the order as it stands after the facts before this is the answer."""
 
-    order: Order
+    client_order_id: ClientOrderId
 
 
 @dataclass(frozen=True, slots=True)

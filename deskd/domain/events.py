@@ -152,7 +152,8 @@ class BrokerSnapshot:
     orders: tuple[BrokerOrder, ...]
     fills: tuple[tuple[ClientOrderId, tuple[Fill, ...]], ...]
     missing: tuple[ClientOrderId, ...]  # orders that the desk thought open and the broker does not have
-    last_seq: int  # the desk's fill counter when the snapshot was asked for: a fill since then makes it too old
+    fill_count: int  # the desk's when the snapshot was asked for: a fill since then makes it too old
+    why: str
     at: datetime
 
 
@@ -409,6 +410,17 @@ class DiscrepancyFound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountReconciled:
+    """The ledger was compared with the broker. *differences* wait for a second look before the house takes them."""
+
+    cash: Cash
+    differences: tuple[tuple[str, str], ...]  # (`cash` or a symbol, what the broker has more than the books)
+    fill_count: int  # how many fills the ledger had then: a difference counts only if none came in between
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PositionsMarked:
     """The prices at which positions were valued."""
 
@@ -459,6 +471,7 @@ type Fact = (
     | OrderFact
     | HouseAdjusted
     | DiscrepancyFound
+    | AccountReconciled
     | PositionsMarked
     | StreamChanged
     | CommandGiven

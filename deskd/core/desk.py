@@ -1,0 +1,545 @@
+"""The desk: the only place where decisions are made.
+
+`decide` looks and does not touch; `apply` touches and does not decide. The state is a fold of `apply` over the
+ledger, so that a restart, a backtest and a test all stand where the live desk stood. What is not in the ledger
+(limits from the configuration, the broker's list of instruments) only ever enters decisions, never the fold.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import assert_never
+
+from deskd.core import gate, lifecycle, reconcile, updates
+from deskd.core.checks import Denied, Evidence
+from deskd.core.lifecycle import ImpossibleTransition
+from deskd.core.portfolio import Portfolio
+from deskd.core.reservation import Reservations, leg_holds_shares
+from deskd.domain import effects as ef
+from deskd.domain import events as ev
+from deskd.domain.book import Account
+from deskd.domain.effects import Effect, Record
+from deskd.domain.ids import HOUSE, BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol
+from deskd.domain.limits import Limits
+from deskd.domain.market import Instrument
+from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty, notional
+from deskd.domain.order import Fill, Order, OrderRequest, OrderStatus, Side
+from deskd.domain.reasons import DenialReason, RefusalReason, RejectReason
+from deskd.domain.run import StrategyStatus
+
+DUPLICATE_MEMORY = timedelta(seconds=60)  # the longest duplicate window that can be configured
+TRADES = "trades"  # the name of the trade_updates stream in StreamChanged
+
+
+@dataclass(slots=True)
+class Desk:
+    """The desk's whole state."""
+
+    # inputs to decisions, not part of the fold
+    limits: dict[StrategyId, Limits] = field(default_factory=dict, compare=False)
+    instruments: Mapping[Symbol, Instrument] = field(default_factory=dict, compare=False)
+    doubt_settle: timedelta = field(default=timedelta(seconds=10), compare=False)
+
+    # the fold of the ledger
+    orders: dict[ClientOrderId, Order] = field(default_factory=dict)
+    by_broker_id: dict[BrokerOrderId, ClientOrderId] = field(default_factory=dict)
+    open_ids: dict[ClientOrderId, None] = field(default_factory=dict)  # an ordered set
+    strategies: dict[StrategyId, ev.StrategyRegistered] = field(default_factory=dict)
+    statuses: dict[StrategyId, StrategyStatus] = field(default_factory=dict)
+    portfolio: Portfolio = field(default_factory=Portfolio)
+    reservations: Reservations = field(default_factory=Reservations)
+    legs: dict[ClientOrderId, tuple[ClientOrderId, ...]] = field(default_factory=dict)
+    fill_ids: set[FillId] = field(default_factory=set)
+    orders_by_day: dict[tuple[StrategyId, date], int] = field(default_factory=dict)
+    last_asked: dict[StrategyId, dict[OrderRequest, datetime]] = field(default_factory=dict)
+    last_reconciled: ev.AccountReconciled | None = None
+    is_trade_stream_up: bool = False
+    is_synced: bool = False  # reconciled since the trade stream last came up
+
+    def handle(self, event: ev.Event) -> list[Effect]:
+        """Decide what follows from *event*, let the facts take hold, and say who is to be told of each."""
+        effects: list[Effect] = []
+        for effect in self.decide(event):
+            effects.append(effect)
+            if isinstance(effect, Record):
+                self.apply(effect.fact)
+                effects += self._tell(effect.fact)
+        return effects
+
+    # --- decide: looks, and does not touch ---------------------------------------------------------------------
+
+    def decide(self, event: ev.Event) -> list[Effect]:
+        """Return what follows from *event*. Changes nothing."""
+        match event:
+            case ev.OrderRequested():
+                return self._on_request(event)
+            case ev.TradeUpdated():
+                return self._on_trade_update(event)
+            case ev.SubmitAccepted():
+                return self._on_submit_accepted(event)
+            case ev.SubmitRejected():
+                return self._on_submit_rejected(event)
+            case ev.SubmitInDoubt() | ev.DoubtTimedOut():
+                return self._on_doubt(event.client_order_id)
+            case ev.OrderLookedUp():
+                return self._on_looked_up(event)
+            case ev.CancelRequested():
+                return self._on_cancel_request(event)
+            case ev.CancelAnswered():
+                return self._on_cancel_answered(event)
+            case ev.TradeStreamChanged():
+                return self._on_trade_stream(event)
+            case ev.BrokerSnapshot():
+                return self._on_snapshot(event)
+            case ev.MarksTaken():
+                return self._on_marks(event)
+            case ev.InstrumentsListed():
+                return []  # an input, taken by the runtime; nothing to keep
+            case (
+                ev.DeskStarted()
+                | ev.DeskStopped()
+                | ev.StrategyRegistered()
+                | ev.StrategyStatusChanged()
+                | ev.AllocationChanged()
+                | ev.RunStarted()
+                | ev.RunEnded()
+                | ev.StreamChanged()
+                | ev.CommandGiven()
+            ):
+                return [Record(event)]
+            case _:
+                assert_never(event)
+
+    def _on_request(self, event: ev.OrderRequested) -> list[Effect]:
+        request = event.request
+        oid = request.client_order_id
+        if known := self.orders.get(oid):
+            if known.request == request:
+                return [ef.Reply(oid)]
+            message = f"client_order_id={oid} was used for another order: use a new one for each order"
+            return [ef.Refuse(oid, RefusalReason.CONFLICT, message)]
+        evidence = self._evidence(event)
+        if evidence is None:
+            text = f"strategy_id={request.strategy_id}: the desk does not know this strategy"
+            return self._denied(event, Denied(DenialReason.STRATEGY_UNKNOWN, text))
+        verdict = gate.judge(evidence)
+        if isinstance(verdict, Denied):
+            return self._denied(event, verdict)
+        assert event.quote is not None, "the gate denies orders without a quote"
+        is_buy = request.side is Side.BUY
+        approved = ev.OrderApproved(
+            request=request,
+            quote=event.quote,
+            reserved_cash=verdict.notional if is_buy else notional(verdict.opening_qty, verdict.price),
+            reserved_qty=NO_QTY if is_buy else verdict.qty,
+            market_day=event.market_day,
+            at=event.at,
+        )
+        return [Record(approved), ef.Submit(request)]
+
+    def _evidence(self, event: ev.OrderRequested) -> Evidence | None:
+        request = event.request
+        who, symbol = request.strategy_id, request.symbol
+        status, limits = self.statuses.get(who), self.limits.get(who)
+        if status is None or limits is None:
+            return None
+        return Evidence(
+            request=request,
+            status=status,
+            limits=limits,
+            instrument=self.instruments.get(symbol),
+            quote=event.quote,
+            position_qty=self.portfolio.book(who).qty(symbol) if who in self.portfolio.books else NO_QTY,
+            promised_qty=self.reservations.qty(who, symbol),
+            opening_qty=self.reservations.opening(who, symbol, request.side),
+            buying_power=self.buying_power(who),
+            open_orders=self.reservations.count(who),
+            orders_today=self.orders_by_day.get((who, event.market_day), 0),
+            last_same_at=self.last_asked.get(who, {}).get(_signature(request)),
+            now=event.at,
+        )
+
+    @staticmethod
+    def _denied(event: ev.OrderRequested, denied: Denied) -> list[Effect]:
+        fact = ev.OrderDenied(
+            request=event.request,
+            reason=denied.reason,
+            message=denied.message,
+            quote=event.quote,
+            market_day=event.market_day,
+            at=event.at,
+        )
+        return [Record(fact), ef.Reply(event.request.client_order_id)]
+
+    def _on_trade_update(self, event: ev.TradeUpdated) -> list[Effect]:
+        order = self.find(event.order)
+        if order is None:
+            # Not ours: an officer trades by hand. Only what moved the account matters, and the house takes it.
+            return [ef.Reconcile(f"order {event.order.broker_order_id} is not the desk's")] if event.fill else []
+        fills = (event.fill,) if event.fill else ()
+        return self._caught_up(order, event.order, fills, event.at, asks_for_missing=True)
+
+    def _on_submit_accepted(self, event: ev.SubmitAccepted) -> list[Effect]:
+        order = self.orders[event.client_order_id]
+        # Fills that the answer counts are on their way by the stream, with their prices.
+        return self._caught_up(order, event.order, (), event.at, asks_for_missing=False)
+
+    def _caught_up(
+        self,
+        order: Order,
+        broker: ev.BrokerOrder,
+        fills: tuple[Fill, ...],
+        at: datetime,
+        *,
+        asks_for_missing: bool,
+    ) -> list[Effect]:
+        oid = order.request.client_order_id
+        caught = lifecycle.catch_up(order, broker, fills, self.fill_ids, at)
+        effects: list[Effect] = self._recorded(order, caught.facts)
+        has_arrived_after_all = order.reason == RejectReason.NEVER_ARRIVED and broker.status in _ALIVE
+        if has_arrived_after_all:
+            text = f"the broker has it after all: {broker.raw_status}"
+            effects.append(Record(_discrepancy(oid, "never arrived", text, "cancel", at)))
+            effects.append(ef.Cancel(oid, broker.broker_order_id))
+        if order.broker_order_id is None and order.status.is_open and effects:
+            effects.append(ef.Reply(oid))
+            if order.status is OrderStatus.PENDING_CANCEL:  # the cancel that had to wait for the broker's id
+                effects.append(ef.Cancel(oid, broker.broker_order_id))
+        if caught.misses_fills and asks_for_missing:
+            effects.append(ef.LookUp(oid))
+        return effects
+
+    def _recorded(self, order: Order, facts: tuple[ev.OrderFact, ...]) -> list[Effect]:
+        """Return the facts as effects; from the first that the table forbids on, record a discrepancy instead."""
+        effects: list[Effect] = []
+        for fact in facts:
+            try:
+                order = lifecycle.apply(order, fact)
+            except ImpossibleTransition as impossible:
+                oid = order.request.client_order_id
+                effects.append(Record(_discrepancy(oid, "the order table", str(impossible), "reconcile", fact.at)))
+                effects.append(ef.Reconcile(f"order {oid}: {impossible}"))
+                break
+            effects.append(Record(fact))
+        return effects
+
+    def _on_submit_rejected(self, event: ev.SubmitRejected) -> list[Effect]:
+        order = self.orders[event.client_order_id]
+        if order.broker_order_id is not None:  # the stream said that the broker has it: it knows better
+            return [ef.LookUp(event.client_order_id)]
+        return self._rejected(order, RejectReason.BROKER_REJECTED, event.message, event.at)
+
+    def _rejected(self, order: Order, reason: RejectReason, message: str, at: datetime) -> list[Effect]:
+        oid = order.request.client_order_id
+        if not order.status.is_open:
+            return []
+        fact = ev.OrderRejected(client_order_id=oid, reason=reason, message=message, at=at)
+        return [*self._recorded(order, (fact,)), ef.Reply(oid)]
+
+    def _on_doubt(self, client_order_id: ClientOrderId) -> list[Effect]:
+        order = self.orders.get(client_order_id)
+        return [ef.LookUp(client_order_id)] if order is not None and order.status.is_open else []
+
+    def _on_looked_up(self, event: ev.OrderLookedUp) -> list[Effect]:
+        order = self.orders[event.client_order_id]
+        if event.order is None:
+            return self._on_missing(order, event.at)
+        effects = self._caught_up(order, event.order, event.fills, event.at, asks_for_missing=False)
+        if order.status is OrderStatus.PENDING_CANCEL and event.order.status in _ALIVE:
+            effects.append(ef.Cancel(event.client_order_id, event.order.broker_order_id))  # stuck: ask again
+        return effects
+
+    def _on_missing(self, order: Order, at: datetime) -> list[Effect]:
+        """Return what follows when the broker says that it does not have the order."""
+        if not order.status.is_open:
+            return []
+        oid = order.request.client_order_id
+        if order.broker_order_id is not None:
+            return [Record(_discrepancy(oid, "an order that the broker had", "the broker has none", "shown", at))]
+        if at - order.requested_at < self.doubt_settle:
+            return []  # it may still be on its way: the next look decides
+        message = "the broker says that it never saw the order: it was not traded; ask again if you still want it"
+        return self._rejected(order, RejectReason.NEVER_ARRIVED, message, at)
+
+    def _on_cancel_request(self, event: ev.CancelRequested) -> list[Effect]:
+        oid = event.client_order_id
+        order = self.orders[oid]
+        if not order.status.is_open:
+            text = f"status={order.status}: there is nothing left to cancel"
+            return [ef.Refuse(oid, RefusalReason.ORDER_FINAL, text)]
+        effects: list[Effect] = []
+        if order.status is not OrderStatus.PENDING_CANCEL:
+            effects.append(Record(ev.OrderCancelRequested(client_order_id=oid, by=event.by, at=event.at)))
+        if order.broker_order_id is not None:
+            effects.append(ef.Cancel(oid, order.broker_order_id))
+        return [*effects, ef.Reply(oid)]
+
+    def _on_cancel_answered(self, event: ev.CancelAnswered) -> list[Effect]:
+        order = self.orders[event.client_order_id]
+        if event.refusal is None or order.status is not OrderStatus.PENDING_CANCEL:
+            return []
+        oid = event.client_order_id
+        refused = ev.OrderCancelRefused(client_order_id=oid, message=event.refusal, at=event.at)
+        # Mostly it is filled already: the look-up brings the fills that crossed the cancel.
+        return [Record(refused), ef.LookUp(oid)]
+
+    def _on_trade_stream(self, event: ev.TradeStreamChanged) -> list[Effect]:
+        if not event.is_up and not self.is_trade_stream_up:
+            return []
+        changed = ev.StreamChanged(stream=TRADES, is_up=event.is_up, why=event.why, at=event.at)
+        return [Record(changed), *([ef.Reconcile("the trade stream came up")] if event.is_up else [])]
+
+    def _on_snapshot(self, snapshot: ev.BrokerSnapshot) -> list[Effect]:
+        effects: list[Effect] = []
+        fills = dict(snapshot.fills)
+        for theirs in snapshot.orders:
+            order = self.find(theirs)
+            if order is not None:
+                known = fills.get(order.request.client_order_id, ())
+                effects += self._caught_up(order, theirs, known, snapshot.at, asks_for_missing=True)
+        for oid in snapshot.missing:
+            effects += self._on_missing(self.orders[oid], snapshot.at)
+        return effects + self._compared(snapshot, [e.fact for e in effects if isinstance(e, Record)])
+
+    def _compared(self, snapshot: ev.BrokerSnapshot, caught: list[ev.Fact]) -> list[Effect]:
+        is_too_old = snapshot.fill_count != self.fill_count
+        found = [f for f in caught if isinstance(f, ev.OrderFilled)]
+        cash, holdings = self.portfolio.cash(), self.portfolio.holdings()
+        for fill in found:
+            request = self.orders[fill.client_order_id].request
+            signed = Qty(request.side.sign * fill.qty)
+            cash = Cash(cash - signed * fill.price)
+            holdings[request.symbol] = Qty(holdings.get(request.symbol, NO_QTY) + signed)
+        differences = reconcile.compare(snapshot, cash, {s: q for s, q in holdings.items() if q})
+        looked = ev.AccountReconciled(
+            cash=snapshot.cash,
+            differences=() if is_too_old else differences.named(),
+            fill_count=self.fill_count + len(found),
+            why=snapshot.why,
+            at=snapshot.at,
+        )
+        last = self.last_reconciled
+        is_opening = last is None
+        is_confirmed = (
+            last is not None and last.differences == looked.differences and last.fill_count == looked.fill_count
+        )
+        if not looked.differences:
+            return [Record(looked)]
+        if is_opening or is_confirmed:
+            taken = reconcile.house_takes(differences, snapshot, is_opening=is_opening)
+            return [*map(Record, taken), Record(replace(looked, differences=()))]
+        return [Record(looked), ef.Reconcile("a difference is to be confirmed")]
+
+    def _on_marks(self, event: ev.MarksTaken) -> list[Effect]:
+        held = {p.symbol: p.mark_price for b in self.portfolio.books.values() for p in b.positions.values() if p.qty}
+        news = tuple((s, price) for s, price in event.marks if s in held and held[s] != price)
+        return [Record(ev.PositionsMarked(marks=news, at=event.at))] if news else []
+
+    # --- apply: touches, and does not decide -------------------------------------------------------------------
+
+    def apply(self, fact: ev.Fact) -> None:
+        """Let *fact* take hold. Decides nothing."""
+        match fact:
+            case ev.OrderApproved():
+                self._approve(fact)
+            case ev.OrderDenied():
+                self._deny(fact)
+            case (
+                ev.OrderAccepted()
+                | ev.OrderRejected()
+                | ev.OrderFilled()
+                | ev.OrderCancelRequested()
+                | ev.OrderCancelRefused()
+                | ev.OrderCompleted()
+                | ev.OrderCanceled()
+                | ev.OrderExpired()
+            ):
+                self._advance(fact)
+            case ev.StrategyRegistered():
+                self.strategies[fact.strategy_id] = fact
+                self.statuses.setdefault(fact.strategy_id, StrategyStatus.STOPPED)
+            case ev.StrategyStatusChanged():
+                self.statuses[fact.strategy_id] = fact.status
+            case ev.AllocationChanged():
+                self.portfolio.allocate(fact.strategy_id, fact.allocation)
+            case ev.HouseAdjusted():
+                self._adjust_house(fact)
+            case ev.AccountReconciled():
+                self.last_reconciled = fact
+                self.is_synced = self.is_trade_stream_up
+            case ev.StreamChanged():
+                if fact.stream == TRADES:
+                    self.is_trade_stream_up, self.is_synced = fact.is_up, False
+            case ev.DeskStarted():
+                self.is_trade_stream_up = self.is_synced = False
+            case ev.PositionsMarked():
+                for symbol, price in fact.marks:
+                    self._mark(symbol, price, fact.at)
+            case ev.DiscrepancyFound() | ev.RunStarted() | ev.RunEnded() | ev.DeskStopped() | ev.CommandGiven():
+                pass  # kept for people; no decision rests on them
+            case _:
+                assert_never(fact)
+
+    def _approve(self, fact: ev.OrderApproved) -> None:
+        request = fact.request
+        who = request.strategy_id
+        order = Order(request=request, status=OrderStatus.SUBMITTED, requested_at=fact.at, updated_at=fact.at)
+        self._put(order)
+        worst = fact.reserved_cash / fact.quote.ask_price if request.qty is None else request.qty
+        self.reservations.hold(order, fact.reserved_cash, fact.reserved_qty, Qty(worst))
+        day = (who, fact.market_day)
+        self.orders_by_day[day] = self.orders_by_day.get(day, 0) + 1
+        asked = self.last_asked.setdefault(who, {})
+        for old in [r for r, at in asked.items() if fact.at - at > DUPLICATE_MEMORY]:
+            del asked[old]
+        asked[_signature(request)] = fact.at
+
+    def _deny(self, fact: ev.OrderDenied) -> None:
+        self._put(
+            Order(
+                request=fact.request,
+                status=OrderStatus.DENIED,
+                requested_at=fact.at,
+                updated_at=fact.at,
+                reason=fact.reason,
+                message=fact.message,
+            )
+        )
+
+    def _advance(self, fact: ev.OrderFact) -> None:
+        before = self.orders[fact.client_order_id]
+        order = lifecycle.apply(before, fact)
+        self._put(order)
+        if isinstance(fact, ev.OrderAccepted):
+            self.by_broker_id[fact.broker_order_id] = fact.client_order_id
+            self._add_legs(order, fact)
+        if isinstance(fact, ev.OrderFilled):
+            self._settle(order, fact)
+        if not order.status.is_open:
+            self.reservations.release(order)
+
+    def _put(self, order: Order) -> None:
+        oid = order.request.client_order_id
+        self.orders[oid] = order
+        if order.status.is_open:
+            self.open_ids[oid] = None
+        else:
+            self.open_ids.pop(oid, None)
+
+    def _settle(self, order: Order, fill: ev.OrderFilled) -> None:
+        request = order.request
+        self.fill_ids.add(fill.fill_id)
+        signed = Qty(request.side.sign * fill.qty)
+        self.portfolio.book(request.strategy_id).trade(request.symbol, signed, fill.price, fill.at)
+        self.reservations.shrink(order, fill.qty, notional(fill.qty, fill.price))
+        parent = order.parent_id or request.client_order_id
+        for leg in self.legs.get(parent, ()):
+            self._promise(self.orders[leg])
+
+    def _add_legs(self, parent: Order, fact: ev.OrderAccepted) -> None:
+        for spec in fact.legs:
+            self.by_broker_id[spec.broker_order_id] = spec.client_order_id
+            request = replace(
+                parent.request,
+                client_order_id=spec.client_order_id,
+                side=spec.side,
+                order_type=spec.order_type,
+                time_in_force=spec.time_in_force,
+                qty=spec.qty,
+                notional=None,
+                limit_price=spec.limit_price,
+                stop_price=spec.stop_price,
+                take_profit=None,
+                stop_loss=None,
+            )
+            leg = Order(
+                request=request,
+                status=OrderStatus.ACCEPTED,
+                requested_at=fact.at,
+                updated_at=fact.at,
+                submitted_at=fact.at,
+                broker_order_id=spec.broker_order_id,
+                parent_id=fact.client_order_id,
+            )
+            self._put(leg)
+        self.legs[fact.client_order_id] = tuple(spec.client_order_id for spec in fact.legs)
+
+    def _promise(self, leg: Order) -> None:
+        """Hold the shares that a leg may sell: those that its entry has bought by now."""
+        if not leg.status.is_open or not leg_holds_shares(leg) or leg.parent_id is None:
+            return
+        leaves, bought = leg.leaves_qty, self.orders[leg.parent_id].filled_qty
+        assert leaves is not None, "legs are never notional"
+        self.reservations.hold(leg, NO_CASH, Qty(min(leaves, bought)), NO_QTY)
+
+    def _adjust_house(self, fact: ev.HouseAdjusted) -> None:
+        house = self.portfolio.books[HOUSE]
+        house.cash = Cash(house.cash + fact.cash)
+        if fact.symbol is not None:
+            price = fact.price if fact.price is not None else Price(NO_CASH)
+            house.trade(fact.symbol, fact.qty, price, fact.at)
+            house.cash = Cash(house.cash + fact.qty * price)  # shares only: the cash has a fact of its own
+
+    def _mark(self, symbol: Symbol, price: Price, at: datetime) -> None:
+        for book in self.portfolio.books.values():
+            book.mark(symbol, price, at)
+
+    # --- look ----------------------------------------------------------------------------------------------------
+
+    @property
+    def fill_count(self) -> int:
+        """Return how many fills the ledger holds."""
+        return len(self.fill_ids)
+
+    def find(self, broker: ev.BrokerOrder) -> Order | None:
+        """Return our order that the broker speaks of."""
+        oid = self.by_broker_id.get(broker.broker_order_id, broker.client_order_id)
+        return self.orders.get(oid)
+
+    def buying_power(self, strategy_id: StrategyId) -> Cash:
+        """Return the cash that no open order and no short position holds."""
+        book = self.portfolio.books.get(strategy_id)
+        if book is None:
+            return NO_CASH
+        return Cash(book.cash - self.reservations.cash(strategy_id) - book.short_margin())
+
+    def account(self, strategy_id: StrategyId) -> Account | None:
+        """Return the strategy's sub-ledger."""
+        book = self.portfolio.books.get(strategy_id)
+        if book is None:
+            return None
+        return book.account(Cash(self.reservations.cash(strategy_id) + book.short_margin()))
+
+    def open_orders(self) -> list[Order]:
+        """Return all open orders, oldest first."""
+        return [self.orders[oid] for oid in self.open_ids]
+
+    def _tell(self, fact: ev.Fact) -> list[Effect]:
+        oid = updates.order_of(fact)
+        if oid is None:
+            return []
+        order = self.orders[oid]
+        book = self.portfolio.books.get(order.request.strategy_id)
+        position = book.qty(order.request.symbol) if book else NO_QTY
+        update = updates.update(fact, order, position)
+        return [ef.Tell(order.request.strategy_id, update)] if update else []
+
+
+_ALIVE = frozenset(
+    {
+        ev.BrokerStatus.NEW,
+        ev.BrokerStatus.ACCEPTED,
+        ev.BrokerStatus.PENDING_NEW,
+        ev.BrokerStatus.PARTIALLY_FILLED,
+        ev.BrokerStatus.HELD,
+    }
+)
+
+
+def _signature(request: OrderRequest) -> OrderRequest:
+    """Return what makes two requests the very same order: all but the id and the words."""
+    return replace(request, client_order_id=ClientOrderId(""), reason=None)
+
+
+def _discrepancy(subject: str, expected: str, actual: str, action: str, at: datetime) -> ev.DiscrepancyFound:
+    return ev.DiscrepancyFound(subject=subject, expected=expected, actual=actual, action=action, at=at)

@@ -1,0 +1,76 @@
+"""The gate: every order passes every check, in this order, and the first no is the answer."""
+
+from decimal import Decimal
+
+from deskd.core import checks
+from deskd.core.checks import BUY_STOP_MARGIN, MARKET_MARGIN, Check, Denied, Evidence, ValueCheck, Valued
+from deskd.domain.market import Quote
+from deskd.domain.money import Cash, Price, Qty, notional
+from deskd.domain.order import OrderRequest, OrderType, Side
+
+CHECKS: tuple[Check, ...] = (
+    checks.strategy_is_active,
+    checks.symbol_is_allowed,
+    checks.symbol_is_known,
+    checks.symbol_is_tradable,
+    checks.form_is_valid,
+    checks.prices_are_in_pennies,
+    checks.quantity_is_sold_so,
+    checks.open_orders_are_few,
+    checks.orders_today_are_few,
+    checks.is_no_duplicate,
+    checks.quote_is_there,
+    checks.quote_is_fresh,
+)
+VALUE_CHECKS: tuple[ValueCheck, ...] = (
+    checks.order_notional_is_small,
+    checks.sells_what_it_has,
+    checks.position_qty_is_small,
+    checks.position_notional_is_small,
+    checks.buying_power_suffices,
+)
+
+
+def judge(evidence: Evidence) -> Valued | Denied:
+    """Return the value at which the order is approved, or why it is denied."""
+    for check in CHECKS:
+        if denied := check(evidence):
+            return denied
+    assert evidence.quote is not None, "quote_is_there passed"
+    valued = value(evidence.request, evidence.quote, position_free=free_to_close(evidence))
+    for value_check in VALUE_CHECKS:
+        if denied := value_check(evidence, valued):
+            return denied
+    return valued
+
+
+def free_to_close(e: Evidence) -> Qty:
+    """Return how many shares of the order only reduce what the strategy holds."""
+    if e.request.side is Side.SELL:
+        return Qty(max(e.position_qty - e.promised_qty, Decimal(0)))
+    return Qty(max(-e.position_qty - e.opening_qty, Decimal(0)))
+
+
+def value(request: OrderRequest, quote: Quote, *, position_free: Qty) -> Valued:
+    """Value *request* at the worst price that the quote allows for."""
+    price = worst_price(request, quote)
+    if request.qty is not None:
+        qty, worth = request.qty, notional(request.qty, price)
+    else:
+        assert request.notional is not None, "wire: exactly one of qty and notional"
+        qty, worth = Qty(request.notional / price), Cash(request.notional)
+    return Valued(qty=qty, price=price, notional=worth, closing_qty=min(qty, position_free))
+
+
+def worst_price(request: OrderRequest, quote: Quote) -> Price:
+    """Return the worst price that the order can be filled at, as far as the quote tells."""
+    if request.side is Side.SELL:
+        return Price(max(quote.bid_price, request.limit_price or quote.bid_price))
+    if request.limit_price is not None:
+        return request.limit_price
+    if request.order_type is OrderType.STOP and request.stop_price is not None:
+        return Price(request.stop_price * (1 + BUY_STOP_MARGIN))
+    trail = request.trail_price or Decimal(0)
+    if request.trail_percent is not None:
+        trail = quote.ask_price * request.trail_percent / 100
+    return Price(quote.ask_price * (1 + MARKET_MARGIN) + trail)

@@ -1,0 +1,105 @@
+"""Buying power and shares held for open orders, from approval to the order's end, and for nothing else.
+
+Totals per strategy are kept beside the orders' own reservations, so that the gate reads them without a scan.
+"""
+
+from dataclasses import dataclass, field
+from decimal import ROUND_UP, Decimal
+
+from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
+from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Qty
+from deskd.domain.order import Order, OrderClass, OrderType, Side
+
+_CASH_STEP = Decimal("0.0001")  # shares of a reservation are rounded up to this, so that totals stay exact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """What one order holds."""
+
+    cash: Cash
+    qty: Qty  # shares promised to a sell
+    opening: Qty  # signed shares that the order may still add
+
+
+NOTHING = Reservation(cash=NO_CASH, qty=NO_QTY, opening=NO_QTY)
+
+
+@dataclass(slots=True)
+class Reservations:
+    """All that is held."""
+
+    by_order: dict[ClientOrderId, Reservation] = field(default_factory=dict)
+    _cash: dict[StrategyId, Decimal] = field(default_factory=dict)
+    _qty: dict[tuple[StrategyId, Symbol], Decimal] = field(default_factory=dict)
+    _opening: dict[tuple[StrategyId, Symbol, Side], Decimal] = field(default_factory=dict)
+    _count: dict[StrategyId, int] = field(default_factory=dict)
+
+    def cash(self, strategy_id: StrategyId) -> Cash:
+        """Return the cash held for the strategy's open orders."""
+        return Cash(self._cash.get(strategy_id, ZERO))
+
+    def qty(self, strategy_id: StrategyId, symbol: Symbol) -> Qty:
+        """Return the shares promised to the strategy's open sells."""
+        return Qty(self._qty.get((strategy_id, symbol), ZERO))
+
+    def opening(self, strategy_id: StrategyId, symbol: Symbol, side: Side) -> Qty:
+        """Return the shares that open orders of *side* may still trade, unsigned."""
+        return Qty(self._opening.get((strategy_id, symbol, side), ZERO))
+
+    def count(self, strategy_id: StrategyId) -> int:
+        """Return how many open orders hold something."""
+        return self._count.get(strategy_id, 0)
+
+    def hold(self, order: Order, cash: Cash, qty: Qty, opening: Qty) -> None:
+        """Hold so much for *order* from now on, whatever it held before."""
+        oid = order.request.client_order_id
+        self._add(order, self.by_order.get(oid, NOTHING), sign=-1)
+        new = Reservation(cash=Cash(cash.quantize(_CASH_STEP, ROUND_UP)), qty=qty, opening=opening)
+        if oid not in self.by_order:
+            self._count[order.request.strategy_id] = self.count(order.request.strategy_id) + 1
+        self.by_order[oid] = new
+        self._add(order, new, sign=1)
+
+    def release(self, order: Order) -> None:
+        """Hold nothing for *order* any more."""
+        held = self.by_order.pop(order.request.client_order_id, None)
+        if held is None:
+            return
+        self._add(order, held, sign=-1)
+        self._count[order.request.strategy_id] -= 1
+
+    def shrink(self, order: Order, filled: Qty, value: Cash) -> None:
+        """Release the share of the reservation that a fill of *filled* shares worth *value* used up."""
+        held = self.by_order.get(order.request.client_order_id)
+        if held is None:
+            return
+        leaves = order.leaves_qty
+        if leaves is None:  # a notional order: what is spent is what is no longer held
+            cash = max(held.cash - value, ZERO)
+            opening = max(held.opening - filled, ZERO)
+        else:
+            before = leaves + filled
+            cash = held.cash * leaves / before if before else ZERO
+            opening = leaves
+        qty = max(held.qty - filled, ZERO)
+        self.hold(order, Cash(cash), Qty(qty), Qty(opening))
+
+    def _add(self, order: Order, held: Reservation, *, sign: int) -> None:
+        request = order.request
+        who, symbol, side = request.strategy_id, request.symbol, request.side
+        if held.cash:
+            self._cash[who] = self._cash.get(who, ZERO) + sign * held.cash
+        if held.qty:
+            self._qty[who, symbol] = self._qty.get((who, symbol), ZERO) + sign * held.qty
+        if held.opening:
+            self._opening[who, symbol, side] = self._opening.get((who, symbol, side), ZERO) + sign * held.opening
+
+
+def leg_holds_shares(leg: Order) -> bool:
+    """Tell whether this leg is the one of its group that promises the shares: siblings exclude each other."""
+    if leg.request.side is not Side.SELL:
+        return False
+    if leg.request.order_class is OrderClass.OTO:
+        return True
+    return leg.request.order_class is OrderClass.BRACKET and leg.request.order_type is OrderType.LIMIT
