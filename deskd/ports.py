@@ -72,18 +72,14 @@ class Broker(Protocol):
         """Return the latest *limit* bars, oldest first."""
 
 
+type Statement = tuple[str, tuple[object, ...]]  # SQL and its parameters: a projected row
+
+
 class Ledger(Protocol):
     """Where facts are kept."""
 
-    async def append(self, facts: Sequence[Fact], rows: "Sequence[Row]") -> None:
+    async def append(self, facts: Sequence[Fact], statements: Sequence[Statement]) -> None:
         """Store the facts, and the projections' rows, in one transaction; return only when they are on disk."""
-
-
-class Row(Protocol):
-    """One projected row to insert or replace."""
-
-    table: str
-    values: tuple[object, ...]
 
 
 class Quotes(Protocol):

@@ -115,7 +115,8 @@ class Desk:
         oid = request.client_order_id
         if known := self.orders.get(oid):
             if known.request == request:
-                return [ef.Reply(oid)]
+                # One that is in doubt is answered when the broker has answered.
+                return [] if known.status is OrderStatus.SUBMITTED else [ef.Reply(oid)]
             message = f"client_order_id={oid} was used for another order: use a new one for each order"
             return [ef.Refuse(oid, RefusalReason.CONFLICT, message)]
         evidence = self._evidence(event)
@@ -457,7 +458,7 @@ class Desk:
                 status=OrderStatus.ACCEPTED,
                 requested_at=fact.at,
                 updated_at=fact.at,
-                submitted_at=fact.at,
+                submitted_at=fact.submitted_at,
                 broker_order_id=spec.broker_order_id,
                 parent_id=fact.client_order_id,
             )

@@ -73,7 +73,11 @@ def apply(order: Order, fact: ev.OrderFact) -> Order:
         return _filled(order, fact, status)
     if isinstance(fact, ev.OrderAccepted):
         return replace(
-            order, status=status, broker_order_id=fact.broker_order_id, submitted_at=fact.at, updated_at=fact.at
+            order,
+            status=status,
+            broker_order_id=fact.broker_order_id,
+            submitted_at=fact.submitted_at,
+            updated_at=fact.at,
         )
     if isinstance(fact, ev.OrderRejected):
         return replace(order, status=status, reason=fact.reason, message=fact.message, updated_at=fact.at)
@@ -136,9 +140,14 @@ def catch_up(
         refused_at_once = broker.status is BrokerStatus.REJECTED and order.broker_order_id is None
         if order.broker_order_id is None and not refused_at_once:
             legs = tuple(_leg(leg) for leg in broker.legs)
-            facts.insert(
-                0, ev.OrderAccepted(client_order_id=oid, broker_order_id=broker.broker_order_id, legs=legs, at=at)
+            accepted = ev.OrderAccepted(
+                client_order_id=oid,
+                broker_order_id=broker.broker_order_id,
+                submitted_at=broker.submitted_at,
+                legs=legs,
+                at=at,
             )
+            facts.insert(0, accepted)
         is_filled = filled_qty == order.request.qty
         if broker.status in _TERMINAL_AT_BROKER and not is_filled and filled_qty >= broker.filled_qty:
             facts.append(_end(order, broker, at))

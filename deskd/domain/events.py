@@ -318,6 +318,7 @@ class OrderAccepted:
 
     client_order_id: ClientOrderId
     broker_order_id: BrokerOrderId
+    submitted_at: datetime | None  # the broker's stamp: on a tape, the tape's time
     legs: tuple[LegSpec, ...]
     at: datetime
 

@@ -131,7 +131,7 @@ class Order:
     status: OrderStatus
     requested_at: datetime
     updated_at: datetime
-    submitted_at: datetime | None = None  # when the broker took it
+    submitted_at: datetime | None = None  # the broker's stamp: on a tape, the tape's time
     broker_order_id: BrokerOrderId | None = None
     parent_id: ClientOrderId | None = None  # of a bracket's, OCO's or OTO's leg: the order that carries it
     filled_qty: Qty = NO_QTY

@@ -1,0 +1,159 @@
+"""The ledger's file: open, append, replay. One writer, held by a lock, in aiosqlite's thread."""
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from importlib import resources
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiosqlite
+
+from deskd.domain.errors import LedgerError
+from deskd.domain.events import Fact
+from deskd.ledger import codec
+from deskd.ledger.projections import Statement
+
+_APPEND = "INSERT INTO facts (seq, at, kind, body, prev_hash, hash) VALUES (?,?,?,?,?,?)"
+_REPLAY_CHUNK = 1_000  # facts decoded at a time: some milliseconds of the loop
+
+
+class LedgerStore:
+    """The open ledger. `append` returns only when the facts are on disk."""
+
+    def __init__(self, db: aiosqlite.Connection, lock: int, last_seq: int, last_hash: str) -> None:
+        self._db = db
+        self._lock = lock
+        self.last_seq = last_seq
+        self.last_hash = last_hash
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open or create the ledger at *path*; raise LedgerError with the remedy where that cannot be."""
+        lock = _lock(path)
+        db = None
+        try:
+            db = await aiosqlite.connect(path, isolation_level=None)
+            await db.execute("PRAGMA journal_mode = WAL")
+            await db.execute("PRAGMA synchronous = FULL")
+            await db.execute("PRAGMA foreign_keys = ON")
+            await _migrate(db, path)
+            async with db.execute("SELECT seq, hash FROM facts ORDER BY seq DESC LIMIT 1") as cursor:
+                last = await cursor.fetchone()
+        except (sqlite3.Error, LedgerError) as error:
+            if db is not None:
+                await db.close()
+            os.close(lock)
+            raise error if isinstance(error, LedgerError) else _unusable(path, error) from error
+        seq, last_hash = (last[0], last[1]) if last else (0, codec.GENESIS)
+        return cls(db, lock, seq, last_hash)
+
+    async def append(self, facts: Sequence[Fact], statements: Sequence[Statement]) -> None:
+        """Store the facts, and the projections of them, in one transaction; return when they are on disk."""
+        entries = []
+        seq, prev = self.last_seq, self.last_hash
+        for fact in facts:
+            seq += 1
+            kind, body = codec.encode(fact)
+            at = codec.stamp(fact.at)
+            entry_hash = codec.chain(prev, seq, at, kind, body)
+            entries.append((seq, at, kind, body, prev, entry_hash))
+            prev = entry_hash
+
+        def write() -> None:
+            connection = self._db._conn  # noqa: SLF001  one hop to the writer's thread for the whole batch
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.executemany(_APPEND, entries)
+                for sql, group in groupby(sorted(statements, key=itemgetter(0)), key=itemgetter(0)):
+                    connection.executemany(sql, [parameters for _, parameters in group])
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+        try:
+            await self._db._execute(write)  # noqa: SLF001  the public calls are one statement and one hop each
+        except sqlite3.Error as error:
+            raise LedgerError(
+                f"the ledger cannot be written ({error}): free the disk or fix it, then restart"
+            ) from error
+        self.last_seq, self.last_hash = seq, prev
+
+    async def replay(self) -> AsyncIterator[Fact]:
+        """Yield every fact, oldest first."""
+        async with self._db.execute("SELECT kind, body FROM facts ORDER BY seq") as cursor:
+            while rows := await cursor.fetchmany(_REPLAY_CHUNK):
+                for kind, body in rows:
+                    yield codec.decode(kind, body)
+
+    async def close(self) -> None:
+        """Close the file and let go of the lock."""
+        await self._db.close()
+        os.close(self._lock)
+
+    async def __aenter__(self) -> Self:
+        """Return the ledger."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        await self.close()
+
+
+def _lock(path: Path) -> int:
+    """Take the writer's lock beside the ledger: it is gone with the process, however that ends."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be opened ({error.strerror}): check desk.db_path and its rights") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        text = f"{path}: another desk is using this ledger: stop it first, or set another desk.state_dir"
+        raise LedgerError(text) from None
+    return lock
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> LedgerError:
+    return LedgerError(f"{path}: the ledger cannot be used ({error}): restore a backup, or set another desk.db_path")
+
+
+def migrations() -> list[tuple[int, str, str]]:
+    """Return (version, name, SQL) of every migration, in order."""
+    folder = resources.files("deskd.ledger") / "migrations"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [(int(name[:4]), name, (folder / name).read_text()) for name in names]
+
+
+async def _migrate(db: aiosqlite.Connection, path: Path) -> None:
+    await db.execute(
+        "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, name TEXT, checksum TEXT) STRICT"
+    )
+    async with db.execute("SELECT version, checksum FROM migrations") as cursor:
+        applied = {version: checksum for version, checksum in await cursor.fetchall()}
+    known = migrations()
+    newest = max(version for version, _, _ in known)
+    if applied and max(applied) > newest:
+        text = f"{path}: the ledger is of version {max(applied)}, this deskd knows {newest}: install the newer deskd"
+        raise LedgerError(text)
+    for version, name, sql in known:
+        checksum = hashlib.sha256(sql.encode()).hexdigest()
+        if version in applied:
+            if applied[version] != checksum:
+                raise LedgerError(f"{path}: migration {name} is not the one that made this ledger: reinstall deskd")
+            continue
+        # executescript commits what is open first, so the transaction is part of the script.
+        await db.executescript(
+            f"BEGIN;\n{sql}\nINSERT INTO migrations VALUES ({version}, '{name}', '{checksum}');\nCOMMIT;"  # noqa: S608
+        )
