@@ -1,0 +1,116 @@
+"""The exchange misbehaving on purpose, for tests. Nothing here is reachable unless the process was started with faults.
+
+1. A rule for REST applies to the next `times` requests that match its method and path, then it is spent.
+2. What a stream does wrong, it does to all of its connections alike.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class RestRule(msgspec.Struct, forbid_unknown_fields=True):
+    """What happens to the next *times* requests of *method* (any) whose path starts with *path*."""
+
+    method: str | None = None
+    path: str = "/"
+    times: int = 1
+    delay_s: float = 0.0  # before the request is looked at
+    answer_delay_s: float = 0.0  # after it is done and durable, before it is answered: its events overtake the answer
+    status: int = 0  # answer this instead; 0: the true answer
+    cut: bool = False  # cut the connection instead of answering
+    after_accepting: bool = False  # status and cut come after the request was done, not in its place
+
+
+class StreamFaults(msgspec.Struct, forbid_unknown_fields=True):
+    """What one of the streams does wrong."""
+
+    mute: bool = False  # connections stay, nothing is sent
+    duplicate: bool = False  # each message twice
+    reorder: bool = False  # each message after the next one
+    delay_s: float = 0.0
+    refuse_handshakes: int = 0  # so many next handshakes get HTTP 429
+    refuse_auth: int = 0  # so many next authentications fail
+    held: list[object] = []  # by `reorder`, until the next message comes
+
+    def shape[T](self, messages: Sequence[T]) -> list[T]:
+        """Return what is really sent in place of *messages*."""
+        if self.mute:
+            return []
+        shaped = [message for message in messages for _ in range(1 + self.duplicate)]
+        if not self.reorder:
+            return shaped
+        sent: list[T] = []
+        for message in shaped:
+            if self.held:
+                sent += [message, self.held.pop()]  # type: ignore[list-item]  # held only ever has messages of this stream
+            else:
+                self.held.append(message)
+        return sent
+
+    def refuses_handshake(self) -> bool:
+        """Tell whether this handshake is to be refused, and count it."""
+        self.refuse_handshakes, is_refused = max(0, self.refuse_handshakes - 1), self.refuse_handshakes > 0
+        return is_refused
+
+    def refuses_auth(self) -> bool:
+        """Tell whether this authentication is to be refused, and count it."""
+        self.refuse_auth, is_refused = max(0, self.refuse_auth - 1), self.refuse_auth > 0
+        return is_refused
+
+
+class StreamOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Something to do to a stream's connections now."""
+
+    drop: bool = False  # cut them without a word
+    close: int | None = None  # data: this error, then close; trade: close with this websocket code
+
+
+class Rejection(msgspec.Struct, forbid_unknown_fields=True):
+    """The next order of *symbol* is taken, then rejected with *reason*."""
+
+    symbol: str
+    reason: str = "rejected by a test"
+
+
+class FaultsOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /faults: what is named is replaced, the rest stays."""
+
+    rest: list[RestRule] | None = None
+    trade_stream: StreamFaults | None = None
+    data_stream: StreamFaults | None = None
+    trade_stream_now: StreamOrder | None = None
+    data_stream_now: StreamOrder | None = None
+    reject_next: Rejection | None = None
+
+
+class Faults:
+    """What is wrong at present."""
+
+    def __init__(self) -> None:
+        self.rest: list[RestRule] = []
+        self.trade_stream = StreamFaults()
+        self.data_stream = StreamFaults()
+
+    def take_rule(self, method: str, path: str) -> RestRule | None:
+        """Return the first rule for this request, and count its use."""
+        for rule in self.rest:
+            if rule.method in {None, method} and path.startswith(rule.path):
+                rule.times -= 1
+                if rule.times <= 0:
+                    self.rest.remove(rule)
+                return rule
+        return None
+
+    def set(self, order: FaultsOrder) -> None:
+        """Replace what *order* names."""
+        if order.rest is not None:
+            self.rest = order.rest
+        if order.trade_stream is not None:
+            self.trade_stream = order.trade_stream
+        if order.data_stream is not None:
+            self.data_stream = order.data_stream
+
+    def clear(self) -> None:
+        """Behave well again."""
+        self.rest, self.trade_stream, self.data_stream = [], StreamFaults(), StreamFaults()
