@@ -4,8 +4,7 @@ The one seam where prices are not Decimal: quotes and trades come in as the mark
 as they are, and turned into Decimals through their text only when an order or a valuation needs them.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -13,66 +12,25 @@ from deskd.domain.money import Cash, Qty
 from deskd.domain.order import Side
 from deskd.exchange.account import AccountView, Activity, Asset, Configurations, EquityPoint, PositionView
 from deskd.exchange.errors import ApiError
+from deskd.exchange.fill_model import FillModel
 from deskd.exchange.order import ExchangeOrder, NewOrder, OrderChanges, OrderEvent
 from deskd.exchange.session import SessionDay
+from deskd.exchange.state import AccountState, Changes, Holding
 
 _LATER = "the body follows"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
-    """One open position, as it is stored. Everything else of a position is derived."""
-
-    symbol: str
-    qty: Qty  # signed
-    avg_entry_price: Decimal
-    lastday_price: Decimal
-    intraday_basis: Decimal  # what the position was worth when the day, or its part of it, began
-    mark_price: Decimal  # the last price known when this was stored
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountState:
-    """The account itself, as it is stored. One row."""
-
-    id: str
-    account_number: str
-    created_at: datetime
-    cash: Cash
-    last_equity: Cash
-    last_maintenance_margin: Cash
-    balance_asof: date
-    configurations: Configurations
-    random_state: int  # 64 bits, unsigned
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
-    """What must be on disk before any answer or event leaves. Rows are whole: insert or replace by key."""
-
-    orders: Sequence[ExchangeOrder] = ()  # key: id
-    holdings: Mapping[str, Holding | None] = ()  # type: ignore[assignment]  # key: symbol; None: flat, delete the row
-    activities: Sequence[Activity] = ()  # key: id; only ever added
-    equity_points: Sequence[EquityPoint] = ()  # key: day
-    account: AccountState | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fills:
-    """How orders fill: the two presets are PAPER and IMMEDIATE."""
-
-    acknowledged_after_s: Decimal
-    filled_after_s: Decimal
-    fractional_after_s: Decimal
-    partial_percent: int
 
 
 class Exchange:
     """One account at one market. Every method that takes `now` first lets time pass up to it."""
 
-    def __init__(self, *, assets: Iterable[Asset], cash: Cash, fills: Fills, seed: int, now: datetime) -> None:
-        """Open a new account with *cash*."""
+    def __init__(
+        self, *, assets: Iterable[Asset], cash: Cash, fills: FillModel, seed: int, id_seed: int, now: datetime
+    ) -> None:
+        """Open a new account with *cash*.
+
+        *seed* decides which fills are partial. *id_seed* makes every id: it has to be fresh for every new account
+        (tests may fix it), or a desk that outlived its exchange's account would take new orders for old ones.
+        """
 
     # --- what clients ask for ---
 
@@ -234,7 +192,7 @@ def restore(
     activities: Iterable[Activity],
     equity_points: Iterable[EquityPoint],
     assets: Iterable[Asset],
-    fills: Fills,
+    fills: FillModel,
     now: datetime,
 ) -> Exchange:
     """Return the exchange as it was when those rows were its changes."""
