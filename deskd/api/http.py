@@ -1,7 +1,7 @@
 """HTTP/1.1, as much of it as the order channel needs, and strictly: what is doubtful is refused, never guessed.
 
-Pure: bytes in, requests out; a request out of an answer's parts. A refusal here closes the connection, because after
-it nobody knows where the next request would begin. All sizes are bounded before they are read.
+Pure: bytes in, requests out; an answer's parts in, bytes out. After a `BadRequest` the connection must end, because
+nobody knows where the next request would begin. All sizes are bounded before anything is parsed.
 """
 
 import re
@@ -51,12 +51,12 @@ class Request:
         return "application/json" in self.headers.get("accept", "")
 
 
-class BadRequest(Exception):
+@dataclass(frozen=True, slots=True)
+class BadRequest:
     """Bytes that are no request of ours: the status to answer with, and why. The connection ends after it."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+    status: int
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +96,15 @@ class RequestReader:
         """Take more bytes. The caller feeds no more than it must before it asks for the next request."""
         self._buffer += data
 
-    def next(self) -> Request | None:
-        """Return the next whole request, None while it is incomplete; raise BadRequest for good."""
+    def next(self) -> Request | BadRequest | None:
+        """Return the next whole request, None while it is incomplete."""
         if self._head is None:
-            self._head = self._read_head()
+            head = self._read_head()
+            if not isinstance(head, _Head):
+                return head
+            self._head = head
         head = self._head
-        if head is None or len(self._buffer) < head.length:
+        if len(self._buffer) < head.length:
             return None
         body = bytes(self._buffer[: head.length])
         del self._buffer[: head.length]
@@ -115,52 +118,57 @@ class RequestReader:
             keep_alive=head.keep_alive,
         )
 
-    def _read_head(self) -> _Head | None:
+    def _read_head(self) -> _Head | BadRequest | None:
         end = self._buffer.find(b"\r\n\r\n", 0, HEAD_MAX + 4)
         if end < 0:
-            if len(self._buffer) > HEAD_MAX:
-                raise BadRequest(431, f"headers: are over {HEAD_MAX} bytes")
-            return None
+            too_long = len(self._buffer) > HEAD_MAX
+            return BadRequest(431, f"headers: are over {HEAD_MAX} bytes") if too_long else None
         lines = bytes(self._buffer[:end]).split(b"\r\n")
         del self._buffer[: end + 4]
         start = _REQUEST_LINE.fullmatch(lines[0])
         if start is None:
-            raise BadRequest(400, "request line: is not METHOD /path HTTP/1.1")
-        target, _, query = start[2].decode("ascii").partition("?")
+            return BadRequest(400, "request line: is not METHOD /path HTTP/1.1")
         headers = _headers(lines[1:])
+        if isinstance(headers, BadRequest):
+            return headers
+        length = _length(headers, self._body_max)
+        if isinstance(length, BadRequest):
+            return length
+        target, _, query = start[2].decode("ascii").partition("?")
         return _Head(
             method=start[1].decode("ascii"),
             path=tuple(unquote(segment) for segment in target[1:].split("/")),
             query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
             headers=headers,
-            length=self._length(headers),
+            length=length,
             keep_alive=_keep_alive(headers, is_old=start[3] == b"0"),
         )
 
-    def _length(self, headers: Mapping[str, str]) -> int:
-        if "transfer-encoding" in headers:
-            raise BadRequest(400, "Transfer-Encoding: is not taken here; send Content-Length")
-        text = headers.get("content-length", "0")
-        if not _LENGTH.fullmatch(text):
-            raise BadRequest(400, "Content-Length: is not a number of bytes")
-        if int(text) > self._body_max:
-            raise BadRequest(413, f"message: is {text} bytes long, at most {self._body_max} are allowed")
-        return int(text)
 
-
-def _headers(lines: list[bytes]) -> dict[str, str]:
+def _headers(lines: list[bytes]) -> dict[str, str] | BadRequest:
     if len(lines) > HEADERS_MAX:
-        raise BadRequest(431, f"headers: are more than {HEADERS_MAX}")
+        return BadRequest(431, f"headers: are more than {HEADERS_MAX}")
     headers: dict[str, str] = {}
     for line in lines:
         match = _HEADER.fullmatch(line)
         if match is None:
-            raise BadRequest(400, "headers: a line is not `Name: value`")
+            return BadRequest(400, "headers: a line is not `Name: value`")
         name = match[1].decode("ascii").lower()
         if name in headers:  # two readers could take different ones
-            raise BadRequest(400, f"{name}: is given twice")
+            return BadRequest(400, f"{name}: is given twice")
         headers[name] = match[2].decode("latin-1")
     return headers
+
+
+def _length(headers: Mapping[str, str], body_max: int) -> int | BadRequest:
+    if "transfer-encoding" in headers:
+        return BadRequest(400, "Transfer-Encoding: is not taken here; send Content-Length")
+    text = headers.get("content-length", "0")
+    if not _LENGTH.fullmatch(text):
+        return BadRequest(400, "Content-Length: is not a number of bytes")
+    if int(text) > body_max:
+        return BadRequest(413, f"message: is {text} bytes long, at most {body_max} are allowed")
+    return int(text)
 
 
 def _keep_alive(headers: Mapping[str, str], *, is_old: bool) -> bool:

@@ -1,6 +1,10 @@
-"""How often a strategy may ask."""
+"""How often a strategy may ask. Who asks too often waits himself, and nobody else does."""
 
+from deskd.api.http import Request
 from deskd.ports import Clock
+
+REFUSALS_PER_S = 500  # answers `429` to one strategy: some microseconds of the desk each, so at most 2 % of a core
+BROKER_READS_PER_S = 2  # GET /bars and /clock go to the broker, whose 200 requests a minute are everybody's
 
 
 class TokenBucket:
@@ -22,3 +26,26 @@ class TokenBucket:
             return (1 - self._tokens) / self._per_second
         self._tokens -= 1
         return 0.0
+
+
+class Budget:
+    """One strategy's share of the order channel. Cancels have their own: a flood of orders can still be called back."""
+
+    def __init__(self, requests_per_s: float, clock: Clock) -> None:
+        self.requests_per_s = requests_per_s
+        self._requests = TokenBucket(requests_per_s, clock)
+        self._cancels = TokenBucket(requests_per_s, clock)
+        self._broker_reads = TokenBucket(BROKER_READS_PER_S, clock)
+        self._refusals = TokenBucket(REFUSALS_PER_S, clock)
+
+    def take(self, request: Request) -> float:
+        """Take one request; return 0, or the seconds to wait."""
+        if request.method == "DELETE":
+            return self._cancels.take()
+        if request.path[0] in {"bars", "clock"} and (wait := self._broker_reads.take()):
+            return wait
+        return self._requests.take()
+
+    def refuse(self) -> float:
+        """Return for how long a connection that was just refused is not read."""
+        return self._refusals.take()

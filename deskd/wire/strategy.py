@@ -20,7 +20,7 @@ from deskd.domain.effects import Refuse
 from deskd.domain.errors import WireError
 from deskd.domain.ids import CLIENT_ORDER_ID, SYMBOL, ClientOrderId, StrategyId, Symbol, UserId
 from deskd.domain.market import MarketClock
-from deskd.domain.money import Cash, Price, Qty, parse_decimal, plain
+from deskd.domain.money import ZERO, Cash, Price, Qty, parse_decimal, plain
 from deskd.domain.order import (
     Order,
     OrderClass,
@@ -357,6 +357,20 @@ def position(held: Position) -> pb.Position:
         market_value=_rounded(held.market_value),
         unrealized_pnl=_rounded(held.unrealized_pnl),
         realized_pnl=_rounded(held.realized_pnl),
+    )
+
+
+def flat_position(symbol: Symbol) -> pb.Position:
+    """Return the position in a symbol that is not held."""
+    zero = plain(ZERO)
+    return pb.Position(
+        symbol=symbol,
+        qty=zero,
+        avg_entry_price=zero,
+        mark_price=zero,
+        market_value=zero,
+        unrealized_pnl=zero,
+        realized_pnl=zero,
     )
 
 
