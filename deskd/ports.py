@@ -105,6 +105,9 @@ class Feeds(Protocol):
     def detach(self, run_id: RunId) -> None:
         """Stop feeding and close the run's standard input: the strategy sees the end of input. Safe to call twice."""
 
+    def counts(self, run_id: RunId) -> tuple[int, int]:
+        """Return how many lines the run was given and how many were conflated away; zeros where it is not fed."""
+
 
 class Doors(Protocol):
     """Where the supervisor has a run's order socket made: the api."""

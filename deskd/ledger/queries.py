@@ -1,0 +1,53 @@
+"""Read-only questions to the ledger, over a connection of their own: they never delay the writer."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiosqlite
+
+from deskd.domain.errors import LedgerError
+from deskd.domain.ids import StrategyId
+
+type Record = dict[str, Any]
+
+_ORDER_BY = {
+    "orders": "requested_at",
+    "fills": "at",
+    "positions": "updated_at",
+    "runs": "started_at",
+    "trades": "created_at",
+}
+
+
+class LedgerReader:
+    """Answers from the projections. Each question is one short read transaction."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def latest(
+        self, table: str, *, strategy_id: StrategyId | None = None, limit: int = 1_000
+    ) -> Sequence[Record]:
+        """Return the newest *limit* rows of a projection, oldest first, of one strategy or of all."""
+        order_by = _ORDER_BY[table]  # a KeyError is our own mistake: tables are not input
+        where = "WHERE strategy_id = ?" if strategy_id is not None else ""
+        parameters: tuple[object, ...] = (limit,) if strategy_id is None else (strategy_id, limit)
+        sql = f"SELECT * FROM {table} {where} ORDER BY {order_by} DESC LIMIT ?"  # noqa: S608  names from the table above
+        return (await self._rows(sql, parameters))[::-1]
+
+    async def _rows(self, sql: str, parameters: tuple[object, ...]) -> list[Record]:
+        try:
+            async with self._open() as db, db.execute(sql, parameters) as cursor:
+                return [dict(row) for row in await cursor.fetchall()]
+        except sqlite3.Error as error:
+            raise LedgerError(f"{self._path}: the ledger cannot be read ({error})") from error
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[aiosqlite.Connection]:
+        async with aiosqlite.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True) as db:
+            db.row_factory = sqlite3.Row
+            yield db

@@ -1,0 +1,296 @@
+"""Runs the core: one inbox, one owner. Facts are on disk before anything leaves the desk.
+
+Rule 1: events are drained in batches; each is decided and applied in order; all facts of a batch are one commit; then
+        the effects are performed in order. So a burst shares the cost of durability.
+Rule 2: what speaks with the broker runs in tasks of its own, and comes back as events.
+Rule 3: a ledger that cannot be written ends the desk: what is in memory is ahead of the disk, and a restart replays.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol, assert_never
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from deskd.core.desk import Desk
+from deskd.domain import effects as ef
+from deskd.domain import events as ev
+from deskd.domain.book import Account, Position
+from deskd.domain.effects import Effect, Refuse
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
+from deskd.domain.market import MarketClock
+from deskd.domain.money import Price
+from deskd.domain.order import Order, OrderRequest, OrderStatus
+from deskd.domain.reasons import RefusalReason
+from deskd.ledger.projections import project
+from deskd.ports import Broker, Clock, Ledger, OnFact, Quotes, RawMarketMessage, Tells
+
+INBOX_MAX = 10_000  # some seconds of a busy open; beyond it the endpoint answers 503
+BATCH_MAX = 128  # events decided between two turns of the loop: under 5 ms
+MARKS_EVERY = timedelta(seconds=10)
+RECONCILE_GAP_S = 1.0  # the broker's positions may lag its orders: two looks in a row are never closer
+STUCK_CANCEL = timedelta(seconds=5)  # a cancel without an answer is asked for again
+
+_NEW_YORK = ZoneInfo("America/New_York")
+
+log = structlog.get_logger()
+
+
+class Marks(Protocol):
+    """The latest prices, for valuation."""
+
+    def marks(self) -> Sequence[tuple[Symbol, Price]]:
+        """Return the latest price of each symbol that has one."""
+
+
+type TakeSnapshot = Callable[[Sequence[Order], Callable[[], int], str], Awaitable[ev.BrokerSnapshot]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Runtime:
+    """The only owner of the desk. Whoever wants something posts an event (satisfies ports.Orders)."""
+
+    desk: Desk
+    ledger: Ledger
+    broker: Broker
+    take_snapshot: TakeSnapshot
+    quotes: Quotes
+    marks: Marks
+    tells: Tells
+    wall: Clock  # the desk's own clock
+    doubt_check: timedelta
+    reconcile_every: timedelta
+    on_fact: list[OnFact] = field(default_factory=list)
+    inbox: asyncio.Queue[ev.Event] = field(default_factory=lambda: asyncio.Queue(INBOX_MAX))
+    closing: str | None = "the desk is starting"  # why no new orders are taken; None: they are
+    _waiters: dict[ClientOrderId, list[asyncio.Future[Order | Refuse]]] = field(default_factory=dict)
+    _looking_up: set[ClientOrderId] = field(default_factory=set)
+    _reconcile_why: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(1))
+    _committed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _market_clock: MarketClock | None = None
+    _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+
+    async def run(self) -> None:
+        """Handle events until canceled. A crash of any task ends the desk; a restart replays the ledger."""
+        async with self._tasks:
+            self._tasks.create_task(self._reconciling(), name="reconcile")
+            self._tasks.create_task(self._watching(), name="doubts and marks")
+            while True:
+                batch = [await self.inbox.get()]
+                while len(batch) < BATCH_MAX and not self.inbox.empty():
+                    batch.append(self.inbox.get_nowait())
+                await self._handle(batch)
+
+    async def _handle(self, batch: Sequence[ev.Event]) -> None:
+        effects: list[Effect] = []
+        for event in batch:
+            if isinstance(event, ev.InstrumentsListed):
+                self.desk.instruments = {i.symbol: i for i in event.instruments}
+            effects += self.desk.handle(event)
+        facts = [effect.fact for effect in effects if isinstance(effect, ef.Record)]
+        if facts:
+            await self.ledger.append(facts, project(facts, self.desk))
+        for effect in effects:
+            self._perform(effect)
+        async with self._committed:
+            self._committed.notify_all()
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case ef.Record(fact):
+                for listener in self.on_fact:
+                    listener(fact)
+            case ef.Submit(request):
+                self._tasks.create_task(self._submit(request), name=f"submit {request.client_order_id}")
+            case ef.Cancel(oid, broker_order_id):
+                self._tasks.create_task(self._cancel(oid, broker_order_id), name=f"cancel {oid}")
+            case ef.LookUp(oid):
+                if oid not in self._looking_up:
+                    self._looking_up.add(oid)
+                    self._tasks.create_task(self._look_up(oid), name=f"look up {oid}")
+            case ef.Reconcile(why):
+                self.reconcile(why)
+            case ef.Reply(oid):
+                self._answer(oid, self.desk.orders[oid])
+            case ef.Refuse(oid):
+                self._answer(oid, effect)
+            case ef.Tell(strategy_id, update):
+                self.tells.tell(strategy_id, update)
+            case _:
+                assert_never(effect)
+
+    # --- what speaks with the broker -----------------------------------------------------------------------------
+
+    async def _submit(self, request: OrderRequest) -> None:
+        await self.inbox.put(await self.broker.submit(request))
+
+    async def _cancel(self, oid: ClientOrderId, broker_order_id: BrokerOrderId) -> None:
+        answer = await self.broker.cancel(oid, broker_order_id)
+        if answer is not None:
+            await self.inbox.put(answer)
+
+    async def _look_up(self, oid: ClientOrderId) -> None:
+        try:
+            answer = await self.broker.look_up(oid)
+        finally:
+            self._looking_up.discard(oid)
+        if answer is not None:
+            await self.inbox.put(answer)
+
+    def reconcile(self, why: str) -> None:
+        """Have the account compared with the broker's soon; several wishes are one look."""
+        if self._reconcile_why.empty():
+            self._reconcile_why.put_nowait(why)
+
+    async def _reconciling(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self.reconcile_every.total_seconds()):
+                    why = await self._reconcile_why.get()
+            except TimeoutError:
+                why = "on schedule"
+            try:
+                snapshot = await self.take_snapshot(self.desk.open_orders(), lambda: self.desk.fill_count, why)
+            except (OSError, TimeoutError) as error:
+                log.warning("reconcile_failed", why=why, error=str(error))
+                self._retry_if_not_synced()
+            else:
+                await self.inbox.put(snapshot)
+            await asyncio.sleep(RECONCILE_GAP_S)
+
+    def _retry_if_not_synced(self) -> None:
+        if self.desk.is_trade_stream_up and not self.desk.is_synced:
+            self.reconcile("the last look failed")
+
+    async def _watching(self) -> None:
+        """Ask after orders in doubt and stuck cancels; value positions."""
+        marked_at = self.wall.now()
+        while True:
+            await asyncio.sleep(self.doubt_check.total_seconds())
+            now = self.wall.now()
+            for order in self.desk.open_orders():
+                if self._is_doubtful(order, now):
+                    oid = order.request.client_order_id
+                    await self.inbox.put(ev.DoubtTimedOut(client_order_id=oid, at=now))
+            if now - marked_at >= MARKS_EVERY:
+                marked_at = now
+                await self.inbox.put(ev.MarksTaken(marks=tuple(self.marks.marks()), at=now))
+
+    def _is_doubtful(self, order: Order, now: datetime) -> bool:
+        age = now - order.updated_at
+        if order.broker_order_id is None:
+            return age > self.doubt_check
+        return order.status is OrderStatus.PENDING_CANCEL and age > STUCK_CANCEL
+
+    # --- the face to the doors (ports.Orders) ----------------------------------------------------------------------
+
+    def refusal(self) -> Refuse | None:
+        """Return why no new order is taken at the moment, or None."""
+        nobody = ClientOrderId("")
+        if self.closing is not None:
+            return Refuse(nobody, RefusalReason.DESK_NOT_READY, f"{self.closing}: try again later")
+        if not self.desk.is_synced:
+            text = "the stream of trade updates is down or not yet re-synced: no order could be watched; cancels pass"
+            return Refuse(nobody, RefusalReason.TRADE_STREAM_DOWN, text)
+        return None
+
+    async def place(self, request: OrderRequest, *, timeout_s: float) -> Order | Refuse:
+        """Put the request through the gate and to the broker; see ports.Orders."""
+        oid = request.client_order_id
+        refusal = self.refusal()
+        if refusal is not None and oid not in self.desk.orders:
+            return Refuse(oid, refusal.reason, refusal.message)
+        quote, now = self.quotes.quote(request.symbol), self.wall.now()
+        market_now = quote.quoted_at if quote else self._market_clock.timestamp if self._market_clock else now
+        market_day = market_now.astimezone(_NEW_YORK).date()
+        event = ev.OrderRequested(request=request, quote=quote, market_day=market_day, at=now)
+        return await self._ask(oid, event, timeout_s)
+
+    async def cancel(self, strategy_id: StrategyId | None, order_id: str, *, by: str) -> Order | Refuse:
+        """Ask for a cancel; see ports.Orders."""
+        order = self.find(strategy_id, order_id)
+        if order is None:
+            text = f"order_id={order_id}: no such order of this strategy"
+            return Refuse(ClientOrderId(order_id), RefusalReason.NOT_FOUND, text)
+        oid = order.request.client_order_id
+        event = ev.CancelRequested(client_order_id=oid, by=by, at=self.wall.now())
+        return await self._ask(oid, event, timeout_s=10.0)
+
+    async def _ask(self, oid: ClientOrderId, event: ev.Event, timeout_s: float) -> Order | Refuse:
+        waiter: asyncio.Future[Order | Refuse] = asyncio.get_running_loop().create_future()
+        try:
+            self.inbox.put_nowait(event)
+        except asyncio.QueueFull:
+            text = f"inbox={INBOX_MAX}: the desk has more to do than it can: try again in a second"
+            return Refuse(oid, RefusalReason.OVERLOADED, text)
+        self._waiters.setdefault(oid, []).append(waiter)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await waiter
+        except TimeoutError:
+            self._forget(oid, waiter)
+            order = self.desk.orders.get(oid)
+            if order is not None:
+                return order
+            return Refuse(oid, RefusalReason.TIMEOUT, "the desk has not decided yet: ask for the order by its id")
+
+    def _answer(self, oid: ClientOrderId, answer: Order | Refuse) -> None:
+        for waiter in self._waiters.pop(oid, ()):
+            if not waiter.done():
+                waiter.set_result(answer)
+
+    def _forget(self, oid: ClientOrderId, waiter: asyncio.Future[Order | Refuse]) -> None:
+        waiting = self._waiters.get(oid, [])
+        if waiter in waiting:
+            waiting.remove(waiter)
+        if not waiting:
+            self._waiters.pop(oid, None)
+
+    def find(self, strategy_id: StrategyId | None, order_id: str) -> Order | None:
+        """Return the order of that client_order_id or broker_order_id, if it is the strategy's."""
+        oid = self.desk.by_broker_id.get(BrokerOrderId(order_id), ClientOrderId(order_id))
+        order = self.desk.orders.get(oid)
+        if order is None or strategy_id not in {None, order.request.strategy_id}:
+            return None
+        return order
+
+    def orders(self, strategy_id: StrategyId | None, *, is_open: bool | None = None) -> Sequence[Order]:
+        """Return orders, oldest first; *is_open* None: all."""
+        among = self.desk.open_orders() if is_open else list(self.desk.orders.values())
+        return [
+            order
+            for order in among
+            if strategy_id in {None, order.request.strategy_id} and is_open in {None, order.status.is_open}
+        ]
+
+    def positions(self, strategy_id: StrategyId | None) -> Sequence[Position]:
+        """Return positions at the latest mark, flat ones left out."""
+        books = self.desk.portfolio.books.values()
+        return [p for b in books if strategy_id in {None, b.strategy_id} for p in b.positions.values() if p.qty]
+
+    def account(self, strategy_id: StrategyId) -> Account | None:
+        """Return the strategy's sub-ledger."""
+        return self.desk.account(strategy_id)
+
+    async def clock(self) -> MarketClock:
+        """Return the market's clock."""
+        self._market_clock = await self.broker.clock()
+        return self._market_clock
+
+    async def bars(self, symbol: Symbol, timeframe: str, limit: int) -> Sequence[RawMarketMessage]:
+        """Return the latest bars of *symbol*, oldest first."""
+        return await self.broker.bars(symbol, timeframe, limit)
+
+    # --- start and stop ----------------------------------------------------------------------------------------------
+
+    async def post(self, event: ev.Event) -> None:
+        """Put *event* into the inbox, waiting for room."""
+        await self.inbox.put(event)
+
+    async def until(self, holds: Callable[[Desk], bool]) -> None:
+        """Return as soon as *holds* is true of the desk, looking after every batch."""
+        async with self._committed:
+            await self._committed.wait_for(lambda: holds(self.desk))

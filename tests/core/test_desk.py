@@ -1,0 +1,674 @@
+"""The desk's guarantees, as transcripts and as a storm."""
+
+from copy import deepcopy
+from datetime import timedelta
+from decimal import Decimal
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+
+from deskd.core.desk import TRADES, Desk
+from deskd.domain import effects as ef
+from deskd.domain import events as ev
+from deskd.domain.events import BrokerStatus
+from deskd.domain.ids import HOUSE, BrokerOrderId, ClientOrderId, StrategyId
+from deskd.domain.order import OrderClass, OrderRequest, OrderStatus, OrderType, Side, StopLoss, TakeProfit, TimeInForce
+from deskd.domain.reasons import DenialReason, RefusalReason, RejectReason
+from deskd.domain.run import StrategyStatus
+from tests.factories import (
+    AAPL,
+    ALICE,
+    BOB,
+    NOON,
+    a_broker_order,
+    a_desk,
+    a_fill,
+    a_limit_request,
+    a_quote,
+    a_request,
+    a_snapshot,
+    accepted,
+    cash,
+    filled,
+    price,
+    qty,
+    requested,
+    some_limits,
+    updated,
+)
+from tests.playbook import Playbook
+
+OID = a_request().client_order_id
+
+
+def a_desk_with(request: OrderRequest) -> Desk:
+    """Return a desk on which *request* was approved and accepted."""
+    desk = a_desk()
+    desk.handle(requested(request))
+    desk.handle(accepted(request))
+    return desk
+
+
+def test_an_approved_order_is_recorded_before_it_is_sent() -> None:
+    """The ledger knows the order before the broker does."""
+    request = a_request()
+    assert Playbook(a_desk()) >> requested(request) << ev.OrderApproved << ef.Submit(request)
+
+
+def test_a_fill_that_overtakes_the_acknowledgement_is_booked() -> None:
+    """The stream may be faster than the answer to the POST; nothing is lost or counted twice."""
+    request = a_request()
+    desk = a_desk()
+    assert (
+        Playbook(desk)
+        >> requested(request)
+        << ev.OrderApproved
+        << ef.Submit(request)
+        >> filled(request, 10)
+        << ev.OrderAccepted
+        << ev.OrderFilled
+        << ef.Reply(OID)
+        >> accepted(request)  # late: no news
+    )
+    assert desk.orders[OID].status is OrderStatus.FILLED
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 10
+    assert desk.portfolio.book(ALICE).cash == 9000
+
+
+def test_the_same_fill_twice_counts_once() -> None:
+    """A fill has an identity: whichever way it comes again, it is no news."""
+    request = a_request()
+    desk = a_desk_with(request)
+    assert (
+        Playbook(desk)
+        >> filled(request, 4)
+        << ev.OrderFilled
+        >> filled(request, 4)
+        >> filled(request, 6, cumulative=10)
+        << ev.OrderFilled
+        >> filled(request, 4)
+    )
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 10
+
+
+def test_fills_that_come_in_the_wrong_order_add_up() -> None:
+    """The later execution first: the missing one is asked for, and both are booked once."""
+    request = a_request()
+    desk = a_desk_with(request)
+    assert (
+        Playbook(desk)
+        >> filled(request, 6, cumulative=10)
+        << ev.OrderFilled
+        << ef.LookUp(OID)
+        >> filled(request, 4)
+        << ev.OrderFilled
+    )
+    assert desk.orders[OID].status is OrderStatus.FILLED
+
+
+def test_an_end_waits_for_the_fills_that_it_counts() -> None:
+    """A cancel that says `4 were filled` is not recorded before these four are booked."""
+    request = a_request()
+    desk = a_desk_with(request)
+    canceled = a_broker_order(request, status=BrokerStatus.CANCELED, filled_qty=qty(4), filled_avg_price=price(100))
+    looked_up = ev.OrderLookedUp(
+        client_order_id=OID, order=canceled, fills=(a_fill(canceled, 4, cumulative=4),), at=NOON
+    )
+    assert Playbook(desk) >> updated(canceled) << ef.LookUp(OID) >> looked_up << ev.OrderFilled << ev.OrderCanceled
+    assert desk.reservations.by_order == {}
+
+
+def test_an_order_in_doubt_is_asked_for_and_never_sent_again() -> None:
+    """A timeout is no answer: the broker decides, by client_order_id."""
+    request = a_request()
+    later = NOON + timedelta(seconds=11)
+    in_doubt = ev.SubmitInDoubt(client_order_id=OID, why="timeout", at=NOON)
+    found = ev.OrderLookedUp(client_order_id=OID, order=a_broker_order(request), fills=(), at=later)
+    assert (
+        Playbook(a_desk())
+        >> requested(request)
+        << ev.OrderApproved
+        << ef.Submit(request)
+        >> in_doubt
+        << ef.LookUp(OID)
+        >> found
+        << ev.OrderAccepted
+        << ef.Reply(OID)
+    )
+
+
+def test_an_order_that_never_arrived_is_closed_only_after_it_had_time_to() -> None:
+    """`Not found` at once may only mean `not yet`; after the settling time it is the broker's own answer."""
+    request = a_request()
+    desk = a_desk()
+    early = ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=NOON + timedelta(seconds=1))
+    late = ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=NOON + timedelta(seconds=11))
+    assert (
+        Playbook(desk)
+        >> requested(request)
+        << ev.OrderApproved
+        << ef.Submit(request)
+        >> early
+        >> late
+        << ev.OrderRejected
+        << ef.Reply(OID)
+    )
+    assert desk.orders[OID].reason == RejectReason.NEVER_ARRIVED
+    assert desk.buying_power(ALICE) == 10_000
+
+
+def test_an_order_that_arrives_after_all_is_canceled_and_recorded() -> None:
+    """The strategy was told that it is gone: so it must go."""
+    request = a_request()
+    desk = a_desk()
+    desk.handle(requested(request))
+    desk.handle(ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=NOON + timedelta(seconds=11)))
+    assert (
+        Playbook(desk)
+        >> updated(a_broker_order(request))
+        << ev.DiscrepancyFound
+        << ef.Cancel(OID, BrokerOrderId(f"b-{OID}"))
+    )
+
+
+def test_the_second_order_sees_what_the_first_reserved() -> None:
+    """Buying power is held at approval, not at the fill."""
+    desk = a_desk(allocation="1500")
+    second = a_limit_request(client_order_id=ClientOrderId("alice-2"))
+    desk.handle(requested(a_limit_request()))
+    effects = desk.handle(requested(second))
+    denied = effects[0]
+    assert isinstance(denied, ef.Record)
+    assert isinstance(denied.fact, ev.OrderDenied)
+    assert denied.fact.reason == DenialReason.BUYING_POWER
+    assert "needed=1000.00 buying_power=500.00" in denied.fact.message
+
+
+def test_the_same_id_with_the_same_content_gets_the_same_answer() -> None:
+    """A retry is safe: no second order."""
+    request = a_request()
+    assert Playbook(a_desk_with(request)) >> requested(request) << ef.Reply(OID)
+
+
+def test_a_retry_of_an_order_in_doubt_waits_for_the_same_answer() -> None:
+    """What is in doubt is answered once the broker has answered, for everybody who waits."""
+    request = a_request()
+    desk = a_desk()
+    desk.handle(requested(request))
+    assert Playbook(desk) >> requested(request) >> accepted(request) << ev.OrderAccepted << ef.Reply(OID)
+
+
+def test_the_same_id_with_other_content_is_a_conflict() -> None:
+    """An id names one order for ever."""
+    effects = a_desk_with(a_request()).handle(requested(a_request(qty=qty(11))))
+    assert [type(e) for e in effects] == [ef.Refuse]
+    assert isinstance(effects[0], ef.Refuse)
+    assert effects[0].reason == RefusalReason.CONFLICT
+
+
+def test_a_refused_submit_frees_what_was_reserved() -> None:
+    """The broker's no ends the order, with the broker's words."""
+    request = a_request()
+    desk = a_desk()
+    desk.handle(requested(request))
+    no = ev.SubmitRejected(client_order_id=OID, message="insufficient buying power", at=NOON)
+    assert Playbook(desk) >> no << ev.OrderRejected << ef.Reply(OID)
+    assert desk.orders[OID].message == "insufficient buying power"
+    assert desk.buying_power(ALICE) == 10_000
+
+
+def test_a_cancel_while_in_doubt_is_sent_once_the_broker_has_the_order() -> None:
+    """Without the broker's id there is nothing to cancel yet; the wish is kept."""
+    request = a_request()
+    desk = a_desk()
+    desk.handle(requested(request))
+    assert (
+        Playbook(desk)
+        >> ev.CancelRequested(client_order_id=OID, by="alice", at=NOON)
+        << ev.OrderCancelRequested
+        << ef.Reply(OID)
+        >> accepted(request)
+        << ev.OrderAccepted
+        << ef.Reply(OID)
+        << ef.Cancel(OID, BrokerOrderId(f"b-{OID}"))
+        >> updated(a_broker_order(request, status=BrokerStatus.CANCELED))
+        << ev.OrderCanceled
+    )
+
+
+def test_a_cancel_that_crosses_a_fill_brings_the_fill() -> None:
+    """The broker refuses to cancel what is filled; the look-up tells the fill."""
+    request = a_request()
+    desk = a_desk_with(request)
+    desk.handle(ev.CancelRequested(client_order_id=OID, by="alice", at=NOON))
+    whole = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(10), filled_avg_price=price(100))
+    no = ev.CancelAnswered(client_order_id=OID, refusal='order is already in "filled" state', at=NOON)
+    found = ev.OrderLookedUp(client_order_id=OID, order=whole, fills=(a_fill(whole, 10, cumulative=10),), at=NOON)
+    assert Playbook(desk) >> no << ev.OrderCancelRefused << ef.LookUp(OID) >> found << ev.OrderFilled
+    assert desk.orders[OID].status is OrderStatus.FILLED
+
+
+def test_a_stuck_cancel_is_asked_for_again() -> None:
+    """A look-up that finds the order alive repeats the cancel."""
+    request = a_request()
+    desk = a_desk_with(request)
+    desk.handle(ev.CancelRequested(client_order_id=OID, by="alice", at=NOON))
+    found = ev.OrderLookedUp(client_order_id=OID, order=a_broker_order(request), fills=(), at=NOON)
+    assert (
+        Playbook(desk)
+        >> ev.DoubtTimedOut(client_order_id=OID, at=NOON)
+        << ef.LookUp(OID)
+        >> found
+        << ef.Cancel(OID, BrokerOrderId(f"b-{OID}"))
+    )
+
+
+def test_what_is_final_cannot_be_canceled() -> None:
+    """The refusal is no fact."""
+    request = a_request()
+    desk = a_desk_with(request)
+    desk.handle(filled(request, 10))
+    effects = desk.handle(ev.CancelRequested(client_order_id=OID, by="alice", at=NOON))
+    assert isinstance(effects[0], ef.Refuse)
+    assert effects[0].reason == RefusalReason.ORDER_FINAL
+
+
+def test_an_overfill_is_a_discrepancy_and_is_not_booked() -> None:
+    """What the table forbids is recorded and reconciled, never applied."""
+    request = a_request()
+    desk = a_desk_with(request)
+    effects = desk.handle(filled(request, 11))
+    assert [type(e.fact) for e in effects if isinstance(e, ef.Record)] == [ev.DiscrepancyFound]
+    assert any(isinstance(e, ef.Reconcile) for e in effects)
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 0
+
+
+def test_a_notional_order_ends_when_the_broker_calls_it_filled() -> None:
+    """Only the broker knows how many shares a notional order is."""
+    request = a_request(qty=None, notional=cash(100))
+    desk = a_desk_with(request)
+    order = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty("1.5"), filled_avg_price=price(60))
+    effects = desk.handle(updated(order, "fill", a_fill(order, "1.5", cumulative="1.5", at_price="60")))
+    assert [type(e.fact) for e in effects if isinstance(e, ef.Record)] == [ev.OrderFilled, ev.OrderCompleted]
+    assert desk.orders[OID].status is OrderStatus.FILLED
+    assert desk.reservations.by_order == {}
+
+
+def test_a_brackets_legs_are_orders_of_the_same_strategy() -> None:
+    """The broker makes the legs; their fills are the strategy's, and the shares are promised once."""
+    request = a_request(
+        order_class=OrderClass.BRACKET,
+        take_profit=TakeProfit(limit_price=price(110)),
+        stop_loss=StopLoss(stop_price=price(90)),
+    )
+    profit = a_broker_order(
+        client_order_id=ClientOrderId("leg-1"),
+        broker_order_id=BrokerOrderId("b-leg-1"),
+        side=Side.SELL,
+        order_type=OrderType.LIMIT,
+        limit_price=price(110),
+        status=BrokerStatus.HELD,
+    )
+    loss = a_broker_order(
+        client_order_id=ClientOrderId("leg-2"),
+        broker_order_id=BrokerOrderId("b-leg-2"),
+        side=Side.SELL,
+        order_type=OrderType.STOP,
+        stop_price=price(90),
+        status=BrokerStatus.HELD,
+    )
+    desk = a_desk()
+    desk.handle(requested(request))
+    entry = a_broker_order(request, legs=(profit, loss))
+    desk.handle(ev.SubmitAccepted(client_order_id=OID, order=entry, at=NOON))
+    assert desk.reservations.qty(ALICE, AAPL) == 0
+    desk.handle(filled(request, 10))
+    assert desk.reservations.qty(ALICE, AAPL) == 10
+    leg_request = desk.orders[ClientOrderId("leg-1")].request
+    desk.handle(filled(leg_request, 10, at_price="110"))
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 0
+    assert desk.portfolio.book(ALICE).cash == 10_100
+    assert desk.reservations.qty(ALICE, AAPL) == 0
+    gone = a_broker_order(
+        client_order_id=ClientOrderId("leg-2"),
+        broker_order_id=BrokerOrderId("b-leg-2"),
+        status=BrokerStatus.CANCELED,
+    )
+    desk.handle(updated(gone))
+    assert desk.open_orders() == []
+
+
+def test_a_strategy_hears_of_its_orders_and_of_nobody_elses() -> None:
+    """Each fact of an order is told to its own strategy, with the position after it."""
+    request = a_request()
+    desk = a_desk_with(request)
+    tells = [e for e in desk.handle(filled(request, 10)) if isinstance(e, ef.Tell)]
+    assert [(t.strategy_id, t.update.event, t.update.fill_qty, t.update.position_qty) for t in tells] == [
+        (ALICE, "fill", "10", "10")
+    ]
+
+
+def test_an_unknown_strategy_is_denied() -> None:
+    """Unknown means no."""
+    request = a_request(strategy_id=StrategyId("mallory"))
+    effects = a_desk().handle(requested(request))
+    assert isinstance(effects[0], ef.Record)
+    assert isinstance(effects[0].fact, ev.OrderDenied)
+    assert effects[0].fact.reason == DenialReason.STRATEGY_UNKNOWN
+
+
+def test_the_same_order_again_within_the_window_is_a_duplicate() -> None:
+    """A loop that forgot to remember is stopped; after the window the order is new again."""
+    desk = a_desk(limits=some_limits(duplicate_window=timedelta(seconds=1)))
+    desk.handle(requested())
+    again = a_request(client_order_id=ClientOrderId("alice-2"))
+    denied = desk.handle(requested(again, at=NOON + timedelta(milliseconds=999)))[0]
+    assert isinstance(denied, ef.Record)
+    assert isinstance(denied.fact, ev.OrderDenied)
+    assert denied.fact.reason == DenialReason.DUPLICATE
+    later = a_request(client_order_id=ClientOrderId("alice-3"))
+    assert any(isinstance(e, ef.Submit) for e in desk.handle(requested(later, at=NOON + timedelta(seconds=1))))
+
+
+def test_orders_wait_for_a_look_after_the_stream_came_back() -> None:
+    """Up is not enough: the fills of the gap must be known first."""
+    desk = a_desk()
+    assert desk.is_synced
+    desk.handle(ev.TradeStreamChanged(is_up=False, why="dropped", at=NOON))
+    assert (
+        Playbook(desk)
+        >> ev.TradeStreamChanged(is_up=True, why="listening", at=NOON)
+        << ev.StreamChanged
+        << ef.Reconcile("the trade stream came up")
+    )
+    assert [desk.is_synced, desk.handle(a_snapshot()) and desk.is_synced] == [False, True]
+
+
+def test_fills_of_an_outage_are_found_by_the_snapshot() -> None:
+    """What the stream did not tell, the broker's orders and executions do."""
+    request = a_request()
+    desk = a_desk_with(request)
+    whole = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(10), filled_avg_price=price(100))
+    position = ev.BrokerPosition(symbol=AAPL, qty=qty(10), avg_entry_price=price(100))
+    desk.handle(
+        a_snapshot(
+            cash=cash(99_000),
+            positions=(position,),
+            orders=(whole,),
+            fills=((OID, (a_fill(whole, 10, cumulative=10),)),),
+        )
+    )
+    assert desk.orders[OID].status is OrderStatus.FILLED
+    assert desk.portfolio.holdings() == {AAPL: qty(10)}
+    assert desk.last_reconciled is not None
+    assert desk.last_reconciled.differences == ()
+
+
+def test_a_difference_is_believed_at_the_second_look_and_goes_to_the_house() -> None:
+    """An officer bought by hand: no member's book moves."""
+    desk = a_desk()
+    before = deepcopy(desk.portfolio.book(ALICE))
+    by_hand = a_snapshot(
+        cash=cash(99_500),
+        positions=(ev.BrokerPosition(symbol=AAPL, qty=qty(5), avg_entry_price=price(100)),),
+    )
+    assert (
+        Playbook(desk)
+        >> by_hand
+        << ev.AccountReconciled
+        << ef.Reconcile("a difference is to be confirmed")
+        >> by_hand
+        << ev.DiscrepancyFound
+        << ev.HouseAdjusted
+        << ev.DiscrepancyFound
+        << ev.HouseAdjusted
+        << ev.AccountReconciled
+    )
+    assert desk.portfolio.book(ALICE) == before
+    assert desk.portfolio.book(HOUSE).qty(AAPL) == 5
+    assert desk.portfolio.cash() == 99_500
+
+
+def test_a_difference_with_a_fill_in_between_is_not_believed() -> None:
+    """The broker's positions lag its orders: a look that is older than a fill proves nothing."""
+    request = a_request()
+    desk = a_desk_with(request)
+    lagging = a_snapshot()  # cash as before the fill
+    desk.handle(filled(request, 10))
+    effects = desk.handle(lagging)
+    assert not any(isinstance(e, ef.Record) and isinstance(e.fact, ev.HouseAdjusted) for e in effects)
+    assert desk.portfolio.book(HOUSE).cash == 80_000
+
+
+def test_a_reconcile_that_finds_nothing_changes_nothing() -> None:
+    """Reconcile is idempotent."""
+    desk = a_desk()
+    before = deepcopy(desk)
+    desk.handle(a_snapshot())
+    before.last_reconciled = desk.last_reconciled
+    assert desk == before
+
+
+def test_marks_are_kept_only_for_what_is_held_and_moved() -> None:
+    """The ledger is not a tape."""
+    request = a_request()
+    desk = a_desk_with(request)
+    desk.handle(filled(request, 10))
+    marks = ev.MarksTaken(marks=((AAPL, price(101)), ("SPY", price(1))), at=NOON)  # type: ignore[arg-type]
+    assert Playbook(desk) >> marks << ef.Record(ev.PositionsMarked(marks=((AAPL, price(101)),), at=NOON)) >> marks
+    account = desk.account(ALICE)
+    assert account is not None
+    assert (account.equity, account.unrealized_pnl) == (cash(10_010), cash(10))
+
+
+@pytest.mark.parametrize("status", [StrategyStatus.PAUSED, StrategyStatus.STOPPED, StrategyStatus.FAILED])
+def test_only_active_strategies_trade(status: StrategyStatus) -> None:
+    """What is not active is denied, whoever asks."""
+    desk = a_desk()
+    desk.apply(ev.StrategyStatusChanged(strategy_id=ALICE, status=status, why="test", at=NOON))
+    denied = desk.handle(requested())[0]
+    assert isinstance(denied, ef.Record)
+    assert isinstance(denied.fact, ev.OrderDenied)
+    assert denied.fact.reason == DenialReason.STRATEGY_NOT_ACTIVE
+
+
+class DeskMachine(RuleBasedStateMachine):
+    """Any storm of requests, broker answers, lies and outages leaves the desk solvent and its ledger true."""
+
+    orders = Bundle("orders")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = a_desk(limits=some_limits(is_short_allowed=False))
+        self.at_start = deepcopy(self.desk)
+        self.ledger: list[ev.Fact] = []
+        self.executed: dict[ClientOrderId, Decimal] = {}  # what the broker has filled, told or not
+        self.ended: dict[ClientOrderId, BrokerStatus] = {}
+        self.told: list[ev.TradeUpdated] = []
+        self.fills: dict[ClientOrderId, list[ev.TradeUpdated]] = {}
+        self.count = 0
+
+    def send(self, event: ev.Event) -> list[ef.Effect]:
+        effects = self.desk.handle(event)
+        self.ledger += [e.fact for e in effects if isinstance(e, ef.Record)]
+        return effects
+
+    @initialize()
+    def open(self) -> None:
+        self.send(a_snapshot())
+
+    @rule(
+        target=orders,
+        who=st.sampled_from([ALICE, BOB]),
+        side=st.sampled_from(Side),
+        shares=st.integers(1, 30),
+        kind=st.sampled_from([OrderType.MARKET, OrderType.LIMIT]),
+    )
+    def request(self, who: StrategyId, side: Side, shares: int, kind: OrderType) -> object:
+        self.count += 1
+        oid = ClientOrderId(f"o-{self.count}")
+        request = a_request(
+            strategy_id=who,
+            client_order_id=oid,
+            side=side,
+            qty=qty(shares),
+            order_type=kind,
+            limit_price=price(100) if kind is OrderType.LIMIT else None,
+            time_in_force=TimeInForce.DAY,
+        )
+        effects = self.send(requested(request))
+        if not any(isinstance(e, ef.Submit) for e in effects):
+            return multiple()
+        self.executed[oid] = Decimal(0)
+        self.fills[oid] = []
+        return oid
+
+    @rule(oid=orders)
+    def answer(self, oid: ClientOrderId) -> None:
+        self.send(accepted(self.desk.orders[oid].request))
+
+    @rule(oid=orders)
+    def doubt(self, oid: ClientOrderId) -> None:
+        self.send(ev.SubmitInDoubt(client_order_id=oid, why="timeout", at=NOON))
+
+    @rule(oid=orders)
+    def cancel(self, oid: ClientOrderId) -> None:
+        self.send(ev.CancelRequested(client_order_id=oid, by="x", at=NOON))
+
+    @rule(oid=orders, shares=st.integers(1, 30), is_told=st.booleans())
+    def execute(self, oid: ClientOrderId, shares: int, is_told: bool) -> None:
+        """Fill at the broker; the stream may lose the message."""
+        request = self.desk.orders[oid].request
+        assert request.qty is not None
+        left = request.qty - self.executed[oid]
+        if oid in self.ended or not left:
+            return
+        done = min(Decimal(shares), left)
+        self.executed[oid] += done
+        message = filled(request, str(done), cumulative=str(self.executed[oid]))
+        self.fills[oid].append(message)
+        if is_told:
+            self.told.append(message)
+            self.send(message)
+
+    @rule(data=st.data())
+    def repeat(self, data: st.DataObject) -> None:
+        """Tell an old message again."""
+        if self.told:
+            self.send(data.draw(st.sampled_from(self.told)))
+
+    @rule(oid=orders, status=st.sampled_from([BrokerStatus.CANCELED, BrokerStatus.EXPIRED]))
+    def end(self, oid: ClientOrderId, status: BrokerStatus) -> None:
+        request = self.desk.orders[oid].request
+        if self.executed[oid] == request.qty:
+            return
+        self.ended.setdefault(oid, status)
+        self.send(updated(self.at_broker(oid)))
+
+    def at_broker(self, oid: ClientOrderId) -> ev.BrokerOrder:
+        request = self.desk.orders[oid].request
+        done = self.executed[oid]
+        status = (
+            BrokerStatus.FILLED
+            if done == request.qty
+            else self.ended.get(oid, BrokerStatus.PARTIALLY_FILLED if done else BrokerStatus.NEW)
+        )
+        return a_broker_order(
+            request, status=status, filled_qty=qty(str(done)), filled_avg_price=price(100) if done else None
+        )
+
+    @rule(oid=orders)
+    def look_up(self, oid: ClientOrderId) -> None:
+        fills = tuple(m.fill for m in self.fills[oid] if m.fill)
+        self.send(ev.OrderLookedUp(client_order_id=oid, order=self.at_broker(oid), fills=fills, at=NOON))
+
+    @rule()
+    def reconnect(self) -> None:
+        """After an outage, one snapshot brings the desk to where the broker is."""
+        self.send(ev.TradeStreamChanged(is_up=False, why="x", at=NOON))
+        self.send(ev.TradeStreamChanged(is_up=True, why="listening", at=NOON))
+        position: dict[str, Decimal] = {}
+        money = Decimal(100_000)
+        for oid, done in self.executed.items():
+            request = self.desk.orders[oid].request
+            position[request.symbol] = position.get(request.symbol, Decimal(0)) + request.side.sign * done
+            money -= request.side.sign * done * 100
+        self.send(
+            a_snapshot(
+                cash=cash(str(money)),
+                positions=tuple(
+                    ev.BrokerPosition(symbol=AAPL, qty=qty(str(q)), avg_entry_price=price(100))
+                    for q in position.values()
+                    if q
+                ),
+                orders=tuple(self.at_broker(oid) for oid in self.executed),
+                fills=tuple((oid, tuple(m.fill for m in ms if m.fill)) for oid, ms in self.fills.items()),
+                fill_count=self.desk.fill_count,
+            )
+        )
+        assert self.desk.is_synced
+        for oid, done in self.executed.items():
+            assert self.desk.orders[oid].filled_qty == done
+            assert self.desk.orders[oid].status.is_open is (
+                oid not in self.ended and done != self.desk.orders[oid].request.qty
+            )
+
+    @invariant()
+    def nothing_is_counted_twice(self) -> None:
+        for oid, done in self.executed.items():
+            assert self.desk.orders[oid].filled_qty <= done
+
+    @invariant()
+    def no_book_is_overdrawn_or_short(self) -> None:
+        for who in (ALICE, BOB):
+            assert self.desk.buying_power(who) >= 0
+            assert self.desk.portfolio.book(who).qty(AAPL) >= 0
+
+    @invariant()
+    def the_books_add_up(self) -> None:
+        booked = sum(
+            (self.desk.orders[o].request.side.sign * self.desk.orders[o].filled_qty for o in self.executed), Decimal(0)
+        )
+        assert self.desk.portfolio.cash() == 100_000 - booked * 100
+        assert self.desk.portfolio.holdings().get(AAPL, Decimal(0)) == booked
+        assert self.desk.portfolio.book(HOUSE).cash == 80_000
+
+    @invariant()
+    def only_open_orders_hold_anything(self) -> None:
+        open_ids = {o for o, order in self.desk.orders.items() if order.status.is_open}
+        assert open_ids == set(self.desk.open_ids) == set(self.desk.reservations.by_order)
+        if not open_ids:
+            for who in (ALICE, BOB):
+                assert self.desk.reservations.cash(who) == 0
+                assert self.desk.reservations.qty(who, AAPL) == 0
+                assert self.desk.reservations.count(who) == 0
+
+    @invariant()
+    def the_ledger_tells_the_whole_story(self) -> None:
+        again = deepcopy(self.at_start)
+        for fact in self.ledger:
+            again.apply(fact)
+        assert again == self.desk
+
+
+TestDesk = DeskMachine.TestCase
+TestDesk.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def test_a_killed_desk_does_not_believe_that_its_stream_is_up() -> None:
+    """A start begins in doubt, whatever the last fact said."""
+    desk = a_desk()
+    desk.apply(ev.DeskStarted(version="0", broker="embedded", at=NOON))
+    assert not desk.is_synced
+    assert not desk.is_trade_stream_up
+    assert TRADES == "trades"
+
+
+def test_a_quote_without_a_bid_is_no_price() -> None:
+    """One-sided markets value nothing."""
+    denied = a_desk().handle(requested(quote=a_quote(bid_price=price(0))))[0]
+    assert isinstance(denied, ef.Record)
+    assert isinstance(denied.fact, ev.OrderDenied)
+    assert denied.fact.reason == DenialReason.QUOTE_MISSING
