@@ -36,7 +36,7 @@ class LedgerReader:
         order_by = _ORDER_BY[table]  # a KeyError is our own mistake: tables are not input
         where = "WHERE strategy_id = ?" if strategy_id is not None else ""
         parameters: tuple[object, ...] = (limit,) if strategy_id is None else (strategy_id, limit)
-        sql = f"SELECT * FROM {table} {where} ORDER BY {order_by} DESC LIMIT ?"  # noqa: S608  names from the table above
+        sql = f"SELECT * FROM {table} {where} ORDER BY {order_by} DESC, rowid DESC LIMIT ?"  # noqa: S608  names from the table above
         return (await self._rows(sql, parameters))[::-1]
 
     async def _rows(self, sql: str, parameters: tuple[object, ...]) -> list[Record]:
