@@ -1,6 +1,7 @@
 """The tables that people read say what the facts say."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from deskd.core.desk import Desk
@@ -24,7 +25,7 @@ async def write(path: Path, *, batch: int) -> None:
 
 
 def dump(path: Path) -> dict[str, list[tuple[object, ...]]]:
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         return {table: sorted(db.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in TABLES}
 
 

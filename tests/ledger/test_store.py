@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ async def test_the_chain_goes_on_after_a_restart(tmp_path: Path) -> None:
         async with await LedgerStore.open(tmp_path / "desk.db") as ledger:
             await ledger.append([fact], [])
     prev = codec.GENESIS
-    with sqlite3.connect(tmp_path / "desk.db") as db:
+    with closing(sqlite3.connect(tmp_path / "desk.db")) as db, db:
         for seq, at, kind, body, prev_hash, entry_hash in db.execute("SELECT * FROM facts ORDER BY seq"):
             assert prev_hash == prev
             assert entry_hash == codec.chain(prev, seq, at, kind, body)
@@ -49,7 +50,7 @@ async def test_facts_cannot_be_changed_or_deleted(tmp_path: Path) -> None:
     """Append-only is a rule of the file, not a habit of the program."""
     async with await LedgerStore.open(tmp_path / "desk.db") as ledger:
         await ledger.append([ev.DeskStopped(at=NOON)], [])
-    with sqlite3.connect(tmp_path / "desk.db") as db:
+    with closing(sqlite3.connect(tmp_path / "desk.db")) as db, db:
         for sql in ("UPDATE facts SET body = '{}'", "DELETE FROM facts"):
             with pytest.raises(sqlite3.IntegrityError, match="only ever appended"):
                 db.execute(sql)
@@ -75,7 +76,7 @@ async def test_a_ledger_in_use_is_refused_with_the_remedy(tmp_path: Path) -> Non
 async def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
     """An older program does not touch what it does not understand."""
     await (await LedgerStore.open(tmp_path / "desk.db")).close()
-    with sqlite3.connect(tmp_path / "desk.db") as db:
+    with closing(sqlite3.connect(tmp_path / "desk.db")) as db, db:
         db.execute("INSERT INTO migrations VALUES (9999, '9999_future.sql', 'x')")
     with pytest.raises(LedgerError, match=r"version 9999.*install the newer deskd"):
         await LedgerStore.open(tmp_path / "desk.db")
@@ -84,7 +85,7 @@ async def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
 async def test_a_changed_migration_is_refused(tmp_path: Path) -> None:
     """What made the tables is known by its checksum."""
     await (await LedgerStore.open(tmp_path / "desk.db")).close()
-    with sqlite3.connect(tmp_path / "desk.db") as db:
+    with closing(sqlite3.connect(tmp_path / "desk.db")) as db, db:
         db.execute("UPDATE migrations SET checksum = 'x'")
     with pytest.raises(LedgerError, match="reinstall deskd"):
         await LedgerStore.open(tmp_path / "desk.db")
