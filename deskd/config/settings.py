@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-_STRICT = ConfigDict(frozen=True, extra="forbid")
+_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Money = Annotated[Decimal, Field(gt=0, max_digits=15)]
@@ -79,6 +79,9 @@ class MarketSection(_Section):
     stale_after_s: Seconds = Field(30.0, description="an order is denied when its quote arrived longer ago")
     feed_buffer_bytes: int = Field(
         262_144, ge=65_536, le=16_777_216, description="unread lines kept per run before prices are conflated"
+    )
+    feed_lag_max_s: Seconds = Field(
+        0.1, description="a price line unread for so long is dropped where a newer one of its symbol waits behind it"
     )
     order_lines_max: int = Field(
         1_000, ge=10, description="unread order lines of a run before it is stopped as slow_consumer"

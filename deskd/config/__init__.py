@@ -1,0 +1,31 @@
+"""Configuration: the settings tree, and how `etc/desk.toml` and the environment become one."""
+
+from deskd.config.settings import (
+    ApiSection,
+    BrokerSection,
+    Config,
+    DeskSection,
+    ExchangeSection,
+    LogSection,
+    MarketSection,
+    RestartSection,
+    RiskDeskSection,
+    RiskSection,
+    RiskStrategySection,
+    SandboxSection,
+)
+
+__all__ = [
+    "ApiSection",
+    "BrokerSection",
+    "Config",
+    "DeskSection",
+    "ExchangeSection",
+    "LogSection",
+    "MarketSection",
+    "RestartSection",
+    "RiskDeskSection",
+    "RiskSection",
+    "RiskStrategySection",
+    "SandboxSection",
+]
