@@ -1,0 +1,126 @@
+"""One run's standard input: writes without waiting, and keeps in a buffer what the pipe does not take.
+
+A run that does not read costs the desk one failed write, then nothing until its pipe has room again. Whatever
+happens to one pipe stays with its feed.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Sequence
+
+from deskd.domain.ids import RunId
+from deskd.domain.strategy import StrategySpec
+from deskd.market.buffer import Buffer, Line
+from deskd.ports import Clock
+
+PIPE_BYTES = 16_384  # some 120 lines: what lies in the pipe can be neither conflated nor overtaken
+
+
+def set_pipe_size(fd: int, size: int = PIPE_BYTES) -> None:
+    """Give the pipe *size* bytes of room, where it is a pipe and the kernel allows it."""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size)
+
+
+class Feed:
+    """The write end of one run's standard input. It owns the descriptor."""
+
+    def __init__(
+        self,
+        spec: StrategySpec,
+        run_id: RunId,
+        stdin: int,
+        *,
+        buffer: Buffer,
+        clock: Clock,
+        on_slow: Callable[[RunId], None],
+    ) -> None:
+        self.spec = spec
+        self.run_id = run_id
+        self.is_open = True  # the run can still read
+        self._stdin = stdin
+        self._buffer = buffer
+        self._clock = clock
+        self._on_slow = on_slow
+        self._loop = asyncio.get_running_loop()
+        self._is_waiting = True  # for the history, later for room in the pipe: lines queue
+        self._is_watched = False  # the loop tells when the pipe has room
+        self._delivered = 0  # past the buffer
+
+    @property
+    def delivered(self) -> int:
+        """Return how many lines the pipe took."""
+        return self._delivered + self._buffer.delivered
+
+    @property
+    def dropped(self) -> int:
+        """Return how many lines were conflated away."""
+        return self._buffer.dropped
+
+    def start(self, history: Sequence[Line]) -> None:
+        """Let the lines flow: *history* first, then what came meanwhile."""
+        if self.is_open:
+            self._buffer.push_history(history)
+            self._drain()
+
+    def write(self, payload: bytes, lines: Sequence[Line]) -> None:
+        """Send the lines, which *payload* holds joined, or keep what the pipe does not take."""
+        if not self.is_open:
+            return
+        if self._is_waiting:
+            self._keep(lines, sent=0)
+            return
+        sent = self._send(payload)
+        if sent == len(payload):
+            self._delivered += len(lines)
+        elif sent is not None:
+            self._is_waiting = True
+            self._keep(lines, sent=sent)
+            self._watch()
+
+    def close(self) -> None:
+        """Offer the pipe what still waits, once, then close it: the run sees the end of its input."""
+        if self.is_open and self._is_watched:
+            self._drain()
+        self._shut()
+
+    def _keep(self, lines: Sequence[Line], *, sent: int) -> None:
+        if self._buffer.overflowed:
+            return
+        if not self._buffer.push(lines, sent=sent):
+            self._on_slow(self.run_id)
+
+    def _drain(self) -> None:
+        sent = self._send(self._buffer.take(self._clock.monotonic()))
+        if sent is not None:
+            self._buffer.sent(sent)
+            self._is_waiting = bool(self._buffer)
+            self._watch()
+
+    def _watch(self) -> None:
+        """Have the loop call back exactly while something waits for room."""
+        if self._is_waiting and not self._is_watched:
+            self._loop.add_writer(self._stdin, self._drain)
+        elif self._is_watched and not self._is_waiting:
+            self._loop.remove_writer(self._stdin)
+        self._is_watched = self._is_waiting
+
+    def _send(self, data: bytes) -> int | None:
+        """Write without waiting and return how much went; None once nobody can read any more."""
+        try:
+            return os.write(self._stdin, data)
+        except BlockingIOError:
+            return 0
+        except BrokenPipeError:  # the run closed its input or is dead; its supervisor will see which
+            self._shut()
+            return None
+
+    def _shut(self) -> None:
+        if not self.is_open:
+            return
+        if self._is_watched:
+            self._loop.remove_writer(self._stdin)
+        self.is_open = self._is_watched = False
+        os.close(self._stdin)

@@ -1,0 +1,259 @@
+"""Market data and order lines to the runs: decoded once, encoded once, one write per run and flush.
+
+1. No more is subscribed than the attached runs need; a run gets its own symbols and channels only.
+2. While the loop is idle a line leaves at once. Under load the next flush waits as long as the last one took, a few
+   milliseconds at most, so that a strategy wakes once for many lines.
+3. A slow run delays nobody: see `feed` and `buffer`.
+"""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from operator import itemgetter
+
+import structlog
+
+from deskd.config import MarketSection
+from deskd.domain.effects import OrderUpdate
+from deskd.domain.errors import WireError
+from deskd.domain.ids import RunId, StrategyId, Symbol
+from deskd.domain.market import Quote
+from deskd.domain.money import Price
+from deskd.domain.strategy import Channel, History, StrategySpec
+from deskd.market.buffer import Buffer, Line
+from deskd.market.feed import Feed, set_pipe_size
+from deskd.market.interest import Audience, Interest, wanted
+from deskd.market.prices import Prices
+from deskd.ports import Clock, RawMarketMessage
+from deskd.wire import lines
+
+GATHER_RATIO = 2.0  # waited after a flush, as a multiple of what it took
+GATHER_MAX_S = 0.005  # and at most so long
+SLICE = 64  # feeds written in one go: some 0.5 ms, then the loop may do other work
+
+type Bars = Callable[[Symbol, str, int], Awaitable[Sequence[RawMarketMessage]]]
+type Wanted = Mapping[str, frozenset[Symbol]]  # by Alpaca's channel: trades, quotes, bars, statuses
+
+log = structlog.get_logger()
+
+
+class Hub:
+    """What the desk knows of prices, and the way to every run's standard input (ports Quotes, Tells, Feeds)."""
+
+    def __init__(
+        self,
+        settings: MarketSection,
+        *,
+        clock: Clock,
+        bars: Bars,
+        on_wanted: Callable[[Wanted], None],
+        on_slow: Callable[[RunId], None],
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._bars = bars
+        self._on_wanted = on_wanted
+        self._on_slow = on_slow
+        self._prices = Prices()
+        self._interest = Interest()
+        self._feeds: dict[RunId, Feed] = {}
+        self._wanted = wanted(())
+        self._halted: dict[str, bool] = {}
+        self._dirty: list[Audience] = []  # have gathered lines
+        self._round: deque[tuple[Feed, bytes, list[Line]]] = deque()  # writes of this flush still to be made
+        self._round_began = 0.0
+        self._turn = 0  # rotates who is first
+        self._next_flush = 0.0  # not before
+        self._is_due = False  # a flush is on the loop's calendar
+        self._encoders: dict[str, Callable[[RawMarketMessage, str], bytes]] = {
+            "t": lines.trade_line,
+            "q": lines.quote_line,
+            "b": lines.bar_line,
+            "s": self._status_line,
+        }
+        self.malformed = 0  # messages that were no such thing as their kind says
+
+    # -- from the stream
+
+    def on_messages(self, messages: Sequence[RawMarketMessage]) -> None:
+        """Take one frame's messages: keep the prices, gather each run's lines, and send them if it is time."""
+        now = self._clock.now()
+        arrived = self._clock.monotonic()
+        for message in messages:
+            try:
+                self._take(message, now, arrived)
+            except (KeyError, TypeError, ValueError, OverflowError, WireError) as problem:
+                self._count_malformed(problem)
+        self._flush_when_due(arrived)
+
+    def _take(self, message: RawMarketMessage, now: datetime, arrived: float) -> None:
+        kind, symbol = message["T"], message["S"]
+        if kind == "q":
+            self._prices.see_quote(message, now)
+        elif kind == "t":
+            self._prices.see_trade(message)
+        elif kind == "b":
+            self._prices.see_bar(message)
+        elif kind != "s":
+            return  # a channel that no line is made of, like corrections, which come along with trades
+        route = self._interest.routes[kind].get(symbol)
+        if route is None:
+            return
+        stamp = lines.stamp_text(message["t"])
+        line = Line(self._encoders[kind](message, stamp), route.key, stamp, arrived)
+        for audience in route.audiences:
+            if not audience.lines:
+                self._dirty.append(audience)
+            audience.lines.append(line)
+
+    def _status_line(self, message: RawMarketMessage, stamp: str) -> bytes:
+        symbol = message["S"]
+        halted = lines.halted_after(message, was_halted=self._halted.get(symbol, False))
+        self._halted[symbol] = halted
+        return lines.status_line(message, stamp, halted=halted)
+
+    def _count_malformed(self, problem: Exception) -> None:
+        self.malformed += 1
+        if self.malformed.bit_count() == 1:  # the 1st, 2nd, 4th, 8th, ...: a broken feed must not flood the log
+            log.warning("market_message_malformed", count=self.malformed, problem=repr(problem))
+
+    # -- the flush
+
+    def _flush_when_due(self, now: float) -> None:
+        if not self._dirty or self._round or self._is_due:
+            return  # what is under way looks again when it is done
+        if now >= self._next_flush:
+            self._flush()
+        else:
+            self._is_due = True
+            asyncio.get_running_loop().call_later(self._next_flush - now, self._flush)
+
+    def _flush(self) -> None:
+        self._is_due = False
+        if self._round:
+            return
+        self._round_began = self._clock.monotonic()
+        for audience in self._dirty:
+            gathered, audience.lines = audience.lines, []
+            payload = b"".join([line.data for line in gathered])
+            self._round.extend([(feed, payload, gathered) for feed in audience.feeds])
+        self._dirty.clear()
+        self._turn += 1
+        self._round.rotate(-(self._turn % (len(self._round) or 1)))
+        self._write_slice()
+
+    def _write_slice(self) -> None:
+        for _ in range(min(SLICE, len(self._round))):
+            feed, payload, gathered = self._round.popleft()
+            feed.write(payload, gathered)
+            if not feed.is_open:
+                self._interest.remove(feed)
+        if self._round:
+            asyncio.get_running_loop().call_soon(self._write_slice)
+            return
+        now = self._clock.monotonic()
+        self._next_flush = now + min((now - self._round_began) * GATHER_RATIO, GATHER_MAX_S)
+        self._flush_when_due(now)
+
+    # -- runs
+
+    async def attach(self, spec: StrategySpec, run_id: RunId, stdin: int) -> None:
+        """Feed the run through *stdin*, the write end of its pipe, history first; the hub owns and closes it.
+
+        Live lines queue behind the history. Where that cannot be had, the run is detached and the broker's error
+        raised: a strategy that asked for a warm-up does not trade without.
+        """
+        os.set_blocking(stdin, False)
+        set_pipe_size(stdin)
+        buffer = Buffer(
+            bytes_max=self._settings.feed_buffer_bytes,
+            order_lines_max=self._settings.order_lines_max,
+            lag_max_s=self._settings.feed_lag_max_s,
+        )
+        feed = Feed(spec, run_id, stdin, buffer=buffer, clock=self._clock, on_slow=self._on_slow)
+        self._feeds[run_id] = feed
+        self._interest.add(feed)
+        self._say_wanted()
+        if spec.history is None:
+            feed.start([])
+            return
+        try:
+            history = await self._history(spec.symbols, spec.history)
+        except BaseException:
+            self.detach(run_id)
+            raise
+        feed.start(history)
+
+    def detach(self, run_id: RunId) -> None:
+        """Send the run what is gathered and fits its pipe, then close its standard input. Safe to call twice."""
+        feed = self._feeds.pop(run_id, None)
+        if feed is None:
+            return
+        self._flush()
+        while self._round:
+            self._write_slice()
+        self._interest.remove(feed)
+        feed.close()
+        self._say_wanted()
+
+    def counts(self, run_id: RunId) -> tuple[int, int]:
+        """Return how many lines the run was given and how many were conflated away; zeros where it is not fed."""
+        feed = self._feeds.get(run_id)
+        return (feed.delivered, feed.dropped) if feed else (0, 0)
+
+    def wanted(self) -> Wanted:
+        """Return what the attached runs need subscribed."""
+        return self._wanted
+
+    def _say_wanted(self) -> None:
+        now_wanted = wanted([feed.spec for feed in self._feeds.values()])
+        if now_wanted != self._wanted:
+            self._wanted = now_wanted
+            self._on_wanted(now_wanted)
+
+    async def _history(self, symbols: Sequence[Symbol], history: History) -> Sequence[Line]:
+        """Return the warm-up of all symbols, oldest bar first."""
+        async with asyncio.TaskGroup() as group:
+            fetches = [
+                (symbol, group.create_task(self._fetch(symbol, history), name=f"history of {symbol}"))
+                for symbol in symbols
+            ]
+        arrived = self._clock.monotonic()
+        stamped: list[tuple[int, Line]] = []
+        for symbol, fetch in fetches:
+            for bar in fetch.result():
+                try:
+                    data = lines.history_line(bar, symbol, history.timeframe)
+                    ns = lines.stamp_ns(bar["t"])
+                except (KeyError, TypeError, WireError) as problem:
+                    self._count_malformed(problem)
+                    continue
+                stamped.append((ns, Line(data, None, lines.stamp_text(ns), arrived)))
+        stamped.sort(key=itemgetter(0))
+        return [line for _, line in stamped]
+
+    async def _fetch(self, symbol: Symbol, history: History) -> Sequence[RawMarketMessage]:
+        return await self._bars(symbol, history.timeframe, history.bars)
+
+    # -- from the desk
+
+    def tell(self, strategy_id: StrategyId, update: OrderUpdate) -> None:
+        """Send the line to the strategy's run at once, if there is one and it wants orders."""
+        for feed in self._feeds.values():
+            if feed.spec.strategy_id == strategy_id and Channel.ORDERS in feed.spec.channels:
+                data = lines.order_line(update)
+                feed.write(data, [Line(data, None, update.timestamp, self._clock.monotonic(), is_order=True)])
+
+    def quote(self, symbol: Symbol) -> Quote | None:
+        """Return the latest quote, however old; its received_at tells the age."""
+        return self._prices.quote(symbol)
+
+    def mark(self, symbol: Symbol) -> Price | None:
+        """Return what one share is worth now, as far as the market told."""
+        return self._prices.mark(symbol)
+
+    def marks(self) -> Mapping[Symbol, Price]:
+        """Return the mark of every symbol that has one."""
+        return self._prices.marks()
