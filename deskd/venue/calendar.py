@@ -8,11 +8,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 from deskd.domain.market import MarketClock, Session
+from deskd.exchange.session import SessionDay
+from deskd.wire.alpaca.market import NEW_YORK, to_ns
 
-NEW_YORK = ZoneInfo("America/New_York")
 FIRST_DAY, LAST_DAY = date(1990, 1, 2), date(2035, 12, 31)
 PRE_OPEN = time(4, 0)
 POST_HOURS = timedelta(hours=4)
@@ -67,6 +67,26 @@ class Calendar:
             return None
         return self._at(index)
 
+    def session_day(self, day: date) -> SessionDay | None:
+        """Return the day as the exchange takes it, with the trading day after it; None where it is shut all day."""
+        today = self.day(day)
+        if today is None:
+            return None
+        following = self.day(self.shift(day, 1))
+        assert following is not None, "shift returns trading days"
+        return SessionDay(
+            day=today.day,
+            extended_open_at=today.extended_open_at,
+            open_at=today.open_at,
+            close_at=today.close_at,
+            extended_close_at=today.extended_close_at,
+            next_day=following.day,
+            next_open_at=following.open_at,
+            next_close_at=following.close_at,
+            next_extended_open_at=following.extended_open_at,
+            next_extended_close_at=following.extended_close_at,
+        )
+
     def days(self, start: date, end: date) -> list[MarketDay]:
         """Return the trading days from *start* to *end*, both included."""
         return [self._at(i) for i in range(bisect_left(self._days, start), bisect_right(self._days, end))]
@@ -118,6 +138,11 @@ def load_calendar() -> Calendar:
         [_instant(ns) for ns in source.opens_nanos.tolist()],
         [_instant(ns) for ns in source.closes_nanos.tolist()],
     )
+
+
+def midnight(day: date) -> int:
+    """Return New York's midnight at the start of *day*, in nanoseconds since 1970: where its daily bar is stamped."""
+    return to_ns(datetime.combine(day, time(), NEW_YORK))
 
 
 def new_york_day(ns: int) -> date:

@@ -108,9 +108,10 @@ def decode_control(data: str | bytes, codec: Codec) -> Message:
     if len(data) > CONTROL_MAX_BYTES:
         raise WireError(f"control message of {len(data)} bytes; at most {CONTROL_MAX_BYTES} are read")
     try:
-        decode = msgspec.json.decode if codec == "json" or isinstance(data, str) else msgspec.msgpack.decode
-        value = decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raw = data.encode() if isinstance(data, str) else data
+        is_json = codec == "json" or isinstance(data, str)
+        value = msgspec.json.decode(raw) if is_json else msgspec.msgpack.decode(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise WireError(f"control message is not {codec}: {error}") from None
     if not isinstance(value, dict) or not isinstance(value.get("action"), str):
         raise WireError("control message must be an object with an `action` text")
