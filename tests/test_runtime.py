@@ -1,0 +1,331 @@
+"""The runtime's promises: durable before acting, answered after, alive whatever the broker does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from deskd.core.desk import Desk
+from deskd.domain import events as ev
+from deskd.domain.effects import OrderUpdate, Refuse
+from deskd.domain.errors import LedgerError
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
+from deskd.domain.market import MarketClock, Quote
+from deskd.domain.money import Price
+from deskd.domain.order import Order, OrderRequest, OrderStatus
+from deskd.domain.reasons import RefusalReason, RejectReason
+from deskd.ports import Statement
+from deskd.runtime import INBOX_MAX, Runtime
+from tests.factories import (
+    AAPL,
+    ALICE,
+    BOB,
+    NOON,
+    a_broker_order,
+    a_desk,
+    a_quote,
+    a_request,
+    a_snapshot,
+    accepted,
+    filled,
+    price,
+)
+
+OID = a_request().client_order_id
+
+
+@dataclass
+class Wall:
+    """A clock that stands, until a test moves it."""
+
+    time: datetime = NOON
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time.timestamp()
+
+
+@dataclass
+class SlowLedger:
+    """Keeps its promise: returns only when the facts are stored, and takes its time."""
+
+    facts: list[ev.Fact] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
+    is_full: bool = False
+
+    async def append(self, facts: Sequence[ev.Fact], statements: Sequence[Statement]) -> None:
+        await asyncio.sleep(0.005)
+        if self.is_full:
+            raise LedgerError("the ledger cannot be written (disk is full)")
+        self.facts += facts
+        self.batches.append(len(facts))
+
+
+@dataclass
+class CuriousBroker:
+    """Looks, when an order arrives, at what the ledger knew; answers as it is told to."""
+
+    ledger: SlowLedger
+    known_at_submit: list[bool] = field(default_factory=list)
+    submitted: list[ClientOrderId] = field(default_factory=list)
+    canceled: list[ClientOrderId] = field(default_factory=list)
+    looked_up: list[ClientOrderId] = field(default_factory=list)
+    answers: bool = True
+    finds: bool = True
+    arrival: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def submit(self, request: OrderRequest) -> Any:
+        oid = request.client_order_id
+        approved = [f for f in self.ledger.facts if isinstance(f, ev.OrderApproved)]
+        self.known_at_submit.append(any(f.request.client_order_id == oid for f in approved))
+        self.submitted.append(oid)
+        self.arrival.set()
+        if self.answers:
+            return accepted(request)
+        return ev.SubmitInDoubt(client_order_id=oid, why="timeout", at=NOON)
+
+    async def cancel(self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> Any:
+        self.canceled.append(client_order_id)
+        return ev.CancelAnswered(client_order_id=client_order_id, refusal=None, at=NOON)
+
+    async def look_up(self, client_order_id: ClientOrderId) -> Any:
+        self.looked_up.append(client_order_id)
+        order = a_broker_order(a_request(client_order_id=client_order_id)) if self.finds else None
+        at = NOON + timedelta(minutes=1)
+        return ev.OrderLookedUp(client_order_id=client_order_id, order=order, fills=(), at=at)
+
+    async def clock(self) -> MarketClock:
+        return MarketClock(timestamp=NOON, is_open=True, next_open=NOON, next_close=NOON)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"the runtime asked the broker for {name}")
+
+
+@dataclass
+class World:
+    """A runtime and all that stands around it."""
+
+    desk: Desk = field(default_factory=a_desk)
+    ledger: SlowLedger = field(default_factory=SlowLedger)
+    wall: Wall = field(default_factory=Wall)
+    doubt_check: timedelta = timedelta(seconds=60)
+    fails: int = 0  # looks at the broker that fail before one succeeds
+    told: list[tuple[StrategyId, str]] = field(default_factory=list)
+    snapshots: list[str] = field(default_factory=list)
+    broker: CuriousBroker = field(init=False)
+    runtime: Runtime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.broker = CuriousBroker(self.ledger)
+        self.runtime = Runtime(
+            desk=self.desk,
+            ledger=self.ledger,
+            broker=self.broker,
+            take_snapshot=self.snapshot,
+            quotes=self,
+            marks=self,
+            tells=self,
+            wall=self.wall,
+            doubt_check=self.doubt_check,
+            reconcile_every=timedelta(seconds=60),
+            closing=None,
+        )
+
+    def tell(self, strategy_id: StrategyId, update: OrderUpdate) -> None:
+        self.told.append((strategy_id, update.event))
+
+    def quote(self, symbol: Symbol) -> Quote | None:
+        return a_quote()
+
+    def marks(self) -> Sequence[tuple[Symbol, Price]]:
+        return [(AAPL, price(101))]
+
+    async def snapshot(self, orders: Sequence[Order], fill_count: Callable[[], int], why: str) -> ev.BrokerSnapshot:
+        self.snapshots.append(why)
+        if self.fails:
+            self.fails -= 1
+            raise ConnectionError("refused")
+        return a_snapshot(fill_count=fill_count(), why=why)
+
+
+@asynccontextmanager
+async def a_world(**fields: Any) -> AsyncIterator[World]:
+    world = World(**fields)
+    running = asyncio.get_running_loop().create_task(world.runtime.run())
+    try:
+        yield world
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_nothing_reaches_the_broker_before_it_is_on_disk() -> None:
+    """Recording comes first, however slow the disk."""
+    async with a_world() as world:
+        order = await world.runtime.place(a_request(), timeout_s=5)
+        assert isinstance(order, Order)
+        assert order.status is OrderStatus.ACCEPTED
+        assert world.broker.known_at_submit == [True]
+
+
+async def test_a_burst_shares_the_cost_of_durability() -> None:
+    """Twenty orders at once are a few commits, and every one is on disk before it leaves."""
+    async with a_world() as world:
+        requests = [a_request(client_order_id=ClientOrderId(f"o{i}"), qty=a_request().qty) for i in range(20)]
+        async with asyncio.TaskGroup() as tasks:
+            for request in requests:
+                tasks.create_task(world.runtime.place(request, timeout_s=5))
+        assert all(world.broker.known_at_submit)
+        approvals = sum(isinstance(f, ev.OrderApproved) for f in world.ledger.facts)
+        assert len(world.broker.submitted) == approvals > 0
+        assert len(world.ledger.batches) < 20
+
+
+async def test_a_strategy_hears_of_a_fact_only_when_it_is_on_disk() -> None:
+    """Record, then act, then tell."""
+    async with a_world() as world:
+        seen: list[int] = []
+        world.runtime.on_fact.append(lambda fact: seen.append(world.ledger.facts.index(fact)))
+        request = a_request()
+        await world.runtime.place(request, timeout_s=5)
+        await world.runtime.post(filled(request, 10))
+        await world.runtime.until(lambda desk: desk.orders[OID].status is OrderStatus.FILLED)
+        assert world.told == [(ALICE, "accepted"), (ALICE, "fill")]
+        assert seen == sorted(seen)
+
+
+async def test_an_order_in_doubt_is_answered_as_pending_and_found_later() -> None:
+    """The timeout of the strategy's question is not the end of the order."""
+    async with a_world() as world:
+        world.broker.answers = False
+        world.broker.finds = True
+        order = await world.runtime.place(a_request(), timeout_s=5)
+        assert isinstance(order, Order)
+        assert order.status is OrderStatus.ACCEPTED
+        assert world.broker.submitted == [OID]
+        assert world.broker.looked_up == [OID]
+
+
+async def test_an_order_that_the_broker_never_saw_ends_as_rejected() -> None:
+    """The broker's own answer closes it; it is never sent again."""
+    async with a_world() as world:
+        world.broker.answers = world.broker.finds = False
+        order = await world.runtime.place(a_request(), timeout_s=5)
+        assert isinstance(order, Order)
+        assert (order.status, order.reason) == (OrderStatus.REJECTED, RejectReason.NEVER_ARRIVED)
+        assert world.broker.submitted == [OID]
+
+
+async def test_an_order_without_an_answer_is_asked_after() -> None:
+    """A submit that hangs does not hang the order: the desk asks by its id."""
+    async with a_world(doubt_check=timedelta(milliseconds=5)) as world:
+        forever = asyncio.Event()
+
+        async def hangs(request: OrderRequest) -> Any:
+            await forever.wait()
+
+        world.broker.submit = hangs  # type: ignore[method-assign]
+        asking = asyncio.get_running_loop().create_task(world.runtime.place(a_request(), timeout_s=5))
+        await world.runtime.until(lambda desk: OID in desk.orders)
+        world.wall.time += timedelta(seconds=1)
+        order = await asking
+        assert isinstance(order, Order)
+        assert order.status is OrderStatus.ACCEPTED
+
+
+async def test_a_retry_with_the_same_id_gets_the_same_answer_and_no_second_order() -> None:
+    """Also while the first is still on its way."""
+    async with a_world() as world:
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(world.runtime.place(a_request(), timeout_s=5)) for _ in range(3)]
+        assert {a.result() for a in asking} == {world.runtime.desk.orders[OID]}
+        assert world.broker.submitted == [OID]
+        again = await world.runtime.place(a_request(), timeout_s=5)
+        assert again == world.runtime.desk.orders[OID]
+
+
+async def test_no_order_is_taken_while_fills_could_not_be_seen() -> None:
+    """503 with a reason while the trade stream is down; cancels pass."""
+    async with a_world() as world:
+        await world.runtime.place(a_request(), timeout_s=5)
+        await world.runtime.post(ev.TradeStreamChanged(is_up=False, why="dropped", at=NOON))
+        await world.runtime.until(lambda desk: not desk.is_synced)
+        other = await world.runtime.place(a_request(client_order_id=ClientOrderId("o2")), timeout_s=5)
+        assert isinstance(other, Refuse)
+        assert other.reason == RefusalReason.TRADE_STREAM_DOWN
+        order = await world.runtime.cancel(ALICE, OID, by="alice")
+        assert isinstance(order, Order)
+        assert order.status is OrderStatus.PENDING_CANCEL
+        assert world.broker.canceled == [OID]
+
+
+async def test_a_closing_desk_takes_no_orders() -> None:
+    """Starting and stopping are said in words."""
+    async with a_world() as world:
+        world.runtime.closing = "the desk is stopping"
+        refusal = await world.runtime.place(a_request(), timeout_s=5)
+        assert isinstance(refusal, Refuse)
+        assert refusal.reason == RefusalReason.DESK_NOT_READY
+        assert refusal.message.startswith("the desk is stopping")
+
+
+async def test_a_full_inbox_refuses_and_forgets() -> None:
+    """Beyond the bound the endpoint says 503 at once, and the order never was."""
+    async with a_world() as world:
+        world.runtime.inbox = asyncio.Queue(1)
+        world.runtime.inbox.put_nowait(ev.DeskStopped(at=NOON))
+        refusal = await world.runtime.place(a_request(), timeout_s=5)
+        assert isinstance(refusal, Refuse)
+        assert refusal.reason == RefusalReason.OVERLOADED
+        assert OID not in world.runtime.desk.orders
+        assert INBOX_MAX >= 10_000
+
+
+async def test_a_ledger_that_cannot_be_written_ends_the_desk_before_anything_leaves() -> None:
+    """Memory is ahead of the disk: only a replay is true now."""
+    world = World(ledger=SlowLedger(is_full=True))
+    asking = asyncio.get_running_loop().create_task(world.runtime.place(a_request(), timeout_s=0.2))
+    with pytest.raises(ExceptionGroup) as failure:
+        await world.runtime.run()
+    assert failure.group_contains(LedgerError, match="disk is full")
+    assert world.broker.submitted == []
+    await asking
+
+
+async def test_a_stream_that_comes_up_is_followed_by_a_look_until_one_succeeds() -> None:
+    """Up is not synced: the look is repeated while the broker cannot be reached."""
+    desk = a_desk()
+    desk.apply(ev.DeskStarted(version="0", broker="x", at=NOON))
+    async with a_world(desk=desk, fails=1) as world:
+        await world.runtime.post(ev.TradeStreamChanged(is_up=True, why="listening", at=NOON))
+        async with asyncio.timeout(10):
+            await world.runtime.until(lambda desk: desk.is_synced)
+        assert world.snapshots == ["the trade stream came up", "the last look failed"]
+
+
+async def test_orders_are_seen_by_their_own_strategy_alone() -> None:
+    """A strategy finds, lists and cancels its own; an officer all."""
+    async with a_world() as world:
+        await world.runtime.place(a_request(), timeout_s=5)
+        runtime = world.runtime
+        assert runtime.find(ALICE, OID) is runtime.find(None, f"b-{OID}") is not None
+        assert runtime.find(BOB, OID) is None
+        refusal = await runtime.cancel(BOB, OID, by="bob")
+        assert isinstance(refusal, Refuse)
+        assert refusal.reason == RefusalReason.NOT_FOUND
+        assert len(runtime.orders(ALICE, is_open=True)) == len(runtime.orders(None)) == 1
+        assert runtime.orders(BOB) == runtime.orders(ALICE, is_open=False) == []
+        await runtime.post(filled(a_request(), 10))
+        await runtime.until(lambda desk: not desk.open_ids)
+        assert [p.qty for p in runtime.positions(ALICE)] == [10]
+        account = runtime.account(ALICE)
+        assert account is not None
+        assert account.cash == 9000
+        assert runtime.account(StrategyId("nobody")) is None
+        assert (await runtime.clock()).is_open
