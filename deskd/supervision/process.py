@@ -1,0 +1,131 @@
+"""Starts a run's process, and sees it end.
+
+    sh: join the cgroup, then -> setpriv: die with the desk, drop its groups -> nsjail -> the runner
+
+Rule 1: processes are started by the loop's own thread, because "die with the desk" is "die with the thread that
+        started you".
+Rule 2: no fork of our own code: without preexec_fn the interpreter can vfork, and the desk's size does not matter.
+"""
+
+import asyncio
+import fcntl
+import os
+import resource
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE_BYTES = 4_096  # lines handled, and whether the runner came up; see sandbox/runner.py
+STDIN_PIPE_BYTES = 65_536  # a slow run should lag behind by few lines, not by many: the hub conflates the rest
+JOIN_FAILED = 96  # the wrapper's own exit status
+_WRAPPER = (
+    'for f in $DESK_CG; do echo 0 > "$f" || exit 96; done; unset DESK_CG; '
+    "echo 500 > /proc/self/oom_score_adj; "  # the desk may be protected from the kernel's choice; a strategy is not
+    'exec setpriv "$@"'
+)
+_MFD_NOEXEC_SEAL = 0x8  # Linux 6.3
+
+
+@dataclass(slots=True, kw_only=True)
+class Pipes:
+    """The ends of a run's pipes: ours, and those that the child gets."""
+
+    stdin: int  # write end, non-blocking
+    stdout: int
+    stderr: int
+    log: int  # nsjail's own words
+    theirs: tuple[int, int, int]
+    log_fd: int
+    progress_fd: int  # the page that the runner writes; ours to read
+
+    def close_theirs(self) -> None:
+        """Close the child's ends, once it has them: else we would never see their end."""
+        for fd in (*self.theirs, self.log_fd):
+            os.close(fd)
+
+    def close_ours(self) -> None:
+        """Close ours, where no process came to be."""
+        for fd in (self.stdin, self.stdout, self.stderr, self.log, self.progress_fd):
+            os.close(fd)
+
+
+def make_pipes() -> Pipes:
+    """Make the run's pipes and its progress page."""
+    child_in, stdin = os.pipe()
+    stdout, child_out = os.pipe()
+    stderr, child_err = os.pipe()
+    log, log_fd = os.pipe()
+    os.set_blocking(stdin, False)
+    fcntl.fcntl(stdin, fcntl.F_SETPIPE_SZ, STDIN_PIPE_BYTES)
+    return Pipes(
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        log=log,
+        theirs=(child_in, child_out, child_err),
+        log_fd=log_fd,
+        progress_fd=_make_page(),
+    )
+
+
+def _make_page() -> int:
+    """Return a page of shared memory whose size nobody can change: reading beyond a shrunk one would kill the desk."""
+    try:
+        page = os.memfd_create("progress", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | _MFD_NOEXEC_SEAL)
+    except OSError:  # an older kernel
+        page = os.memfd_create("progress", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(page, PAGE_BYTES)
+    fcntl.fcntl(page, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return page
+
+
+def read_page(progress_fd: int) -> tuple[int, bool]:
+    """Return how many lines the run claims to have handled, and whether its script was reached."""
+    page = os.pread(progress_fd, 16, 0)
+    return int.from_bytes(page[:8], "little"), page[8:9] != b"\0"
+
+
+def start(
+    command: Sequence[str],
+    pipes: Pipes,
+    *,
+    join: Sequence[Path],
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    clears_groups: bool,
+) -> "subprocess.Popen[bytes]":
+    """Start *command* through the wrapper. *env* is the command's own, for a run without a jail."""
+    setpriv = ["--pdeathsig", "KILL", *(["--clear-groups"] if clears_groups else [])]
+    program = ["env", "-i", *(f"{name}={value}" for name, value in env.items())] if env is not None else []
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _WRAPPER, "sh", *setpriv, "--", *program, *command],
+        stdin=pipes.theirs[0],
+        stdout=pipes.theirs[1],
+        stderr=pipes.theirs[2],
+        pass_fds=(pipes.log_fd, pipes.progress_fd),
+        env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "DESK_CG": " ".join(str(file) for file in join)},
+        cwd=cwd or "/",
+        start_new_session=True,  # a Ctrl-C on the desk's terminal is for the desk alone
+    )
+
+
+async def ended(process: "subprocess.Popen[bytes]") -> int:
+    """Return the exit status, as soon as the process ends; negative for a signal."""
+    loop = asyncio.get_running_loop()
+    pidfd = os.pidfd_open(process.pid)
+    over = asyncio.Event()
+    loop.add_reader(pidfd, over.set)
+    try:
+        await over.wait()
+        return process.wait()  # it has ended: this returns at once
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+
+
+def limit_core_dumps() -> None:
+    """Bound core dumps to one byte: 0 would not stop a dump piped into the host's crash handler, run as root."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if hard in {resource.RLIM_INFINITY} or hard >= 1:
+        resource.setrlimit(resource.RLIMIT_CORE, (1, hard))
