@@ -102,7 +102,10 @@ class Hub:
         if route is None:
             return
         stamp = lines.stamp_text(message["t"])
-        line = Line(self._encoders[kind](message, stamp), route.key, stamp, arrived)
+        data = self._encoders[kind](message, stamp)
+        if not data:
+            return
+        line = Line(data, route.key, stamp, arrived)
         for audience in route.audiences:
             if not audience.lines:
                 self._dirty.append(audience)

@@ -116,14 +116,16 @@ def trade_line(message: Message, stamp: str) -> bytes:
 
 
 def quote_line(message: Message, stamp: str) -> bytes:
-    """Return the line of a quote `q`. Its price is the midpoint, or the one side that has a price."""
+    """Return the line of a quote `q`, priced at the midpoint or at its one side; no bytes where it has neither."""
     bid, ask = message["bp"], message["ap"]
     if 0 < bid < inf and 0 < ask < inf:
         price = round((bid + ask) / 2, PLACES)
     elif (bid == 0 and 0 < ask < inf) or (ask == 0 and 0 < bid < inf):
         price = bid or ask
+    elif bid == ask == 0:
+        return b""
     else:
-        raise WireError(f"quote has no price: bid {bid!r}, ask {ask!r}")
+        raise WireError(f"bid {bid!r} and ask {ask!r} are not numbers of zero or above")
     return _encode(_Quote(message["S"], price, bid, ask, message["bs"], message["as"], stamp)) + b"\n"
 
 
