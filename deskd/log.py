@@ -1,0 +1,117 @@
+"""How the desk writes its log: text for people, JSON lines for programs. An event is a constant, all else is keys.
+
+Rule 1: a secret that is known never gets out, wherever it hides in an entry.
+Rule 2: what others wrote (members, the broker) is shown escaped: it cannot move the cursor or fake a line.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+MASK = "***"
+SECRET_LENGTH_MIN = 6  # masking shorter text would eat half of the log
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""Return *text* with control, direction and broken characters as \xNN; tabs and line ends stay."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str) -> str:
+    r"""Return *text* printable and on one line: line ends become \n, tabs \t."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def configure(
+    *,
+    level: Literal["debug", "info", "warning", "error"],
+    format: Literal["auto", "text", "json"],  # noqa: A002  the setting's own name
+    stream: TextIO | None = None,
+    secrets: Iterable[str] = (),
+) -> None:
+    """Set up structlog, and logging for libraries, to write to *stream* (stderr); later calls replace earlier ones."""
+    stream = stream or sys.stderr
+    is_text = format == "text" or (format == "auto" and stream.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        masked(secrets),
+        escaped,
+    ]
+    renderer = _text(stream) if is_text else structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,  # a module's logger, made at import, follows this set-up
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_named, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("asyncio", "aiohttp.access", "websockets", "urllib3"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def masked(secrets: Iterable[str]) -> Processor:
+    """Return a processor that hides every one of *secrets* in every value, at any depth."""
+    known = sorted({secret for secret in secrets if len(secret) >= SECRET_LENGTH_MIN}, key=len, reverse=True)
+    if not known:
+        return lambda _logger, _name, entry: entry
+    pattern = re.compile("|".join(map(re.escape, known)))
+    return lambda _logger, _name, entry: _mapped(entry, lambda text: pattern.sub(MASK, text))
+
+
+def escaped(_logger: WrappedLogger, _name: str, entry: EventDict) -> EventDict:
+    """Make every text in the entry safe to show; only a traceback keeps its lines."""
+    trace = {key: printable(entry.pop(key)) for key in ("exception", "stack") if isinstance(entry.get(key), str)}
+    return {**_mapped(entry, one_line), **trace}
+
+
+def _mapped(entry: MutableMapping[str, object], change: Callable[[str], str]) -> EventDict:
+    return {key: value if key.startswith("_") else _changed(value, change) for key, value in entry.items()}
+
+
+def _changed(value: object, change: Callable[[str], str]) -> object:
+    match value:
+        case str():
+            return change(value)
+        case None | bool() | int() | float():
+            return value
+        case Mapping():
+            return {str(key): _changed(item, change) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_changed(item, change) for item in value]
+        case _:
+            return change(str(value))
+
+
+def _named(_logger: WrappedLogger, _name: str, entry: EventDict) -> EventDict:
+    """Put a library's own words under a key: our events are constants."""
+    record = entry.get("_record")
+    if isinstance(record, logging.LogRecord):
+        return {**entry, "event": "library_spoke", "library": record.name, "text": entry.get("event")}
+    return entry
+
+
+def _text(stream: TextIO) -> Processor:
+    colors = stream.isatty()
+    return structlog.dev.ConsoleRenderer(
+        colors=colors, pad_event_to=28, exception_formatter=structlog.dev.plain_traceback
+    )
