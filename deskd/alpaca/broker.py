@@ -1,0 +1,297 @@
+"""The broker: orders over kept-alive HTTP, what is asked seldom through alpaca-py's client (satisfies ports.Broker).
+
+Rule 1: an order is sent once. Only the broker's own words are a refusal; everything else leaves the order in doubt,
+        and it is asked for by its client_order_id.
+Rule 2: what the desk reads it decodes itself. alpaca-py's strict model is asked for its opinion, and a difference is
+        logged: it never costs an order.
+Rule 3: submit, cancel and look_up never raise for the world's failures. The others raise OSError with what happened:
+        PermissionError where the keys are the matter.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+
+import structlog
+
+from deskd.alpaca.cold import ColdPaths, parse_timeframe, refused
+from deskd.alpaca.endpoints import Endpoints, Keys
+from deskd.alpaca.http import Answer, Http, NotSent, Unanswered
+from deskd.alpaca.library import check_library
+from deskd.alpaca.pacing import Pacer
+from deskd.domain.errors import WireError
+from deskd.domain.events import (
+    BrokerOrder,
+    BrokerPosition,
+    CancelAnswered,
+    OrderLookedUp,
+    SubmitAccepted,
+    SubmitInDoubt,
+    SubmitRejected,
+)
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, Symbol
+from deskd.domain.market import Instrument, MarketClock
+from deskd.domain.money import Cash
+from deskd.domain.order import Fill, OrderClass, OrderRequest
+from deskd.ports import Clock, RawMarketMessage
+from deskd.wire.alpaca import client as wire
+from deskd.wire.alpaca.client import Body
+from deskd.wire.alpaca.market import parse_stamp, rfc3339, to_ns
+
+ORDERS_PAGE = 500
+FILLS_PAGE = 100
+PAGES_MAX = 200  # 100,000 orders or 20,000 fills in one look: more is a broker that turns in circles
+BARS_MAX = 10_000
+_DEFINITE = frozenset({400, 401, 403, 404, 422})
+_UNIT = {"Min": timedelta(minutes=1), "Hour": timedelta(hours=1), "Day": timedelta(days=1)}
+_DAY_AND_OLDER = {"Week": timedelta(weeks=1), "Month": timedelta(days=31)}
+_WITH_LEGS = frozenset(kind.value for kind in OrderClass if kind is not OrderClass.SIMPLE)
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_broker(
+    endpoints: Endpoints,
+    keys: Keys,
+    *,
+    clock: Clock,
+    feed: str = "iex",
+    timeout_s: float = 5.0,
+    requests_per_min: int | None = 200,
+) -> AsyncIterator["AlpacaBroker"]:
+    """Open the broker at *endpoints*; nothing is sent yet. *requests_per_min* None: no limit is kept."""
+    check_library()
+    pacer = Pacer(per_min=requests_per_min, clock=clock)
+    cold = ColdPaths(endpoints=endpoints, keys=keys, timeout_s=timeout_s, feed=feed)
+    try:
+        async with Http(url=endpoints.trading, keys=keys, pacer=pacer, timeout_s=timeout_s) as http:
+            yield AlpacaBroker(http=http, cold=cold, pacer=pacer, wall=clock)
+    finally:
+        cold.close()
+
+
+@dataclass(slots=True, kw_only=True)
+class AlpacaBroker:
+    """One Alpaca account."""
+
+    http: Http
+    cold: ColdPaths
+    pacer: Pacer
+    wall: Clock
+    _drifts: set[str] = field(default_factory=set, init=False)  # what was said of the schema already
+
+    # --- orders ------------------------------------------------------------------------------------------------------
+
+    async def submit(self, request: OrderRequest) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
+        """Send the order once, never again, and return what is known."""
+        oid = request.client_order_id
+        try:
+            body = wire.encode_order(request)
+        except WireError as error:
+            return SubmitRejected(client_order_id=oid, message=f"not sent: {error}", at=self.wall.now())
+        outcome = await self.http.send("POST", "/v2/orders", body=body)
+        at = self.wall.now()
+        match outcome:
+            case NotSent(why):
+                return SubmitRejected(client_order_id=oid, message=f"not sent: {why}", at=at)
+            case Unanswered(why):
+                return SubmitInDoubt(client_order_id=oid, why=why, at=at)
+            case Answer():
+                return self._judge(oid, outcome, at)
+            case _:
+                assert_never(outcome)
+
+    def _judge(
+        self, oid: ClientOrderId, answer: Answer, at: datetime
+    ) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
+        if 200 <= answer.status < 300:
+            try:
+                order = self._order(wire.as_object(wire.decode_json(answer.body), "order"))
+            except WireError as error:
+                return SubmitInDoubt(client_order_id=oid, why=f"the broker's answer cannot be read: {error}", at=at)
+            if order.client_order_id != oid:
+                why = f"the broker answered with another order: {order.client_order_id}"
+                return SubmitInDoubt(client_order_id=oid, why=why, at=at)
+            return SubmitAccepted(client_order_id=oid, order=order, at=at)
+        refusal = wire.decode_refusal(answer.status, answer.body)
+        if refusal is None:
+            return SubmitInDoubt(client_order_id=oid, why=f"HTTP {answer.status}, not in the broker's own words", at=at)
+        is_definite = answer.status in _DEFINITE or refusal.says_too_many_requests
+        if is_definite and not refusal.says_id_is_taken:
+            return SubmitRejected(client_order_id=oid, message=refusal.text, at=at)
+        return SubmitInDoubt(client_order_id=oid, why=f"HTTP {answer.status}: {refusal.text}", at=at)
+
+    async def cancel(self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> CancelAnswered | None:
+        """Ask for a cancel; None where there was no clear answer."""
+        outcome = await self.http.send("DELETE", f"/v2/orders/{broker_order_id}", is_urgent=True)
+        at = self.wall.now()
+        if not isinstance(outcome, Answer):
+            log.warning("cancel_unanswered", client_order_id=client_order_id, why=outcome.why)
+            return None
+        if 200 <= outcome.status < 300:
+            return CancelAnswered(client_order_id=client_order_id, refusal=None, at=at)
+        refusal = wire.decode_refusal(outcome.status, outcome.body)
+        if refusal is None or outcome.status not in {403, 404, 422}:
+            log.warning("cancel_unanswered", client_order_id=client_order_id, why=f"HTTP {outcome.status}")
+            return None
+        return CancelAnswered(client_order_id=client_order_id, refusal=refusal.text, at=at)
+
+    async def look_up(self, client_order_id: ClientOrderId) -> OrderLookedUp | None:
+        """Fetch the order by client_order_id with all its fills; None where there was no clear answer."""
+        try:
+            body = await self._find(client_order_id)
+            if body is None:
+                return OrderLookedUp(client_order_id=client_order_id, order=None, fills=(), at=self.wall.now())
+            order = self._order(body)
+            fills = await self._fills_of(order) if order.filled_qty else ()
+        except (OSError, WireError) as error:
+            log.warning("look_up_unanswered", client_order_id=client_order_id, why=str(error))
+            return None
+        return OrderLookedUp(client_order_id=client_order_id, order=order, fills=tuple(fills), at=self.wall.now())
+
+    async def _find(self, client_order_id: ClientOrderId) -> Body | None:
+        params = {"client_order_id": client_order_id}
+        body = await self._read("/v2/orders:by_client_order_id", params, is_urgent=True, absent="order not found")
+        if body is None:
+            return None
+        order = wire.as_object(body, "order")
+        if order.get("client_order_id") != client_order_id:
+            raise WireError(f"asked for {client_order_id}, the broker answered with {order.get('client_order_id')!r}")
+        if order.get("order_class") in _WITH_LEGS and not order.get("legs"):
+            nested = await self._read(f"/v2/orders/{order.get('id')}", {"nested": "true"}, is_urgent=True)
+            order = wire.as_object(nested, "order")
+        return order
+
+    async def _fills_of(self, order: BrokerOrder) -> Sequence[Fill]:
+        params: dict[str, str] = {"order_id": order.broker_order_id}
+        if order.submitted_at is not None:  # bounds the look where a server does not know order_id
+            params["after"] = rfc3339(to_ns(order.submitted_at - timedelta(days=1)))
+        fills = await self._fills(params, is_urgent=True)
+        return fills.get(order.broker_order_id, ())
+
+    def _order(self, body: Body) -> BrokerOrder:
+        order = wire.decode_order(body)
+        drift = wire.schema_drift(body)
+        if drift is not None and drift not in self._drifts and len(self._drifts) < 100:
+            self._drifts.add(drift)
+            log.warning("broker_schema_changed", problem=drift, broker_order_id=order.broker_order_id)
+        return order
+
+    # --- lists -------------------------------------------------------------------------------------------------------
+
+    async def orders(self, *, after: datetime | None = None, is_open: bool = False) -> Sequence[BrokerOrder]:
+        """Return orders, oldest first, every page; legs as orders of their own.
+
+        An order that cannot be read is left out, and logged: a stranger's option spread must not hide the rest.
+        """
+        params = {"status": "open" if is_open else "all", "limit": str(ORDERS_PAGE), "direction": "asc"}
+        if after is not None:
+            params["after"] = rfc3339(to_ns(after))
+        found: dict[BrokerOrderId, BrokerOrder] = {}
+        for _ in range(PAGES_MAX):
+            rows = wire.as_rows(await self._read("/v2/orders", params), "orders")
+            known = len(found)
+            for order in self._readable(rows, self._order):
+                found |= {o.broker_order_id: o for o in (order, *order.legs)}
+            if len(rows) < ORDERS_PAGE:
+                return sorted(found.values(), key=_submitted)
+            last = parse_stamp(str(rows[-1].get("submitted_at")))
+            # `after` is exclusive, and legs share their stamp: look again at the last instant, unless that is all.
+            params["after"] = rfc3339(last - 1 if len(found) > known else last)
+        raise ConnectionError(f"the broker's list of orders does not end after {PAGES_MAX} pages")
+
+    async def fills(self, *, after: datetime) -> Mapping[BrokerOrderId, Sequence[Fill]]:
+        """Return every execution since *after*, every page, by broker_order_id."""
+        return await self._fills({"after": rfc3339(to_ns(after))})
+
+    async def _fills(self, params: dict[str, str], *, is_urgent: bool = False) -> dict[BrokerOrderId, list[Fill]]:
+        params = params | {"direction": "asc", "page_size": str(FILLS_PAGE)}
+        found: dict[BrokerOrderId, dict[str, Fill]] = {}
+        for _ in range(PAGES_MAX):
+            body = await self._read("/v2/account/activities/FILL", params, is_urgent=is_urgent)
+            rows = wire.as_rows(body, "activities")
+            for order_id, fill in self._readable(rows, wire.decode_fill):
+                found.setdefault(order_id, {})[fill.fill_id] = fill
+            if len(rows) < FILLS_PAGE:
+                return {order_id: list(fills.values()) for order_id, fills in found.items()}
+            params["page_token"] = str(rows[-1].get("id"))
+        raise ConnectionError(f"the broker's list of fills does not end after {PAGES_MAX} pages")
+
+    def _readable[T](self, rows: Sequence[Body], decode: Callable[[Body], T]) -> Sequence[T]:
+        read: list[T] = []
+        for row in rows:
+            try:
+                read.append(decode(row))
+            except WireError as error:
+                log.warning("broker_row_unreadable", problem=str(error), id=row.get("id"), symbol=row.get("symbol"))
+        return read
+
+    async def _read(
+        self, path: str, params: Mapping[str, str], *, is_urgent: bool = False, absent: str | None = None
+    ) -> object:
+        """Return the answer's JSON; None where the broker says *absent*; raise OSError or WireError."""
+        outcome = await self.http.send("GET", path, params=params, is_urgent=is_urgent)
+        if not isinstance(outcome, Answer):
+            raise ConnectionError(outcome.why)
+        if outcome.status == 200:
+            return wire.decode_json(outcome.body)
+        refusal = wire.decode_refusal(outcome.status, outcome.body)
+        if absent is not None and outcome.status == 404 and refusal is not None and absent in refusal.message:
+            return None
+        raise refused(outcome.status, outcome.body)
+
+    # --- what is asked seldom ----------------------------------------------------------------------------------------
+
+    async def account(self) -> tuple[Cash, Cash, Cash]:
+        """Return cash, equity and buying power of the shared account."""
+        await self._pace()
+        return _whole(wire.decode_account, await self.cold.account())
+
+    async def positions(self) -> Sequence[BrokerPosition]:
+        """Return all positions of the shared account."""
+        await self._pace()
+        rows = await self.cold.positions()
+        return _whole(lambda value: [wire.decode_position(row) for row in wire.as_rows(value, "positions")], rows)
+
+    async def clock(self) -> MarketClock:
+        """Return the market's clock."""
+        await self._pace()
+        return _whole(wire.decode_clock, await self.cold.clock())
+
+    async def instruments(self) -> Sequence[Instrument]:
+        """Return all active instruments."""
+        await self._pace()
+        rows = _whole(lambda value: wire.as_rows(value, "assets"), await self.cold.assets())
+        return self._readable(rows, wire.decode_instrument)
+
+    async def bars(self, symbol: Symbol, timeframe: str, limit: int) -> Sequence[RawMarketMessage]:
+        """Return the latest *limit* bars, oldest first; raise WireError for a timeframe that is none."""
+        count, unit = parse_timeframe(timeframe)
+        limit = min(limit, BARS_MAX)
+        now = (await self.clock()).timestamp
+        span = _UNIT.get(unit) or _DAY_AND_OLDER[unit]
+        # Nights and weekends hold no bars: 6.5 of 168 hours' trading is the worst of a holiday week, and then some.
+        since = now - count * limit * span * (6 if unit != "Month" else 1) - timedelta(days=10)
+        by_symbol = await self.cold.bars(symbol, timeframe, limit, max(since, now - timedelta(days=3650)))
+        rows = _whole(lambda value: wire.as_rows(wire.as_object(value, "bars").get(symbol, []), "bars"), by_symbol)
+        newest_first = self._readable(rows, lambda row: wire.decode_bar(symbol, row))
+        return newest_first[:limit][::-1]
+
+    async def _pace(self) -> None:
+        if not await self.pacer.take(wait_max_s=self.http.timeout_s):
+            raise ConnectionError(f"the broker's limit of {self.pacer.per_min} requests a minute is used up")
+
+
+def _submitted(order: BrokerOrder) -> tuple[bool, str]:
+    return order.submitted_at is None, order.submitted_at.isoformat() if order.submitted_at else ""
+
+
+def _whole[T](decode: Callable[[Any], T], value: Any) -> T:
+    """Decode an answer of which no part may be missing; nonsense is the broker's failure."""
+    try:
+        return decode(value)
+    except (WireError, AttributeError) as error:
+        raise ConnectionError(f"the broker's answer cannot be read: {error}") from None

@@ -1,0 +1,117 @@
+"""Keeps one stream connected: opens, serves until it is lost, waits with jitter, opens again.
+
+Rule 1: what heals by itself is retried for ever; what an officer must mend ends with BrokerFatal.
+Rule 2: the wait grows with failures in a row, and starts anew after a connection that held or brought data. An idle
+        trade stream is dropped now and then: it must not be away for longer each time.
+Rule 3: the socket is closed before the next one opens, and when the task is canceled. A half-dead one would hold the
+        account's only slot.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, Protocol
+
+from websockets.exceptions import WebSocketException
+from websockets.legacy.exceptions import InvalidStatusCode
+
+from deskd.domain.errors import BrokerFatal, WireError
+
+OPEN_S = 10.0  # connect and authenticate; Alpaca itself gives 10 s for the latter
+STEADY_S = 20.0  # a connection that lived so long was a good one
+CLOSE_S = 1.5  # the closing handshake; then the socket is cut
+AUTH_TRIES = 3  # keys are refused now and then for no reason; three times in a row is a no
+RECONNECT_S = (1.0, 30.0)
+
+# A dead link is found in 15 s instead of alpaca-py's 190; max_queue is back-pressure, in frames.
+WEBSOCKET: dict[str, Any] = {
+    "ping_interval": 5,
+    "ping_timeout": 10,
+    "max_queue": 1024,
+    "close_timeout": 1,
+    "compression": None,
+}
+
+LOST = (WebSocketException, OSError, TimeoutError, WireError)
+# While it opens, alpaca-py reads what the peer sends without a look, so nonsense shows as these, too.
+_NOT_OPENED = (*LOST, ValueError, LookupError, TypeError, AttributeError)
+
+type OnState = Callable[[bool, str], Awaitable[None]]  # is it up, and why
+
+
+class Link(Protocol):
+    """One stream's connection, opened again and again."""
+
+    async def open(self) -> None:
+        """Connect and authenticate."""
+
+    async def serve(self) -> NoReturn:
+        """Handle what arrives until the connection is lost, which raises."""
+
+    async def close(self) -> None:
+        """Close the socket, whatever its state, within CLOSE_S."""
+
+    def delay(self, failures: int) -> float:
+        """Return the seconds to wait after so many failures in a row."""
+
+    def has_received(self) -> bool:
+        """Tell whether this connection has brought data."""
+
+
+async def keep_connected(link: Link, on_lost: Callable[[str], Awaitable[None]]) -> NoReturn:
+    """Keep *link* connected until canceled; raise BrokerFatal where retrying cannot help."""
+    loop = asyncio.get_running_loop()
+    failures = 0
+    while True:
+        opened_at = loop.time()
+        try:
+            why = await _live(link)
+        finally:
+            await link.close()
+        if link.has_received() or loop.time() - opened_at >= STEADY_S:
+            failures = 0
+        failures += 1
+        await on_lost(why)
+        await asyncio.sleep(link.delay(failures))
+
+
+async def _live(link: Link) -> str:
+    """Open and serve; return why it ended."""
+    try:
+        async with asyncio.timeout(OPEN_S):
+            await link.open()
+    except _NOT_OPENED as error:
+        return f"not connected: {in_words(error)}"
+    try:
+        await link.serve()
+    except LOST as error:
+        return f"connection lost: {in_words(error)}"
+
+
+def in_words(error: BaseException) -> str:
+    """Return what happened, on one line; a TimeoutError has no text of its own."""
+    if isinstance(error, InvalidStatusCode):
+        return f"HTTP {error.status_code} in answer to the websocket handshake"
+    if isinstance(error, TimeoutError) and not str(error):
+        return f"no answer within {OPEN_S:g} s"
+    return str(error) or type(error).__name__
+
+
+def worst(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the exception of a task group to go on with: our own mistake, a fatal refusal, a lost connection."""
+    ours = [e for e in group.exceptions if not isinstance(e, (*LOST, BrokerFatal))]
+    fatal = [e for e in group.exceptions if isinstance(e, BrokerFatal)]
+    return (ours or fatal or list(group.exceptions))[0]
+
+
+async def close_socket(socket: Any) -> None:
+    """Close a websocket politely within CLOSE_S, else cut it."""
+    if socket is None:
+        return
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await socket.close()
+    except (*LOST, RuntimeError):
+        pass
+    finally:
+        if (transport := getattr(socket, "transport", None)) is not None:
+            transport.abort()

@@ -1,0 +1,106 @@
+"""Requests to Alpaca's trading REST: kept-alive connections, bounded waits, and three kinds of outcome.
+
+Rule 1: a request is sent once. What comes of it is a value: an answer; no answer, and it may have arrived; or it
+        certainly was not sent. Only the caller knows what each means.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import aiohttp
+
+from deskd.alpaca.endpoints import Keys
+from deskd.alpaca.pacing import Pacer
+
+BODY_MAX = 64 * 1024 * 1024  # far over the longest list Alpaca sends; a longer answer is not Alpaca's
+CONNECT_S = 2.0
+CONNECTIONS_MAX = 32  # a burst waits for one of these rather than open hundreds
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The broker answered."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Nothing left the desk."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The request left, wholly or in part, and there is no answer: nobody knows whether it took hold."""
+
+    why: str
+
+
+type Outcome = Answer | NotSent | Unanswered
+
+
+@dataclass(slots=True, kw_only=True)
+class Http:
+    """One account's trading REST. Use as an async context manager."""
+
+    url: str
+    keys: Keys
+    pacer: Pacer
+    timeout_s: float
+    _session: aiohttp.ClientSession = field(init=False)
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=30),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=self.timeout_s, sock_connect=min(CONNECT_S, self.timeout_s)),
+            headers={"APCA-API-KEY-ID": self.keys.key_id, "APCA-API-SECRET-KEY": self.keys.secret},
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._session.close()
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        is_urgent: bool = False,
+    ) -> Outcome:
+        """Send the request once, as soon as the rate budget allows, and return what came of it."""
+        if not await self.pacer.take(wait_max_s=self.timeout_s, is_urgent=is_urgent):
+            return NotSent(f"the broker's limit of {self.pacer.per_min} requests a minute is used up; try again later")
+        headers = {"Content-Type": "application/json"} if body is not None else None
+        try:
+            async with self._session.request(
+                method, self.url + path, params=params, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                self.pacer.observe(response.status, response.headers)
+                return Answer(response.status, await _read(response))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            return NotSent(f"the broker cannot be reached at {self.url}: {error}")
+        except TimeoutError:
+            return Unanswered(f"no answer within {self.timeout_s:g} s")
+        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+            return Unanswered(f"the connection broke: {str(error) or type(error).__name__}")
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    length = response.content_length
+    if length is not None and length <= BODY_MAX:
+        return await response.read()
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > BODY_MAX:
+            raise aiohttp.ClientPayloadError(f"an answer of over {BODY_MAX} bytes")
+    return bytes(body)
