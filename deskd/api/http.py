@@ -15,7 +15,7 @@ HEADERS_MAX = 50
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (/[!-~]{0,2048}) HTTP/1\.([01])")
-_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):[ \t]*([\x20-\x7e\t\x80-\xff]*?)[ \t]*")
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):([\x20-\x7e\t\x80-\xff]*)")  # never backtracks
 _LENGTH = re.compile(r"[0-9]{1,9}")
 _PHRASES = {
     200: "OK",
@@ -156,7 +156,7 @@ def _headers(lines: list[bytes]) -> dict[str, str] | BadRequest:
         name = match[1].decode("ascii").lower()
         if name in headers:  # two readers could take different ones
             return BadRequest(400, f"{name}: is given twice")
-        headers[name] = match[2].decode("latin-1")
+        headers[name] = match[2].decode("latin-1").strip(" \t")
     return headers
 
 

@@ -217,14 +217,15 @@ _LEGS = {OrderClass.SIMPLE: 0, OrderClass.OTO: 1, OrderClass.BRACKET: 2, OrderCl
 def _one_of[T: StrEnum](field: str, text: str, vocabulary: type[T], default: T | None = None) -> T:
     if not text and default is not None:
         return default
-    known = [member.value for member in vocabulary]
+    try:
+        return vocabulary(text)
+    except ValueError:
+        known = [member.value for member in vocabulary]
     if not text:
         raise WireError(f"{field}: is required, one of {', '.join(known)}")
-    if text not in known:
-        near = difflib.get_close_matches(text[:_SHOWN_MAX].lower(), known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise WireError(f"{field}: {_shown(text)} is not one of {', '.join(known)}{hint}")
-    return vocabulary(text)
+    near = difflib.get_close_matches(text[:_SHOWN_MAX].lower(), known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise WireError(f"{field}: {_shown(text)} is not one of {', '.join(known)}{hint}")
 
 
 def _decimal(field: str, text: str) -> Decimal | None:
