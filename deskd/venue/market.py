@@ -19,12 +19,11 @@ import polars as pl
 
 from deskd.venue.bars import MINUTE, Counts, RunningBar, bar_rows, counts, day_bar, minute_bars
 from deskd.venue.calendar import midnight, new_york_day
-from deskd.venue.tape import Outline, Tape
+from deskd.venue.tape import ENDLESS, Outline, Tape
 from deskd.wire.alpaca.market import SECOND, Message, to_ns
 
 UPDATE_AFTER: Final = 30 * SECOND
 DERIVED_SIZE: Final = 100
-_NEVER: Final = 1 << 62
 _HALTS: Final = {"2": True, "H": True, "P": True, "F": True, "3": False, "T": False}  # status code: is it halted after
 
 
@@ -61,7 +60,7 @@ class _Late:
 
     bars: dict[str, RunningBar] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
-    due: int = _NEVER
+    due: int = ENDLESS
 
 
 class Market:
@@ -178,7 +177,7 @@ class Market:
             if bar is None:
                 bar = self._bars[symbol] = RunningBar(self._minute)
             return bar
-        if at < self._minute - MINUTE or self._late.due == _NEVER:
+        if at < self._minute - MINUTE or self._late.due == ENDLESS:
             return None
         self._late.changed.add(symbol)
         return self._late.bars.setdefault(symbol, RunningBar(self._minute - MINUTE))
@@ -237,8 +236,8 @@ class Market:
     # -- catching up
 
     def _prime_symbol(self, symbol: str, tape: Tape, day: date, until: int) -> None:
-        trades = tape.trades(symbol, day).filter(pl.col("t") < until)
-        quotes = tape.quotes(symbol, day).filter(pl.col("t") < until).tail(1)
+        trades = tape.trades(symbol, day, until)
+        quotes = tape.quotes(symbol, day, until).tail(1)
         recorded = tape.minute_bars(symbol, day) if trades.is_empty() else minute_bars(trades)
         bars = recorded.filter(pl.col("t") + MINUTE <= until).tail(1)
         if trades.is_empty() and quotes.is_empty() and bars.is_empty():

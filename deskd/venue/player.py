@@ -19,7 +19,7 @@ from deskd.domain.errors import ConfigError, WireError
 from deskd.exchange.session import SessionDay
 from deskd.ports import Clock
 from deskd.venue.calendar import Calendar, MarketDay, new_york_day
-from deskd.venue.tape import Batch, Tape
+from deskd.venue.tape import ENDLESS, Batch, Tape
 from deskd.wire.alpaca.market import NEW_YORK, SECOND, Message, parse_stamp, to_datetime, to_ns
 
 STEP_MESSAGES_MAX: Final = 512  # about a millisecond of the sink's work
@@ -61,7 +61,7 @@ class Player:
         """Return the market's time in nanoseconds. It stands still at speed 0 between steps, and before `run`."""
         if not self.is_playing or not self._speed:
             return self._handed_on
-        return max(self._handed_on, min(self._running_at(), int(min(self._next_at, 1 << 62))))
+        return max(self._handed_on, min(self._running_at(), int(min(self._next_at, ENDLESS))))
 
     @property
     def day(self) -> date:
@@ -100,7 +100,7 @@ class Player:
                     await self._paced_step(coming, edge, sink)
             await self._hand_on(edge, [], coming, sink)
         while coming.next_at() < math.inf:
-            await (self._paced_step if self._speed else self._quick_step)(coming, 1 << 62, sink)
+            await (self._paced_step if self._speed else self._quick_step)(coming, ENDLESS, sink)
 
     async def _quick_step(self, coming: "_Coming", edge: int, sink: Sink) -> None:
         until = min(int(coming.next_at()) + STEP_SPAN_MAX, edge - 1)

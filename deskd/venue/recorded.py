@@ -20,7 +20,7 @@ import polars as pl
 from deskd.domain.errors import ConfigError
 from deskd.venue.bars import BAR_COLUMNS, MINUTE, day_bar, minute_bars, resample
 from deskd.venue.calendar import Calendar, MarketDay, midnight
-from deskd.venue.tape import Batch, Listing, Outline
+from deskd.venue.tape import ENDLESS, Batch, Listing, Outline
 from deskd.venue.tape_file import SUFFIXES, Kind, Notice, TapeFile, kind_of, read_tape_file
 from deskd.wire.alpaca.market import NEW_YORK, SECOND, Message, to_ns
 
@@ -131,13 +131,13 @@ class RecordedTape:
         quotes = self._rows(Kind.QUOTES, day)
         yield from _merged([(finished, _bar_messages), (quotes, _quote_messages), (trades, _trade_messages)], since)
 
-    def trades(self, symbol: str, day: date) -> pl.DataFrame:
-        """Return the day's recorded trades of a symbol."""
-        return self._rows(Kind.TRADES, day, symbol).select("t", "i", "x", "p", "s", "c", "z")
+    def trades(self, symbol: str, day: date, until: int = ENDLESS) -> pl.DataFrame:
+        """Return the day's recorded trades of a symbol stamped before *until*."""
+        return self._rows(Kind.TRADES, day, symbol).filter(pl.col("t") < until).drop("S")
 
-    def quotes(self, symbol: str, day: date) -> pl.DataFrame:
-        """Return the day's recorded quotes of a symbol."""
-        return self._rows(Kind.QUOTES, day, symbol).select("t", "bx", "bp", "bs", "ax", "ap", "as", "c", "z")
+    def quotes(self, symbol: str, day: date, until: int = ENDLESS) -> pl.DataFrame:
+        """Return the day's recorded quotes of a symbol stamped before *until*."""
+        return self._rows(Kind.QUOTES, day, symbol).filter(pl.col("t") < until).drop("S")
 
     def minute_bars(self, symbol: str, day: date) -> pl.DataFrame:
         """Return minute bars from the trades, or the recorded ones where there are none."""

@@ -18,6 +18,7 @@ from deskd.venue.calendar import Calendar
 from deskd.wire.alpaca.market import Message
 
 SYNTHETIC: Final = "synthetic"
+ENDLESS: Final = 1 << 62  # a stamp after all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,11 @@ class Tape(Protocol):
     def play(self, day: date, since: int) -> Iterator[Batch]:
         """Yield the day's messages that came at *since* or later, in order, at most about a thousand at a time."""
 
-    def trades(self, symbol: str, day: date) -> pl.DataFrame:
-        """Return the day's trades of a symbol: columns t, i, x, p, s, c (joined by |), z."""
+    def trades(self, symbol: str, day: date, until: int = ENDLESS) -> pl.DataFrame:
+        """Return the day's trades of a symbol stamped before *until*: columns t, i, x, p, s, c (joined by |), z."""
 
-    def quotes(self, symbol: str, day: date) -> pl.DataFrame:
-        """Return the day's quotes of a symbol: columns t, bx, bp, bs, ax, ap, as, c, z. Empty where it has none."""
+    def quotes(self, symbol: str, day: date, until: int = ENDLESS) -> pl.DataFrame:
+        """Return the day's quotes of a symbol stamped before *until*: columns t, bx, bp, bs, ax, ap, as, c, z."""
 
     def minute_bars(self, symbol: str, day: date) -> pl.DataFrame:
         """Return the day's minute bars of a symbol (`bars.BAR_COLUMNS`), whole: the reader cuts at its own time."""
