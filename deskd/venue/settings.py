@@ -38,6 +38,7 @@ class VenueSettings:
     rate_limit_per_min: int = 200  # Alpaca's; 0 = no limit
     faults: bool = False  # opens /faults: tests only
     die_with_parent: bool = False  # for a desk's child: no exchange outlives its desk
+    parent_pid: int = 0  # of that desk: a parent that died before we could ask to die with it is noticed
 
     @property
     def address(self) -> tuple[str, int]:

@@ -8,7 +8,6 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from deskd.domain.market import MarketClock
 from deskd.domain.money import plain
@@ -16,8 +15,8 @@ from deskd.domain.order import OrderClass
 from deskd.exchange.account import AccountView, Activity, Asset, Configurations, EquityPoint, PositionView
 from deskd.exchange.errors import ApiError
 from deskd.exchange.order import ExchangeOrder, OrderEvent
+from deskd.wire.alpaca.market import NEW_YORK
 
-NEW_YORK = ZoneInfo("America/New_York")
 ORDER_PLACES = Decimal("1e-9")  # the finest figure of an order or execution
 POSITION_PLACES = Decimal("1e-6")  # of a position's figures, as recorded
 
@@ -276,7 +275,7 @@ def portfolio_history(points: Sequence[EquityPoint], base: EquityPoint, timefram
 def asset(it: Asset) -> Json:
     """Return what can be traded."""
     return {
-        "attributes": ["fractional_eh_enabled"] if it.fractionable else [],
+        "attributes": asset_attributes(it),
         "borrow_status": "easy_to_borrow" if it.easy_to_borrow else "hard_to_borrow",
         "class": "us_equity",
         "easy_to_borrow": it.easy_to_borrow,
@@ -289,10 +288,20 @@ def asset(it: Asset) -> Json:
         "marginable": it.marginable,
         "name": it.name,
         "shortable": it.shortable,
-        "status": "active" if it.tradable else "inactive",
+        "status": asset_status(it),
         "symbol": it.symbol,
         "tradable": it.tradable,
     }
+
+
+def asset_attributes(it: Asset) -> list[str]:
+    """Return what Alpaca calls the asset's attributes."""
+    return ["fractional_eh_enabled"] if it.fractionable else []
+
+
+def asset_status(it: Asset) -> str:
+    """Return active, or inactive where it is not traded."""
+    return "active" if it.tradable else "inactive"
 
 
 def clock(it: MarketClock) -> Json:

@@ -4,9 +4,10 @@
 2. Unknown fields and parameters are ignored, as Alpaca does; an unknown word in a known one is refused by name.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -258,6 +259,36 @@ _CATEGORIES: Mapping[str, frozenset[str] | None] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryQuery:
+    """What GET /v2/account/portfolio/history asks for: days from *start* to *end*, or *period* back from the end."""
+
+    start: date | None
+    end: date | None
+    period: timedelta
+    timeframe: str
+
+
+_TIMEFRAMES = ("1D", "1Min", "5Min", "15Min", "1H")
+_PERIOD = re.compile(r"([1-9]\d{0,3})([DWMAY])")
+_DAYS_OF = {"D": 1, "W": 7, "M": 31, "A": 366, "Y": 366}
+
+
+def history_query(query: Query) -> HistoryQuery | ApiError:
+    """Return the span of GET /v2/account/portfolio/history; a month without one."""
+    timeframes = {name.lower(): name for name in _TIMEFRAMES}
+    try:
+        timeframe = timeframes[_choice(query, "timeframe", tuple(timeframes))]
+        return HistoryQuery(
+            start=_day(query, "start"),
+            end=_day(query, "end") or _day(query, "date_end"),
+            period=_period(query),
+            timeframe=timeframe,
+        )
+    except WireError as error:
+        return errors.form(str(error))
+
+
 def close_query(query: Query) -> tuple[Qty | None, Decimal | None] | ApiError:
     """Return qty and percentage of DELETE /v2/positions/{symbol}; the exchange says whether they are fit."""
     try:
@@ -339,6 +370,14 @@ def _count(query: Query, name: str, default: int, most: int) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= most:
         raise WireError(f"invalid {name}: {text[:20]}. it must be between 1 and {most}")
     return int(text)
+
+
+def _period(query: Query) -> timedelta:
+    text = query.get("period") or "1M"
+    match = _PERIOD.fullmatch(text)
+    if match is None:
+        raise WireError(f"invalid period: {text[:20]}. write a number and D, W, M or A, like 1M")
+    return timedelta(days=int(match[1]) * _DAYS_OF[match[2]])
 
 
 def _flag(query: Query, name: str) -> bool:

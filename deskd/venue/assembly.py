@@ -1,0 +1,212 @@
+"""The exchange put together: every part opened and joined, run, and closed again in order.
+
+Order of opening: account, tape, market, doors; what is wrong with one of them is told before anybody can connect.
+Order of closing: doors, market, account; so the last thing written is all that happened.
+"""
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from aiohttp import web
+
+from deskd.domain.errors import ConfigError
+from deskd.domain.money import Cash
+from deskd.exchange.account import Asset
+from deskd.exchange.exchange import Exchange, restore
+from deskd.exchange.fill_model import IMMEDIATE, PAPER
+from deskd.ports import Clock, SystemClock
+from deskd.venue.calendar import Calendar, load_calendar
+from deskd.venue.faults import Faults
+from deskd.venue.floor import Floor
+from deskd.venue.market import Market
+from deskd.venue.outbox import Outbox
+from deskd.venue.player import Player, make_player
+from deskd.venue.server import FrontDoor
+from deskd.venue.settings import VenueSettings
+from deskd.venue.store import Saved, open_store
+from deskd.venue.tape import SYNTHETIC, Tape, open_tape
+from deskd.venue.trade_stream import TradeStream
+from deskd.venue.trading_rest import TradingRest
+from deskd.wire.alpaca import venue_replies as replies
+from deskd.wire.alpaca.market import Message
+
+NOTE_TIME_EVERY_S = 5.0  # so much of its tape a killed exchange plays again
+SHUTDOWN_S = 2.0  # for answers on their way when the exchange is asked to end
+ASSET_IDS = uuid.UUID("0d7a2f0e-5b4c-4a6e-9c55-2a0c7a3b1d10")  # an asset's id is the same in every life
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Venue:
+    """A running exchange, for who started it."""
+
+    url: str
+    floor: Floor
+    faults: Faults | None
+
+
+@asynccontextmanager
+async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIterator[Venue]:
+    """Run an exchange while the body runs; raise ConfigError where it cannot start as told."""
+    clock = clock or SystemClock()
+    store = open_store(settings.state, tape=_tape_name(settings))
+    try:
+        saved = store.load()
+        calendar = await asyncio.to_thread(load_calendar)
+        tape, player = await asyncio.to_thread(_open_tape, settings, saved, calendar, clock)
+        for notice in tape.notices:
+            log.warning("tape_noticed", text=notice)
+        now = player.now()
+        exchange = _open_exchange(settings, saved, tape, now)
+        faults = Faults() if settings.faults else None
+        trade_stream = TradeStream(settings.keys, faults)
+        outbox = Outbox(
+            exchange,
+            store,
+            publish=lambda events: trade_stream.publish([replies.trade_update(event) for event in events]),
+            now=player.now,
+        )
+        floor = Floor(
+            exchange=exchange,
+            market=Market(),
+            tape=tape,
+            player=player,
+            outbox=outbox,
+            speed=settings.speed,
+            publish=_nobody,
+        )
+        session = calendar.session_day(player.day)
+        assert session is not None, "a tape's days are trading days"
+        await floor.prepare(session, now)
+        bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        door = FrontDoor(
+            keys=settings.keys,
+            clock=clock,
+            rate_limit_per_min=settings.rate_limit_per_min,
+            sockets=("/stream", "/stream/"),
+            faults=faults,
+            bug=bug,
+        )
+        routes = [
+            *TradingRest(floor, calendar).routes(),
+            web.get("/stream", trade_stream.handle),
+            web.get("/stream/", trade_stream.handle),
+        ]
+        runner = web.AppRunner(door.app(routes), access_log=None, shutdown_timeout=SHUTDOWN_S)
+        market_tasks: list[asyncio.Task[None]] = []
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(outbox.run(), name="outbox")
+            try:
+                await floor.settled()
+                await runner.setup()
+                await _listen(runner, settings.listen, settings.address)
+                market_tasks = [
+                    tasks.create_task(player.run(floor.on_step, floor.on_day), name="player"),
+                    tasks.create_task(floor.run_timers(), name="timers"),
+                    tasks.create_task(_note_time(outbox), name="market_time"),
+                    tasks.create_task(_wait(bug), name="bug"),
+                ]
+                yield Venue(url=_url(runner), floor=floor, faults=faults)
+            finally:
+                await trade_stream.close()
+                await runner.cleanup()
+                for task in market_tasks:
+                    task.cancel()
+                outbox.close()
+    finally:
+        store.close()
+
+
+def _open_tape(settings: VenueSettings, saved: Saved | None, calendar: Calendar, clock: Clock) -> tuple[Tape, Player]:
+    is_same = saved is not None and saved.tape == _tape_name(settings)
+    resume_at = saved.market_time if saved is not None and is_same else None
+    tape = open_tape(settings.tape, calendar=calendar, seed=settings.seed, start=resume_at)
+    player = make_player(
+        tape,
+        calendar,
+        clock,
+        speed=settings.speed,
+        loop=settings.loop,
+        start=settings.start,
+        resume_at=resume_at,
+    )
+    return tape, player
+
+
+def _open_exchange(settings: VenueSettings, saved: Saved | None, tape: Tape, now: datetime) -> Exchange:
+    fills = PAPER if settings.fills == "paper" else IMMEDIATE
+    listed = {
+        listing.symbol: Asset(
+            id=_asset_id(listing.symbol), symbol=listing.symbol, name=listing.name, exchange=listing.exchange
+        )
+        for listing in tape.listings()
+    }
+    if saved is None:
+        return Exchange(
+            assets=listed.values(),
+            cash=Cash(settings.cash),
+            fills=fills,
+            seed=settings.seed,
+            id_seed=secrets.randbits(64),
+            now=now,
+        )
+    known = {order.symbol for order in saved.orders} | {holding.symbol for holding in saved.holdings}
+    gone = [
+        Asset(id=_asset_id(symbol), symbol=symbol, name=f"{symbol} (not on this tape)", exchange="NYSE", tradable=False)
+        for symbol in sorted(known - listed.keys())
+    ]
+    return restore(
+        account=saved.account,
+        orders=saved.orders,
+        holdings=saved.holdings,
+        activities=saved.activities,
+        equity_points=saved.equity_points,
+        assets=[*listed.values(), *gone],
+        fills=fills,
+        now=now,
+    )
+
+
+def _asset_id(symbol: str) -> str:
+    return str(uuid.uuid5(ASSET_IDS, symbol))
+
+
+def _tape_name(settings: VenueSettings) -> str:
+    """Return what tells one tape from another: the account's market time means something on its own tape only."""
+    name = " ".join(settings.tape)
+    return f"{name} {settings.seed}" if SYNTHETIC in settings.tape else name
+
+
+async def _listen(runner: web.AppRunner, listen: str, address: tuple[str, int]) -> None:
+    try:
+        await web.TCPSite(runner, *address).start()
+    except OSError as error:
+        raise ConfigError(
+            f"exchange.listen: cannot listen on {listen}: {error.strerror}. Choose another port, or 0 for any free one"
+        ) from error
+
+
+def _url(runner: web.AppRunner) -> str:
+    host, port, *_ = runner.addresses[0]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _note_time(outbox: Outbox) -> None:
+    while True:
+        await asyncio.sleep(NOTE_TIME_EVERY_S)
+        outbox.note_time()
+
+
+async def _wait(bug: "asyncio.Future[None]") -> None:
+    await bug
+
+
+async def _nobody(_messages: Sequence[Message]) -> None:
+    """Stand in for the data stream."""

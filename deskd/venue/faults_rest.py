@@ -1,0 +1,46 @@
+"""`/faults`: how a test tells the exchange to misbehave. It is routed only where the process was started with faults."""
+
+import msgspec
+from aiohttp import web
+
+from deskd.exchange.exchange import Exchange
+from deskd.venue.faults import Faults, FaultsOrder
+from deskd.venue.server import json_answer
+from deskd.venue.trade_stream import TradeStream
+
+
+class FaultsRest:
+    """GET what is wrong at present, POST what shall be, DELETE to behave well again."""
+
+    def __init__(self, faults: Faults, exchange: Exchange, trade_stream: TradeStream) -> None:
+        self._faults = faults
+        self._exchange = exchange
+        self._trade_stream = trade_stream
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the endpoints."""
+        return [
+            web.get("/faults", self._show),
+            web.post("/faults", self._set),
+            web.delete("/faults", self._clear),
+        ]
+
+    async def _show(self, _request: web.Request) -> web.Response:
+        wrong = self._faults
+        return json_answer(FaultsOrder(wrong.rest, wrong.trade_stream, wrong.data_stream))
+
+    async def _set(self, request: web.Request) -> web.Response:
+        try:
+            order = msgspec.json.decode(await request.read(), type=FaultsOrder)
+        except msgspec.DecodeError as error:
+            return json_answer({"message": f"not a fault: {error}"}, status=400)
+        self._faults.set(order)
+        if order.trade_stream_now is not None:
+            self._trade_stream.do(order.trade_stream_now)
+        if order.reject_next is not None:
+            self._exchange.reject_next(order.reject_next.symbol, order.reject_next.reason)
+        return await self._show(request)
+
+    async def _clear(self, request: web.Request) -> web.Response:
+        self._faults.clear()
+        return await self._show(request)

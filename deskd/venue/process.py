@@ -1,0 +1,63 @@
+"""The exchange as a process: its signals, its ready line, its end with the desk that started it."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+
+import msgspec
+import structlog
+
+from deskd import log as logs
+from deskd.domain.errors import ConfigError, LedgerError
+from deskd.venue.assembly import opened
+from deskd.venue.settings import VenueSettings
+
+_PR_SET_PDEATHSIG = 1
+
+log = structlog.get_logger()
+
+
+async def serve(settings: VenueSettings) -> None:
+    """Run the exchange until SIGTERM or SIGINT.
+
+    Raise ConfigError where it cannot start as told, LedgerError where its state can no longer be written. When it
+    answers, one JSON line with its address goes to standard output; everything else goes to standard error.
+    """
+    logs.configure(level="info", format="auto", secrets=[settings.keys.secret_key])
+    if settings.die_with_parent:
+        _die_with_parent(settings.parent_pid)
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with opened(settings) as venue:
+            _say_ready(settings, venue.url)
+            await stop.wait()
+    except ExceptionGroup as group:
+        only = group.exceptions[0]
+        raise only if isinstance(only, ConfigError | LedgerError) else group from None
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    log.info("exchange_stopped")
+
+
+def _say_ready(settings: VenueSettings, url: str) -> None:
+    keys = "embedded/embedded" if settings.keys.is_default else "from the environment"
+    state = str(settings.state) if settings.state else "in memory"
+    log.info("exchange_ready", url=url, tape=" ".join(settings.tape), keys=keys, state=state)
+    line = msgspec.json.encode({"event": "exchange_ready", "url": url})
+    sys.stdout.write(line.decode() + "\n")
+    sys.stdout.flush()
+
+
+def _die_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process when the thread that started it ends; its state survives that (store.py)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise ConfigError(f"cannot ask to end with the desk: {os.strerror(ctypes.get_errno())}")
+    if parent_pid and os.getppid() != parent_pid:
+        raise ConfigError("the desk that started this exchange is already gone")

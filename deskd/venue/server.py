@@ -1,0 +1,147 @@
+"""The front door: who may come in, how often, and what every answer carries.
+
+1. REST needs both keys; websockets ask for them in their own way and come through unchecked.
+2. Trading and market data have a request limit each, told in the headers of every answer.
+3. What nobody foresaw in a handler ends the process: the exchange may be half changed, and the next start reads the disk.
+"""
+
+import asyncio
+import base64
+import binascii
+import hmac
+import uuid
+from collections.abc import Iterable
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from deskd.ports import Clock
+from deskd.venue.faults import Faults, RestRule
+from deskd.venue.limits import RateLimit
+from deskd.venue.settings import Keys
+
+BODY_MAX = 64 * 1024  # bytes of a request: an order is under one KiB
+
+_TRADING_LIMITED = {"code": 42910000, "message": "rate limit exceeded"}
+_DATA_LIMITED = {"message": "too many requests."}
+_UNAUTHORIZED = b'{"message": "unauthorized."}\n'
+
+
+class FrontDoor:
+    """Checks every request and dresses every answer."""
+
+    def __init__(
+        self,
+        *,
+        keys: Keys,
+        clock: Clock,
+        rate_limit_per_min: int,
+        sockets: Iterable[str],
+        faults: Faults | None,
+        bug: "asyncio.Future[None]",
+    ) -> None:
+        self._keys = keys
+        self._trading_limit = RateLimit(rate_limit_per_min, clock)
+        self._data_limit = RateLimit(rate_limit_per_min, clock)
+        self._sockets = frozenset(sockets)
+        self._faults = faults
+        self._bug = bug
+
+    def app(self, routes: Iterable[web.RouteDef]) -> web.Application:
+        """Return the application that serves *routes* behind this door."""
+        app = web.Application(middlewares=[self._middleware()], client_max_size=BODY_MAX)
+        app.add_routes(routes)
+        return app
+
+    def _middleware(self) -> Middleware:
+        @web.middleware
+        async def door(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.path in self._sockets:
+                return await handler(request)
+            answer = await self._answer(request, handler)
+            answer.headers["X-Request-ID"] = uuid.uuid4().hex
+            return answer
+
+        return door
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not self._is_known(request):
+            return web.Response(status=401, body=_UNAUTHORIZED, content_type="application/json")
+        if request.path == "/faults" and self._faults is not None:
+            return await self._guarded(request, handler)
+        is_data = request.path.startswith("/v2/stocks")
+        allowance = (self._data_limit if is_data else self._trading_limit).take()
+        if allowance.is_allowed:
+            answer = await self._maybe_wrong(request, handler)
+        else:
+            answer = json_answer(_DATA_LIMITED if is_data else _TRADING_LIMITED, status=429)
+        answer.headers.update(allowance.headers)
+        return answer
+
+    async def _maybe_wrong(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        rule = None if self._faults is None else self._faults.take_rule(request.method, request.path)
+        if rule is None:
+            return await self._guarded(request, handler)
+        await asyncio.sleep(rule.delay_s)
+        is_instead = (rule.cut or rule.status) and not rule.after_accepting
+        answer = web.Response() if is_instead else await self._guarded(request, handler)
+        await asyncio.sleep(rule.answer_delay_s)
+        return _spoiled(request, rule, answer)
+
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return json_answer({"code": 40410000, "message": f"endpoint not found: {request.path}"}, status=404)
+        except web.HTTPMethodNotAllowed:
+            return json_answer({"code": 40510000, "message": f"method not allowed: {request.method}"}, status=405)
+        except web.HTTPRequestEntityTooLarge:
+            message = f"request body is larger than {BODY_MAX} bytes"
+            return json_answer({"code": 41310000, "message": message}, status=413)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception as bug:
+            if not self._bug.done():
+                self._bug.set_exception(bug)
+            raise
+
+    def _is_known(self, request: web.Request) -> bool:
+        key_id = request.headers.get("APCA-API-KEY-ID")
+        secret_key = request.headers.get("APCA-API-SECRET-KEY")
+        if key_id is None or secret_key is None:
+            key_id, secret_key = _basic(request.headers.get("Authorization", ""))
+        return _same(key_id, self._keys.key_id) and _same(secret_key, self._keys.secret_key)
+
+
+def json_answer(body: object, *, status: int = 200) -> web.Response:
+    """Return *body* as JSON."""
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+
+
+def _spoiled(request: web.Request, rule: RestRule, answer: web.StreamResponse) -> web.StreamResponse:
+    if rule.cut:
+        assert request.transport is not None
+        request.transport.abort()
+        return answer
+    if rule.status == 429:
+        return json_answer(_TRADING_LIMITED, status=429)
+    if rule.status:
+        return web.Response(status=rule.status, text=f"<html><h1>{rule.status}</h1></html>", content_type="text/html")
+    return answer
+
+
+def _same(shown: str, held: str) -> bool:
+    return hmac.compare_digest(shown.encode(), held.encode())
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """Return user and password of a Basic authorization, empty where there is none."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        key_id, _, secret_key = base64.b64decode(value, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return key_id, secret_key
