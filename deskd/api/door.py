@@ -100,12 +100,17 @@ class Door:
             connection.setblocking(False)
             refusal = self._admit(connection) or self._too_many()
             if refusal is None:
-                self._keep(tasks.create_task(self._serve(connection), name=f"connection {name}"))
+                self._begin(connection, tasks, name)
             else:
                 with contextlib.suppress(OSError):  # a fresh socket's buffer is empty: it takes the answer, or is dead
                     connection.send(refusal.encode(keep_alive=False))
                 connection.close()
             await asyncio.sleep(self._accepts.take())
+
+    def _begin(self, connection: socket.socket, tasks: asyncio.TaskGroup, name: str) -> None:
+        task = tasks.create_task(self._serve(connection), name=f"connection {name}")
+        task.add_done_callback(lambda _: connection.close())  # even where it was canceled before it began
+        self._keep(task)
 
     def _too_many(self) -> Answer | None:
         open_now = len(self._tasks) - 1
@@ -118,16 +123,15 @@ class Door:
 
     async def _serve(self, connection: socket.socket) -> None:
         reader = RequestReader(self._bounds.body_max)
-        with connection:
-            while (request := await self._next(connection, reader)) is not None:
-                if isinstance(request, BadRequest):
-                    if await self._send(connection, self._refuse(request), keep_alive=False):
-                        await self._linger(connection)
-                    return
-                answer = await self._answer(request)
-                if not await self._send(connection, answer, keep_alive=request.keep_alive) or not request.keep_alive:
-                    return
-                await asyncio.sleep(answer.pause_s)  # 0 as well: everybody else's turn
+        while (request := await self._next(connection, reader)) is not None:
+            if isinstance(request, BadRequest):
+                if await self._send(connection, self._refuse(request), keep_alive=False):
+                    await self._linger(connection)
+                return
+            answer = await self._answer(request)
+            if not await self._send(connection, answer, keep_alive=request.keep_alive) or not request.keep_alive:
+                return
+            await asyncio.sleep(answer.pause_s)  # 0 as well: everybody else's turn
 
     async def _next(self, connection: socket.socket, reader: RequestReader) -> Request | BadRequest | None:
         """Return the connection's next request, None at its end; a request that dribbles in is refused."""
@@ -185,8 +189,8 @@ def listen_unix(path: Path, gid: int | None) -> socket.socket:
     A path longer than the kernel's 107 bytes is no obstacle: it is reached through its directory's descriptor.
     """
     path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(f"/proc/self/fd/{directory}/{path.name}")
         path.chmod(0o600)  # nobody listens yet, so nobody can have connected before this
