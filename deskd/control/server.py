@@ -1,0 +1,378 @@
+"""The control socket: runtime_dir/control.sock, HTTP and JSON. `deskctl` is its client.
+
+Rule 1: the uid of the caller is the identity (SO_PEERCRED). Officers may do all; members see and manage what is theirs.
+Rule 2: every command is a fact in the ledger before it is carried out.
+Rule 3: a command speaks for every name it was given: one that fails does not keep the others from being tried.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from deskd.control import logs, people, views
+from deskd.control.listen import SOCKET_NAME, listening
+from deskd.control.names import NoSuchName, the_one
+from deskd.control.people import Caller
+from deskd.domain.effects import Refuse
+from deskd.domain.errors import ConfigError, LedgerError, SandboxUnavailable
+from deskd.domain.events import CommandGiven
+from deskd.domain.ids import HOUSE, StrategyId
+from deskd.domain.order import Order
+from deskd.domain.run import RunStatus
+from deskd.domain.strategy import BrokenStrategy, StrategySpec
+from deskd.ledger.queries import LedgerReader
+from deskd.ports import Clock, Orders, Runs
+
+BODY_MAX = 65_536  # a command with a thousand names
+ROWS_MAX = 1_000  # of one answer: under 5 ms to gather
+ROWS_DEFAULT = 100
+LINES_DEFAULT = 100
+FOLLOWERS_MAX = 32  # `logs -f` at a time, each a file and an inotify descriptor
+CANCELS_AT_ONCE = 32
+ID_PREFIX_MIN = 4  # shorter beginnings of an order's id are typing errors
+STOPPED = frozenset({RunStatus.STOPPED, RunStatus.FATAL})
+
+log = structlog.get_logger()
+
+type Found = StrategySpec | BrokenStrategy
+type Json = Mapping[str, object]
+type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CALLER = web.RequestKey("caller", Caller)
+
+
+class _Refused(Exception):
+    """A refusal, on its way to the one place that answers it."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(slots=True, kw_only=True)
+class Control:
+    """Answers what a person asks of the running desk."""
+
+    orders: Orders
+    runs: Runs
+    reader: LedgerReader
+    wall: Clock
+    post: Callable[[CommandGiven], Awaitable[None]]
+    status: Callable[[], Json]  # the desk's own state, for `deskctl status`
+    who_is: Callable[[int], Caller] = people.look_up
+    _commands: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+    _followers: set[asyncio.Task[object]] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def serve(self, runtime_dir: Path) -> AsyncIterator[Path]:
+        """Answer on RUNTIME_DIR/control.sock until the context ends; raise ConfigError where a desk already does."""
+        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
+        await runner.setup()
+        assert runner.server is not None
+        with listening(runtime_dir) as listener:
+            server = await asyncio.get_running_loop().create_unix_server(runner.server, sock=listener)
+            async with self._commands:
+                try:
+                    yield runtime_dir / SOCKET_NAME
+                finally:
+                    server.close()
+                    for follower in self._followers:
+                        follower.cancel()
+                    await runner.cleanup()
+
+    def _app(self) -> web.Application:
+        app = web.Application(client_max_size=BODY_MAX, middlewares=[self._answering])
+        app.router.add_get("/status", self._status)
+        app.router.add_get("/logs/{name}", self._logs)
+        app.router.add_get("/orders", self._orders)
+        app.router.add_get("/fills", self._fills)
+        app.router.add_get("/positions", self._positions)
+        app.router.add_get("/account", self._account)
+        app.router.add_post("/start", self._start)
+        app.router.add_post("/stop", self._stop)
+        app.router.add_post("/restart", self._restart)
+        app.router.add_post("/cancel", self._cancel)
+        return app
+
+    @web.middleware
+    async def _answering(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method == "GET":
+            return await self._answer(request, handler)
+        # A command is carried out to its end, even when who gave it does not wait for the answer.
+        command = self._commands.create_task(self._answer(request, handler), name=f"command {request.path}")
+        return await asyncio.shield(command)
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            request[CALLER] = await self._caller(request)
+            return await handler(request)
+        except _Refused as refused:
+            log.info("command_refused", by=request[CALLER].name, path=request.path, why=str(refused))
+            return _json({"error": str(refused)}, status=refused.status)
+        except NoSuchName as error:
+            return _json({"error": str(error)}, status=404)
+        except LedgerError as error:
+            return _json({"error": str(error)}, status=503)
+        except web.HTTPException as error:
+            text = "the running desk does not know this command: is it older than this deskctl? Restart it"
+            return _json({"error": text if error.status in {404, 405} else error.reason}, status=error.status)
+
+    async def _caller(self, request: web.Request) -> Caller:
+        assert request.transport is not None
+        uid = people.peer_of(request.transport.get_extra_info("socket").fileno())
+        return await asyncio.to_thread(self.who_is, uid)
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    async def _status(self, _request: web.Request) -> web.StreamResponse:
+        strategies = [views.strategy(found, self.runs, self.orders) for found in self.runs.strategies()]
+        return _json({"desk": views.plain_values(self.status()), "strategies": strategies})
+
+    async def _orders(self, request: web.Request) -> web.StreamResponse:
+        return await self._rows(request, "orders")
+
+    async def _fills(self, request: web.Request) -> web.StreamResponse:
+        return await self._rows(request, "fills")
+
+    async def _rows(self, request: web.Request, table: str) -> web.StreamResponse:
+        limit = _count(request, "limit", ROWS_DEFAULT, ROWS_MAX)
+        rows: list[Json] = []
+        for name in self._wanted(request):
+            if table == "orders" and request.query.get("open"):
+                rows += [views.order(o) for o in self.orders.orders(name, is_open=True)][-limit:]
+            else:
+                rows += await self.reader.latest(table, strategy_id=name, limit=limit)
+        text = await asyncio.to_thread(json.dumps, {table: rows})
+        return web.Response(text=text, content_type="application/json")
+
+    async def _positions(self, request: web.Request) -> web.StreamResponse:
+        found = [p for name in self._wanted(request) for p in self.orders.positions(name)]
+        return _json({"positions": [views.position(p) for p in found]})
+
+    async def _account(self, request: web.Request) -> web.StreamResponse:
+        wanted = self._wanted(request)
+        if wanted == [None]:
+            wanted = [HOUSE, *(found.strategy_id for found in self.runs.strategies())]
+        accounts = [self.orders.account(name) for name in wanted if name is not None]
+        return _json({"accounts": [views.account(a) for a in accounts if a is not None]})
+
+    async def _logs(self, request: web.Request) -> web.StreamResponse:
+        found = self._named(request.match_info["name"])
+        _must_manage(request, found)
+        lines = _count(request, "tail", LINES_DEFAULT, logs.LINES_MAX)
+        path = self.runs.log_path(found.strategy_id)
+        if not path.parent.is_dir():
+            raise _Refused(404, f"{found.strategy_id} has no log yet: it never ran; start it with: deskctl start")
+        last, offset = await asyncio.to_thread(logs.tail, path, lines)
+        response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+        await response.prepare(request)
+        await response.write(last.encode())
+        if request.query.get("follow"):
+            await self._follow(response, path, offset)
+        return response
+
+    async def _follow(self, response: web.StreamResponse, path: Path, offset: int) -> None:
+        if len(self._followers) >= FOLLOWERS_MAX:
+            await response.write(f"deskd: {FOLLOWERS_MAX} readers follow logs already: end one of them\n".encode())
+            return
+        reader = asyncio.current_task()
+        assert reader is not None
+        self._followers.add(reader)  # canceled when the reader leaves or the desk stops
+        try:
+            async for chunk in logs.follow(path, offset):
+                await response.write(chunk.encode())
+        finally:
+            self._followers.discard(reader)
+
+    # --- commanding -------------------------------------------------------------------------------------------------
+
+    async def _start(self, request: web.Request) -> web.StreamResponse:
+        def is_meant(found: Found) -> bool:
+            return isinstance(found, StrategySpec) and found.is_enabled
+
+        return await self._command(request, "start", self._start_one, is_meant)
+
+    async def _stop(self, request: web.Request) -> web.StreamResponse:
+        return await self._command(request, "stop", self._stop_one, self._is_up)
+
+    async def _restart(self, request: web.Request) -> web.StreamResponse:
+        return await self._command(request, "restart", self._restart_one, self._is_up)
+
+    def _is_up(self, found: Found) -> bool:
+        return isinstance(found, StrategySpec) and self.runs.status(found.strategy_id) not in STOPPED
+
+    async def _start_one(self, name: StrategyId) -> None:
+        await self.runs.start(name)
+
+    async def _stop_one(self, name: StrategyId) -> None:
+        await self.runs.stop(name)
+
+    async def _restart_one(self, name: StrategyId) -> None:
+        await self.runs.stop(name)
+        await self.runs.start(name)
+
+    async def _command(
+        self,
+        request: web.Request,
+        command: str,
+        act: Callable[[StrategyId], Awaitable[None]],
+        is_meant_by_all: Callable[[Found], bool],
+    ) -> web.StreamResponse:
+        body = await _body(request)
+        targets = self._targets(body, is_meant_by_all)
+        for found in targets:
+            _must_manage(request, found)
+        arguments = "--all" if body.get("all") else " ".join(found.strategy_id for found in targets)
+        await self._record(request, command, arguments)
+        problems: dict[StrategyId, str] = {}
+
+        async def act_on(name: StrategyId) -> None:
+            try:
+                await act(name)
+            except (OSError, SandboxUnavailable, ConfigError) as error:
+                problems[name] = str(error)
+
+        async with asyncio.TaskGroup() as group:
+            for found in targets:
+                if isinstance(found, BrokenStrategy):
+                    problems[found.strategy_id] = found.problem
+                else:
+                    group.create_task(act_on(found.strategy_id), name=f"{command} {found.strategy_id}")
+        results = [
+            {
+                "strategy_id": found.strategy_id,
+                "status": "broken" if isinstance(found, BrokenStrategy) else str(self.runs.status(found.strategy_id)),
+                "problem": problems.get(found.strategy_id),
+            }
+            for found in targets
+        ]
+        return _json({"strategies": results}, status=422 if problems else 200)
+
+    def _targets(self, body: Json, is_meant_by_all: Callable[[Found], bool]) -> list[Found]:
+        names = body.get("names")
+        if body.get("all"):
+            return [found for found in self.runs.strategies() if is_meant_by_all(found)]
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise _Refused(400, "which strategies? Give their names, or --all")
+        return list({(found := self._named(name)).strategy_id: found for name in names}.values())
+
+    async def _cancel(self, request: web.Request) -> web.StreamResponse:
+        body, caller = await _body(request), request[CALLER]
+        match body:
+            case {"order": str(typed)}:
+                order = self._order(typed)
+                orders, arguments = [order], str(order.request.client_order_id)
+            case {"strategy": str(typed)}:
+                name = self._named(typed).strategy_id
+                orders, arguments = list(self.orders.orders(name, is_open=True)), f"--strategy {name}"
+            case {"all": True}:
+                orders, arguments = list(self.orders.orders(None, is_open=True)), "--all"
+            case _:
+                raise _Refused(400, "which orders? Give an order's id, --strategy NAME, or --all")
+        for order in orders:
+            if not caller.may_manage(order.request.user_id):
+                raise _Refused(403, _not_yours(caller, f"order {order.request.client_order_id}"))
+        await self._record(request, "cancel", arguments)
+        answers: dict[str, Order | Refuse] = {}
+        room = asyncio.Semaphore(CANCELS_AT_ONCE)
+
+        async def cancel(order: Order) -> None:
+            oid = order.request.client_order_id
+            async with room:
+                answers[oid] = await self.orders.cancel(None, oid, by=caller.name)
+
+        async with asyncio.TaskGroup() as group:
+            for order in orders:
+                group.create_task(cancel(order), name=f"cancel {order.request.client_order_id}")
+        refused = [
+            {"client_order_id": oid, "reason": str(a.reason), "message": a.message}
+            for oid, a in answers.items()
+            if isinstance(a, Refuse)
+        ]
+        shown = [views.order(a) for a in answers.values() if isinstance(a, Order)]
+        return _json({"orders": shown, "refused": refused}, status=422 if refused else 200)
+
+    async def _record(self, request: web.Request, command: str, arguments: str) -> None:
+        caller = request[CALLER]
+        by = f"{caller.name} (uid {caller.uid})"
+        await self.post(CommandGiven(by=by, command=command, arguments=arguments, at=self.wall.now()))
+        log.info("command_given", by=by, command=command, arguments=arguments)
+
+    # --- what they mean ---------------------------------------------------------------------------------------------
+
+    def _wanted(self, request: web.Request) -> list[StrategyId | None]:
+        """Return the strategy that ?strategy= names; without it [None] (all) for officers, for members what is theirs."""
+        caller, typed = request[CALLER], request.query.get("strategy")
+        if typed == HOUSE and caller.is_officer:
+            return [HOUSE]
+        if typed is not None:
+            found = self._named(typed)
+            _must_manage(request, found)
+            return [found.strategy_id]
+        if caller.is_officer:
+            return [None]
+        return [found.strategy_id for found in self.runs.strategies() if _may_manage(caller, found)]
+
+    def _named(self, typed: str) -> Found:
+        by_name: dict[str, Found] = {found.strategy_id: found for found in self.runs.strategies()}
+        return by_name[the_one("strategy", typed, by_name)]
+
+    def _order(self, typed: str) -> Order:
+        if order := self.orders.find(None, typed):
+            return order
+        ids: dict[str, Order] = {}
+        if len(typed) >= ID_PREFIX_MIN:
+            for order in self.orders.orders(None):
+                ids |= {i: order for i in (order.request.client_order_id, order.broker_order_id) if i is not None}
+        begun = {o.request.client_order_id: o for i, o in ids.items() if i.startswith(typed)}
+        if len(begun) == 1:
+            return next(iter(begun.values()))
+        if begun:
+            raise NoSuchName(f"order {typed!r} is ambiguous: {len(begun)} begin so; type more of it")
+        raise NoSuchName(f"there is no order {typed!r}; `deskctl orders --open` lists what can be canceled")
+
+
+def _may_manage(caller: Caller, found: Found) -> bool:
+    return caller.is_officer or (isinstance(found, StrategySpec) and caller.may_manage(found.user_id))
+
+
+def _must_manage(request: web.Request, found: Found) -> None:
+    caller = request[CALLER]
+    if not _may_manage(caller, found):
+        raise _Refused(403, _not_yours(caller, found.strategy_id))
+
+
+async def _body(request: web.Request) -> Json:
+    try:
+        body = await request.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise _Refused(400, "the command's body is not a JSON object")
+    return body
+
+
+def _count(request: web.Request, name: str, default: int, most: int) -> int:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdecimal() or len(text) > 6 or not int(text) <= most:
+        raise _Refused(400, f"{name}={text!r}: allowed: a whole number from 0 to {most}")
+    return int(text)
+
+
+def _not_yours(caller: Caller, thing: str) -> str:
+    return (
+        f"{thing} is not yours: {caller.name} is neither its member nor an officer "
+        f"(an officer is root, the desk's own user, or in the group {people.OFFICERS_GROUP})"
+    )
+
+
+def _json(answer: Json, *, status: int = 200) -> web.Response:
+    return web.json_response(answer, status=status)

@@ -1,0 +1,133 @@
+"""What the control socket answers, as JSON: names of columns and words of CONTRACTS 5, decimals as text."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from deskd.domain.book import Account, Position
+from deskd.domain.money import plain
+from deskd.domain.order import Order
+from deskd.domain.strategy import BrokenStrategy, StrategySpec
+from deskd.ports import Orders, Runs
+
+type View = dict[str, Any]
+
+
+def strategy(found: StrategySpec | BrokenStrategy, runs: Runs, orders: Orders) -> View:
+    """Return all that is known of a strategy at a glance."""
+    if isinstance(found, BrokenStrategy):
+        return {"strategy_id": found.strategy_id, "status": "broken", "problem": found.problem}
+    name = found.strategy_id
+    view: View = {
+        "strategy_id": name,
+        "user_id": found.user_id,
+        "name": found.name,
+        "version": found.version,
+        "symbols": list(found.symbols),
+        "enabled": found.is_enabled,
+        "status": str(runs.status(name)),
+    }
+    if live := runs.liveness(name):
+        view |= {
+            "pid": live.pid,
+            "uptime_s": round(live.uptime.total_seconds(), 1),
+            "lines_delivered": live.lines_delivered,
+            "lines_handled": live.lines_handled,
+            "lines_dropped": live.lines_dropped,
+            "memory_bytes": live.memory_bytes,
+            "cpu_seconds": live.cpu_seconds,
+        }
+    if end := runs.last_end(name):
+        view |= {"exit_reason": str(end.reason), "exit_detail": end.detail}
+    view["open_orders"] = len(orders.orders(name, is_open=True))
+    if money := orders.account(name):
+        view |= {"equity": plain(money.equity), "realized_pnl": plain(money.realized_pnl)}
+        view["unrealized_pnl"] = plain(money.unrealized_pnl)
+    return view
+
+
+def order(order: Order) -> View:
+    """Return an order under the ledger's column names."""
+    r = order.request
+    return {
+        "client_order_id": r.client_order_id,
+        "broker_order_id": order.broker_order_id,
+        "strategy_id": r.strategy_id,
+        "user_id": r.user_id,
+        "symbol": r.symbol,
+        "side": str(r.side),
+        "qty": _text(r.qty),
+        "notional": _text(r.notional),
+        "order_type": str(r.order_type),
+        "time_in_force": str(r.time_in_force),
+        "limit_price": _text(r.limit_price),
+        "stop_price": _text(r.stop_price),
+        "status": str(order.status),
+        "filled_qty": plain(order.filled_qty),
+        "avg_fill_price": _text(order.avg_fill_price),
+        "reason": order.reason,
+        "message": order.message,
+        "requested_at": instant(order.requested_at),
+        "submitted_at": None if order.submitted_at is None else instant(order.submitted_at),
+        "updated_at": instant(order.updated_at),
+    }
+
+
+def position(position: Position) -> View:
+    """Return a position under the ledger's column names."""
+    return {
+        "strategy_id": position.strategy_id,
+        "symbol": position.symbol,
+        "qty": plain(position.qty),
+        "avg_entry_price": plain(position.avg_entry_price),
+        "mark_price": plain(position.mark_price),
+        "market_value": plain(position.market_value),
+        "unrealized_pnl": plain(position.unrealized_pnl),
+        "realized_pnl": plain(position.realized_pnl),
+        "updated_at": instant(position.updated_at),
+    }
+
+
+def account(account: Account) -> View:
+    """Return a strategy's money."""
+    return {
+        "strategy_id": account.strategy_id,
+        "allocation": plain(account.allocation),
+        "cash": plain(account.cash),
+        "reserved": plain(account.reserved),
+        "buying_power": plain(account.buying_power),
+        "equity": plain(account.equity),
+        "realized_pnl": plain(account.realized_pnl),
+        "unrealized_pnl": plain(account.unrealized_pnl),
+    }
+
+
+def instant(at: datetime) -> str:
+    """Return RFC 3339, UTC."""
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def plain_values(values: Mapping[str, object]) -> View:
+    """Return the desk's own words on its state with nothing in them that JSON does not know."""
+    return {key: _plain_value(value) for key, value in values.items()}
+
+
+def _plain_value(value: object) -> object:
+    match value:
+        case None | bool() | int() | float() | str():
+            return value if not isinstance(value, str) else str(value)
+        case Decimal():
+            return plain(value)
+        case datetime():
+            return instant(value)
+        case Mapping():
+            return {str(key): _plain_value(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain_value(item) for item in value]
+        case _:
+            return str(value)
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else plain(value)
