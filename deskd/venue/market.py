@@ -56,7 +56,7 @@ class _Symbol:
 
 @dataclass(slots=True)
 class _Late:
-    """The minute that ended last, until its late trades are in."""
+    """The minute before the present one, until its late trades are in."""
 
     bars: dict[str, RunningBar] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
@@ -204,9 +204,11 @@ class Market:
         if at >= self._minute + MINUTE:
             if self._late.changed:
                 self._publish_updates(out)
-            self._late = _Late(self._bars, set(), self._minute + MINUTE + UPDATE_AFTER)
             self._publish_minute(out)
-            self._bars, self._minute = {}, at // MINUTE * MINUTE
+            ended, self._minute = self._minute, at // MINUTE * MINUTE
+            is_last = ended == self._minute - MINUTE  # else minutes without a message lie between
+            self._late = _Late(self._bars if is_last else {}, set(), self._minute + UPDATE_AFTER)
+            self._bars = {}
         if at >= self._late.due:
             self._publish_updates(out)
             self._late = _Late()

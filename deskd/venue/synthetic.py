@@ -2,7 +2,7 @@
 
 1. Nothing in it is real: listings say so in their names. Prices come from `synthetic_prices.py`, ticks from
    `synthetic_ticks.py`.
-2. Every minute of every symbol has a random source of its own, so that play can begin anywhere, and history is what was
+2. Every slice of every symbol has a random source of its own, so that play can begin anywhere, and history is what was
    or would have been played.
 3. It begins shortly before the open of START_DAY, or of the day it is told; looped, it goes on with the next trading day.
 """
@@ -18,16 +18,16 @@ import polars as pl
 from deskd.domain.errors import ConfigError
 from deskd.venue.bars import day_bar, minute_bars
 from deskd.venue.calendar import LAST_DAY, Calendar, midnight
-from deskd.venue.synthetic_prices import INVENTED, MINUTE, Prices
+from deskd.venue.synthetic_prices import INVENTED, SLICE, Prices
 from deskd.venue.synthetic_ticks import VENUES, Ticks, conditions_of, controls, ticks
 from deskd.venue.tape import ENDLESS, Batch, Listing, Outline
 from deskd.wire.alpaca.market import NEW_YORK, SECOND, Message
 
 START_DAY: Final = date(2026, 1, 5)  # a Monday
 BEFORE_THE_OPEN: Final = 10 * SECOND
-HISTORY_DAYS: Final = 30  # before the day it begins with
+HISTORY_DAYS: Final = 30
 BATCH_ROWS: Final = 512
-TRADE_ID_STEP: Final = 100_000  # more trades than one minute has
+TRADE_ID_STEP: Final = 100_000  # more trades than one slice has
 
 
 class SyntheticTape:
@@ -46,7 +46,7 @@ class SyntheticTape:
         self._first = calendar.shift(wanted, 0)
         self._index = {one.symbol: index for index, one in enumerate(INVENTED)}
         self._conditions = [conditions_of(one.tape) for one in INVENTED]
-        self._make = lru_cache(maxsize=4)(self._make_minutes)  # a symbol's day: some 20 MB
+        self._make = lru_cache(maxsize=4)(self._make_slices)  # a symbol's day: some 20 MB
 
     def listings(self) -> Sequence[Listing]:
         """Return every symbol, sorted; each name says that it is synthetic."""
@@ -60,9 +60,8 @@ class SyntheticTape:
         return [self._first]
 
     def history_days(self, start: date, end: date) -> Sequence[date]:
-        """Return trading days, at most HISTORY_DAYS before the one it begins with."""
-        earliest = max(start, self._calendar.shift(self._first, -HISTORY_DAYS))
-        return [session.day for session in self._calendar.days(earliest, end)]
+        """Return the last trading days of the span, at most HISTORY_DAYS: making more would keep the reader waiting."""
+        return [session.day for session in self._calendar.days(start, end)][-HISTORY_DAYS:]
 
     def day_after(self, day: date, *, loop: bool) -> date | None:
         """Return the next trading day where it loops; once, it plays a single day."""
@@ -75,7 +74,7 @@ class SyntheticTape:
     def first_at(self, day: date) -> int:
         """Return when the day starts to play: its first day shortly before the open, others at 04:00."""
         plan = self._prices.plan(day)
-        return plan.first + (plan.opening * MINUTE - BEFORE_THE_OPEN if day == self._first else 0)
+        return plan.first + (plan.opening * SLICE - BEFORE_THE_OPEN if day == self._first else 0)
 
     def outline(self, day: date) -> Outline:
         """Return that every symbol has quotes, and none has recorded bars."""
@@ -85,8 +84,8 @@ class SyntheticTape:
     def play(self, day: date, since: int) -> Iterator[Batch]:
         """Yield the day's messages in order, at most BATCH_ROWS at a time."""
         plan = self._prices.plan(day)
-        for minute in range(max((since - plan.first) // MINUTE, 0), plan.minutes):
-            yield from self._minute(day, minute, since)
+        for piece in range(max((since - plan.first) // SLICE, 0), plan.slices):
+            yield from self._slice(day, piece, since)
 
     def trades(self, symbol: str, day: date, until: int = ENDLESS) -> pl.DataFrame:
         """Return the day's trades of a symbol that are stamped before *until*, by their own stamps."""
@@ -94,7 +93,7 @@ class SyntheticTape:
         joined = np.array(
             ["|".join(combination) for combination in self._conditions[self._index[symbol]]] if made else []
         )
-        parts = [_trade_columns(one, minute) for minute, one in made]
+        parts = [_trade_columns(one, piece) for piece, one in made]
         if not parts:
             return pl.DataFrame(schema=_TRADES)
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -144,27 +143,27 @@ class SyntheticTape:
         """Return the day's bar of a symbol."""
         return day_bar(self.trades(symbol, day), midnight(day))
 
-    def _ticks(self, day: date, index: int, minute: int) -> Ticks:
-        draws = np.random.Generator(np.random.PCG64([self._seed, day.toordinal(), index, minute]))
-        return ticks(self._prices.plan(day), index, INVENTED[index], minute, draws)
+    def _ticks(self, day: date, index: int, piece: int) -> Ticks:
+        draws = np.random.Generator(np.random.PCG64([self._seed, day.toordinal(), index, piece]))
+        return ticks(self._prices.plan(day), index, INVENTED[index], piece, draws)
 
-    def _make_minutes(self, symbol: str, day: date, minutes: int) -> list[tuple[int, Ticks]]:
-        return [(minute, self._ticks(day, self._index[symbol], minute)) for minute in range(minutes)]
+    def _make_slices(self, symbol: str, day: date, slices: int) -> list[tuple[int, Ticks]]:
+        return [(piece, self._ticks(day, self._index[symbol], piece)) for piece in range(slices)]
 
     def _made(self, symbol: str, day: date, until: int) -> list[tuple[int, Ticks]]:
-        """Return the symbol's minutes that hold stamps before *until*; a late trade comes in the minute after its own."""
+        """Return the symbol's slices that hold stamps before *until*; a late trade comes in the slice after its own."""
         if symbol not in self._index or not self.plays(day):
             return []
         plan = self._prices.plan(day)
-        return self._make(symbol, day, max(0, min(plan.minutes, (until - plan.first) // MINUTE + 2)))
+        return self._make(symbol, day, max(0, min(plan.slices, (until - plan.first) // SLICE + 2)))
 
-    def _minute(self, day: date, minute: int, since: int) -> Iterator[Batch]:
+    def _slice(self, day: date, piece: int, since: int) -> Iterator[Batch]:
         plan = self._prices.plan(day)
-        said = [message for i, one in enumerate(INVENTED) for message in controls(plan, i, one, minute)]
+        said = [message for i, one in enumerate(INVENTED) for message in controls(plan, i, one, piece)]
         said = [message for message in said if message["t"] >= since]
         if said:
             yield Batch([message["t"] for message in said], said)
-        made = [self._ticks(day, index, minute) for index in range(len(INVENTED))]
+        made = [self._ticks(day, index, piece) for index in range(len(INVENTED))]
         came = np.concatenate([one.came for one in made])
         order = np.argsort(came, kind="stable")
         order = order[int(np.searchsorted(came[order], since)) :]
@@ -173,15 +172,20 @@ class SyntheticTape:
         for at in range(0, len(order), BATCH_ROWS):
             part = order[at : at + BATCH_ROWS]
             rows = {name: column[part].tolist() for name, column in columns.items()}
-            yield Batch(came[part].tolist(), self._messages(minute, part.tolist(), whose[part].tolist(), rows))
+            yield Batch(came[part].tolist(), self._messages(piece, part.tolist(), whose[part].tolist(), rows))
 
-    def _messages(self, minute: int, numbers: list[int], whose: list[int], rows: dict[str, list[Any]]) -> list[Message]:
+    def _messages(self, piece: int, numbers: list[int], whose: list[int], rows: dict[str, list[Any]]) -> list[Message]:
         messages: list[Message] = []
         for number, index, row in zip(numbers, whose, zip(*rows.values(), strict=True), strict=True):
             stamp, is_trade, bid, ask, bid_size, ask_size, price, size, conditions, venue, other_venue = row
             one = INVENTED[index]
             if is_trade:
-                message: Message = {"T": "t", "S": one.symbol, "i": minute * TRADE_ID_STEP + number, "x": VENUES[venue]}
+                message: Message = {
+                    "T": "t",
+                    "S": one.symbol,
+                    "i": piece * TRADE_ID_STEP + number,
+                    "x": VENUES[venue],
+                }
                 message |= {"p": price, "s": size, "c": self._conditions[index][conditions], "z": one.tape, "t": stamp}
             else:
                 message = {"T": "q", "S": one.symbol, "bx": VENUES[venue], "bp": bid, "bs": bid_size}
@@ -201,11 +205,11 @@ _QUOTES: Final = {"t": pl.Int64, "bx": pl.String, "bp": pl.Float64, "bs": pl.Int
 }  # fmt: skip
 
 
-def _trade_columns(one: Ticks, minute: int) -> dict[str, np.ndarray]:
+def _trade_columns(one: Ticks, piece: int) -> dict[str, np.ndarray]:
     mask = one.is_trade
     return {
         "t": one.stamp[mask],
-        "i": minute * TRADE_ID_STEP + np.flatnonzero(mask),
+        "i": piece * TRADE_ID_STEP + np.flatnonzero(mask),
         "x": one.venue[mask],
         "p": one.price[mask],
         "s": one.size[mask],

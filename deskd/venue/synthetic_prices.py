@@ -1,9 +1,9 @@
-"""The synthetic market's prices: ten invented symbols, day by day and minute by minute, from a seed alone.
+"""The synthetic market's prices: ten invented symbols, day by day and slice by slice of five minutes, from a seed alone.
 
 1. A day's closing level wanders around the symbol's base price; the levels of all symbols lean on one market factor.
-2. Within the day the same factor and the symbol's own noise move it minute by minute, wilder after wild minutes
+2. Within the day the same factor and the symbol's own noise move it slice by slice, wilder after wild slices
    (as in GARCH), more at the open and the close, little outside regular hours. The close is the day's level.
-3. The same seed and date give the same prices, from whichever minute one starts to look.
+3. The same seed and date give the same prices, from whichever slice one starts to look.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from deskd.venue.calendar import FIRST_DAY, Calendar, MarketDay
 from deskd.wire.alpaca.market import SECOND, to_ns
 
-MINUTE: Final = 60 * SECOND
-HALT_MINUTES: Final = 5
+SLICE: Final = 5 * 60 * SECOND  # one random source each; a halt lasts one
 
 type Floats = NDArray[np.float64]
 
@@ -56,8 +55,8 @@ _BETAS: Final = np.array([one.beta for one in INVENTED])
 _OWN: Final = np.array([one.day_move for one in INVENTED])
 _MARKET_MOVE: Final = 0.009  # of one day
 _PULL: Final = 0.98  # of the day's level towards its base: prices neither explode nor vanish
-_ARCH, _GARCH = 0.15, 0.80  # how much of a minute's wildness comes from the minute before, and from its wildness
-_EXTENDED_MOVE: Final = 0.25  # of a regular minute's
+_ARCH, _GARCH = 0.15, 0.80  # how much of a slice's wildness comes from the slice before, and from its wildness
+_EXTENDED_MOVE: Final = 0.25  # of a regular slice's
 _EXTENDED_ACTIVITY: Final = 0.02
 _HALT_CHANCE: Final = 0.25  # of one halt somewhere on a day
 _HALTED_OFTEN: Final = ("TSLA", "NVDA")
@@ -65,24 +64,20 @@ _HALTED_OFTEN: Final = ("TSLA", "NVDA")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayPlan:
-    """A day before its ticks: everything by minute since the extended open, one column a symbol."""
+    """A day before its ticks: everything by slice since the extended open, one column a symbol."""
 
     first: int  # nanoseconds: the extended open
-    opening: int  # the minute of the open
-    closing: int  # the minute of the close
-    prices: Floats  # at the start of each minute, and one more at the end
-    moves: Floats  # one standard deviation of a minute's return
-    activity: Floats  # of each minute, as a multiple of midday's (the same for all)
-    halted: tuple[str, int] | None  # a symbol and its first halted minute
+    opening: int  # the slice of the open
+    closing: int  # the slice of the close
+    prices: Floats  # at the start of each slice, and one more at the end
+    moves: Floats  # one standard deviation of a slice's return
+    activity: Floats  # of each slice, as a multiple of midday's (the same for all)
+    halted: tuple[str, int] | None  # a symbol and the slice in which it is halted
 
     @property
-    def minutes(self) -> int:
-        """Return how many minutes the day has."""
+    def slices(self) -> int:
+        """Return how many slices the day has."""
         return len(self.activity)
-
-    def is_halted(self, symbol: str, minute: int) -> bool:
-        """Tell whether the symbol does not trade in that minute."""
-        return self.halted is not None and self.halted[0] == symbol and 0 <= minute - self.halted[1] < HALT_MINUTES
 
 
 class Prices:
@@ -102,8 +97,8 @@ class Prices:
         index = len(self._calendar.days(FIRST_DAY, day))
         before, after = self._level(index - 1), self._level(index)
         draws = np.random.default_rng([self._seed, day.toordinal()])
-        opening, closing, minutes = _minutes(session)
-        shape = _shape(minutes, opening, closing)
+        opening, closing, slices = _slices(session)
+        shape = _shape(slices, opening, closing)
         regular = _MARKET_MOVE / np.sqrt(np.sum(shape[opening:closing] ** 2))
         market, _ = _wild_path(draws, shape * regular, 1)
         own, wild = _wild_path(draws, shape * regular, len(INVENTED))
@@ -111,14 +106,14 @@ class Prices:
         path = np.cumsum(market * _BETAS + own * (_OWN / _MARKET_MOVE), axis=0)
         path = np.vstack([np.zeros(len(INVENTED)), path])
         drift = (after - before) - path[closing]  # the close is the day's level: the rest leans towards it
-        path += drift * np.clip(np.arange(minutes + 1) / closing, 0, 1)[:, None]
+        path += drift * np.clip(np.arange(slices + 1) / closing, 0, 1)[:, None]
         return DayPlan(
             first=to_ns(session.extended_open_at),
             opening=opening,
             closing=closing,
             prices=np.array([one.price for one in INVENTED]) * np.exp(before + path),
             moves=moves,
-            activity=_activity(minutes, opening, closing),
+            activity=_activity(slices, opening, closing),
             halted=_halt(draws, opening, closing),
         )
 
@@ -135,35 +130,35 @@ class Prices:
         return found
 
 
-def _minutes(session: MarketDay) -> tuple[int, int, int]:
+def _slices(session: MarketDay) -> tuple[int, int, int]:
     start = to_ns(session.extended_open_at)
     ends = (session.open_at, session.close_at, session.extended_close_at)
-    opening, closing, minutes = ((to_ns(at) - start) // MINUTE for at in ends)
-    return opening, closing, minutes
+    opening, closing, slices = ((to_ns(at) - start) // SLICE for at in ends)
+    return opening, closing, slices
 
 
-def _shape(minutes: int, opening: int, closing: int) -> Floats:
-    """Return how much each minute moves, as a multiple of midday's: a U over the regular session."""
-    shape = np.full(minutes, _EXTENDED_MOVE)
+def _shape(slices: int, opening: int, closing: int) -> Floats:
+    """Return how much each slice moves, as a multiple of midday's: a U over the regular session."""
+    shape = np.full(slices, _EXTENDED_MOVE)
     at = np.linspace(0, 1, closing - opening)
     shape[opening:closing] = 0.8 + 1.8 * np.exp(-at * 14) + 0.6 * np.exp(-(1 - at) * 18)
     return shape
 
 
-def _activity(minutes: int, opening: int, closing: int) -> Floats:
-    activity = np.full(minutes, _EXTENDED_ACTIVITY)
+def _activity(slices: int, opening: int, closing: int) -> Floats:
+    activity = np.full(slices, _EXTENDED_ACTIVITY)
     at = np.linspace(0, 1, closing - opening)
     activity[opening:closing] = 0.7 + 1.2 * np.exp(-at * 10) + 1.0 * np.exp(-(1 - at) * 12)
     return activity
 
 
 def _wild_path(draws: np.random.Generator, moves: Floats, columns: int) -> tuple[Floats, Floats]:
-    """Return minute returns whose wildness clusters, and that wildness (1 on average)."""
+    """Return slices' returns whose wildness clusters, and that wildness (1 on average)."""
     noise = draws.standard_normal((len(moves), columns))
     variance = np.ones(columns)
     wild = np.empty_like(noise)
-    for minute, draw in enumerate(noise):
-        wild[minute] = np.sqrt(variance)
+    for number, draw in enumerate(noise):
+        wild[number] = np.sqrt(variance)
         variance = (1 - _ARCH - _GARCH) + (_ARCH * draw**2 + _GARCH) * variance
     return noise * wild * moves[:, None], wild
 
@@ -172,5 +167,5 @@ def _halt(draws: np.random.Generator, opening: int, closing: int) -> tuple[str, 
     chance, which, when = draws.random(3)
     if chance > _HALT_CHANCE:
         return None
-    first, last = opening + 15, closing - 30  # bands are double around the open and the close: hardly a halt there
+    first, last = opening + 3, closing - 6  # bands are double around the open and the close: hardly a halt there
     return _HALTED_OFTEN[int(which * len(_HALTED_OFTEN))], first + int(when * (last - first))

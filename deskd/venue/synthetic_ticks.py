@@ -1,11 +1,11 @@
-"""The synthetic market's ticks: the quotes and trades of one symbol in one minute of a planned day.
+"""The synthetic market's ticks: the quotes and trades of one symbol in one slice of a planned day.
 
-1. Quotes come around a mid price that wanders from the minute's first planned price to its last; trades happen at the
+1. Quotes come around a mid price that wanders from the slice's first planned price to its last; trades happen at the
    bid, at the ask, and now and then between them, off exchange.
 2. The open and the close are auctions: one big print on the listing exchange, and its official repeat (Q, M), which
    counts for nothing.
-3. Now and then a trade is reported late: stamped in the minute before, it comes in this one.
-4. In a halted minute nothing trades; status messages say when it starts and ends.
+3. Now and then a trade is reported late: stamped in the slice before, it comes in this one.
+4. In a halted slice nothing trades; status messages say when it starts and ends.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deskd.venue.synthetic_prices import HALT_MINUTES, MINUTE, DayPlan, Floats, Invented
+from deskd.venue.synthetic_prices import SLICE, DayPlan, Floats, Invented
 from deskd.wire.alpaca.market import SECOND, Message
 
 TICK: Final = 0.01
 VENUES: Final = ("P", "Q", "Z", "K", "V", "N", "D")  # D: off exchange
 OFF_EXCHANGE: Final = len(VENUES) - 1
 _TRADE_SHARE: Final = 0.3  # of all messages
-_LATE_CHANCE: Final = 0.02  # of one late trade in a minute
-_LAST_MS: Final = SECOND // 1_000  # of a minute: kept free for the stamps of late trades
+_LATE_CHANCE: Final = 0.1  # of one late trade in a slice
+_LAST_MS: Final = SECOND // 1_000  # of a slice: kept free for the stamps of late trades
 _ODD, _BETWEEN = 0.25, 0.06  # shares of trades: odd lots; at the midpoint
 BAND: Final = 0.05  # limit up, limit down
 
@@ -31,7 +31,7 @@ type Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticks:
-    """Events of a minute by column. Trades fill price and size, quotes fill bid and ask."""
+    """Events of a slice by column. Trades fill price and size, quotes fill bid and ask."""
 
     came: Ints
     stamp: Ints
@@ -56,17 +56,17 @@ def conditions_of(tape: str) -> list[list[str]]:
     return [[" " if one == "@" and tape != "C" else one for one in combination] for combination in CONDITIONS]
 
 
-def ticks(plan: DayPlan, index: int, one: Invented, minute: int, draws: np.random.Generator) -> Ticks:
-    """Return the symbol's minute. *draws* must be seeded by day, symbol and minute."""
-    halted = plan.is_halted(one.symbol, minute)
-    busy = one.messages_per_s * 60 * plan.activity[minute] * (0.5 + draws.random())
+def ticks(plan: DayPlan, index: int, one: Invented, number: int, draws: np.random.Generator) -> Ticks:
+    """Return the symbol's slice. *draws* must be seeded by day, symbol and slice."""
+    halted = plan.halted == (one.symbol, number)
+    busy = one.messages_per_s * (SLICE / SECOND) * plan.activity[number] * (0.6 + 0.8 * draws.random())
     count = 0 if halted else max(2, int(draws.poisson(busy)))
-    start = plan.first + minute * MINUTE
-    came = start + np.sort(draws.integers(0, MINUTE - _LAST_MS, count)).astype(np.int64)
+    start = plan.first + number * SLICE
+    came = start + np.sort(draws.integers(0, SLICE - _LAST_MS, count)).astype(np.int64)
     is_trade = draws.random(count) < _TRADE_SHARE
-    is_trade[:1] = False  # the minute's first message is a quote
-    mid = _mid(plan, index, minute, (came - start) / MINUTE, draws)
-    regular = plan.opening <= minute < plan.closing
+    is_trade[:1] = False  # the slice's first message is a quote
+    mid = _mid(plan, index, number, (came - start) / SLICE, draws)
+    regular = plan.opening <= number < plan.closing
     bid, ask = _quotes(mid, one.spread_ticks * (1 if regular else 6), draws)
     last_quote = np.maximum.accumulate(np.where(is_trade, 0, np.arange(count)))
     bid, ask = bid[last_quote], ask[last_quote]
@@ -93,17 +93,17 @@ def ticks(plan: DayPlan, index: int, one: Invented, minute: int, draws: np.rando
     )
     if count and draws.random() < _LATE_CHANCE:
         _report_late(made, start)
-    if minute in {plan.opening, plan.closing} or (plan.is_halted(one.symbol, minute - 1) and not halted):
-        return _with_auction(made, plan, one, minute, draws)
+    if number in {plan.opening, plan.closing} or plan.halted == (one.symbol, number - 1):
+        return _with_auction(made, plan, one, number, draws)
     return made
 
 
-def controls(plan: DayPlan, index: int, one: Invented, minute: int) -> list[Message]:
-    """Return the minute's price band, and the status messages of a halt that starts or ends with it."""
-    if not plan.opening <= minute < plan.closing:
+def controls(plan: DayPlan, index: int, one: Invented, number: int) -> list[Message]:
+    """Return the slice's price band, and the status messages of a halt that starts or ends with it."""
+    if not plan.opening <= number < plan.closing:
         return []
-    at = plan.first + minute * MINUTE
-    reference = float(plan.prices[minute, index])
+    at = plan.first + number * SLICE
+    reference = float(plan.prices[number, index])
     band: Message = {
         "T": "l",
         "S": one.symbol,
@@ -113,9 +113,9 @@ def controls(plan: DayPlan, index: int, one: Invented, minute: int) -> list[Mess
         "z": one.tape,
         "t": at,
     }
-    if plan.halted == (one.symbol, minute):
+    if plan.halted == (one.symbol, number):
         return [band, _status(one, at, is_halted=True)]
-    if plan.halted == (one.symbol, minute - HALT_MINUTES):
+    if plan.halted == (one.symbol, number - 1):
         return [band, _status(one, at, is_halted=False)]
     return [band]
 
@@ -132,13 +132,13 @@ def _status(one: Invented, at: int, *, is_halted: bool) -> Message:
     return {**status, "z": one.tape, "t": at}
 
 
-def _mid(plan: DayPlan, index: int, minute: int, at: Floats, draws: np.random.Generator) -> Floats:
-    """Return mid prices at shares *at* of the minute: a random walk tied to the planned prices at both ends."""
-    begin, end = plan.prices[minute, index], plan.prices[minute + 1, index]
+def _mid(plan: DayPlan, index: int, number: int, at: Floats, draws: np.random.Generator) -> Floats:
+    """Return mid prices at shares *at* of the slice: a random walk tied to the planned prices at both ends."""
+    begin, end = plan.prices[number, index], plan.prices[number + 1, index]
     steps = np.diff(at, prepend=0.0)
     walk = np.cumsum(draws.standard_normal(len(at)) * np.sqrt(np.maximum(steps, 0)))
     end_of_walk = walk[-1] if len(walk) else 0.0
-    bridge: Floats = (walk - at * end_of_walk) * plan.moves[minute, index] * begin
+    bridge: Floats = (walk - at * end_of_walk) * plan.moves[number, index] * begin
     tied: Floats = begin + (end - begin) * at + bridge
     return tied
 
@@ -152,20 +152,20 @@ def _quotes(mid: Floats, spread_ticks: int, draws: np.random.Generator) -> tuple
 
 
 def _report_late(made: Ticks, start: int) -> None:
-    """Stamp the minute's first trade, where it came within 20 seconds, as one of the minute before."""
+    """Stamp the slice's first trade, where it came within 20 seconds, as one of the slice before."""
     trades = np.flatnonzero(made.is_trade)
     if len(trades) and made.came[trades[0]] < start + 20 * SECOND:
         made.stamp[trades[0]] = start - _LAST_MS // 2
 
 
-def _with_auction(made: Ticks, plan: DayPlan, one: Invented, minute: int, draws: np.random.Generator) -> Ticks:
-    """Put the auction's print, and its official repeat, in front of the minute's other messages."""
+def _with_auction(made: Ticks, plan: DayPlan, one: Invented, number: int, draws: np.random.Generator) -> Ticks:
+    """Put the auction's print, and its official repeat, in front of the slice's other messages."""
     index_of = {plan.opening: (_OPEN, _OFFICIAL_OPEN, 0.02), plan.closing: (_CLOSE, _OFFICIAL_CLOSE, 0.06)}
-    first, second, share = index_of.get(minute, (_REOPEN, _REOPEN, 0.002))
+    first, second, share = index_of.get(number, (_REOPEN, _REOPEN, 0.002))
     prints = 1 if first == second else 2
-    start = plan.first + minute * MINUTE
+    start = plan.first + number * SLICE
     came = start + draws.integers(200, 900) * (SECOND // 1_000) + np.arange(prints) * _LAST_MS
-    after = made.came > came[-1]  # before its auction nothing of the minute trades
+    after = made.came > came[-1]  # before its auction nothing of the slice trades
     bid, ask = (made.bid[0], made.ask[0]) if len(made.bid) else (one.price, one.price)
     price = round(float((bid + ask) / 2), 2)
     shares = int(one.messages_per_s * 23_400 * 60 * share * (0.7 + 0.6 * draws.random())) * one.round_lot // 100
