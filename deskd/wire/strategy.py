@@ -71,6 +71,7 @@ def decode_order_request(
     *new_id* makes the client_order_id where the strategy sent none.
     """
     message = _parse(body)
+    symbol, side = _symbol(message.symbol), _one_of("side", message.side, Side)
     legs = (_take_profit(message), _stop_loss(message))
     order_type = _one_of("order_type", message.order_type, OrderType, default=OrderType.MARKET)
     order_class = _order_class(message.order_class, legs)
@@ -82,8 +83,8 @@ def decode_order_request(
         strategy_id=strategy_id,
         user_id=user_id,
         client_order_id=_client_order_id(message.client_order_id or new_id()),
-        symbol=_symbol(message.symbol),
-        side=_one_of("side", message.side, Side),
+        symbol=symbol,
+        side=side,
         order_type=order_type,
         time_in_force=_one_of("time_in_force", message.time_in_force, TimeInForce, default=TimeInForce.DAY),
         qty=None if qty is None else Qty(qty),

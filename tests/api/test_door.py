@@ -188,3 +188,9 @@ def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     """The supervisor makes the directory; a wrong one is not made up here."""
     with pytest.raises(FileNotFoundError):
         listen_unix(tmp_path / "missing" / "order.sock", None)
+
+
+def test_a_socket_that_cannot_be_bound_leaves_nothing_open(tmp_path: Path) -> None:
+    """The kernel's error reaches the caller; the half-made socket does not outlive it."""
+    with pytest.raises(OSError, match="AF_UNIX path too long"):
+        listen_unix(tmp_path / ("x" * 200), None)
