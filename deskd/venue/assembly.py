@@ -21,8 +21,10 @@ from deskd.exchange.account import Asset
 from deskd.exchange.exchange import Exchange, restore
 from deskd.exchange.fill_model import IMMEDIATE, PAPER
 from deskd.ports import Clock, SystemClock
+from deskd.venue import not_traded
 from deskd.venue.calendar import Calendar, load_calendar
 from deskd.venue.faults import Faults
+from deskd.venue.faults_rest import FaultsRest
 from deskd.venue.floor import Floor
 from deskd.venue.market import Market
 from deskd.venue.outbox import Outbox
@@ -33,6 +35,7 @@ from deskd.venue.store import Saved, open_store
 from deskd.venue.tape import SYNTHETIC, Tape, open_tape
 from deskd.venue.trade_stream import TradeStream
 from deskd.venue.trading_rest import TradingRest
+from deskd.venue.watchlists import Watchlists
 from deskd.wire.alpaca import venue_replies as replies
 from deskd.wire.alpaca.market import Message
 
@@ -96,6 +99,9 @@ async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIt
         )
         routes = [
             *TradingRest(floor, calendar).routes(),
+            *Watchlists(floor, list(store.watchlists().values())).routes(),
+            *not_traded.routes(),
+            *(FaultsRest(faults, exchange, trade_stream).routes() if faults is not None else []),
             web.get("/stream", trade_stream.handle),
             web.get("/stream/", trade_stream.handle),
         ]

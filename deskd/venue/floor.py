@@ -56,6 +56,11 @@ class Floor:
         self._arm()
         await self._outbox.settled()
 
+    async def keep_watchlist(self, watchlist_id: str, body: bytes | None) -> None:
+        """Write the watchlist, or forget it (None); return when that is on disk."""
+        self._outbox.keep_watchlist(watchlist_id, body)
+        await self._outbox.settled()
+
     async def prepare(self, day: SessionDay, now: datetime) -> None:
         """Catch up with the first day as if it had played until *now*, so that prices are there from the start."""
         await self._begin(day, now)

@@ -48,9 +48,14 @@ class Outbox:
     async def settled(self) -> None:
         """Return when everything that the exchange has done until now is on disk and published."""
         self.collect()
-        batch = self._next if self._next.changes else self._running
+        batch = self._next if self._next.changes or self._next.watchlists else self._running
         if batch is not None:
             await asyncio.shield(batch.done())
+
+    def keep_watchlist(self, watchlist_id: str, body: bytes | None) -> None:
+        """Have the watchlist written with the next commit, or forgotten (None)."""
+        self._next.watchlists[watchlist_id] = body
+        self._wake.set()
 
     def note_time(self) -> None:
         """Have the market's time written, though nothing else changed."""
@@ -74,7 +79,7 @@ class Outbox:
         batch, self._next = self._next, _Batch()
         self._running = batch
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(thread, self._store.write, batch.changes, self._now())
+        await loop.run_in_executor(thread, self._store.write, batch.changes, batch.watchlists, self._now())
         self._running = None
         self._publish(batch.events)
         batch.finish()
@@ -85,6 +90,7 @@ class _Batch:
 
     def __init__(self) -> None:
         self.changes: list[Changes] = []
+        self.watchlists: dict[str, bytes | None] = {}
         self.events: list[OrderEvent] = []
         self._done: asyncio.Future[None] | None = None
 

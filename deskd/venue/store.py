@@ -8,7 +8,7 @@
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +37,8 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+
+type Watchlists = Mapping[str, bytes | None]  # JSON by id; None: forget it
 
 _encode = msgspec.json.Encoder().encode
 _orders = msgspec.json.Decoder(ExchangeOrder)
@@ -91,22 +93,24 @@ class Store:
             tape=market[1],
         )
 
-    def write(self, batch: Iterable[Changes], market_time: datetime) -> None:
+    def write(self, batch: Iterable[Changes], watchlists: Watchlists, market_time: datetime) -> None:
         """Keep the changes, in their order, and the market's time; return when they are safe, else LedgerError."""
         try:
-            self._transact(batch, market_time)
+            self._transact(batch, watchlists, market_time)
         except sqlite3.Error as error:
             raise LedgerError(
                 f"exchange.state {self._name} cannot be written: {error}. The exchange ends rather than promise what "
                 "it would forget: make room or set the permissions right, then start it again"
             ) from error
 
-    def _transact(self, batch: Iterable[Changes], market_time: datetime) -> None:
+    def _transact(self, batch: Iterable[Changes], watchlists: Watchlists, market_time: datetime) -> None:
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
             for changes in batch:
                 self._write_one(changes)
+            for watchlist_id, body in watchlists.items():
+                self._write_watchlist(watchlist_id, body)
             db.execute("INSERT OR REPLACE INTO market VALUES (1, ?, ?)", (market_time.isoformat(), self._tape))
             db.execute("COMMIT")
         except BaseException:
@@ -117,16 +121,6 @@ class Store:
     def watchlists(self) -> dict[str, bytes]:
         """Return every watchlist's JSON by id, oldest first."""
         return dict(self._db.execute("SELECT id, body FROM watchlists ORDER BY rowid").fetchall())
-
-    def write_watchlist(self, watchlist_id: str, body: bytes | None) -> None:
-        """Keep the watchlist, or forget it (None)."""
-        if body is None:
-            self._db.execute("DELETE FROM watchlists WHERE id = ?", (watchlist_id,))
-        else:
-            self._db.execute(
-                "INSERT INTO watchlists VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-                (watchlist_id, body),
-            )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -156,6 +150,13 @@ class Store:
         )
         if (account := changes.account) is not None:
             db.execute("INSERT OR REPLACE INTO account VALUES (1, ?, ?)", (str(account.cash), _encode(account)))
+
+    def _write_watchlist(self, watchlist_id: str, body: bytes | None) -> None:
+        if body is None:
+            self._db.execute("DELETE FROM watchlists WHERE id = ?", (watchlist_id,))
+        else:
+            row = (watchlist_id, body)
+            self._db.execute("INSERT INTO watchlists VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = ?2", row)
 
     def _bodies(self, table: str) -> Iterable[bytes]:
         return (row[0] for row in self._db.execute(f"SELECT body FROM {table}"))  # noqa: S608  our own constants
