@@ -9,6 +9,7 @@ Rule 3: the socket is closed before the next one opens, and when the task is can
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 from websockets.exceptions import WebSocketException
@@ -16,20 +17,34 @@ from websockets.legacy.exceptions import InvalidStatusCode
 
 from deskd.domain.errors import BrokerFatal, WireError
 
-OPEN_S = 10.0  # connect and authenticate; Alpaca itself gives 10 s for the latter
 STEADY_S = 20.0  # a connection that lived so long was a good one
 CLOSE_S = 1.5  # the closing handshake; then the socket is cut
 AUTH_TRIES = 3  # keys are refused now and then for no reason; three times in a row is a no
-RECONNECT_S = (1.0, 30.0)
 
-# A dead link is found in 15 s instead of alpaca-py's 190; max_queue is back-pressure, in frames.
-WEBSOCKET: dict[str, Any] = {
-    "ping_interval": 5,
-    "ping_timeout": 10,
-    "max_queue": 1024,
-    "close_timeout": 1,
-    "compression": None,
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long a stream waits, in seconds. The defaults are for Alpaca; tests are less patient."""
+
+    open_s: float = 10.0  # connect and authenticate; Alpaca itself gives 10 s for the latter
+    ack_s: float = 10.0  # a request without an acknowledgement for so long: the connection is mute
+    ping_every_s: float = 5.0  # with the next, a dead link is found in 15 s instead of alpaca-py's 190
+    ping_answer_s: float = 10.0
+    reconnect_min_s: float = 1.0
+    reconnect_max_s: float = 30.0
+
+    def websocket(self) -> dict[str, Any]:
+        """Return the settings of the websocket. max_queue is back-pressure, in frames."""
+        return {
+            "ping_interval": self.ping_every_s,
+            "ping_timeout": self.ping_answer_s,
+            "max_queue": 1024,
+            "close_timeout": 1,
+            "compression": None,
+        }
+
+
+TIMING = Timing()
 
 LOST = (WebSocketException, OSError, TimeoutError, WireError)
 # While it opens, alpaca-py reads what the peer sends without a look, so nonsense shows as these, too.
@@ -49,6 +64,10 @@ class Link(Protocol):
 
     async def close(self) -> None:
         """Close the socket, whatever its state, within CLOSE_S."""
+
+    @property
+    def timing(self) -> Timing:
+        """Return how long to wait for what."""
 
     def delay(self, failures: int) -> float:
         """Return the seconds to wait after so many failures in a row."""
@@ -77,7 +96,7 @@ async def keep_connected(link: Link, on_lost: Callable[[str], Awaitable[None]]) 
 async def _live(link: Link) -> str:
     """Open and serve; return why it ended."""
     try:
-        async with asyncio.timeout(OPEN_S):
+        async with asyncio.timeout(link.timing.open_s):
             await link.open()
     except _NOT_OPENED as error:
         return f"not connected: {in_words(error)}"
@@ -92,7 +111,7 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, InvalidStatusCode):
         return f"HTTP {error.status_code} in answer to the websocket handshake"
     if isinstance(error, TimeoutError) and not str(error):
-        return f"no answer within {OPEN_S:g} s"
+        return "no answer in time"
     return str(error) or type(error).__name__
 
 

@@ -11,7 +11,7 @@ import msgspec
 from alpaca.data.live.stock import StockDataStream
 from alpaca.trading.stream import TradingStream
 
-from deskd.alpaca.connection import AUTH_TRIES, WEBSOCKET, close_socket
+from deskd.alpaca.connection import AUTH_TRIES, Timing, close_socket
 from deskd.alpaca.endpoints import Keys
 from deskd.domain.errors import BrokerFatal
 from deskd.wire.alpaca.client import as_object, decode_json, decode_market_frame, is_control
@@ -25,9 +25,9 @@ class DataSocket(StockDataStream):
 
     _ws: Any
 
-    def __init__(self, url: str, keys: Keys, reconnect_s: tuple[float, float]) -> None:
-        super().__init__(keys.key_id, keys.secret, raw_data=True, url_override=url, websocket_params=WEBSOCKET)
-        self._reconnect_min_backoff, self._reconnect_max_backoff = reconnect_s
+    def __init__(self, url: str, keys: Keys, timing: Timing) -> None:
+        super().__init__(keys.key_id, keys.secret, raw_data=True, url_override=url, websocket_params=timing.websocket())
+        self._reconnect_min_backoff, self._reconnect_max_backoff = timing.reconnect_min_s, timing.reconnect_max_s
         self._refusals = 0
 
     async def open(self) -> Any:
@@ -71,9 +71,9 @@ class TradeSocket(TradingStream):
 
     _ws: Any
 
-    def __init__(self, url: str, keys: Keys, reconnect_s: tuple[float, float]) -> None:
-        super().__init__(keys.key_id, keys.secret, raw_data=True, url_override=url, websocket_params=WEBSOCKET)
-        self._reconnect_min_backoff, self._reconnect_max_backoff = reconnect_s
+    def __init__(self, url: str, keys: Keys, timing: Timing) -> None:
+        super().__init__(keys.key_id, keys.secret, raw_data=True, url_override=url, websocket_params=timing.websocket())
+        self._reconnect_min_backoff, self._reconnect_max_backoff = timing.reconnect_min_s, timing.reconnect_max_s
         self._refusals = 0
 
     async def open(self) -> Any:

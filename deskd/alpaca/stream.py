@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import structlog
 
-from deskd.alpaca.connection import RECONNECT_S, OnState, keep_connected, worst
+from deskd.alpaca.connection import TIMING, OnState, Timing, keep_connected, worst
 from deskd.alpaca.endpoints import Keys
 from deskd.alpaca.sockets import DataSocket, raise_if_fatal
 from deskd.domain.ids import Symbol
@@ -25,7 +25,6 @@ from deskd.wire.alpaca.client import decode_market_frame, is_control, well_forme
 
 FRAMES_MAX = 32  # taken between two turns of the loop
 MESSAGES_MAX = 2_000  # likewise: with the hub's work on them, some milliseconds
-ACK_S = 10.0  # a subscription without an answer for so long: the connection is mute
 ANSWER_CODES = frozenset({400, 401, 405, 410})  # errors that answer a subscribe; others come unasked
 
 type Pair = tuple[str, Symbol]  # channel and symbol
@@ -44,7 +43,7 @@ class MarketStream:
     on_messages: OnMessages
     on_state: OnState
     stale_after_s: float  # without data for so long while the market is open: reconnect
-    reconnect_s: tuple[float, float] = RECONNECT_S
+    timing: Timing = TIMING
     _socket: DataSocket = field(init=False)
     _websocket: Any = field(default=None, init=False)
     _wanted: dict[str, frozenset[Symbol]] = field(default_factory=dict, init=False)
@@ -60,7 +59,7 @@ class MarketStream:
     _has_data: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._socket = DataSocket(self.url, self.keys, self.reconnect_s)
+        self._socket = DataSocket(self.url, self.keys, self.timing)
 
     # --- what others ask -------------------------------------------------------------------------------------------
 
@@ -136,17 +135,15 @@ class MarketStream:
     async def _receiving(self) -> NoReturn:
         loop, socket = asyncio.get_running_loop(), self._websocket
         while True:
-            frame = await socket.recv()
             data: list[RawMarketMessage] = []
             for _ in range(FRAMES_MAX):
-                messages = decode_market_frame(frame)
+                messages = decode_market_frame(await socket.recv())  # waits only for the first
                 if is_control(messages):
                     await self._on_control(messages[0])
                 else:
                     data += well_formed(messages)
                 if not socket.messages or len(data) >= MESSAGES_MAX:
                     break
-                frame = await socket.recv()  # one that is there already: this does not wait
             if data:
                 self._data_at, self._has_data = loop.time(), True
                 self.on_messages(data)
@@ -201,10 +198,10 @@ class MarketStream:
         self._answer = asyncio.get_running_loop().create_future()
         await self._send(action, pairs)
         try:
-            async with asyncio.timeout(ACK_S):
+            async with asyncio.timeout(self.timing.ack_s):
                 answer = await self._answer
         except TimeoutError:
-            raise ConnectionError(f"no answer to {action} within {ACK_S:g} s") from None
+            raise ConnectionError(f"no answer to {action} within {self.timing.ack_s:g} s") from None
         if answer["T"] == "subscription":
             if not self._held:
                 self._expect_data()

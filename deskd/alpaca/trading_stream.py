@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import structlog
 
-from deskd.alpaca.connection import RECONNECT_S, OnState, keep_connected
+from deskd.alpaca.connection import TIMING, OnState, Timing, keep_connected
 from deskd.alpaca.endpoints import Keys
 from deskd.alpaca.sockets import TradeSocket, decode_text, encode_text
 from deskd.domain.errors import WireError
@@ -21,7 +21,6 @@ from deskd.domain.events import TradeUpdated
 from deskd.ports import Clock
 from deskd.wire.alpaca.client import as_object, decode_trade_update
 
-ACK_S = 10.0  # `listen` without an acknowledgement for so long: the connection is mute
 _LISTEN = encode_text({"action": "listen", "data": {"streams": ["trade_updates"]}})
 
 type OnUpdate = Callable[[TradeUpdated], Awaitable[None]]
@@ -38,14 +37,14 @@ class TradeStream:
     clock: Clock
     on_update: OnUpdate  # awaited: a full inbox is back-pressure on the socket
     on_state: OnState
-    reconnect_s: tuple[float, float] = RECONNECT_S
+    timing: Timing = TIMING
     _socket: TradeSocket = field(init=False)
     _websocket: Any = field(default=None, init=False)
     _last_lost: str | None = field(default=None, init=False)  # why, while it is down
     _has_updates: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._socket = TradeSocket(self.url, self.keys, self.reconnect_s)
+        self._socket = TradeSocket(self.url, self.keys, self.timing)
 
     async def run(self) -> NoReturn:
         """Keep the stream connected until canceled; raise BrokerFatal where only an officer can help."""
@@ -68,17 +67,17 @@ class TradeStream:
         loop, socket = asyncio.get_running_loop(), self._websocket
         await socket.send(_LISTEN)
         try:
-            async with asyncio.timeout(ACK_S) as unanswered:
+            async with asyncio.timeout(self.timing.ack_s) as unanswered:
                 while True:
                     message = decode_text(await socket.recv())
                     if message.get("stream") == "listening":
                         unanswered.reschedule(None)
                         await self._on_listening(message)
                     elif message.get("stream") == "trade_updates" and not await self._on_update(message):
-                        unanswered.reschedule(loop.time() + ACK_S)
+                        unanswered.reschedule(loop.time() + self.timing.ack_s)
                         await socket.send(_LISTEN)
         except TimeoutError:
-            raise ConnectionError(f"no answer to listen within {ACK_S:g} s") from None
+            raise ConnectionError(f"no answer to listen within {self.timing.ack_s:g} s") from None
 
     async def close(self) -> None:
         """Close the socket."""
