@@ -184,15 +184,11 @@ class Door:
 
 
 def listen_unix(path: Path, gid: int | None) -> socket.socket:
-    """Return a socket bound to *path* that only its owner, and the group *gid*, can connect to.
-
-    A path longer than the kernel's 107 bytes is no obstacle: it is reached through its directory's descriptor.
-    """
+    """Return a socket bound to *path* that only its owner, and the group *gid*, can connect to."""
     path.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(f"/proc/self/fd/{directory}/{path.name}")
+        listener.bind(str(path))
         path.chmod(0o600)  # nobody listens yet, so nobody can have connected before this
         if gid is not None:
             os.chown(path, -1, gid)
@@ -200,6 +196,4 @@ def listen_unix(path: Path, gid: int | None) -> socket.socket:
     except OSError:
         listener.close()
         raise
-    finally:
-        os.close(directory)
     return listener

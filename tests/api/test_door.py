@@ -169,14 +169,6 @@ async def test_a_closed_door_leaves_nobody_waiting(tmp_path: Path) -> None:
         assert await client.is_closed()
 
 
-def test_a_path_longer_than_the_kernel_takes_is_no_obstacle(tmp_path: Path) -> None:
-    """A checkout may lie anywhere: the socket is reached through its directory."""
-    directory = tmp_path / ("d" * 100) / ("e" * 100)
-    directory.mkdir(parents=True)
-    with listen_unix(directory / "order.sock", None):
-        assert (directory / "order.sock").is_socket()
-
-
 def test_a_socket_left_by_a_killed_desk_is_replaced(tmp_path: Path) -> None:
     """SIGKILL leaves the file behind; the next start takes its place, for the owner alone."""
     listen_unix(tmp_path / "order.sock", None).close()
