@@ -44,6 +44,7 @@ class Activity:
 
     id: str  # YYYYMMDDHHMMSSmmm::uuid, in New York's time
     activity_type: str  # FILL, CSD
+    sequence: int  # counts activities as they came
     at: datetime
     # FILL
     order_id: str | None = None

@@ -113,8 +113,8 @@ def notional_is_not_positive() -> ApiError:
 
 
 def price_is_not_positive(name: str) -> ApiError:
-    """Refuse a price of zero or less; *name* as in `limit price`, `stop price`, `trail price`."""
-    return form(f"{name} must be > 0")
+    """Refuse a price of zero or less; *name* is the field."""
+    return form(f"{name if '.' in name else name.replace('_', ' ')} must be > 0")
 
 
 def qty_or_notional_is_required() -> ApiError:
@@ -431,6 +431,11 @@ def order_is_not_open() -> ApiError:
 def order_cannot_change(what: str) -> ApiError:
     """Refuse a replacement of what is fixed (ours); *what* as in `qty of a fractional order`."""
     return unfit(f"unable to replace order, {what} cannot be changed")
+
+
+def replacement_is_not_whole() -> ApiError:
+    """Refuse to replace by a fraction (ours)."""
+    return form("qty of a replacement must be whole shares")
 
 
 def close_needs_one_size() -> ApiError:

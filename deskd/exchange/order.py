@@ -6,7 +6,6 @@ Rule 2: an ExchangeOrder changes inside this room only. What leaves it is a snap
 
 from dataclasses import dataclass, fields
 from datetime import date, datetime
-from decimal import Decimal
 from enum import StrEnum
 from operator import attrgetter
 
@@ -14,6 +13,8 @@ from deskd.domain.events import BrokerStatus
 from deskd.domain.events import BrokerStatus as S
 from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty
 from deskd.domain.order import OrderClass, OrderType, Side, StopLoss, TakeProfit, TimeInForce
+
+NO_PRICE = Price(ZERO)
 
 
 class PositionIntent(StrEnum):
@@ -28,6 +29,9 @@ class PositionIntent(StrEnum):
     def opens(self) -> bool:
         """Tell whether the position grows."""
         return self in (PositionIntent.BUY_TO_OPEN, PositionIntent.SELL_TO_OPEN)
+
+
+ENTRY, TAKE_PROFIT, STOP_LOSS = "entry", "take_profit", "stop_loss"  # roles in a group
 
 
 class OrderWord(StrEnum):
@@ -65,6 +69,21 @@ class NewOrder:
     take_profit: TakeProfit | None = None
     stop_loss: StopLoss | None = None
     position_intent: PositionIntent | None = None
+
+    def named_prices(self) -> list[tuple[str, Price]]:
+        """Return every price of the request with the name of its field."""
+        prices = [
+            ("limit_price", self.limit_price),
+            ("stop_price", self.stop_price),
+            ("trail_price", self.trail_price),
+            ("trail_percent", self.trail_percent),
+        ]
+        if self.take_profit is not None:
+            prices.append(("take_profit.limit_price", self.take_profit.limit_price))
+        if self.stop_loss is not None:
+            prices.append(("stop_loss.stop_price", self.stop_loss.stop_price))
+            prices.append(("stop_loss.limit_price", self.stop_loss.limit_price))
+        return [(name, price) for name, price in prices if price is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +141,12 @@ class ExchangeOrder:
     sequence: int = 0  # counts orders as they came
     filled_notional: Cash = NO_CASH  # exact: the sum over fills of qty x price
     reserved: Cash = NO_CASH  # buying power held for what is still open
-    unit_cost: Price = Price(ZERO)  # what one share still open reserves
+    unit_cost: Price = NO_PRICE  # what one share still open reserves
     eligible_at: datetime | None = None  # fills from here on; None: waits for its session
-    acknowledged_at: datetime | None = None  # when the market took it
+    acknowledges_at: datetime | None = None  # when the market takes it
     triggered_at: datetime | None = None  # of a stop
     cap_price: Price | None = None  # of a triggered buy stop: the worst price it takes
+    promised_qty: Qty = NO_QTY  # of a notional order that closes: no more shares than these
     session_day: date | None = None  # of a day order: the session it belongs to
     reject_reason: str | None = None  # set: will be, or was, rejected by the market
 
@@ -144,6 +164,10 @@ class ExchangeOrder:
     def leaves_qty(self) -> Qty:
         """Return what is still open; zero for a notional order, which only knows its money."""
         return NO_QTY if self.qty is None else Qty(self.qty - self.filled_qty)
+
+    def is_together_with(self, other: "ExchangeOrder") -> bool:
+        """Tell whether both are one order, or of one group."""
+        return self is other or (self.group_id is not None and self.group_id == other.group_id)
 
     def snapshot(self) -> "ExchangeOrder":
         """Return a copy that never changes."""
@@ -164,11 +188,13 @@ TRANSITIONS: dict[tuple[BrokerStatus, OrderWord], BrokerStatus] = {
     (S.PENDING_NEW, _W.CANCELED): S.CANCELED,
     (S.PENDING_NEW, _W.EXPIRED): S.EXPIRED,
     (S.PENDING_NEW, _W.REJECTED): S.REJECTED,
+    (S.PENDING_NEW, _W.RESTATED): S.PENDING_NEW,  # just replaced, and its sibling fills
     (S.ACCEPTED, _W.ACCEPTED): S.ACCEPTED,  # born while its session is closed
     (S.ACCEPTED, _W.NEW): S.NEW,
     (S.ACCEPTED, _W.CANCELED): S.CANCELED,
     (S.ACCEPTED, _W.EXPIRED): S.EXPIRED,
     (S.ACCEPTED, _W.REJECTED): S.REJECTED,
+    (S.ACCEPTED, _W.RESTATED): S.ACCEPTED,
     (S.HELD, _W.NEW): S.NEW,  # its entry is filled
     (S.HELD, _W.CANCELED): S.CANCELED,
     (S.NEW, _W.PARTIAL_FILL): S.PARTIALLY_FILLED,

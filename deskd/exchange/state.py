@@ -36,6 +36,7 @@ class AccountState:
     random_state: int  # 64 bits, unsigned: of partial fills
     id_state: int  # 64 bits, unsigned: of ids
     sequence: int
+    day: date | None = None  # the session we are in, or the last one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
