@@ -7,7 +7,7 @@ Order of closing: doors, market, account; so the last thing written is all that 
 import asyncio
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,9 +23,12 @@ from deskd.exchange.fill_model import IMMEDIATE, PAPER
 from deskd.ports import Clock, SystemClock
 from deskd.venue import not_traded
 from deskd.venue.calendar import Calendar, load_calendar
+from deskd.venue.data_rest import DataRest
+from deskd.venue.data_stream import FEEDS, TEST_FEED, DataStream
 from deskd.venue.faults import Faults
 from deskd.venue.faults_rest import FaultsRest
 from deskd.venue.floor import Floor
+from deskd.venue.history import History
 from deskd.venue.market import Market
 from deskd.venue.outbox import Outbox
 from deskd.venue.player import Player, make_player
@@ -37,11 +40,12 @@ from deskd.venue.trade_stream import TradeStream
 from deskd.venue.trading_rest import TradingRest
 from deskd.venue.watchlists import Watchlists
 from deskd.wire.alpaca import venue_replies as replies
-from deskd.wire.alpaca.market import Message
 
 NOTE_TIME_EVERY_S = 5.0  # so much of its tape a killed exchange plays again
 SHUTDOWN_S = 2.0  # for answers on their way when the exchange is asked to end
 ASSET_IDS = uuid.UUID("0d7a2f0e-5b4c-4a6e-9c55-2a0c7a3b1d10")  # an asset's id is the same in every life
+
+SOCKETS = ("/stream", "/stream/", *(f"/v2/{feed}" for feed in (*FEEDS, TEST_FEED)))
 
 log = structlog.get_logger()
 
@@ -76,14 +80,16 @@ async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIt
             publish=lambda events: trade_stream.publish([replies.trade_update(event) for event in events]),
             now=player.now,
         )
+        market = Market()
+        data_stream = DataStream(settings.keys, clock, is_patient=not settings.speed, faults=faults)
         floor = Floor(
             exchange=exchange,
-            market=Market(),
+            market=market,
             tape=tape,
             player=player,
             outbox=outbox,
             speed=settings.speed,
-            publish=_nobody,
+            publish=data_stream.publish,
         )
         session = calendar.session_day(player.day)
         assert session is not None, "a tape's days are trading days"
@@ -93,7 +99,7 @@ async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIt
             keys=settings.keys,
             clock=clock,
             rate_limit_per_min=settings.rate_limit_per_min,
-            sockets=("/stream", "/stream/"),
+            sockets=SOCKETS,
             faults=faults,
             bug=bug,
         )
@@ -101,7 +107,9 @@ async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIt
             *TradingRest(floor, calendar).routes(),
             *Watchlists(floor, list(store.watchlists().values())).routes(),
             *not_traded.routes(),
-            *(FaultsRest(faults, exchange, trade_stream).routes() if faults is not None else []),
+            *DataRest(History(tape, market), market, player.now_ns).routes(),
+            *data_stream.routes(),
+            *(FaultsRest(faults, exchange, trade_stream, data_stream).routes() if faults is not None else []),
             web.get("/stream", trade_stream.handle),
             web.get("/stream/", trade_stream.handle),
         ]
@@ -122,6 +130,7 @@ async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIt
                 yield Venue(url=_url(runner), floor=floor, faults=faults)
             finally:
                 await trade_stream.close()
+                await data_stream.close()
                 await runner.cleanup()
                 for task in market_tasks:
                     task.cancel()
@@ -212,7 +221,3 @@ async def _note_time(outbox: Outbox) -> None:
 
 async def _wait(bug: "asyncio.Future[None]") -> None:
     await bug
-
-
-async def _nobody(_messages: Sequence[Message]) -> None:
-    """Stand in for the data stream."""

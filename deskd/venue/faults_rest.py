@@ -4,6 +4,7 @@ import msgspec
 from aiohttp import web
 
 from deskd.exchange.exchange import Exchange
+from deskd.venue.data_stream import DataStream
 from deskd.venue.faults import Faults, FaultsOrder
 from deskd.venue.server import json_answer
 from deskd.venue.trade_stream import TradeStream
@@ -12,10 +13,11 @@ from deskd.venue.trade_stream import TradeStream
 class FaultsRest:
     """GET what is wrong at present, POST what shall be, DELETE to behave well again."""
 
-    def __init__(self, faults: Faults, exchange: Exchange, trade_stream: TradeStream) -> None:
+    def __init__(self, faults: Faults, exchange: Exchange, trade_stream: TradeStream, data_stream: DataStream) -> None:
         self._faults = faults
         self._exchange = exchange
         self._trade_stream = trade_stream
+        self._data_stream = data_stream
 
     def routes(self) -> list[web.RouteDef]:
         """Return the endpoints."""
@@ -37,6 +39,8 @@ class FaultsRest:
         self._faults.set(order)
         if order.trade_stream_now is not None:
             self._trade_stream.do(order.trade_stream_now)
+        if order.data_stream_now is not None:
+            self._data_stream.do(order.data_stream_now)
         if order.reject_next is not None:
             self._exchange.reject_next(order.reject_next.symbol, order.reject_next.reason)
         return await self._show(request)
