@@ -6,6 +6,8 @@ a page of memory that the desk shares (an inherited memfd), which the desk reads
 claim of the run, never trusted.
 """
 
+from __future__ import annotations
+
 import io
 import mmap
 import os

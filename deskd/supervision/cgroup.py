@@ -88,7 +88,13 @@ def find_groups(name: str) -> Groups:
     missing = controllers - mounts.keys()
     try:
         if not missing:
-            return V1Groups({c: _below(mounts[c], own[c]) / name for c in (*sorted(controllers), "cpuacct", "freezer") if c in mounts})
+            return V1Groups(
+                {
+                    c: _below(mounts[c], own[c]) / name
+                    for c in (*sorted(controllers), "cpuacct", "freezer")
+                    if c in mounts
+                }
+            )
         if "" in mounts:
             return delegated(*mounts[""], own.get("", "/"), name)
     except OSError as error:
@@ -192,7 +198,7 @@ class V1Group:
 
     def remove(self) -> bool:
         """Remove it from every hierarchy."""
-        return all([_rmdir(folder) for folder in self.by_controller.values()])
+        return {_rmdir(folder) for folder in self.by_controller.values()} == {True}
 
     def _pids(self) -> list[int]:
         pids: set[int] = set()

@@ -17,7 +17,6 @@ from deskd.supervision.process import JOIN_FAILED
 _EXITED = re.compile(r"exited with status: (\d+)")
 _SIGNALED = re.compile(r"terminated with signal: \S+ \((\d+)\)")
 _TROUBLE = re.compile(r"^\[[EFW]\]\[[^]]*\]\s*(.*)$", re.MULTILINE)
-_SIGNAL_BASE = 128
 _LINE_SHOWN_MAX = 300
 
 
@@ -76,7 +75,9 @@ def _judge(evidence: Evidence) -> tuple[ExitReason, str, int | None]:
     if usage.oom_kills:
         shown += f" (one of its processes was killed: it used more than the run's {section.memory_mb} MB of memory)"
     if usage.forks_refused:
-        text = f"it tried to have more than {section.pids} processes and threads, then ended with status {code}: {shown}"
+        text = (
+            f"it tried to have more than {section.pids} processes and threads, then ended with status {code}: {shown}"
+        )
         return ExitReason.PIDS_LIMIT, text, code
     return ExitReason.ERROR, f"it ended with status {code}: {shown}", code
 
@@ -105,17 +106,17 @@ def _launch_failure(evidence: Evidence) -> str | None:
     return f"the jail did not come up ({why}): this is the desk's fault, not the strategy's; look at `deskctl doctor`"
 
 
+_SIGNALS = {
+    signal.SIGSEGV: "it touched memory that is not its own (a bug in compiled code, or endless recursion)",
+    signal.SIGSYS: "it made a system call that jails forbid",
+    signal.SIGABRT: "it aborted (a bug in compiled code)",
+    signal.SIGFPE: "it divided by zero in compiled code",
+    signal.SIGXFSZ: "it wrote a file over the size limit",
+    signal.SIGKILL: "it was killed from outside the desk",
+}
+_SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
+
+
 def _signal_text(number: int) -> str:
-    known = {
-        signal.SIGSEGV: "it touched memory that is not its own (a bug in compiled code, or endless recursion)",
-        signal.SIGSYS: "it made a system call that jails forbid",
-        signal.SIGABRT: "it aborted (a bug in compiled code)",
-        signal.SIGFPE: "it divided by zero in compiled code",
-        signal.SIGXFSZ: "it wrote a file over the size limit",
-        signal.SIGKILL: "it was killed from outside the desk",
-    }
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    return f"{known.get(signal.Signals(number), 'it was ended by a signal') if name != f'signal {number}' else 'it was ended by a signal'} ({name})"
+    text = _SIGNALS.get(signal.Signals(number)) if number in _SIGNAL_NAMES else None
+    return f"{text or 'it was ended by a signal'} ({_SIGNAL_NAMES.get(number, number)})"

@@ -73,7 +73,7 @@ def after_end(life: Life, reason: ExitReason, lived: timedelta, rules: RestartSe
     if reason in _FAULTS_OF_OURS:
         return step(replace(life, failures=life.failures + 1), Step.DIED)
     life = replace(life, deaths=life.deaths + 1)
-    gives_up = life.deaths > rules.give_up_after or rules.give_up_after == 0
+    gives_up = life.deaths >= rules.give_up_after
     return step(life, Step.GAVE_UP if gives_up else Step.DIED)
 
 

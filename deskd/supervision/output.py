@@ -20,6 +20,11 @@ _FLOOD_PAUSE_S = 0.05  # a flood costs the desk 20 reads a second, and blocks it
 _BURST_S = 2.0  # a traceback or a table at once is no flood
 
 
+def is_jail_noise(line: bytes) -> bool:
+    """Say whether the line is the loader's remark on nsjail's libraries: harmless, and cannot be silenced."""
+    return b"/nsjail: " in line and b": no version information available (required by " in line
+
+
 @dataclass(slots=True)
 class RotatingLog:
     """One strategy's log over three files. Opened at the first line."""
@@ -139,8 +144,8 @@ class Output:
             self.log.write(data)
 
 
-async def pump(fd: int, stream: str, output: Output) -> None:
-    """Move what comes through the pipe into the output until its end; close the pipe. Never reads by lines."""
+async def pump(fd: int, stream: str, take: Callable[[str, bytes], bool]) -> None:
+    """Hand on what comes through the pipe until its end; close the pipe. Rest a moment where *take* says so."""
     loop = asyncio.get_running_loop()
     os.set_blocking(fd, False)
     ready = asyncio.Event()
@@ -155,7 +160,7 @@ async def pump(fd: int, stream: str, output: Output) -> None:
                 continue
             if not chunk:
                 return
-            if output.take(stream, chunk):
+            if take(stream, chunk):
                 loop.remove_reader(fd)
                 await asyncio.sleep(_FLOOD_PAUSE_S)
                 loop.add_reader(fd, ready.set)

@@ -127,5 +127,5 @@ async def ended(process: "subprocess.Popen[bytes]") -> int:
 def limit_core_dumps() -> None:
     """Bound core dumps to one byte: 0 would not stop a dump piped into the host's crash handler, run as root."""
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    if hard in {resource.RLIM_INFINITY} or hard >= 1:
+    if hard == resource.RLIM_INFINITY or hard >= 1:
         resource.setrlimit(resource.RLIMIT_CORE, (1, hard))

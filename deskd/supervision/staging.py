@@ -62,6 +62,7 @@ class Environment:
 
     binds: tuple[Bind, ...]
     folder: Path  # the environment on the host; /venv in jails
+    interpreter: Path  # the original, for what the desk itself runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,12 @@ class JailFolder:
         """Return the file that keeps each strategy's uid."""
         return self.root / "uids.json"
 
-    def config(self, strategy_id: StrategyId) -> Path:
-        """Return where the jail's configuration is written."""
-        return self.root / "jails" / f"{strategy_id}.cfg"
+    def write_config(self, strategy_id: StrategyId, text: str) -> Path:
+        """Keep the jail's configuration where nsjail and officers can read it, and return the file."""
+        file = self.root / "jails" / f"{strategy_id}.cfg"
+        file.write_text(text)
+        file.chmod(0o600)  # it holds the member's env
+        return file
 
     def prepare(self) -> None:
         """Make the folders, traversable by strategies, listable by nobody but us."""
@@ -101,7 +105,7 @@ class JailFolder:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(content)
                 for path in (fresh, *fresh.rglob("*")):
-                    _give(path, -1, who.gid)
+                    give(path, -1, who.gid)
                     path.chmod(0o750 if path.is_dir() else 0o640)
 
             _make_once(place, fill)
@@ -115,7 +119,7 @@ class JailFolder:
         path = self.root / "state" / strategy_id
         if not path.is_dir():
             path.mkdir(mode=0o700)
-            _give(path, who.uid, who.gid)
+            give(path, who.uid, who.gid)
         return path
 
     def socket_folder(self, number: int, who: Identity) -> Path:
@@ -129,7 +133,7 @@ class JailFolder:
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(mode=0o710)
         path.chmod(0o710)
-        _give(path, -1, who.gid)
+        give(path, -1, who.gid)
         return path
 
 
@@ -176,7 +180,7 @@ def stage_environment(jail_folder: JailFolder, python: Path | None) -> Environme
         _open_to_all(fresh)
 
     _make_once(folder, fill)
-    return Environment(binds, folder)
+    return Environment(binds, folder, Path(str(described["executable"])))
 
 
 def _environment_files(described: dict[str, object], *, has_packages: bool) -> dict[PurePath, Path]:
@@ -309,7 +313,8 @@ def _make_folder(path: Path, mode: int) -> None:
         ) from error
 
 
-def _give(path: Path, uid: int, gid: int) -> None:
+def give(path: Path, uid: int, gid: int) -> None:
+    """Change owner (-1: keep it) and group, where they differ."""
     if (path.stat().st_uid if uid == -1 else uid, gid) != (path.stat().st_uid, path.stat().st_gid):
         os.chown(path, uid, gid)
 

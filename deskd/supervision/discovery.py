@@ -1,0 +1,262 @@
+"""Finds strategies: each folder of strategies_dir is one, or it is broken and says why. One never stops another."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from deskd.config import MarketSection, RiskStrategySection
+from deskd.config.near import nearest
+from deskd.domain.ids import HOUSE, STRATEGY_ID, SYMBOL, StrategyId, Symbol, UserId
+from deskd.domain.money import parse_decimal
+from deskd.domain.strategy import BrokenStrategy, Channel, History, StrategySpec
+from deskd.supervision.folder import FolderError, read_folder
+
+CONFIG_BYTES_MAX = 65_536
+SYMBOLS_MAX = 200
+ENV_BYTES_MAX = 16_384
+HISTORY_BARS_MAX = 10_000
+_STRATEGY = PurePosixPath("strategy.py")
+_CONFIG = PurePosixPath("config.json")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ENV_REFUSED = re.compile(
+    r"(LD_|PYTHON|DESK_|DESKD_|APCA_|ALPACA_|MALLOC_|GLIBC_|LC_).*"  # the loader's, the interpreter's, the desk's
+    r"|PATH|HOME|TMPDIR|USER|USER_ID|STRATEGY_ID|LANG|LANGUAGE|TZ|ENV|BASH_ENV|IFS|GCONV_PATH|LOCPATH|NLSPATH"
+    r"|(OPENBLAS|OMP|MKL)_NUM_THREADS",
+)
+_TIMEFRAME = re.compile(r"[1-5]?[0-9]Min|(1?[0-9]|2[0-3])Hour|1Day|1Week|(1|2|3|4|6|12)Month")
+_LIMITS = {name: field.description or "" for name, field in RiskStrategySection.model_fields.items()}
+_TIGHTER_WHEN_MORE = frozenset({"duplicate_window_s"})
+
+type CheckSyntax = Callable[[Sequence[bytes]], Sequence[str | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What desk.toml says where a strategy says nothing, and what a strategy may not exceed."""
+
+    market: MarketSection
+    risk: RiskStrategySection
+
+
+def discover(
+    strategies_dir: Path, defaults: Defaults, check_syntax: CheckSyntax
+) -> list[StrategySpec | BrokenStrategy]:
+    """Return every strategy in *strategies_dir*, by name."""
+    if not strategies_dir.is_dir():
+        return []
+    folders = sorted(path for path in strategies_dir.iterdir() if path.is_dir() and path.name[0] not in "._")
+    found = [_read_one(folder, defaults) for folder in folders]
+    sources = [source for _, source in found if source is not None]
+    problems = iter(check_syntax(sources))
+    return [_with_syntax(spec, None if source is None else next(problems)) for spec, source in found]
+
+
+def discover_one(folder: Path, defaults: Defaults, check_syntax: CheckSyntax) -> StrategySpec | BrokenStrategy:
+    """Return the strategy in *folder*, read anew."""
+    spec, source = _read_one(folder, defaults)
+    return _with_syntax(spec, None if source is None else check_syntax([source])[0])
+
+
+def _with_syntax(spec: StrategySpec | BrokenStrategy, problem: str | None) -> StrategySpec | BrokenStrategy:
+    if problem is None or isinstance(spec, BrokenStrategy):
+        return spec
+    return BrokenStrategy(strategy_id=spec.strategy_id, path=spec.path, problem=f"{spec.path}/strategy.py: {problem}")
+
+
+def _read_one(folder: Path, defaults: Defaults) -> tuple[StrategySpec | BrokenStrategy, bytes | None]:
+    """Return the strategy, and its source where that is still to be compiled."""
+    strategy_id = StrategyId(folder.name)
+    try:
+        _check_name(folder.name)
+        files, code_hash = read_folder(folder)
+        source = _source(files)
+        config = _read_config(files.get(_CONFIG, b"{}"))
+        _check_limits(config, defaults.risk)
+    except FolderError as problem:
+        broken = BrokenStrategy(strategy_id=strategy_id, path=folder, problem=f"{folder}: {problem}")
+        return broken, None
+    spec = StrategySpec(
+        strategy_id=strategy_id,
+        user_id=UserId(config.user_id or folder.name),
+        name=config.name or folder.name,
+        description=config.description,
+        version=config.version,
+        path=folder,
+        code_hash=code_hash,
+        symbols=tuple(Symbol(s) for s in (config.symbols if config.symbols is not None else defaults.market.symbols)),
+        channels=frozenset(Channel(channel) for channel in config.channels),
+        env=config.env,
+        limits={name: parse_decimal(str(value)) for name, value in config.limits.items()},
+        history=History(bars=config.history.bars, timeframe=config.history.timeframe) if config.history else None,
+        is_enabled=config.enabled,
+    )
+    return spec, source
+
+
+def _source(files: Mapping[PurePosixPath, bytes]) -> bytes:
+    if _STRATEGY not in files:
+        raise FolderError("has no strategy.py: put the strategy's code into a file of that name")
+    return files[_STRATEGY]
+
+
+def _check_name(name: str) -> None:
+    if not STRATEGY_ID.fullmatch(name):
+        raise FolderError(
+            "a strategy's name has a-z, 0-9, _ and - only, starts with a letter or digit, and is at most 48 long: "
+            "rename the folder"
+        )
+    if name == HOUSE:
+        raise FolderError(f'"{HOUSE}" is the desk\'s own book: rename the folder')
+
+
+# --- config.json -----------------------------------------------------------------------------------------------------
+
+
+def _plain_text(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("has control characters: use plain text")
+    return text
+
+
+def _one_symbol(symbol: str) -> str:
+    if not SYMBOL.fullmatch(symbol):
+        meant = f' (did you mean "{symbol.upper()}"?)' if SYMBOL.fullmatch(symbol.upper()) else ""
+        raise ValueError(f'"{symbol}" is no ticker such as "SPY" or "BRK.B"{meant}')
+    return symbol
+
+
+def _symbols(symbols: list[str]) -> list[str]:
+    if len(set(symbols)) != len(symbols):
+        raise ValueError("names a symbol twice: name each once")
+    return symbols
+
+
+def _env(env: dict[str, str]) -> dict[str, str]:
+    for name, value in env.items():
+        if not _ENV_NAME.fullmatch(name):
+            raise ValueError(f'"{name}" is no name of a variable: use letters, digits and _')
+        if _ENV_REFUSED.fullmatch(name):
+            raise ValueError(f'"{name}" belongs to the desk or changes how programs are loaded: use another name')
+        if "\0" in value:
+            raise ValueError(f'"{name}": the value has a zero byte: leave it out')
+    if sum(len(name) + len(value.encode("utf-8", "replace")) for name, value in env.items()) > ENV_BYTES_MAX:
+        raise ValueError(f"is over {ENV_BYTES_MAX} bytes together: put data into a file of the folder")
+    return env
+
+
+def _limits(limits: dict[str, Any]) -> dict[str, Any]:
+    for name, value in limits.items():
+        if name not in _LIMITS:
+            meant = nearest(name, _LIMITS)
+            hint = f'did you mean "{meant}"?' if meant else f"known are {', '.join(_LIMITS)}"
+            raise ValueError(f'"{name}" is no limit: {hint}')
+        if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+            raise ValueError(f'"{name}" must be a number')  # noqa: TRY004  pydantic reads ValueErrors
+        try:
+            number = parse_decimal(str(value))
+        except ValueError as error:
+            raise ValueError(f'"{name}": {value} {error}') from None
+        if number < 0:
+            raise ValueError(f'"{name}": {value} is negative')
+    return limits
+
+
+def _timeframe(timeframe: str) -> str:
+    if not _TIMEFRAME.fullmatch(timeframe) or timeframe.startswith("0"):
+        raise ValueError(f'"{timeframe}" is no timeframe such as "1Min", "15Min", "1Hour" or "1Day"')
+    return timeframe
+
+
+_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+type _Text = Annotated[str, AfterValidator(_plain_text)]
+
+
+class _History(BaseModel):
+    model_config = _STRICT
+
+    bars: int = Field(ge=1, le=HISTORY_BARS_MAX)
+    timeframe: Annotated[str, AfterValidator(_timeframe)] = "1Min"
+
+
+class _Config(BaseModel):
+    model_config = _STRICT
+
+    user_id: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: _Text | None = Field(None, min_length=1, max_length=100)
+    description: _Text = Field("", max_length=1_000)
+    version: _Text = Field("0", min_length=1, max_length=50)
+    symbols: Annotated[list[Annotated[str, AfterValidator(_one_symbol)]], AfterValidator(_symbols)] | None = Field(
+        None, min_length=1, max_length=SYMBOLS_MAX
+    )
+    channels: list[Literal["trades", "quotes", "bars", "orders", "status"]] = ["trades", "bars"]
+    env: Annotated[dict[str, str], AfterValidator(_env)] = {}
+    limits: Annotated[dict[str, Any], AfterValidator(_limits)] = {}
+    history: _History | None = None
+    enabled: bool = True
+
+
+def _read_config(text: bytes) -> _Config:
+    if len(text) > CONFIG_BYTES_MAX:
+        raise FolderError(f"config.json: is over {CONFIG_BYTES_MAX} bytes: put data into another file")
+    try:
+        data = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant, parse_float=Decimal)
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        raise FolderError(f"config.json: is not JSON ({error}): correct it there") from error
+    if not isinstance(data, dict):
+        raise FolderError('config.json: must be an object: {"symbols": ["SPY"], …}')
+    if data.get("history") == {}:
+        data = data | {"history": None}  # the documented default
+    try:
+        return _Config.model_validate(data)
+    except ValidationError as error:
+        raise FolderError("; ".join(_explain(problem) for problem in error.errors())) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f'the key "{key}" stands there twice')
+        found[key] = value
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    """Return one problem as: config.json: key, rule, remedy."""
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _History.model_fields if place.startswith("history.") else _Config.model_fields
+        meant = nearest(str(problem["loc"][-1]), known)
+        hint = f'did you mean "{meant}"?' if meant else f"known keys are {', '.join(known)}"
+        return f"config.json: {place}: is no known key: {hint}"
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    given = problem["input"]
+    shown = f" (it is {_shorten(given)})" if isinstance(given, str | int | Decimal | bool) and place != "env" else ""
+    return f"config.json: {place}: {text[0].lower()}{text[1:]}{shown}"
+
+
+def _shorten(value: object) -> str:
+    text = str(value) if isinstance(value, Decimal) else json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _check_limits(config: _Config, desk: RiskStrategySection) -> None:
+    """Refuse a limit that is looser than the desk's."""
+    for name, value in config.limits.items():
+        bound, own = Decimal(str(getattr(desk, name))), parse_decimal(str(value))
+        is_looser = own < bound if name in _TIGHTER_WHEN_MORE else own > bound
+        if is_looser:
+            raise FolderError(
+                f"config.json: limits.{name}: {value} is looser than the desk's {bound} ({_LIMITS[name]}): "
+                "a strategy's limits only tighten; change it, or ask an officer"
+            )

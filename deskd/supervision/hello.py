@@ -1,0 +1,149 @@
+"""Proves that a jail works here, by running one: for set-up, `deskctl doctor`, the desk's start and the tests.
+
+`python -m deskd.supervision.hello [STATE_DIR]` prints what is wrong and what to do, and ends with 1, or ends with 0.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from deskd.config import SandboxSection
+from deskd.domain.errors import SandboxUnavailable
+from deskd.domain.ids import StrategyId, UserId
+from deskd.supervision.jail import NSJAIL, JailPlan, jail_config
+from deskd.supervision.process import Pipes, make_pipes, start
+from deskd.supervision.staging import Environment, JailFolder, choose_jail_folder, give, stage_environment
+from deskd.supervision.uids import Identity, can_map_uids
+
+_HELLO = b"hello from the jail\n"
+_TIMEOUT_S = 20.0
+_UNSAFE = "[sandbox] unsafe_without_jail = true runs strategies without protection (laptops only)"
+_MISSING_LIBRARY = re.compile(r"shared libraries: (\S+?)\.so")
+_TROUBLE = re.compile(r"^\[[EFW]\]\[[^]]*\]\s*(.*)$", re.MULTILINE)
+
+
+def hello_jail(section: SandboxSection, folder: JailFolder, environment: Environment) -> str | None:
+    """Run a jail that says hello; return None, or one clear sentence with the remedy."""
+    if not shutil.which("setpriv", path="/usr/bin:/bin:/usr/sbin:/sbin"):
+        return "setpriv is missing, and runs need it to die with the desk: install util-linux"
+    place = folder.root / "run" / f"hello-{os.getpid()}"
+    who = (
+        Identity(section.uid_first, section.uid_first, False)
+        if can_map_uids()
+        else Identity(os.geteuid(), os.getegid(), True)
+    )
+    pipes = make_pipes()
+    try:
+        plan = _plan(section, place, environment, who, pipes)
+        config = place / "hello.cfg"
+        config.write_text(jail_config(plan))
+        return _run(config, pipes, clears_groups=not who.is_own)
+    except SandboxUnavailable as problem:
+        return str(problem)
+    except OSError as error:
+        return f"a jail cannot be prepared ({error}): look at the rights of {folder.root}"
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        for fd in (*pipes.theirs, pipes.log_fd, pipes.stdin, pipes.stdout, pipes.stderr, pipes.log, pipes.progress_fd):
+            with suppress(OSError):
+                os.close(fd)
+
+
+def _plan(section: SandboxSection, place: Path, environment: Environment, who: Identity, pipes: Pipes) -> JailPlan:
+    place.mkdir(mode=0o711)
+    place.chmod(0o711)
+    folders = [place / name for name in ("code", "state", "socket")]
+    for folder in folders:
+        folder.mkdir()
+    script = folders[0] / "strategy.py"
+    script.write_text(f"print({_HELLO.decode().strip()!r})\n")
+    for path in (*folders, script):
+        give(path, who.uid, who.gid)
+    return JailPlan(
+        strategy_id=StrategyId("hello"),
+        user_id=UserId("hello"),
+        env={},
+        who=who,
+        environment=environment,
+        code=folders[0],
+        state=folders[1],
+        socket_folder=folders[2],
+        section=section,
+        log_fd=pipes.log_fd,
+        progress_fd=pipes.progress_fd,
+    )
+
+
+def _run(config: Path, pipes: Pipes, *, clears_groups: bool) -> str | None:
+    process = start([NSJAIL, "--config", str(config)], pipes, join=(), clears_groups=clears_groups)
+    pipes.close_theirs()
+    try:
+        status = process.wait(timeout=_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return f"a hello jail did not answer within {_TIMEOUT_S:g} s: the machine is overloaded; try again"
+    said, errors, log = (_read_all(fd) for fd in (pipes.stdout, pipes.stderr, pipes.log))
+    if status == 0 and said == _HELLO:
+        return None
+    return explain(status, errors.decode("utf-8", "replace"), log.decode("utf-8", "replace"))
+
+
+def _read_all(fd: int) -> bytes:
+    with open(fd, "rb", closefd=False) as pipe:
+        return pipe.read()
+
+
+def explain(status: int, errors: str, log: str) -> str:
+    """Return one sentence: what keeps jails from working, and the remedy."""
+    if missing := _MISSING_LIBRARY.search(errors):
+        package = {"libnl-route-3": "libnl-route-3-200", "libnl-3": "libnl-3-200"}.get(missing[1], missing[1])
+        return f"nsjail needs the system library {missing[1]}: apt-get install -y {package}"
+    said = _TROUBLE.findall(log)
+    if any("clone" in line and "not permitted" in line for line in said):
+        return f"this kernel or container does not let us make namespaces: {_namespace_remedy()}; {_UNSAFE}"
+    if any("MS_PRIVATE" in line or "mount('/'" in line for line in said):
+        return f"this machine denies mounts in a new user namespace: {_namespace_remedy()}; {_UNSAFE}"
+    lines = [*said, *(line for line in errors.splitlines() if line and "no version information" not in line)]
+    why = lines[-1] if lines else f"exit status {status}"
+    return f"a jail does not work here ({why}): run the desk as root on a Linux with user namespaces; {_UNSAFE}"
+
+
+def _namespace_remedy(sysctls: Path = Path("/proc/sys")) -> str:
+    """Name the switch that denies namespaces, if one does."""
+    switches = (
+        ("kernel/unprivileged_userns_clone", "0", "1"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),
+        ("user/max_user_namespaces", "0", "10000"),
+    )
+    for name, denies, allows in switches:
+        file = sysctls / name
+        if file.exists() and file.read_text().strip() == denies:
+            return f"run `sysctl -w {name.replace('/', '.')}={allows}` as root"
+    return "run the desk as root, outside of a container or chroot"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prove a jail below STATE_DIR (default: `var` here) and say what is wrong."""
+    section = SandboxSection()
+    state_dir = Path(arguments[0]) if arguments else Path("var")
+    try:
+        folder = choose_jail_folder(section, state_dir)
+        folder.prepare()
+        problem = hello_jail(section, folder, stage_environment(folder, section.python))
+    except SandboxUnavailable as error:
+        problem = str(error)
+    if problem is None:
+        return 0
+    sys.stderr.write(f"{problem}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,187 @@
+"""Prepares all that a run needs on the host, and starts it: in a jail, or plainly where that was asked for loudly."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import structlog
+
+from deskd.config import Config, SandboxSection
+from deskd.domain.errors import SandboxUnavailable
+from deskd.domain.ids import RunId
+from deskd.domain.strategy import StrategySpec
+from deskd.supervision.cgroup import Group, Groups, NoGroups, ProcessGroup, find_groups, sweep
+from deskd.supervision.hello import hello_jail
+from deskd.supervision.jail import NSJAIL, JailPlan, jail_config, plain_command
+from deskd.supervision.process import Pipes, limit_core_dumps, make_pipes, start
+from deskd.supervision.staging import Environment, JailFolder, choose_jail_folder, stage_environment
+from deskd.supervision.uids import Identity, Uids, can_map_uids
+
+log = structlog.get_logger()
+
+
+class EditedMeanwhile(Exception):
+    """The strategy's folder changed between reading and copying it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A run that only needs to be started. Whoever holds it starts it or abandons it."""
+
+    plan: JailPlan
+    pipes: Pipes
+    group: Group
+    config: Path | None  # nsjail's; None: without a jail
+
+    @property
+    def door_uid(self) -> int | None:
+        """Return the only uid that may knock on the run's order socket; None where strategies share one."""
+        return None if self.plan.who.is_own else self.plan.who.uid
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start the process. Call it on the loop's own thread: the run dies with the thread that started it."""
+        if self.config is not None:
+            process = start(
+                [NSJAIL, "--config", str(self.config)],
+                self.pipes,
+                join=self.group.join_files,
+                clears_groups=not self.plan.who.is_own,
+            )
+        else:
+            command, env = plain_command(self.plan)
+            process = start(
+                command, self.pipes, join=self.group.join_files, env=env, cwd=self.plan.code, clears_groups=False
+            )
+        self.pipes.close_theirs()
+        if isinstance(self.group, ProcessGroup):
+            self.group.pid = process.pid
+        return process
+
+    def abandon(self) -> None:
+        """Give back what was prepared, where no process came to be."""
+        self.pipes.close_ours()
+        self.pipes.close_theirs()
+        self.group.remove()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launcher:
+    """What all runs of one desk have in common. Only one desk can hold it for a jail folder."""
+
+    section: SandboxSection
+    folder: JailFolder
+    environment: Environment
+    groups: Groups
+    uids: Uids
+    is_jailed: bool
+    maps_uids: bool
+    lock: int
+
+    @classmethod
+    def open(cls, config: Config) -> Self:
+        """Prepare the jail folder, end what an earlier desk left, and prove that a jail works. Blocks for a while."""
+        section = config.sandbox
+        folder = choose_jail_folder(section, config.desk.state_dir)
+        folder.prepare()
+        lock = _lock(folder.root / "lock")
+        try:
+            limit_core_dumps()
+            environment = stage_environment(folder, section.python)
+            if not section.unsafe_without_jail and (problem := hello_jail(section, folder, environment)):
+                raise SandboxUnavailable(problem)  # noqa: TRY301  the lock is given back below
+            return cls(
+                section=section,
+                folder=folder,
+                environment=environment,
+                groups=_groups(section, folder),
+                uids=Uids(folder.uids, section.uid_first),
+                is_jailed=not section.unsafe_without_jail,
+                maps_uids=can_map_uids(),
+                lock=lock,
+            )
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def prepare(self, spec: StrategySpec, run_id: RunId) -> Prepared:
+        """Make all that the run needs; raise EditedMeanwhile, SandboxUnavailable or OSError and leave nothing."""
+        number = self.uids.of(spec.strategy_id)
+        owns = self.is_jailed and self.maps_uids
+        who = Identity(number, number, False) if owns else Identity(os.geteuid(), os.getegid(), True)
+        code, code_hash = self.folder.stage_code(spec.strategy_id, Path(spec.path), who)
+        if code_hash != spec.code_hash:
+            raise EditedMeanwhile
+        state = self.folder.state(spec.strategy_id, who)
+        socket_folder = self.folder.socket_folder(number, who)
+        with contextlib.ExitStack() as undo:
+            group = self.groups.create(run_id, self.section)
+            undo.callback(group.remove)
+            pipes = make_pipes()
+            undo.callback(pipes.close_ours)
+            undo.callback(pipes.close_theirs)
+            plan = JailPlan(
+                strategy_id=spec.strategy_id,
+                user_id=spec.user_id,
+                env=spec.env,
+                who=who,
+                environment=self.environment,
+                code=code,
+                state=state,
+                socket_folder=socket_folder,
+                section=self.section,
+                log_fd=pipes.log_fd,
+                progress_fd=pipes.progress_fd,
+            )
+            file = self.folder.write_config(spec.strategy_id, jail_config(plan)) if self.is_jailed else None
+            undo.pop_all()
+        return Prepared(plan=plan, pipes=pipes, group=group, config=file)
+
+    def close(self) -> None:
+        """Remove the desk's cgroups, and let another desk have the folder."""
+        self.groups.close()
+        os.close(self.lock)
+
+
+def _lock(file: Path) -> int:
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise SandboxUnavailable(
+            f"{file.parent}: another desk runs strategies from here: stop it, or give this one a state_dir of its own"
+        ) from None
+    return descriptor
+
+
+def _groups(section: SandboxSection, folder: JailFolder) -> Groups:
+    """Return the desk's cgroups, after killing what an earlier desk left in its own, wherever those were."""
+    remembered = folder.root / "cgroups.json"
+    left = [Path(path) for path in json.loads(remembered.read_text())] if remembered.exists() else []
+    if found := sweep(left):
+        log.warning("leftover_runs_killed", cgroups=found)
+    for path in left:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+    try:
+        groups = find_groups(f"deskd-{hashlib.sha256(os.fsencode(folder.root)).hexdigest()[:12]}")
+    except SandboxUnavailable:
+        if not section.unsafe_without_jail:
+            raise
+        groups = NoGroups()
+    _remember(remembered, groups.folders)
+    return groups
+
+
+def _remember(file: Path, folders: Sequence[Path]) -> None:
+    fresh = file.with_suffix(".new")
+    fresh.write_text(json.dumps([str(folder) for folder in folders]))
+    shutil.move(fresh, file)

@@ -1,0 +1,138 @@
+"""One life of a strategy's process: fed, watched, ended, and explained. It knows nothing of restarts."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from deskd.config import SandboxSection
+from deskd.domain.ids import RunId
+from deskd.domain.run import ExitReason, RunEnd
+from deskd.domain.strategy import Liveness, StrategySpec
+from deskd.ports import Clock, Feeds
+from deskd.supervision.cgroup import Group, clear
+from deskd.supervision.ending import Asked, Evidence, classify
+from deskd.supervision.output import Output, pump
+from deskd.supervision.process import Pipes, ended, read_page
+
+LOG_MAX = 65_536  # nsjail writes some 4 KB
+_PIPES_TIMEOUT_S = 2.0  # nothing can hold them but a process that escaped a run without a jail
+
+type Counts = Callable[[RunId], tuple[int, int]]  # lines delivered and dropped
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """A started process. `live` returns when nothing of it is left."""
+
+    run_id: RunId
+    spec: StrategySpec
+    process: "subprocess.Popen[bytes]"
+    group: Group
+    pipes: Pipes
+    output: Output
+    feeds: Feeds
+    counts: Counts
+    clock: Clock
+    section: SandboxSection
+    is_jailed: bool
+    started_at: float  # monotonic
+    _asked: asyncio.Future[tuple[Asked, float]] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    _is_fed: bool = False  # the hub has the run's standard input, and closes it
+    _was_killed: bool = False
+    _jail_log: bytearray = field(default_factory=bytearray)
+
+    def end(self, asked: Asked, *, grace_s: float) -> None:
+        """Have the run end: end of input, then kill after the grace (0: at once). The first who asks is right."""
+        if not self._asked.done():
+            self._asked.set_result((asked, grace_s))
+
+    async def live(self) -> RunEnd:
+        """Feed the run until it ends; return how, when no process, pipe or cgroup of it is left."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                pumps = [
+                    tasks.create_task(pump(self.pipes.stdout, "out", self.output.take), name="stdout"),
+                    tasks.create_task(pump(self.pipes.stderr, "err", self.output.take), name="stderr"),
+                    tasks.create_task(pump(self.pipes.log, "log", self._take_log), name="jail log"),
+                ]
+                feeding = tasks.create_task(self._feed(), name="feed")
+                ending = tasks.create_task(self._end_when_asked(), name="end when asked")
+                status = await ended(self.process)
+                usage = self.group.usage()
+                _, reached_script = read_page(self.pipes.progress_fd)
+                feeding.cancel()
+                ending.cancel()
+                is_cleared = await clear(self.group)
+                _, late = await asyncio.wait(pumps, timeout=_PIPES_TIMEOUT_S)
+                for one in late:
+                    one.cancel()
+        finally:
+            self._leave_nothing()
+        if not is_cleared:
+            self.output.note("the desk could not remove the run's cgroup: the kernel still holds a process of it")
+        asked = self._asked.result()[0] if self._asked.done() else None
+        if asked is not None and self._was_killed and asked.reason is ExitReason.STOPPED:
+            late_text = f"it did not end within {self.section.stop_grace_s:g} s of the end of its input and was killed"
+            asked = Asked(reason=asked.reason, detail=f"{asked.detail}; {late_text}")
+        return classify(
+            Evidence(
+                status=status,
+                jail_log=self._jail_log.decode("utf-8", "replace") if self.is_jailed else None,
+                errors=tuple(self.output.recent_errors),
+                usage=usage,
+                reached_script=reached_script,
+                asked=asked,
+                section=self.section,
+            )
+        )
+
+    def liveness(self) -> Liveness:
+        """Return what is known of its progress."""
+        usage = self.group.usage()
+        handled, _ = read_page(self.pipes.progress_fd)
+        delivered, dropped = self.counts(self.run_id)
+        return Liveness(
+            pid=self.process.pid,
+            uptime=timedelta(seconds=self.clock.monotonic() - self.started_at),
+            lines_delivered=delivered,
+            lines_handled=handled,
+            lines_dropped=dropped,
+            memory_bytes=usage.memory_bytes,
+            cpu_seconds=usage.cpu_seconds,
+        )
+
+    async def _feed(self) -> None:
+        self._is_fed = True
+        try:
+            await self.feeds.attach(self.spec, self.run_id, self.pipes.stdin)
+        except Exception as error:  # noqa: BLE001  whatever kept its warm-up away, the run cannot go on without
+            text = f"its warm-up could not be had ({error}): this is not the strategy's fault; it is tried again"
+            self.end(Asked(reason=ExitReason.SANDBOX_FAILURE, detail=text), grace_s=0)
+
+    async def _end_when_asked(self) -> None:
+        _, grace_s = await self._asked
+        self.feeds.detach(self.run_id)
+        await asyncio.sleep(grace_s)
+        self._was_killed = True
+        self.group.kill()
+
+    def _take_log(self, _: str, chunk: bytes) -> bool:
+        self._jail_log += chunk[: LOG_MAX - len(self._jail_log)]
+        return False
+
+    def _leave_nothing(self) -> None:
+        """Close the run's feed and log, and kill it where a crash of ours left it alive."""
+        self.feeds.detach(self.run_id)
+        if not self._is_fed:
+            os.close(self.pipes.stdin)
+        os.close(self.pipes.progress_fd)
+        self.output.finish()
+        if self.process.poll() is None:
+            self.group.kill()
+            self.process.kill()
+            self.process.wait()  # some ms; only where the desk itself is going down

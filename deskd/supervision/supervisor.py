@@ -1,0 +1,313 @@
+"""Keeps every strategy's process as somebody wishes it: started, restarted after a wait, stopped, given up.
+
+One keeper task per strategy that is to run, one task group per run: what goes wrong with one ends that one.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from deskd.config import Config
+from deskd.domain.errors import SandboxUnavailable
+from deskd.domain.events import PlainFact, RunEnded, RunStarted, StrategyRegistered, StrategyStatusChanged
+from deskd.domain.ids import RunId, StrategyId
+from deskd.domain.run import ExitReason, RunEnd, RunStatus, StrategyStatus
+from deskd.domain.strategy import BrokenStrategy, Liveness, StrategySpec
+from deskd.ports import Clock, Doors, Feeds
+from deskd.supervision.discovery import Defaults, discover, discover_one
+from deskd.supervision.ending import Asked
+from deskd.supervision.folder import FolderError
+from deskd.supervision.launch import EditedMeanwhile, Launcher, Prepared
+from deskd.supervision.lifecycle import Life, Step, after_end, backoff, started_by_hand, step
+from deskd.supervision.output import Output, RotatingLog, is_jail_noise
+from deskd.supervision.run import Counts, Run
+from deskd.supervision.syntax import SyntaxCheck
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What the supervisor knows of one strategy."""
+
+    found: StrategySpec | BrokenStrategy
+    life: Life = field(default_factory=Life)
+    run: Run | None = None
+    last_end: RunEnd | None = None
+    wish: Asked | None = None  # why it is to stop; None: it is to run
+    retry: asyncio.Event = field(default_factory=asyncio.Event)  # do not wait longer between two tries
+    at_rest: asyncio.Event = field(default_factory=asyncio.Event)  # nobody keeps it
+
+    def __post_init__(self) -> None:
+        self.at_rest.set()
+
+
+@dataclass(slots=True, kw_only=True)
+class Supervisor:
+    """The strategies and their runs (satisfies ports.Runs). `open`, then `run` as a task, then `close`."""
+
+    config: Config
+    clock: Clock
+    jitter: Callable[[], float]  # from 0 to 1
+    feeds: Feeds
+    doors: Doors
+    counts: Counts
+    post: Callable[[PlainFact], Awaitable[None]]
+    registered: Callable[[StrategyId], StrategyRegistered | None]  # as the ledger has it
+    on_spec: Callable[[StrategySpec], None]  # a strategy was read, or read anew: its limits may have changed
+    launcher: Launcher = field(init=False)
+    _syntax: SyntaxCheck = field(init=False)
+    _kept: dict[StrategyId, _Kept] = field(default_factory=dict)
+    _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+    _closing: asyncio.Event = field(default_factory=asyncio.Event)
+    _runs_made: int = 0
+
+    async def open(self) -> None:
+        """Prepare the jails, end what an earlier desk left, find strategies; raise SandboxUnavailable with a remedy."""
+        self.launcher = await asyncio.to_thread(Launcher.open, self.config)
+        self._syntax = SyntaxCheck(self.launcher.environment.interpreter)
+        await self.reread()
+
+    async def run(self) -> None:
+        """Keep the runs until `close`."""
+        async with self._tasks:
+            await self._closing.wait()
+
+    async def close(self) -> None:
+        """Stop all runs and remove what was made for them. Their strategies stay active: they start with the desk."""
+        await self.stop_all("the desk stopped")
+        self._closing.set()
+        await asyncio.to_thread(self.launcher.close)
+
+    async def stop_all(self, why: str) -> None:
+        """End every run, all at once; return when they are gone."""
+        running = [kept for kept in self._kept.values() if not kept.at_rest.is_set()]
+        for kept in running:
+            self._wish_end(kept, Asked(reason=ExitReason.STOPPED, detail=why))
+        for kept in running:
+            await kept.at_rest.wait()
+
+    async def start_enabled(self, *, but_not: Collection[StrategyId] = ()) -> None:
+        """Start every strategy that is enabled; *but_not*: those that somebody stopped."""
+        for strategy_id, kept in list(self._kept.items()):
+            if isinstance(kept.found, StrategySpec) and kept.found.is_enabled and strategy_id not in but_not:
+                await self.start(strategy_id)
+
+    async def end(self, run_id: RunId, reason: ExitReason, detail: str) -> None:
+        """Kill that run at once, for *reason*; it counts as a death. Nothing happens if it is over."""
+        for kept in self._kept.values():
+            if kept.run is not None and kept.run.run_id == run_id:
+                kept.run.end(Asked(reason=reason, detail=detail), grace_s=0)
+
+    async def reread(self) -> None:
+        """Read strategies_dir anew. What runs goes on as it is until it is started again."""
+        found = await asyncio.to_thread(discover, self.config.desk.strategies_dir, self._defaults(), self._syntax)
+        for one in found:
+            kept = self._kept.setdefault(one.strategy_id, _Kept(one))
+            kept.found = one
+            await self._tell_of(one)
+        gone = self._kept.keys() - {one.strategy_id for one in found}
+        for strategy_id in gone:
+            if self._kept[strategy_id].at_rest.is_set():
+                del self._kept[strategy_id]
+
+    # --- ports.Runs --------------------------------------------------------------------------------------------------
+
+    def strategies(self) -> Sequence[StrategySpec | BrokenStrategy]:
+        """Return what lies in strategies_dir, as last read."""
+        return [kept.found for kept in self._kept.values()]
+
+    async def start(self, strategy_id: StrategyId) -> None:
+        """Start the strategy, read anew, if it is not running; a failed one gets a fresh count of restarts."""
+        if strategy_id not in self._kept:
+            await self.reread()
+        kept = self._kept[strategy_id]
+        if not kept.at_rest.is_set():
+            if kept.wish is None:
+                kept.retry.set()  # from a wait between two tries
+                return
+            await kept.at_rest.wait()  # it was being stopped
+        if not kept.at_rest.is_set():
+            return  # somebody else was faster
+        kept.wish = None
+        kept.at_rest.clear()
+        kept.life = started_by_hand(kept.life)
+        self._tasks.create_task(self._keep(strategy_id, kept), name=f"keep {strategy_id}")
+
+    async def stop(self, strategy_id: StrategyId) -> None:
+        """End the strategy's run: end of input, grace, then kill; return when it is gone."""
+        kept = self._kept[strategy_id]
+        self._wish_end(kept, Asked(reason=ExitReason.STOPPED, detail="somebody stopped it"))
+        await kept.at_rest.wait()
+        await self._say_status(strategy_id, StrategyStatus.STOPPED, "stopped by command")
+
+    def status(self, strategy_id: StrategyId) -> RunStatus:
+        """Return where its process is."""
+        return self._kept[strategy_id].life.status
+
+    def liveness(self, strategy_id: StrategyId) -> Liveness | None:
+        """Return what is known of its present run; None where there is none."""
+        run = self._kept[strategy_id].run
+        return run.liveness() if run is not None else None
+
+    def last_end(self, strategy_id: StrategyId) -> RunEnd | None:
+        """Return how its last run ended."""
+        return self._kept[strategy_id].last_end
+
+    def log_path(self, strategy_id: StrategyId) -> Path:
+        """Return the newest file of its log (older ones: .1, .2)."""
+        return self.config.desk.state_dir / "logs" / f"{strategy_id}.log"
+
+    # --- one strategy's keeper ---------------------------------------------------------------------------------------
+
+    async def _keep(self, strategy_id: StrategyId, kept: _Kept) -> None:
+        """Run it, and again, until it rests, or is given up."""
+        try:
+            await self._say_status(strategy_id, StrategyStatus.ACTIVE, "started")
+            await self._live_once(kept)
+            while await self._wait(kept):
+                await self._live_once(kept)
+            assert kept.last_end is not None
+            if kept.life.status is RunStatus.FATAL:
+                log.error("strategy_given_up", strategy_id=strategy_id, why=kept.last_end.detail)
+                await self._say_status(strategy_id, StrategyStatus.FAILED, kept.last_end.detail)
+            elif kept.wish is None:
+                await self._say_status(strategy_id, StrategyStatus.STOPPED, kept.last_end.detail)
+        finally:
+            kept.at_rest.set()
+
+    async def _live_once(self, kept: _Kept) -> None:
+        """Read the folder anew, and run what is there once."""
+        folder = Path(kept.found.path)
+        kept.found = found = await asyncio.to_thread(discover_one, folder, self._defaults(), self._syntax)
+        await self._tell_of(found)
+        if isinstance(found, BrokenStrategy):
+            kept.last_end = RunEnd(reason=ExitReason.ERROR, detail=found.problem)
+            kept.life = step(kept.life, Step.RESTED if kept.life.status is RunStatus.STOPPING else Step.GAVE_UP)
+            return
+        began = self.clock.monotonic()
+        run_id = self._new_run_id(found.strategy_id)
+        await self.post(RunStarted(run_id=run_id, strategy_id=found.strategy_id, at=self.clock.now()))
+        kept.last_end = end = await self._run(kept, found, run_id)
+        await self.post(RunEnded(run_id=run_id, strategy_id=found.strategy_id, end=end, at=self.clock.now()))
+        log.info("run_ended", strategy_id=found.strategy_id, run_id=run_id, reason=end.reason, detail=end.detail)
+        lived = timedelta(seconds=self.clock.monotonic() - began)
+        kept.life = after_end(kept.life, end.reason, lived, self.config.restart)
+
+    async def _wait(self, kept: _Kept) -> bool:
+        """Wait until the next try; say whether there is one. A stop or a start by hand ends the wait."""
+        if kept.life.status is not RunStatus.BACKOFF:
+            return False
+        kept.retry.clear()
+        pause = backoff(kept.life, self.config.restart, self.jitter)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause.total_seconds()):
+                await kept.retry.wait()
+        if kept.wish is not None:
+            kept.life = step(kept.life, Step.STOP)
+        elif kept.retry.is_set():
+            kept.life = started_by_hand(kept.life)
+        else:
+            kept.life = step(kept.life, Step.START)
+        return kept.wish is None
+
+    def _wish_end(self, kept: _Kept, asked: Asked) -> None:
+        if kept.at_rest.is_set() or kept.wish is not None:
+            return
+        kept.wish = asked
+        kept.retry.set()
+        if kept.life.status in {RunStatus.STARTING, RunStatus.RUNNING}:
+            kept.life = step(kept.life, Step.STOP)
+        if kept.run is not None:
+            kept.run.end(asked, grace_s=self.config.sandbox.stop_grace_s)
+
+    async def _run(self, kept: _Kept, spec: StrategySpec, run_id: RunId) -> RunEnd:
+        """Run it once. Whatever goes wrong ends this run alone."""
+        end = RunEnd(reason=ExitReason.SANDBOX_FAILURE, detail="the desk failed to watch it; see the desk's log")
+        try:
+            prepared = await asyncio.to_thread(self.launcher.prepare, spec, run_id)
+            try:
+                await self.doors.open(spec, run_id, prepared.plan.socket_folder, prepared.door_uid)
+                if kept.wish is not None:
+                    prepared.abandon()
+                    return RunEnd(reason=kept.wish.reason, detail=kept.wish.detail)
+                kept.run = run = self._start(spec, run_id, prepared)
+                kept.life = step(kept.life, Step.UP)
+                end = await run.live()
+            finally:
+                kept.run = None
+                await self.doors.close(run_id)
+        except EditedMeanwhile:
+            end = _fault_of_ours("its folder was edited while it was copied: it is tried again")
+        except (OSError, SandboxUnavailable, FolderError) as error:
+            log.exception("run_not_started", strategy_id=spec.strategy_id, run_id=run_id)
+            end = _fault_of_ours(f"the desk could not start it ({error}); look at `deskctl doctor`")
+        except ExceptionGroup:
+            log.exception("run_crashed", strategy_id=spec.strategy_id, run_id=run_id)
+        return end
+
+    def _start(self, spec: StrategySpec, run_id: RunId, prepared: Prepared) -> Run:
+        output = Output(
+            log=RotatingLog(self.log_path(spec.strategy_id), self.config.sandbox.log_kept_bytes),
+            clock=self.clock,
+            bytes_per_s=self.config.sandbox.log_bytes_per_s,
+            is_noise=is_jail_noise,
+        )
+        output.note(f"run {run_id} of version {spec.version} ({spec.code_hash[:12]}) starts")
+        try:
+            process = prepared.start()
+        except OSError:
+            prepared.abandon()
+            raise
+        return Run(
+            run_id=run_id,
+            spec=spec,
+            process=process,
+            group=prepared.group,
+            pipes=prepared.pipes,
+            output=output,
+            feeds=self.feeds,
+            counts=self.counts,
+            clock=self.clock,
+            section=self.config.sandbox,
+            is_jailed=prepared.config is not None,
+            started_at=self.clock.monotonic(),
+        )
+
+    async def _tell_of(self, found: StrategySpec | BrokenStrategy) -> None:
+        """Have the ledger know the strategy, if it is new or was changed."""
+        if isinstance(found, BrokenStrategy):
+            log.warning("strategy_broken", strategy_id=found.strategy_id, problem=found.problem)
+            return
+        self.on_spec(found)
+        fact = StrategyRegistered(
+            strategy_id=found.strategy_id,
+            user_id=found.user_id,
+            name=found.name,
+            version=found.version,
+            path=str(found.path),
+            code_hash=found.code_hash,
+            at=self.clock.now(),
+        )
+        known = self.registered(found.strategy_id)
+        if known is None or replace(known, at=fact.at) != fact:
+            await self.post(fact)
+
+    async def _say_status(self, strategy_id: StrategyId, status: StrategyStatus, why: str) -> None:
+        await self.post(StrategyStatusChanged(strategy_id=strategy_id, status=status, why=why, at=self.clock.now()))
+
+    def _new_run_id(self, strategy_id: StrategyId) -> RunId:
+        self._runs_made += 1  # two runs of one microsecond are still two
+        return RunId(f"{strategy_id}.{self.clock.now():%Y%m%dT%H%M%S%f}.{self._runs_made}")
+
+    def _defaults(self) -> Defaults:
+        return Defaults(market=self.config.market, risk=self.config.risk.strategy)
+
+
+def _fault_of_ours(detail: str) -> RunEnd:
+    return RunEnd(reason=ExitReason.SANDBOX_FAILURE, detail=detail)
