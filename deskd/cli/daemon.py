@@ -1,0 +1,113 @@
+"""deskd: the daemon, and the embedded exchange alone. Exit codes: 0 ended as asked, 1 failed, 78 wrong configuration."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from deskd import __version__
+from deskd.cli.place import NoConfiguration, config_file, root_of
+from deskd.domain.errors import ConfigError, LedgerError, SandboxUnavailable
+
+FAILED = 1
+CONFIG_WRONG = 78  # EX_CONFIG: the unit does not restart on it (RestartPreventExitStatus=78)
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Default: the checkout's etc/desk.toml, else /etc/deskd/desk.toml.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="deskd %(version)s")
+def cli() -> None:
+    """Run the trading desk of a quant club, or its embedded exchange alone."""
+
+
+def main() -> None:
+    """Run one command; say in plain sentences why it cannot go on."""
+    try:
+        sys.exit(cli(prog_name="deskd", standalone_mode=True))
+    except (ConfigError, NoConfiguration) as error:
+        print(error, file=sys.stderr)
+        sys.exit(CONFIG_WRONG)
+    except (LedgerError, SandboxUnavailable) as error:
+        print(f"deskd: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+
+
+@cli.command()
+@config_option
+def run(config: Path | None) -> None:
+    """Run the desk in the foreground until Ctrl-C or SIGTERM."""
+    from deskd import app, log
+    from deskd.config.keys import read_keys
+    from deskd.config.load import load
+
+    file = config_file(config)
+    loaded = load(file, root=root_of(file), environment=os.environ)
+    keys = read_keys(os.environ)
+    log.configure(level=loaded.config.log.level, format=loaded.config.log.format, secrets=keys or ())
+    sys.exit(app.run(loaded.config, keys=keys))
+
+
+@cli.command()
+@config_option
+@click.option("--listen", metavar="HOST:PORT", help="Port 0 takes any free one.")
+@click.option(
+    "--tape", multiple=True, metavar="PATH", help='A file or folder of recorded data, or "synthetic"; may be repeated.'
+)
+@click.argument("more_tape", nargs=-1, metavar="[PATH...]")
+@click.option("--speed", type=float, metavar="X", help="Market seconds per second; 0 is as fast as it goes.")
+@click.option("--state", type=click.Path(path_type=Path), metavar="FILE", help="Where the account is kept.")
+@click.option("--seed", type=int, metavar="N", help="Of the synthetic market and of partial fills.")
+@click.option("--start", metavar="TIME", help="First market time to play: HH:MM in New York, or RFC 3339.")
+@click.option("--fills", metavar="MODEL", help="paper or immediate.")
+@click.option("--loop/--once", "loop", default=None, help="Start the tape again at its end, or stop there.")
+@click.option(
+    "--rate-limit", type=click.IntRange(0), default=200, show_default=True, help="Requests a minute; 0 is none."
+)
+@click.option("--faults", is_flag=True, hidden=True, help="Open the fault switches, for tests.")
+def exchange(
+    config: Path | None,
+    tape: tuple[str, ...],
+    more_tape: tuple[str, ...],
+    rate_limit: int,
+    *,
+    faults: bool,
+    **overrides: object,
+) -> None:
+    """Run the embedded exchange alone: Alpaca's REST and websockets on one port.
+
+    When it is ready it prints one line of JSON with its address; its log goes to standard error.
+    """
+    import uvloop
+
+    from deskd.config.load import load
+    from deskd.venue.process import serve
+    from deskd.venue.settings import keys_from, settings_from
+
+    file = config_file(config)
+    here = Path.cwd()
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if tapes := [*tape, *more_tape]:
+        given["tape"] = [entry if entry == "synthetic" else str(here / entry) for entry in tapes]
+    if "state" in given:
+        given["state"] = str(here / str(given["state"]))
+    options = {f"exchange.{name}": (_option(name, value), value) for name, value in given.items()}
+    loaded = load(file, root=root_of(file), environment=os.environ, options=options)
+    section = loaded.config.exchange
+    keys = keys_from(os.environ)
+    uvloop.run(
+        serve(settings_from(section, state=section.state, keys=keys, rate_limit_per_min=rate_limit, faults=faults))
+    )
+
+
+def _option(name: str, value: object) -> str:
+    return "--once" if name == "loop" and value is False else f"--{name}"
+
+
+if __name__ == "__main__":
+    main()

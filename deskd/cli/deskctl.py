@@ -1,0 +1,324 @@
+"""deskctl: everything a person asks of a running desk, over its control socket.
+
+Exit codes: 0 done, 1 refused or failed, 2 usage, 3 desk not reachable.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deskd import __version__
+from deskd.cli import show
+from deskd.cli.client import Answer, Desk, DeskNotReachable, NotDone
+from deskd.cli.place import NoConfiguration, config_file, control_socket, root_of
+from deskd.domain.errors import ConfigError
+
+REFUSED, NOT_REACHABLE = 1, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the options before the verb say."""
+
+    config: Path | None
+
+    def desk(self) -> Desk:
+        """Return the desk that uses the configuration."""
+        return Desk(control_socket(self.config, os.environ))
+
+
+pass_call = click.make_pass_decorator(Call)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+strategy_option = click.option("--strategy", metavar="NAME", help="Of this strategy only.")
+limit_option = click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="The newest.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The running desk's configuration; default: the checkout's etc/desk.toml, else /etc/deskd/desk.toml.",
+)
+@click.version_option(__version__, message="deskctl %(version)s")
+@click.pass_context
+def cli(context: click.Context, config: Path | None) -> None:
+    """Look at the running desk, and command it.
+
+    Names of strategies and orders may be shortened as long as they are unambiguous.
+    """
+    context.obj = Call(config)
+
+
+def main() -> None:
+    """Run one command; say in one sentence why it cannot be done."""
+    try:
+        cli(prog_name="deskctl")
+    except (DeskNotReachable, NoConfiguration) as error:
+        print(f"deskctl: {error}", file=sys.stderr)
+        sys.exit(NOT_REACHABLE)
+    except NotDone as error:
+        print(f"deskctl: {error}", file=sys.stderr)
+        sys.exit(REFUSED)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(REFUSED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `deskctl … | head` is no failure
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@json_option
+@pass_call
+def status(call: Call, *, as_json: bool) -> None:
+    """Show the desk and its strategies at a glance."""
+    answer = call.desk().look("/status")
+    if as_json:
+        show.as_json(answer)
+        return
+    for key, value in answer["desk"].items():
+        print(f"{key.replace('_', ' ')}: {show.cell(key, value)}")
+    print()
+    rows = [{**row, "note": _note(row), "lines": _lines(row)} for row in answer["strategies"]]
+    show.table(show.STATUS, rows, nothing="no strategies: put one into the strategies folder")
+
+
+def _note(row: dict[str, Any]) -> str | None:
+    if row.get("problem"):
+        return str(row["problem"])
+    return f"{row['exit_reason']}: {row['exit_detail']}" if row.get("exit_reason") else None
+
+
+def _lines(row: dict[str, Any]) -> str | None:
+    if row.get("lines_delivered") is None:
+        return None
+    handled = row.get("lines_handled")
+    return str(row["lines_delivered"]) if handled is None else f"{handled}/{row['lines_delivered']}"
+
+
+@cli.command()
+@click.argument("name")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is printed from now on; end it with Ctrl-C.")
+@click.option("--tail", type=click.IntRange(0, 10_000), default=100, show_default=True, help="The last lines.")
+@json_option
+@pass_call
+def logs(call: Call, name: str, *, follow: bool, tail: int, as_json: bool) -> None:
+    """Show what a strategy printed."""
+    from urllib.parse import quote
+
+    query = {"tail": str(tail), "follow": "1" if follow else None}
+    chunks = call.desk().stream(f"/logs/{quote(name, safe='')}", query, is_endless=follow)
+    try:
+        if as_json:
+            _as_json_lines(chunks)
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+    except KeyboardInterrupt:
+        pass
+
+
+def _as_json_lines(chunks: Iterator[bytes]) -> None:
+    import json
+
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            print(json.dumps({"line": line.decode(errors="replace")}, ensure_ascii=False), flush=True)
+    if rest:
+        print(json.dumps({"line": rest.decode(errors="replace")}, ensure_ascii=False))
+
+
+@cli.command()
+@strategy_option
+@click.option("--open", "is_open", is_flag=True, help="Only those that may still fill.")
+@limit_option
+@json_option
+@pass_call
+def orders(call: Call, strategy: str | None, *, is_open: bool, limit: int, as_json: bool) -> None:
+    """Show orders, the newest last."""
+    query = {"strategy": strategy, "open": "1" if is_open else None, "limit": str(limit)}
+    rows = call.desk().look("/orders", query)["orders"]
+    if as_json:
+        show.as_json(rows)
+        return
+    rows = [{**row, "qty": row["qty"] or f"${row['notional']}", "why": _why(row)} for row in rows]
+    show.table(show.ORDERS, rows, nothing="no open orders" if is_open else "no orders")
+
+
+def _why(row: dict[str, Any]) -> str | None:
+    return f"{row['reason']}: {row['message']}" if row.get("reason") else row.get("message")
+
+
+@cli.command()
+@strategy_option
+@limit_option
+@json_option
+@pass_call
+def fills(call: Call, strategy: str | None, *, limit: int, as_json: bool) -> None:
+    """Show executions, the newest last."""
+    rows = call.desk().look("/fills", {"strategy": strategy, "limit": str(limit)})["fills"]
+    _print_rows(show.FILLS, rows, as_json=as_json, nothing="no fills")
+
+
+@cli.command()
+@strategy_option
+@json_option
+@pass_call
+def positions(call: Call, strategy: str | None, *, as_json: bool) -> None:
+    """Show what is held, by strategy."""
+    rows = call.desk().look("/positions", {"strategy": strategy})["positions"]
+    _print_rows(show.POSITIONS, rows, as_json=as_json, nothing="no positions: everything is flat")
+
+
+@cli.command()
+@strategy_option
+@json_option
+@pass_call
+def account(call: Call, strategy: str | None, *, as_json: bool) -> None:
+    """Show each strategy's money; `house` is the rest of the shared account."""
+    rows = call.desk().look("/account", {"strategy": strategy})["accounts"]
+    _print_rows(show.ACCOUNTS, rows, as_json=as_json, nothing="no accounts: no strategy is known to the ledger yet")
+
+
+def _print_rows(columns: show.Columns, rows: Sequence[show.Row], *, as_json: bool, nothing: str) -> None:
+    if as_json:
+        show.as_json(rows)
+    else:
+        show.table(columns, rows, nothing=nothing)
+
+
+# --- commanding -------------------------------------------------------------------------------------------------------
+
+
+def _lifecycle(verb: str, text: str) -> None:
+    @cli.command(name=verb, help=text)
+    @click.argument("names", nargs=-1, metavar="NAME...")
+    @click.option("--all", "is_all", is_flag=True, help="Every strategy that it makes sense for.")
+    @json_option
+    @pass_call
+    def command(call: Call, names: tuple[str, ...], *, is_all: bool, as_json: bool) -> None:
+        _exactly_one({"NAME...": names, "--all": is_all})
+        answer = call.desk().command(f"/{verb}", {"all": True} if is_all else {"names": list(names)})
+        _print_command(answer, _tell_strategies, as_json=as_json)
+
+
+_lifecycle("start", "Start strategies; --all: every enabled one.")
+_lifecycle("stop", "Stop strategies: end of input, grace, then kill; --all: every running one.")
+_lifecycle("restart", "Stop strategies and start them again with the code that lies there now.")
+
+
+def _tell_strategies(body: dict[str, Any]) -> None:
+    for row in body["strategies"]:
+        problem = f": {row['problem']}" if row["problem"] else ""
+        print(f"{row['strategy_id']}: {row['status']}{problem}")
+    if not body["strategies"]:
+        print("nothing to do")
+
+
+@cli.command()
+@click.argument("order", required=False)
+@click.option("--strategy", metavar="NAME", help="All open orders of this strategy.")
+@click.option("--all", "is_all", is_flag=True, help="All open orders of the desk.")
+@json_option
+@pass_call
+def cancel(call: Call, order: str | None, strategy: str | None, *, is_all: bool, as_json: bool) -> None:
+    """Cancel an order, by its client_order_id or the broker's, or many of them."""
+    _exactly_one({"ORDER": order, "--strategy": strategy, "--all": is_all})
+    given = {"order": order, "strategy": strategy, "all": is_all or None}
+    answer = call.desk().command("/cancel", {key: value for key, value in given.items() if value is not None})
+    _print_command(answer, _tell_orders, as_json=as_json)
+
+
+def _tell_orders(body: dict[str, Any]) -> None:
+    for row in body["orders"]:
+        print(f"{row['client_order_id']}: {row['status']}")
+    for row in body["refused"]:
+        print(f"{row['client_order_id']}: {row['reason']}: {row['message']}")
+    if not body["orders"] and not body["refused"]:
+        print("no open orders")
+
+
+def _exactly_one(given: dict[str, object]) -> None:
+    if sum(bool(value) for value in given.values()) != 1:
+        raise click.UsageError(f"give exactly one of {', '.join(given)}")
+
+
+def _print_command(answer: Answer, tell: Callable[[dict[str, Any]], None], *, as_json: bool) -> None:
+    if as_json:
+        show.as_json(answer.body)
+    else:
+        tell(answer.body)
+    if not answer.is_done:
+        sys.exit(REFUSED)
+
+
+# --- configuration and the machine ------------------------------------------------------------------------------------
+
+
+@cli.group()
+def config() -> None:
+    """Check the configuration, or show it."""
+
+
+@config.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@json_option
+@pass_call
+def check(call: Call, file: Path | None, *, as_json: bool) -> None:
+    """Read the whole configuration and name everything that is wrong with it."""
+    from deskd.config.keys import read_keys
+    from deskd.config.load import load
+
+    file = file or config_file(call.config)
+    problems: list[str] = []
+    try:
+        load(file, root=root_of(file), environment=os.environ)
+    except ConfigError as error:
+        problems += str(error).splitlines()
+    try:
+        read_keys(os.environ)
+    except ConfigError as error:
+        problems.append(str(error))
+    if as_json:
+        show.as_json({"file": str(file), "good": not problems, "problems": problems})
+    else:
+        print("\n".join(problems) or f"{file}: good")
+    if problems:
+        sys.exit(REFUSED)
+
+
+@config.command(name="show")
+@json_option
+@pass_call
+def show_(call: Call, *, as_json: bool) -> None:
+    """Show every setting and where it comes from. Secrets are masked."""
+    from deskd.cli.settings import rows
+
+    settings = rows(config_file(call.config), os.environ)
+    _print_rows(show.SETTINGS, settings, as_json=as_json, nothing="")
+
+
+@cli.command()
+@json_option
+@pass_call
+def doctor(call: Call, *, as_json: bool) -> None:
+    """Check this machine and this configuration; say what is wrong and what to do."""
+    from deskd.cli.doctor import examine
+
+    rows = [check.row() for check in examine(config_file(call.config), os.environ)]
+    _print_rows(show.CHECKS, rows, as_json=as_json, nothing="")
+    if any(row["verdict"] == "bad" for row in rows):
+        sys.exit(REFUSED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Tables for people. rich is imported only when a table is drawn: it takes longer than the rest of a command."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+type Row = Mapping[str, Any]
+type Columns = Mapping[str, str]  # title: key in the row
+
+STATUS: Columns = {
+    "strategy": "strategy_id",
+    "member": "user_id",
+    "status": "status",
+    "up": "uptime_s",
+    "lines": "lines",
+    "dropped": "lines_dropped",
+    "memory": "memory_bytes",
+    "open": "open_orders",
+    "equity": "equity",
+    "realized": "realized_pnl",
+    "unrealized": "unrealized_pnl",
+    "last end, or what is wrong": "note",
+}
+ORDERS: Columns = {
+    "requested": "requested_at",
+    "strategy": "strategy_id",
+    "side": "side",
+    "qty": "qty",
+    "symbol": "symbol",
+    "type": "order_type",
+    "limit": "limit_price",
+    "status": "status",
+    "filled": "filled_qty",
+    "at": "avg_fill_price",
+    "order": "client_order_id",
+    "why": "why",
+}
+FILLS: Columns = {
+    "at": "at",
+    "strategy": "strategy_id",
+    "side": "side",
+    "qty": "qty",
+    "symbol": "symbol",
+    "price": "price",
+    "order": "client_order_id",
+}
+POSITIONS: Columns = {
+    "strategy": "strategy_id",
+    "symbol": "symbol",
+    "qty": "qty",
+    "entry": "avg_entry_price",
+    "mark": "mark_price",
+    "value": "market_value",
+    "unrealized": "unrealized_pnl",
+    "realized": "realized_pnl",
+}
+ACCOUNTS: Columns = {
+    "strategy": "strategy_id",
+    "allocation": "allocation",
+    "cash": "cash",
+    "reserved": "reserved",
+    "buying power": "buying_power",
+    "equity": "equity",
+    "realized": "realized_pnl",
+    "unrealized": "unrealized_pnl",
+}
+SETTINGS: Columns = {"key": "key", "value": "value", "from": "from"}
+CHECKS: Columns = {"check": "check", "": "verdict", "found": "found", "remedy": "remedy"}
+
+_MONEY = frozenset(
+    "equity realized_pnl unrealized_pnl market_value allocation cash reserved buying_power".split()  # noqa: SIM905
+)
+_PRICES = frozenset({"avg_fill_price", "avg_entry_price", "mark_price"})
+_INSTANTS = frozenset({"requested_at", "at"})
+_TEXTS = frozenset("strategy_id user_id status side symbol order_type client_order_id why note key value from".split())  # noqa: SIM905
+_WIDE = 200  # columns of a page that is no terminal: a pipe does not wrap
+
+
+def as_json(value: object) -> None:
+    """Print *value* for programs."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def table(columns: Columns, rows: Sequence[Row], *, nothing: str) -> None:
+    """Print the rows as a table, or say that there are none."""
+    if not rows:
+        print(nothing)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    for title, key in columns.items():
+        is_text = key in _TEXTS or key in _INSTANTS or key in CHECKS.values()
+        drawn.add_column(
+            title, justify="left" if is_text else "right", no_wrap=key not in {"why", "note", "remedy", "found"}
+        )
+    for row in rows:
+        drawn.add_row(*(Text(cell(key, row.get(key)), style=_style(key, row.get(key))) for key in columns.values()))
+    console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    with console.capture() as captured:
+        console.print(drawn)
+    print("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
+
+
+def cell(key: str, value: object) -> str:
+    """Return one value as people read it."""
+    if value is None:
+        return "-"
+    if key in _MONEY:
+        return _rounded(str(value), 2)
+    if key in _PRICES:
+        return _rounded(str(value), 4)
+    if key in _INSTANTS:
+        return str(value)[:19].replace("T", " ")
+    if key == "uptime_s":
+        return duration(float(str(value)))
+    if key == "memory_bytes":
+        return f"{int(str(value)) / 2**20:.0f} MB"
+    return str(value)
+
+
+def duration(seconds: float) -> str:
+    """Return a span in its two largest units: `2d 3h`, `14m 2s`."""
+    left = int(seconds)
+    parts: list[str] = []
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, length)
+        if count or parts or unit == "s":
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
+
+
+def _rounded(text: str, places: int) -> str:
+    try:
+        return f"{Decimal(text):,.{places}f}"
+    except InvalidOperation:
+        return text
+
+
+_STYLES = {
+    "running": "green",
+    "filled": "green",
+    "good": "green",
+    "starting": "yellow",
+    "backoff": "yellow",
+    "warning": "yellow",
+    "denied": "yellow",
+    "fatal": "red",
+    "broken": "red",
+    "rejected": "red",
+    "bad": "red",
+}
+
+
+def _style(key: str, value: object) -> str:
+    return _STYLES.get(str(value), "") if key in {"status", "verdict"} else ""
