@@ -4,6 +4,7 @@ The days come from exchange_calendars (XNYS). Around each session lie four hours
 half day) and the hours from 04:00 before the open. All instants are aware UTC; daylight saving is in the zone.
 """
 
+import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -132,7 +133,9 @@ def load_calendar() -> Calendar:
     """Build the calendar. Takes about half a second: exchange_calendars needs pandas, so it is imported only here."""
     import exchange_calendars  # noqa: PLC0415  half a second of start-up that only the exchange's process pays
 
-    source = exchange_calendars.get_calendar("XNYS", start=FIRST_DAY.isoformat(), end=LAST_DAY.isoformat())
+    with warnings.catch_warnings():  # it uses what pandas will drop one day: its authors' business, not our users'
+        warnings.simplefilter("ignore", DeprecationWarning)
+        source = exchange_calendars.get_calendar("XNYS", start=FIRST_DAY.isoformat(), end=LAST_DAY.isoformat())
     return Calendar(
         [stamp.date() for stamp in source.sessions],
         [_instant(ns) for ns in source.opens_nanos.tolist()],
