@@ -89,7 +89,9 @@ def test_a_bar_must_hold_its_open_and_close(tmp_path: Path) -> None:
     assert "low to high" in notice.rule
 
 
-@pytest.mark.parametrize("stamp", ["2013-10-08T13:30:00Z", "2013-10-08T09:30:00-04:00", "2013-10-08T13:30:00.000000000Z"])
+@pytest.mark.parametrize(
+    "stamp", ["2013-10-08T13:30:00Z", "2013-10-08T09:30:00-04:00", "2013-10-08T13:30:00.000000000Z"]
+)
 def test_stamps_may_have_an_offset_and_up_to_nine_digits(tmp_path: Path, stamp: str) -> None:
     """All of these are the same instant."""
     file = read_tape_file(write_trades(tmp_path / "a.csv", [(stamp, "IBM", 1.0, 1, " ")]))
