@@ -7,7 +7,7 @@ Rule 3: a ledger that cannot be written ends the desk: what is in memory is ahea
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, assert_never
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 class Marks(Protocol):
     """The latest prices, for valuation."""
 
-    def marks(self) -> Sequence[tuple[Symbol, Price]]:
+    def marks(self) -> Mapping[Symbol, Price]:
         """Return the latest price of each symbol that has one."""
 
 
@@ -83,6 +83,8 @@ class Runtime:
                 while len(batch) < BATCH_MAX and not self.inbox.empty():
                     batch.append(self.inbox.get_nowait())
                 await self._handle(batch)
+                for _ in batch:
+                    self.inbox.task_done()
 
     async def _handle(self, batch: Sequence[ev.Event]) -> None:
         effects: list[Effect] = []
@@ -177,7 +179,7 @@ class Runtime:
                     await self.inbox.put(ev.DoubtTimedOut(client_order_id=oid, at=now))
             if now - marked_at >= MARKS_EVERY:
                 marked_at = now
-                await self.inbox.put(ev.MarksTaken(marks=tuple(self.marks.marks()), at=now))
+                await self.inbox.put(ev.MarksTaken(marks=tuple(self.marks.marks().items()), at=now))
 
     def _is_doubtful(self, order: Order, now: datetime) -> bool:
         age = now - order.updated_at
@@ -289,6 +291,10 @@ class Runtime:
     async def post(self, event: ev.Event) -> None:
         """Put *event* into the inbox, waiting for room."""
         await self.inbox.put(event)
+
+    async def until_idle(self) -> None:
+        """Return when everything posted so far is handled and on disk."""
+        await self.inbox.join()
 
     async def until(self, holds: Callable[[Desk], bool]) -> None:
         """Return as soon as *holds* is true of the desk, looking after every batch."""

@@ -1,7 +1,7 @@
 """The runtime's promises: durable before acting, answered after, alive whatever the broker does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -143,8 +143,8 @@ class World:
     def quote(self, symbol: Symbol) -> Quote | None:
         return a_quote()
 
-    def marks(self) -> Sequence[tuple[Symbol, Price]]:
-        return [(AAPL, price(101))]
+    def marks(self) -> Mapping[Symbol, Price]:
+        return {AAPL: price(101)}
 
     async def snapshot(self, orders: Sequence[Order], fill_count: Callable[[], int], why: str) -> ev.BrokerSnapshot:
         self.snapshots.append(why)

@@ -29,6 +29,7 @@ class DeskSection(_Section):
     )
     runtime_dir: Path = Field(Path("var/run"), description="sockets of this run of the desk")
     strategies_dir: Path = Field(Path("strategies"), description="one folder per strategy")
+    cancel_orders_on_stop: bool = Field(True, description="cancel open orders when the desk stops: nobody watches them")
     db_path: Path | None = Field(None, description="the ledger; default: state_dir/desk.db")
 
 
@@ -46,6 +47,9 @@ class BrokerSection(_Section):
     trade_stream_url: str | None = Field(None, description="override of the trade_updates websocket address")
     request_timeout_s: Seconds = Field(5.0, description="a broker request without an answer for so long is in doubt")
     doubt_check_s: Seconds = Field(2.0, description="an order in doubt is asked for by its client_order_id this often")
+    doubt_settle_s: Seconds = Field(
+        10.0, description="before so long, `not found` of an order in doubt is not believed: it may be on its way"
+    )
     reconcile_every_s: Seconds = Field(
         60.0, description="compare orders, positions and cash with the broker this often"
     )

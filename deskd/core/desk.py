@@ -46,6 +46,7 @@ class Desk:
     open_ids: dict[ClientOrderId, None] = field(default_factory=dict)  # an ordered set
     strategies: dict[StrategyId, ev.StrategyRegistered] = field(default_factory=dict)
     statuses: dict[StrategyId, StrategyStatus] = field(default_factory=dict)
+    stopped_by_hand: set[StrategyId] = field(default_factory=set)  # stay stopped when the desk starts again
     portfolio: Portfolio = field(default_factory=Portfolio)
     reservations: Reservations = field(default_factory=Reservations)
     legs: dict[ClientOrderId, tuple[ClientOrderId, ...]] = field(default_factory=dict)
@@ -361,6 +362,9 @@ class Desk:
                 self.statuses.setdefault(fact.strategy_id, StrategyStatus.STOPPED)
             case ev.StrategyStatusChanged():
                 self.statuses[fact.strategy_id] = fact.status
+                self.stopped_by_hand.discard(fact.strategy_id)
+                if fact.by_hand:
+                    self.stopped_by_hand.add(fact.strategy_id)
             case ev.AllocationChanged():
                 self.portfolio.allocate(fact.strategy_id, fact.allocation)
             case ev.HouseAdjusted():

@@ -243,6 +243,7 @@ class StrategyStatusChanged:
     status: StrategyStatus
     why: str
     at: datetime
+    by_hand: bool = False  # somebody stopped it: it does not start again with the desk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

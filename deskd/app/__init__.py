@@ -1,0 +1,50 @@
+"""The composition root: `run` is the whole daemon, from configuration to exit code."""
+
+import asyncio
+import signal
+import sys
+
+import structlog
+import uvloop
+
+from deskd import log as logs
+from deskd.app.daemon import opened
+from deskd.config import Config
+from deskd.config.keys import BrokerKeys
+from deskd.domain.errors import BrokerFatal, ConfigError, LedgerError, SandboxUnavailable
+
+log = structlog.get_logger()
+
+
+def run(config: Config, *, keys: BrokerKeys | None) -> int:
+    """Run the desk until SIGTERM or SIGINT; return the exit code. What went wrong is said in one sentence."""
+    hidden = [keys.secret_key, keys.key_id] if keys else []
+    logs.configure(level=config.log.level, format=config.log.format, secrets=hidden)
+    code = 0
+    try:
+        uvloop.run(_run(config, keys))
+    except* (ConfigError, LedgerError, BrokerFatal, SandboxUnavailable) as group:
+        for error in _leaves(group):
+            sys.stderr.write(f"deskd: {error}\n")
+        code = 1
+    return code
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+async def _run(config: Config, keys: BrokerKeys | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with opened(config, keys) as daemon, daemon.control.serve(config.desk.runtime_dir):
+        await daemon.start()
+        await stop.wait()
+        log.info("desk_stopping")
+        await daemon.stop()
+    log.info("desk_stopped")

@@ -1,0 +1,356 @@
+"""The daemon: every room built once, started in order, stopped in order.
+
+Start = recovery: ledger -> replay -> broker -> doors -> reconcile -> runs. A crash takes the same road.
+Stop: refuse orders -> end runs -> cancel open orders -> last fact. Each stage has a bound.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+import structlog
+
+from deskd import __version__
+from deskd.alpaca.broker import AlpacaBroker, open_broker
+from deskd.alpaca.endpoints import Endpoints, Keys, embedded, endpoints
+from deskd.alpaca.resync import snapshot
+from deskd.alpaca.stream import MarketStream
+from deskd.alpaca.trading_stream import TradeStream
+from deskd.api.endpoint import Api
+from deskd.app.fact_log import log_fact
+from deskd.config import Config, RiskSection
+from deskd.config.keys import HOME_OF_KEYS, BrokerKeys
+from deskd.control import Control
+from deskd.core.desk import Desk
+from deskd.domain import events as ev
+from deskd.domain.errors import ConfigError
+from deskd.domain.ids import HOUSE, RunId
+from deskd.domain.limits import Limits
+from deskd.domain.market import MarketClock
+from deskd.domain.money import Cash, Qty
+from deskd.domain.order import Order
+from deskd.domain.run import ExitReason
+from deskd.domain.strategy import StrategySpec
+from deskd.ledger.queries import LedgerReader
+from deskd.ledger.store import LedgerStore
+from deskd.market.hub import Hub, Wanted
+from deskd.ports import Clock, SystemClock
+from deskd.runtime import Runtime
+from deskd.supervision.supervisor import Supervisor
+from deskd.venue.child import EmbeddedExchange
+from deskd.venue.settings import Keys as VenueKeys
+from deskd.venue.settings import settings_from
+
+SYNC_S = 30.0  # from start to the first reconcile; after that the desk runs, and takes orders when it comes
+CANCEL_S = 5.0  # for open orders to end when the desk stops
+CLOCK_EVERY_S = 15.0  # the market's clock is asked for
+RESYNC_BACK = timedelta(minutes=5)  # orders and fills are listed from so long before the oldest open order
+PLAN_LIMIT = 200  # Alpaca's requests a minute
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def opened(config: Config, keys: BrokerKeys | None) -> AsyncIterator["Daemon"]:
+    """Build the desk: ledger, broker, doors. It takes no orders before `start`, and none after `stop`."""
+    wall = SystemClock()
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(await LedgerStore.open(db_path(config)))
+        desk = Desk(doubt_settle=timedelta(seconds=config.broker.doubt_settle_s))
+        async for fact in ledger.replay():
+            desk.apply(fact)
+        log.info("ledger_replayed", facts=ledger.last_seq, open_orders=len(desk.open_ids))
+        exchange, where, pair = await _broker_of(config, keys)
+        if exchange is not None:
+            stack.push_async_callback(exchange.stop)
+        broker = await stack.enter_async_context(
+            open_broker(
+                where,
+                pair,
+                clock=wall,
+                feed=config.market.feed,
+                timeout_s=config.broker.request_timeout_s,
+                requests_per_min=PLAN_LIMIT if exchange is None else None,
+            )
+        )
+        async with asyncio.TaskGroup() as tasks:
+            daemon = Daemon(
+                config=config,
+                wall=wall,
+                desk=desk,
+                ledger=ledger,
+                broker=broker,
+                where=where,
+                keys=pair,
+                exchange=exchange,
+                tasks=tasks,
+            )
+            try:
+                yield daemon
+            finally:
+                await daemon.close()
+
+
+async def _broker_of(config: Config, keys: BrokerKeys | None) -> tuple[EmbeddedExchange | None, Endpoints, Keys]:
+    """Return where the broker is and the keys to it, starting the embedded exchange where it is that."""
+    if config.broker.mode == "alpaca":
+        if keys is None:
+            raise ConfigError(f'broker.mode = "alpaca" needs keys: {HOME_OF_KEYS}')
+        return None, endpoints(config.broker, config.market.feed), Keys(key_id=keys.key_id, secret=keys.secret_key)
+    pair = Keys(key_id=secrets.token_hex(10), secret=secrets.token_hex(20))
+    state = config.exchange.state or config.desk.state_dir / "exchange.db"
+    exchange = EmbeddedExchange(
+        settings_from(
+            config.exchange,
+            state=state,
+            keys=VenueKeys(key_id=pair.key_id, secret_key=pair.secret),
+            rate_limit_per_min=0,
+        )
+    )
+    return exchange, embedded(await exchange.start(), config.market.feed), pair
+
+
+def db_path(config: Config) -> Path:
+    """Return where the ledger is."""
+    return config.desk.db_path or config.desk.state_dir / "desk.db"
+
+
+def limits_of(spec: StrategySpec, risk: RiskSection, stale_after_s: float) -> Limits:
+    """Return the strategy's limits: the desk's, tightened by its own."""
+    ours = risk.strategy
+
+    def tighter(name: str, bound: Decimal | int) -> Decimal:
+        return min(Decimal(bound), spec.limits.get(name, Decimal(bound)))
+
+    return Limits(
+        symbols=frozenset(spec.symbols),
+        quote_age_max=timedelta(seconds=stale_after_s),
+        order_notional_max=Cash(tighter("order_notional_max", ours.order_notional_max)),
+        position_qty_max=Qty(tighter("position_qty_max", ours.position_qty_max)),
+        position_notional_max=Cash(tighter("position_notional_max", ours.position_notional_max)),
+        open_orders_max=int(tighter("open_orders_max", ours.open_orders_max)),
+        orders_per_day_max=int(tighter("orders_per_day_max", ours.orders_per_day_max)),
+        duplicate_window=timedelta(seconds=ours.duplicate_window_s),
+        is_short_allowed=risk.desk.allow_short,
+    )
+
+
+class Daemon:
+    """The desk, whole. Everything it runs is a named task of one group: a crash of any ends it."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        wall: Clock,
+        desk: Desk,
+        ledger: LedgerStore,
+        broker: AlpacaBroker,
+        where: Endpoints,
+        keys: Keys,
+        exchange: EmbeddedExchange | None,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self.config = config
+        self.wall = wall
+        self.broker = broker
+        self.exchange = exchange
+        self.started_at = wall.now()
+        self.clock: MarketClock | None = None
+        self._tasks = tasks
+        self._running: list[asyncio.Task[None]] = []
+        self.hub = Hub(config.market, clock=wall, bars=broker.bars, on_wanted=self._on_wanted, on_slow=self._on_slow)
+        self.market_stream = MarketStream(
+            url=where.data_stream,
+            keys=keys,
+            on_messages=self.hub.on_messages,
+            on_state=self._on_market_state,
+            stale_after_s=config.market.stale_after_s,
+        )
+        self.runtime = Runtime(
+            desk=desk,
+            ledger=ledger,
+            broker=broker,
+            take_snapshot=self._snapshot,
+            quotes=self.hub,
+            marks=self.hub,
+            tells=self.hub,
+            wall=wall,
+            doubt_check=timedelta(seconds=config.broker.doubt_check_s),
+            reconcile_every=timedelta(seconds=config.broker.reconcile_every_s),
+            on_fact=[log_fact],
+        )
+        self.trade_stream = TradeStream(
+            url=where.trade_stream,
+            keys=keys,
+            clock=wall,
+            on_update=self.runtime.post,
+            on_state=self._on_trade_state,
+        )
+        self.api = Api(self.runtime, wall, tasks, config=config.api, requests_per_s=config.risk.strategy.requests_per_s)
+        self.supervisor = Supervisor(
+            config=config,
+            clock=wall,
+            jitter=SystemRandom().random,
+            feeds=self.hub,
+            doors=self.api,
+            counts=self.hub.counts,
+            post=self.runtime.post,
+            registered=desk.strategies.get,
+            on_spec=self._on_spec,
+        )
+        self.control = Control(
+            orders=self.runtime,
+            runs=self.supervisor,
+            reader=LedgerReader(db_path(config)),
+            wall=wall,
+            post=self.runtime.post,
+            status=self.status,
+        )
+
+    # --- start and stop ----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Reconcile, then start the strategies. A broker that cannot be reached delays orders, not the start."""
+        mode = self.config.broker.mode
+        await self.runtime.post(ev.DeskStarted(version=__version__, broker=mode, at=self.wall.now()))
+        self._spawn(self.runtime.run(), "runtime")
+        if self.exchange is not None:
+            self._spawn(self.exchange.watch(), "exchange")
+        self._spawn(self.trade_stream.run(), "trade stream")
+        self._spawn(self.market_stream.run(), "market stream")
+        self._spawn(self._watch_market(), "market clock")
+        await self.supervisor.open()
+        self._spawn(self.supervisor.run(), "supervisor")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SYNC_S):
+                await self.runtime.until(lambda desk: desk.is_synced)
+        if not self.runtime.desk.is_synced:
+            log.error("broker_not_reached", after_s=SYNC_S, consequence="no orders are taken until it answers")
+        await self._allocate()
+        self.runtime.closing = None
+        await self.supervisor.start_enabled(but_not=self.runtime.desk.stopped_by_hand)
+        log.info("desk_ready", name=self.config.desk.name, broker=mode, strategies=len(self.supervisor.strategies()))
+
+    async def stop(self) -> None:
+        """Refuse orders, end runs, cancel open orders, write the last fact."""
+        self.runtime.closing = "the desk is stopping"
+        await self.supervisor.stop_all("the desk stopped")
+        if self.config.desk.cancel_orders_on_stop:
+            await self._cancel_open_orders()
+        await self.runtime.post(ev.DeskStopped(at=self.wall.now()))
+        await self.runtime.until_idle()
+
+    async def close(self) -> None:
+        """End every task, in whatever state the desk is; no run outlives it."""
+        await self.supervisor.close()
+        await self.api.close_all()
+        for task in self._running:
+            task.cancel()
+
+    async def _cancel_open_orders(self) -> None:
+        for order in self.runtime.orders(None, is_open=True):
+            oid = order.request.client_order_id
+            await self.runtime.post(ev.CancelRequested(client_order_id=oid, by="desk stop", at=self.wall.now()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CANCEL_S):
+                await self.runtime.until(lambda desk: not desk.open_ids)
+        if left := [o.request.client_order_id for o in self.runtime.orders(None, is_open=True)]:
+            log.warning("orders_still_open", client_order_ids=left, consequence="the next start finds out their fate")
+
+    async def _allocate(self) -> None:
+        """Give every strategy its allocation from the house."""
+        wanted = Cash(self.config.risk.strategy.allocation)
+        desk = self.runtime.desk
+        for found in self.supervisor.strategies():
+            book = desk.portfolio.books.get(found.strategy_id)
+            if isinstance(found, StrategySpec) and (book is None or book.allocation != wanted):
+                change = ev.AllocationChanged(
+                    strategy_id=found.strategy_id, allocation=wanted, by="desk.toml", at=self.wall.now()
+                )
+                await self.runtime.post(change)
+        await self.runtime.until_idle()
+        house = desk.account(HOUSE)
+        if house is not None and house.cash < 0:
+            remedy = "lower risk.strategy.allocation, or run fewer strategies"
+            log.warning("allocations_exceed_account", house_cash=str(house.cash), remedy=remedy)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._running.append(self._tasks.create_task(work, name=name))
+
+    # --- what rooms tell each other ----------------------------------------------------------------------------------
+
+    def _on_spec(self, spec: StrategySpec) -> None:
+        limits = limits_of(spec, self.config.risk, self.config.market.stale_after_s)
+        self.runtime.desk.limits[spec.strategy_id] = limits
+
+    def _on_wanted(self, wanted: Wanted) -> None:
+        self.market_stream.set_symbols(wanted)
+
+    def _on_slow(self, run_id: RunId) -> None:
+        detail = "it did not read its order lines: the bound of market.order_lines_max was reached"
+        self._spawn(self.supervisor.end(run_id, ExitReason.SLOW_CONSUMER, detail), f"end {run_id}")
+
+    async def _on_trade_state(self, is_up: bool, why: str) -> None:  # noqa: FBT001  the stream's signature
+        await self.runtime.post(ev.TradeStreamChanged(is_up=is_up, why=why, at=self.wall.now()))
+
+    async def _on_market_state(self, is_up: bool, why: str) -> None:  # noqa: FBT001
+        await self.runtime.post(ev.StreamChanged(stream="market", is_up=is_up, why=why, at=self.wall.now()))
+
+    async def _snapshot(self, orders: Sequence[Order], fill_count: Callable[[], int], why: str) -> ev.BrokerSnapshot:
+        stamps = [o.submitted_at for o in orders if o.submitted_at is not None]
+        return await snapshot(
+            self.broker,
+            open_orders=orders,
+            since=min(stamps) - RESYNC_BACK if stamps else None,
+            fill_counter=fill_count,
+            now=self.wall.now,
+            why=why,
+        )
+
+    async def _watch_market(self) -> None:
+        """Follow the broker's clock, and fetch what can be traded once a market day."""
+        listed: date | None = None
+        while True:
+            try:
+                self.clock = await self.runtime.clock()
+                self.market_stream.set_market_open(self.clock.is_open)
+                if self.clock.timestamp.date() != listed:
+                    instruments = tuple(await self.broker.instruments())
+                    await self.runtime.post(ev.InstrumentsListed(instruments=instruments, at=self.wall.now()))
+                    listed = self.clock.timestamp.date()
+            except OSError as error:
+                log.warning("broker_unreachable", error=str(error))
+            await asyncio.sleep(CLOCK_EVERY_S if listed else 1.0)
+
+    def status(self) -> Mapping[str, object]:
+        """Return the desk's own state, for `deskctl status`."""
+        desk, runtime = self.runtime.desk, self.runtime
+        house = desk.account(HOUSE)
+        refusal = runtime.refusal()
+        return {
+            "name": self.config.desk.name,
+            "version": __version__,
+            "started_at": self.started_at,
+            "broker": self.config.broker.mode,
+            "tape": list(self.config.exchange.tape) if self.exchange else None,
+            "takes_orders": refusal is None,
+            "why_not": refusal.message if refusal else None,
+            "market_time": self.clock.timestamp if self.clock else None,
+            "market_is_open": self.clock.is_open if self.clock else None,
+            "trade_stream_is_up": desk.is_trade_stream_up,
+            "orders_open": len(desk.open_ids),
+            "orders": len(desk.orders),
+            "fills": desk.fill_count,
+            "cash": desk.portfolio.cash(),
+            "house_cash": house.cash if house else None,
+            "reconciled_at": desk.last_reconciled.at if desk.last_reconciled else None,
+            "differences": dict(desk.last_reconciled.differences) if desk.last_reconciled else {},
+        }

@@ -1,0 +1,70 @@
+"""One line in the log for each fact that a person may look for, its identities as keys."""
+
+from collections.abc import Mapping
+
+import structlog
+
+from deskd.domain import events as ev
+from deskd.domain.order import OrderRequest
+from deskd.domain.run import ExitReason
+
+log = structlog.get_logger()
+
+
+def log_fact(fact: ev.Fact) -> None:
+    """Write the fact into the log: one line a fact, its identities as keys."""
+    name, level, keys = _words(fact)
+    if name:
+        getattr(log, level)(name, **keys)
+
+
+def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
+    match fact:
+        case ev.OrderApproved(request=r):
+            return "order_approved", "info", _about(r) | {"side": r.side, "qty": str(r.qty or r.notional)}
+        case ev.OrderDenied(request=r, reason=reason, message=message):
+            return "order_denied", "info", _about(r) | {"reason": reason, "detail": message}
+        case ev.OrderFilled():
+            return (
+                "order_filled",
+                "info",
+                {"client_order_id": fact.client_order_id, "qty": str(fact.qty), "price": str(fact.price)},
+            )
+        case ev.OrderRejected():
+            return (
+                "order_rejected",
+                "warning",
+                {"client_order_id": fact.client_order_id, "reason": fact.reason, "detail": fact.message},
+            )
+        case ev.OrderCanceled() | ev.OrderExpired():
+            word = "order_canceled" if isinstance(fact, ev.OrderCanceled) else "order_expired"
+            return word, "info", {"client_order_id": fact.client_order_id}
+        case ev.RunEnded(end=end):
+            level = "info" if end.reason in {ExitReason.CLEAN, ExitReason.STOPPED} else "warning"
+            return (
+                "run_ended",
+                level,
+                {"strategy_id": fact.strategy_id, "run_id": fact.run_id, "reason": end.reason, "detail": end.detail},
+            )
+        case ev.RunStarted():
+            return "run_started", "info", {"strategy_id": fact.strategy_id, "run_id": fact.run_id}
+        case ev.StrategyStatusChanged():
+            return "strategy_status_changed", "info", {"strategy_id": fact.strategy_id, "status": fact.status}
+        case ev.DiscrepancyFound():
+            return "discrepancy_found", "error", {"subject": fact.subject, "detail": fact.actual, "action": fact.action}
+        case ev.StreamChanged():
+            level = "info" if fact.is_up else "warning"
+            return "stream_changed", level, {"stream": fact.stream, "is_up": fact.is_up, "why": fact.why}
+        case ev.HouseAdjusted():
+            what = {"cash": str(fact.cash), "symbol": fact.symbol, "qty": str(fact.qty)}
+            return "house_adjusted", "warning", what | {"why": fact.why}
+        case _:
+            return "", "info", {}
+
+
+def _about(request: OrderRequest) -> dict[str, object]:
+    return {
+        "strategy_id": request.strategy_id,
+        "client_order_id": request.client_order_id,
+        "symbol": request.symbol,
+    }

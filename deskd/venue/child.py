@@ -1,0 +1,80 @@
+"""The embedded exchange as the desk's child process: started, watched, started again, and gone with the desk."""
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import replace
+
+import structlog
+
+from deskd.domain.errors import ConfigError
+from deskd.venue.settings import VenueSettings, encode
+
+READY_S = 60.0  # a tape of a whole day is read first
+RESTART_WAIT_S = 1.0
+STOP_S = 5.0
+
+log = structlog.get_logger()
+
+
+class EmbeddedExchange:
+    """Runs `python -m deskd.venue` with *settings*. Its account is its own file: a restart finds it unchanged."""
+
+    def __init__(self, settings: VenueSettings) -> None:
+        self._settings = replace(settings, die_with_parent=True, parent_pid=os.getpid())
+        self._process: asyncio.subprocess.Process | None = None
+        self.url = ""
+
+    async def start(self) -> str:
+        """Return the address once it answers there; raise ConfigError with its own words where it cannot start."""
+        await self._spawn()
+        return self.url
+
+    async def watch(self) -> None:
+        """Start it again whenever it dies, on the same port, so that everybody finds it where it was."""
+        while True:
+            assert self._process is not None, "start comes first"
+            code = await self._process.wait()
+            log.error("exchange_died", exit_code=code)
+            await asyncio.sleep(RESTART_WAIT_S)
+            await self._spawn()
+
+    async def stop(self) -> None:
+        """End it: SIGTERM, then SIGKILL."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _spawn(self) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "deskd.venue",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C at the desk's terminal is the desk's alone
+        )
+        self._process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(encode(self._settings))
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(READY_S):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            await self.stop()
+            raise ConfigError(f"the embedded exchange was not ready after {READY_S:g} s: see its messages") from None
+        if not line:
+            await process.wait()
+            raise ConfigError("the embedded exchange did not start: its message above says why")
+        self.url = json.loads(line)["url"]
+        self._settings = replace(self._settings, listen=self.url.removeprefix("http://"))
