@@ -175,6 +175,8 @@ def _the_desk() -> _Desk:
     global _desk  # noqa: PLW0603  made when it is first needed, so that `import desk_client` needs no desk
     url = os.environ.get("DESK_SERVER_URL") or DEFAULT_URL
     if _desk is None or _desk.wire.url != url:
+        if _desk is not None:
+            _desk.wire.close()
         try:
             _desk = _Desk(url)
         except NotSent as failed:

@@ -56,7 +56,8 @@ class Wire:
         """Send *request* and return the answer; raise NotSent or NoAnswer after at most *timeout* seconds."""
         deadline = time.monotonic() + timeout
         if self._pid != os.getpid():  # a fork shares our sockets: two would talk on one connection
-            self._idle, self._pid = [], os.getpid()
+            self.close()
+            self._pid = os.getpid()
         may_have_left = False
         if self._idle:
             kept = self._idle.pop()
@@ -72,6 +73,11 @@ class Wire:
             if may_have_left:
                 raise NoAnswer(str(failed)) from None
             raise
+
+    def close(self) -> None:
+        """Let the kept connections go; the next request makes a new one."""
+        while self._idle:
+            self._idle.pop().close()
 
     def _connect(self, deadline: float) -> socket.socket:
         family = socket.AF_UNIX if self.is_unix else socket.AF_INET
