@@ -125,6 +125,9 @@ class Runs(Protocol):
     def strategies(self) -> Sequence[StrategySpec | BrokenStrategy]:
         """Return what lies in strategies_dir, as last read."""
 
+    async def reread(self) -> None:
+        """Read strategies_dir anew. What runs goes on as it is until it is started again."""
+
     async def start(self, strategy_id: StrategyId) -> None:
         """Start the strategy, if it is not running; a failed one gets a fresh count of restarts."""
 

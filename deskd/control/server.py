@@ -193,6 +193,7 @@ class Control:
     # --- commanding -------------------------------------------------------------------------------------------------
 
     async def _start(self, request: web.Request) -> web.StreamResponse:
+        await self.runs.reread()  # what came since is meant, too
         def is_meant(found: Found) -> bool:
             return isinstance(found, StrategySpec) and found.is_enabled
 
@@ -202,6 +203,7 @@ class Control:
         return await self._command(request, "stop", self._stop_one, self._is_up)
 
     async def _restart(self, request: web.Request) -> web.StreamResponse:
+        await self.runs.reread()
         return await self._command(request, "restart", self._restart_one, self._is_up)
 
     def _is_up(self, found: Found) -> bool:
