@@ -1,8 +1,10 @@
-"""What we use of alpaca-py that it does not promise: its streams' private names, and where they must stand.
+"""What we use of alpaca-py that it does not promise: its streams' private names.
 
 alpaca-py is pinned; whoever lifts the pin learns here, at start, what has moved.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from alpaca.data.live.stock import StockDataStream
@@ -12,39 +14,50 @@ from websockets.legacy.protocol import WebSocketCommonProtocol
 
 PINNED = "0.44.0"
 
-# (class, name, whose names its __init__ or method must use)
-_METHODS = (
-    (StockDataStream, ("_connect", "_auth", "_start_ws", "close", "_reconnect_delay")),
-    (TradingStream, ("_connect", "_auth", "close", "_reconnect_delay")),
-    (WebSocketCommonProtocol, ("recv", "send", "close")),
-)
-_ATTRIBUTES = (
-    (StockDataStream, ("_ws", "_api_key", "_secret_key", "_max_frame_size", "_reconnect_min_backoff")),
-    (TradingStream, ("_ws", "_api_key", "_secret_key", "_reconnect_min_backoff", "_reconnect_max_backoff")),
-    (TradingClient, ("_retry", "_session")),
-    (WebSocketCommonProtocol, ("messages", "transport")),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """A class of a library, and the names of it that we rely on."""
+
+    owner: type
+    methods: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()  # of its objects: its own methods must use them
+
+
+_STREAM = ("_ws", "_api_key", "_secret_key", "_endpoint", "_reconnect_min_backoff", "_reconnect_max_backoff")
+USED = (
+    Used(
+        owner=StockDataStream,
+        methods=("_connect", "_auth", "_start_ws", "close", "_reconnect_delay"),
+        attributes=(*_STREAM, "_max_frame_size"),
+    ),
+    Used(owner=TradingStream, methods=("_connect", "_auth", "close", "_reconnect_delay"), attributes=_STREAM),
+    Used(owner=TradingClient, attributes=("_retry", "_session")),
+    Used(owner=WebSocketCommonProtocol, methods=("recv", "send", "close"), attributes=("messages", "transport")),
 )
 
 
-def missing_names() -> list[str]:
+def missing_names(used: Sequence[Used] = USED) -> list[str]:
     """Return the names that we use and the installed libraries do not have."""
-    missing = [f"{owner.__name__}.{name}" for owner, names in _METHODS for name in names if not hasattr(owner, name)]
-    for owner, names in _ATTRIBUTES:
-        used = _assigned_names(owner)
-        missing += [f"{owner.__name__}.{name}" for name in names if name not in used]
-    return missing
+    return [f"{part.owner.__name__}.{name}" for part in used for name in _missing(part)]
 
 
-def check_library() -> None:
+def check_library(used: Sequence[Used] = USED) -> None:
     """Raise ImportError, naming the pinned version, if alpaca-py is not the one these streams were built for."""
-    if missing := missing_names():
+    if missing := missing_names(used):
         raise ImportError(
             f"alpaca-py {version('alpaca-py')} has no {', '.join(missing)}: the desk's streams are built for "
             f"alpaca-py {PINNED}; install that version (make setup), or adapt deskd/alpaca"
         )
 
 
-def _assigned_names(owner: type) -> set[str]:
+def _missing(part: Used) -> list[str]:
+    there = _names_in_code(part.owner)
+    missing = [name for name in part.methods if not hasattr(part.owner, name)]
+    return missing + [name for name in part.attributes if name not in there]
+
+
+def _names_in_code(owner: type) -> set[str]:
     names: set[str] = set()
     for parent in owner.__mro__:
         for method in vars(parent).values():

@@ -67,6 +67,7 @@ class Pacer:
             return
         limit, remaining = _number(headers, "X-RateLimit-Limit"), _number(headers, "X-RateLimit-Remaining")
         if limit is not None and limit > 0:
+            self._tokens += limit - self.per_min
             self.per_min = limit
         if remaining is not None:
             self._tokens = min(self._tokens, float(remaining))

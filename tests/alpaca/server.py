@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +20,8 @@ KEYS = Keys("PK123", "very-secret")
 CHANNELS = ("trades", "quotes", "bars", "statuses")
 
 type Row = dict[str, Any]
-type Behaviour = Callable[[web.Request], web.StreamResponse] | web.Response | Row | list[Row]
+type Handler = Callable[[web.Request], web.StreamResponse | Awaitable[web.StreamResponse]]
+type Behaviour = Handler | web.Response | Row | list[Row]
 
 
 class NoonClock:
@@ -172,12 +173,12 @@ class FakeAlpaca:
             return _again(behaviour)
         if callable(behaviour):
             result = behaviour(request)
-            return await result if asyncio.iscoroutine(result) else result
+            return result if isinstance(result, web.StreamResponse) else await result
         return web.json_response(behaviour)
 
 
 def _again(response: web.Response) -> web.Response:
-    """A response can be sent once only."""
+    """Return a copy: a response can be sent once only."""
     headers = {k: v for k, v in response.headers.items() if k.lower() not in {"content-type", "content-length"}}
     return web.Response(status=response.status, body=response.body, content_type=response.content_type, headers=headers)
 
@@ -227,9 +228,11 @@ class Hole:
         self.is_open = asyncio.Event()
         self.is_open.set()
         self.port = 0
+        self._writers: list[asyncio.StreamWriter] = []
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += (writer, there_writer)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._pump(reader, there_writer))
@@ -254,7 +257,8 @@ class Hole:
             yield self
         finally:
             server.close()
-            server.close_clients()
+            for writer in self._writers:
+                writer.transport.abort()
 
 
 def an_order(**overrides: Any) -> Row:

@@ -1,7 +1,7 @@
 """The market-data stream, against a server in this process that misbehaves on order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,6 +73,14 @@ async def running(stream: MarketStream) -> AsyncIterator[asyncio.Task[None]]:
             task.cancel()
 
 
+async def end_of(stream: MarketStream, ears: Ears, blow: Coroutine[Any, Any, None]) -> None:
+    """Deal the blow once the stream is up, and wait for its end."""
+    async with running(stream) as task:
+        await ears.until_up()
+        await blow
+        await task
+
+
 async def test_messages_arrive_whole_and_in_order() -> None:
     """Every message of every frame is handed on, in order, its stamp in nanoseconds."""
     ears = Ears()
@@ -95,10 +103,7 @@ async def test_nothing_is_connected_before_the_first_symbol_is_wanted() -> None:
     async with fake_alpaca() as fake:
         stream = a_stream(fake, ears)
         async with running(stream):
-            turns = 0
-            for _ in range(50):
-                await asyncio.sleep(0)
-                turns += 1
+            await asyncio.sleep(0.05)
             assert not fake.heard
             stream.set_symbols(ONE)
             await ears.until_up()
@@ -268,10 +273,7 @@ async def test_a_fatal_code_after_the_login_ends_the_stream() -> None:
         stream = a_stream(fake, ears)
         stream.set_symbols(ONE)
         with pytest.raises(ExceptionGroup) as caught:
-            async with running(stream):
-                await ears.until_up()
-                await fake.send_data({"T": "error", "code": 409, "msg": "insufficient subscription"})
-                await asyncio.sleep(5)
+            await end_of(stream, ears, fake.send_data({"T": "error", "code": 409, "msg": "insufficient subscription"}))
         assert caught.group_contains(BrokerFatal)
 
 
@@ -386,8 +388,5 @@ async def test_a_mistake_of_ours_is_seen() -> None:
         stream = a_stream(fake, ears, on_messages=broken)
         stream.set_symbols(ONE)
         with pytest.raises(ExceptionGroup) as caught:
-            async with running(stream):
-                await ears.until_up()
-                await fake.send_data(a_tick())
-                await asyncio.sleep(5)
+            await end_of(stream, ears, fake.send_data(a_tick()))
         assert caught.group_contains(ZeroDivisionError)

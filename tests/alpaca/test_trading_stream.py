@@ -191,13 +191,16 @@ async def test_a_black_hole_is_found_and_left() -> None:
     """TCP that swallows everything is found by missing pongs, and no order is taken until it is left."""
     ears = Ears()
     timing = Timing(open_s=0.3, ping_every_s=0.1, ping_answer_s=0.1, reconnect_min_s=0.01, reconnect_max_s=0.05)
-    async with fake_alpaca() as fake, Hole(int(fake.url.rsplit(":", 1)[1])).listening() as hole:
-        async with running(a_stream(fake, ears, url=f"ws://127.0.0.1:{hole.port}/stream", timing=timing)):
-            await ears.until_up()
-            hole.is_open.clear()
-            await ears.until(lambda: not ears.told[-1][0])
-            hole.is_open.set()
-            await ears.until_up(2)
+    async with (
+        fake_alpaca() as fake,
+        Hole(int(fake.url.rsplit(":", 1)[1])).listening() as hole,
+        running(a_stream(fake, ears, url=f"ws://127.0.0.1:{hole.port}/stream", timing=timing)),
+    ):
+        await ears.until_up()
+        hole.is_open.clear()
+        await ears.until(lambda: not ears.told[-1][0])
+        hole.is_open.set()
+        await ears.until_up(2)
 
 
 async def test_canceling_closes_the_socket() -> None:

@@ -24,6 +24,7 @@ from alpaca.trading.requests import (
     StopOrderRequest,
     TrailingStopOrderRequest,
 )
+from pydantic import ValidationError
 
 from deskd.domain.errors import WireError
 from deskd.domain.events import BrokerOrder, BrokerPosition, BrokerStatus, TradeUpdated
@@ -201,8 +202,11 @@ def schema_drift(body: Mapping[str, Any]) -> str | None:
     """Return what alpaca-py's strict Order model does not know of *body*, or None."""
     try:
         AlpacaOrder(**body)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        return ", ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['type']}" for fault in faults)
     except (ValueError, TypeError) as error:
-        return "; ".join(line.strip() for line in str(error).splitlines()[:3])
+        return f"{type(error).__name__}: {error}"
     return None
 
 

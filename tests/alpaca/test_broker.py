@@ -1,0 +1,486 @@
+"""The broker, against a REST server in this process that refuses, cuts, delays and lies on order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from deskd.alpaca.broker import AlpacaBroker, open_broker
+from deskd.alpaca.endpoints import embedded
+from deskd.domain.errors import WireError
+from deskd.domain.events import BrokerStatus, SubmitAccepted, SubmitInDoubt, SubmitRejected
+from deskd.domain.ids import BrokerOrderId, ClientOrderId
+from deskd.domain.order import OrderClass, OrderType, StopLoss, TakeProfit
+from deskd.ports import Broker
+from tests.alpaca.server import (
+    KEYS,
+    FakeAlpaca,
+    NoonClock,
+    an_activity,
+    an_order,
+    cut,
+    fake_alpaca,
+    refusal,
+    silence,
+)
+from tests.factories import AAPL, NOON, a_limit_request, a_request, price, qty
+
+ORDERS = "/v2/orders"
+BY_ID = "/v2/orders:by_client_order_id"
+FILLS = "/v2/account/activities/FILL"
+OID = ClientOrderId("alice-1")
+BID = BrokerOrderId("61d1feca-aa11-4863-8b79-64c5e4731a98")
+
+
+@asynccontextmanager
+async def a_broker(**overrides: Any) -> AsyncIterator[tuple[FakeAlpaca, AlpacaBroker]]:
+    fields: dict[str, Any] = {"clock": NoonClock(), "timeout_s": 0.3, "requests_per_min": None}
+    async with fake_alpaca() as fake, open_broker(fake.endpoints, KEYS, **fields | overrides) as broker:
+        yield fake, broker
+
+
+def test_it_is_a_broker() -> None:
+    """The room's face is ports.Broker, checked by the type checker."""
+    _: Callable[[AlpacaBroker], Broker] = lambda broker: broker  # noqa: E731
+
+
+# --- submit ----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_accepted_order_is_read_whole() -> None:
+    """The broker's answer to the POST comes back as the order it describes."""
+    async with a_broker() as (fake, broker):
+        fake.answer("POST", ORDERS, an_order(qty="0.057436865", limit_price="150.25", type="limit"))
+        said = await broker.submit(a_limit_request())
+    assert isinstance(said, SubmitAccepted)
+    assert (said.order.broker_order_id, said.order.status) == (BID, BrokerStatus.PENDING_NEW)
+    assert (said.order.qty, said.order.limit_price) == (Decimal("0.057436865"), Decimal("150.25"))
+    assert said.at == NOON
+
+
+async def test_numbers_leave_the_desk_exactly() -> None:
+    """A quantity with nine places and a price that no float can hold arrive as written."""
+    async with a_broker() as (fake, broker):
+        fake.answer("POST", ORDERS, an_order())
+        await broker.submit(a_limit_request("0.1001", qty=qty("123456789012.123456789")))
+    assert fake.requests[0][3] == {
+        "symbol": "AAPL",
+        "qty": "123456789012.123456789",
+        "side": "buy",
+        "type": "limit",
+        "time_in_force": "day",
+        "client_order_id": "alice-1",
+        "limit_price": "0.1001",
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (
+            refusal(403, "insufficient buying power", 40310000, buying_power="5", cost_basis="10"),
+            "insufficient buying power (code=40310000, buying_power=5, cost_basis=10)",
+        ),
+        (refusal(422, "qty must be > 0", 40010001), "qty must be > 0 (code=40010001)"),
+        (refusal(400, "request body format is invalid", 40010000), "request body format is invalid (code=40010000)"),
+        (refusal(404, "asset not found for X", 40410000), "asset not found for X (code=40410000)"),
+        (web.json_response({"message": "unauthorized."}, status=401), "unauthorized. (status=401)"),
+        (refusal(429, "rate limit exceeded", 42910000), "rate limit exceeded (code=42910000)"),
+        (
+            refusal(403, "insufficient qty", 40310000, related_orders=["a", "b"]),
+            'insufficient qty (code=40310000, related_orders=["a","b"])',
+        ),
+    ],
+)
+async def test_a_refusal_in_the_brokers_words_is_definite(answer: web.Response, text: str) -> None:
+    """Message, code and extras reach the strategy's author; no order exists."""
+    async with a_broker() as (fake, broker):
+        fake.answer("POST", ORDERS, answer)
+        assert await broker.submit(a_request()) == SubmitRejected(client_order_id=OID, message=text, at=NOON)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refusal(422, "client_order_id must be unique", 40010001),
+        refusal(422, "client_order_id must be unique", 42210000),
+        refusal(500, "internal server error"),
+        refusal(504, "gateway time-out"),
+        refusal(429, "slow down"),
+        web.Response(status=504, text="<html>504</html>", content_type="text/html"),
+        web.Response(status=403, text="<html>a proxy says no</html>", content_type="text/html"),
+        web.Response(status=422, text=""),
+        web.Response(status=200, text="<html>welcome</html>", content_type="text/html"),
+        web.Response(status=200, text="{}"),
+        web.json_response(an_order(client_order_id="somebody-else")),
+        web.json_response(an_order(qty="NaN")),
+        web.json_response([an_order()]),
+        web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}),
+        cut,
+        silence,
+    ],
+)
+async def test_whatever_else_leaves_the_order_in_doubt(answer: Any) -> None:
+    """An order that may have arrived is never called rejected, and never sent again."""
+    async with a_broker() as (fake, broker):
+        fake.answer("POST", ORDERS, answer)
+        said = await broker.submit(a_request())
+        assert isinstance(said, SubmitInDoubt), said
+        assert said.why
+        assert len(fake.requests) == 1
+
+
+async def test_an_order_accepted_behind_a_504_is_found() -> None:
+    """The answer is lost, the order is not: it is in doubt, and a look-up by its id finds it."""
+    async with a_broker() as (fake, broker):
+        fake.answer("POST", ORDERS, refusal(504, "gateway time-out"))
+        fake.answer("GET", BY_ID, an_order(status="new"))
+        assert isinstance(await broker.submit(a_request()), SubmitInDoubt)
+        found = await broker.look_up(OID)
+    assert found is not None
+    assert found.order is not None
+    assert found.order.status is BrokerStatus.NEW
+
+
+async def test_an_order_that_certainly_was_not_sent_is_no_doubt() -> None:
+    """Where nothing listens, nothing left the desk, and the answer says so at once."""
+    async with open_broker(embedded("http://127.0.0.1:1", "iex"), KEYS, clock=NoonClock()) as broker:
+        said = await broker.submit(a_request())
+        assert await broker.cancel(OID, BID) is None
+        assert await broker.look_up(OID) is None
+        with pytest.raises(OSError, match=r"127\.0\.0\.1"):
+            await broker.clock()
+    assert isinstance(said, SubmitRejected)
+    assert said.message.startswith("not sent: the broker cannot be reached")
+
+
+async def test_an_order_that_alpaca_py_would_not_send_is_refused_here() -> None:
+    """What the model calls impossible never reaches the wire."""
+    async with a_broker() as (fake, broker):
+        said = await broker.submit(a_request(order_type=OrderType.STOP))
+    assert isinstance(said, SubmitRejected)
+    assert "stop_price" in said.message
+    assert not fake.requests
+
+
+async def test_a_strict_model_that_fails_loses_no_order() -> None:
+    """A status, or a field, that alpaca-py does not know is logged once; the order is accepted."""
+    async with a_broker() as (fake, broker):
+        fake.answer("POST", ORDERS, an_order(status="brand_new"))
+        with capture_logs() as logs:
+            said = [await broker.submit(a_request()) for _ in range(3)]
+    assert all(isinstance(s, SubmitAccepted) and s.order.raw_status == "brand_new" for s in said)
+    assert [line["event"] for line in logs] == ["broker_schema_changed"]
+
+
+async def test_a_burst_over_the_limit_is_turned_away_unsent() -> None:
+    """Who would wait longer than the time-out is told so; cancels still pass."""
+    async with a_broker(requests_per_min=20) as (fake, broker):
+        fake.answer("POST", ORDERS, lambda r: web.json_response(an_order()))
+        fake.answer("DELETE", f"{ORDERS}/{BID}", web.Response(status=204))
+        said = [await broker.submit(a_request()) for _ in range(19)]
+        canceled = await broker.cancel(OID, BID)
+    assert [isinstance(s, SubmitAccepted) for s in said] == [True] * 18 + [False]
+    assert isinstance(said[-1], SubmitRejected)
+    assert said[-1].message == ("not sent: the broker's limit of 20 requests a minute is used up; try again later")
+    assert canceled is not None
+    assert canceled.refusal is None
+
+
+# --- cancel and look_up ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (web.Response(status=204), None),
+        (
+            refusal(422, 'order is already in "filled" state', 42210000),
+            'order is already in "filled" state (code=42210000)',
+        ),
+        (refusal(404, "order not found for x", 40410000), "order not found for x (code=40410000)"),
+    ],
+)
+async def test_a_cancel_is_answered_in_the_brokers_words(answer: web.Response, text: str | None) -> None:
+    """Either it will try, or it says why not."""
+    async with a_broker() as (fake, broker):
+        fake.answer("DELETE", f"{ORDERS}/{BID}", answer)
+        said = await broker.cancel(OID, BID)
+    assert said is not None
+    assert said.refusal == text
+
+
+@pytest.mark.parametrize("answer", [refusal(500, "oops"), refusal(429, "rate limit exceeded"), cut, silence])
+async def test_a_cancel_without_a_clear_answer_says_nothing(answer: Any) -> None:
+    """The stream or a look-up will tell; nothing is invented."""
+    async with a_broker() as (fake, broker):
+        fake.answer("DELETE", f"{ORDERS}/{BID}", answer)
+        assert await broker.cancel(OID, BID) is None
+
+
+async def test_a_look_up_brings_every_fill_under_the_streams_names() -> None:
+    """Fills by REST are named by order and cumulative quantity, so that none counts twice; all pages are read."""
+    rows = [an_activity(id=f"a{n:03}", qty="1", cum_qty=str(n)) for n in range(1, 151)]
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", BY_ID, an_order(status="filled", qty="150", filled_qty="150"))
+        fake.answer("GET", FILLS, rows[:100], rows[100:])
+        found = await broker.look_up(OID)
+    assert found is not None
+    assert [f.fill_id for f in found.fills] == [f"{BID}:{n}" for n in range(1, 151)]
+    assert [p.get("page_token") for p in fake.asked(FILLS)] == [None, "a100"]
+    assert fake.asked(FILLS)[0]["order_id"] == BID
+
+
+async def test_fills_of_other_orders_are_not_taken() -> None:
+    """A server that does not know the filter by order changes nothing."""
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", BY_ID, an_order(status="filled", filled_qty="10"))
+        fake.answer("GET", FILLS, [an_activity(id="1", order_id="another"), an_activity(id="2")])
+        found = await broker.look_up(OID)
+    assert found is not None
+    assert [f.qty for f in found.fills] == [qty(10)]
+
+
+async def test_only_the_brokers_own_words_make_an_order_missing() -> None:
+    """`order not found` is an answer; any other 404 is none."""
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", BY_ID, refusal(404, "order not found for alice-1"), refusal(404, "endpoint not found"))
+        found = await broker.look_up(OID)
+        assert found is not None
+        assert (found.order, found.fills) == (None, ())
+        assert await broker.look_up(OID) is None
+
+
+@pytest.mark.parametrize(
+    "answer", [cut, silence, refusal(500, "oops"), web.Response(text="hello"), an_order(client_order_id="another")]
+)
+async def test_a_look_up_without_a_clear_answer_says_nothing(answer: Any) -> None:
+    """An order in doubt stays in doubt."""
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", BY_ID, answer)
+        assert await broker.look_up(OID) is None
+
+
+async def test_a_bracket_is_looked_up_with_its_legs() -> None:
+    """The legs of an order that was in doubt are found, too."""
+    leg = an_order(id="leg-1", client_order_id="leg-1", side="sell", type="limit", limit_price="200", status="held")
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", BY_ID, an_order(order_class="bracket", status="new"))
+        fake.answer("GET", f"{ORDERS}/{BID}", an_order(order_class="bracket", status="new", legs=[leg]))
+        found = await broker.look_up(OID)
+    assert found is not None
+    assert found.order is not None
+    assert [leg.broker_order_id for leg in found.order.legs] == ["leg-1"]
+
+
+async def test_ids_with_odd_characters_survive_the_address() -> None:
+    """A client_order_id is any printable ASCII."""
+    oid = ClientOrderId("a&b=c%20/?#+d")
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", BY_ID, an_order(client_order_id=oid))
+        assert await broker.look_up(oid) is not None
+    assert fake.asked(BY_ID) == [{"client_order_id": oid}]
+
+
+# --- lists -----------------------------------------------------------------------------------------------------------
+
+
+def serve_orders(rows: list[dict[str, Any]]) -> Callable[[web.Request], web.StreamResponse]:
+    """Answer GET /v2/orders as Alpaca does: after is exclusive, in the order of submitted_at."""
+
+    def answer(request: web.Request) -> web.StreamResponse:
+        after, limit = request.query.get("after", ""), int(request.query["limit"])
+        return web.json_response([row for row in rows if row["submitted_at"] > after][:limit])
+
+    return answer
+
+
+async def test_all_pages_of_orders_are_read_though_stamps_are_shared() -> None:
+    """Legs share their stamp: a page that ends between two of them loses none."""
+    rows = [
+        an_order(id=f"o{n:04}", submitted_at=f"2026-10-08T15:10:{n // 3 // 100:02}.{n // 3 % 100:02}1Z")
+        for n in range(1201)
+    ]
+    async with a_broker(timeout_s=5.0) as (fake, broker):
+        fake.answer("GET", ORDERS, serve_orders(rows))
+        orders = await broker.orders()
+    assert [o.broker_order_id for o in orders] == [row["id"] for row in rows]
+    assert len(fake.requests) == 3
+
+
+async def test_a_page_of_one_single_instant_does_not_turn_in_circles() -> None:
+    """Five hundred orders with one stamp end the look at that stamp."""
+    rows = [an_order(id=f"o{n:04}") for n in range(500)]
+    late = an_order(id="late", submitted_at="2026-10-09T00:00:00Z")
+    async with a_broker(timeout_s=5.0) as (fake, broker):
+        fake.answer("GET", ORDERS, serve_orders([*rows, late]))
+        assert len(await broker.orders(after=NOON - timedelta(days=3000), is_open=True)) == 501
+    assert fake.requests[0][2]["status"] == "open"
+
+
+async def test_legs_are_orders_of_their_own() -> None:
+    """Whether the server nests them or lists them, each appears once."""
+    leg = an_order(id="leg-1", client_order_id="leg-1")
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", ORDERS, [an_order(legs=[leg]), leg])
+        assert [o.broker_order_id for o in await broker.orders()] == [BID, "leg-1"]
+
+
+async def test_an_order_that_cannot_be_read_hides_no_other() -> None:
+    """An option spread that an officer traded by hand is left out, and logged."""
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", ORDERS, [an_order(id="x", side=None, symbol=""), an_order()])
+        with capture_logs() as logs:
+            assert [o.broker_order_id for o in await broker.orders()] == [BID]
+    assert [line["event"] for line in logs] == ["broker_row_unreadable"]
+
+
+async def test_fills_come_by_order_each_once() -> None:
+    """Executions of all orders since a moment; one that stands on two pages counts once."""
+    first = [an_activity(id=f"{n:03}", order_id=f"o{n % 2}", qty="1", cum_qty=str(n // 2 + 1)) for n in range(100)]
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", FILLS, first, [first[-1], an_activity(id="100", order_id="o2")])
+        fills = await broker.fills(after=NOON)
+    assert {order: len(of) for order, of in fills.items()} == {"o0": 50, "o1": 50, "o2": 1}
+    assert fake.asked(FILLS)[0]["after"] == "2026-01-05T17:00:00Z"
+
+
+async def test_a_list_that_never_ends_is_an_error() -> None:
+    """A server that turns in circles is told so, and does not hold the desk for ever."""
+    page = [an_activity(id=str(n)) for n in range(100)]
+    async with a_broker(timeout_s=5.0) as (fake, broker):
+        fake.answer("GET", FILLS, page)
+        with pytest.raises(ConnectionError, match="does not end"):
+            await broker.fills(after=NOON)
+
+
+# --- what is asked seldom ------------------------------------------------------------------------------------------------
+
+
+async def test_account_and_positions_are_read_exactly() -> None:
+    """Money is Decimal; a short position is negative."""
+    position = {"symbol": "AAPL", "qty": "-5", "side": "short", "avg_entry_price": "86.879891", "exchange": "MOON"}
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", "/v2/account", {"cash": "100005.83", "equity": "1e5", "buying_power": 400023.32})
+        fake.answer("GET", "/v2/positions", [position])
+        assert await broker.account() == (Decimal("100005.83"), Decimal(100_000), Decimal("400023.32"))
+        (held,) = await broker.positions()
+    assert (held.symbol, held.qty, held.avg_entry_price) == ("AAPL", Decimal(-5), Decimal("86.879891"))
+
+
+async def test_the_clock_is_read_with_nine_digits_and_an_offset() -> None:
+    """The market's time is aware, UTC."""
+    clock = {
+        "timestamp": "2026-11-20T10:15:22.123456789-05:00",
+        "is_open": True,
+        "next_open": "2026-11-23T09:30:00-05:00",
+        "next_close": "2026-11-20T16:00:00-05:00",
+    }
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", "/v2/clock", clock)
+        now = await broker.clock()
+    assert now.timestamp.isoformat() == "2026-11-20T15:15:22.123456+00:00"
+    assert now.is_open
+
+
+async def test_instruments_are_the_active_ones() -> None:
+    """Only what Alpaca calls shortable and easy to borrow may be sold short."""
+    hard = {"symbol": "HTB", "tradable": True, "shortable": True, "easy_to_borrow": False, "fractionable": False}
+    easy = hard | {"symbol": "KO", "easy_to_borrow": True, "fractionable": True}
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", "/v2/assets", [hard, easy])
+        instruments = await broker.instruments()
+    assert [(i.symbol, i.is_tradable, i.is_shortable, i.is_fractionable) for i in instruments] == [
+        ("HTB", True, False, False),
+        ("KO", True, True, True),
+    ]
+    assert fake.requests[0][2] == {"status": "active", "asset_class": "us_equity"}
+
+
+async def test_bars_are_the_latest_oldest_first() -> None:
+    """They come as the stream would send them, up to the market's present, which may be 2013."""
+    clock = {
+        "timestamp": "2013-10-08T11:00:00-04:00",
+        "is_open": True,
+        "next_open": "2013-10-09T09:30:00-04:00",
+        "next_close": "2013-10-08T16:00:00-04:00",
+    }
+    bars = [
+        {"t": f"2013-10-08T14:{m}:00Z", "o": 1.0, "h": 2.0, "l": 0.5, "c": 1.5, "v": 9, "n": 1, "vw": 1.2}
+        for m in (59, 58)
+    ]
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", "/v2/clock", clock)
+        fake.answer("GET", "/v2/stocks/bars", {"bars": {"AAPL": bars}, "next_page_token": None})
+        old, new = await broker.bars(AAPL, "1Min", 2)
+    assert (old["T"], old["S"], old["c"]) == ("b", "AAPL", 1.5)
+    assert new["t"] - old["t"] == 60 * 10**9
+    asked = fake.asked("/v2/stocks/bars")[0]
+    assert (asked["sort"], asked["timeframe"], asked["feed"], asked["limit"]) == ("desc", "1Min", "iex", "2")
+    assert asked["start"].startswith("2013-09-28")
+
+
+async def test_a_timeframe_that_is_none_is_named() -> None:
+    """Nothing is asked for it."""
+    async with a_broker() as (fake, broker):
+        with pytest.raises(WireError, match="timeframe='fortnight' must be like 1Min"):
+            await broker.bars(AAPL, "fortnight", 10)
+    assert not fake.requests
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        (web.json_response({"message": "unauthorized."}, status=401), PermissionError, "check APCA_API_KEY_ID"),
+        (refusal(403, "forbidden."), PermissionError, "check APCA_API_KEY_ID"),
+        (refusal(500, "oops"), ConnectionError, "HTTP 500: oops"),
+        (web.Response(status=502, text="<html>"), ConnectionError, "HTTP 502"),
+        (web.Response(text="<html>"), OSError, "Expecting value"),
+        (web.json_response([1, 2]), ConnectionError, "cannot be read"),
+        (web.json_response({"cash": "NaN"}), ConnectionError, "cash='NaN' must be a number"),
+        (cut, OSError, "Connection aborted"),
+        (silence, OSError, "timed out"),
+    ],
+)
+async def test_what_goes_wrong_with_a_cold_path_is_told_in_words(answer: Any, kind: type[OSError], says: str) -> None:
+    """One request, a bounded wait, one OSError that says what happened."""
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", "/v2/account", answer)
+        async with asyncio.timeout(3):
+            with pytest.raises(kind, match=says):
+                await broker.account()
+        assert len(fake.requests) == 1, "alpaca-py repeats 429 and 504 by itself; this desk does not"
+
+
+async def test_a_cold_path_over_the_limit_is_told() -> None:
+    """The budget is one for everything."""
+    async with a_broker(requests_per_min=1) as (_, broker):
+        with pytest.raises(ConnectionError, match="1 requests a minute"):
+            await broker.account()
+
+
+async def test_every_kind_of_order_goes_out_as_alpaca_names_it() -> None:
+    """Bracket legs and trailing distances are part of the message."""
+    bracket = a_limit_request(
+        "100",
+        order_class=OrderClass.BRACKET,
+        take_profit=TakeProfit(limit_price=price("110.50")),
+        stop_loss=StopLoss(stop_price=price("95"), limit_price=price("94.5")),
+    )
+    trailing = a_request(order_type=OrderType.TRAILING_STOP, trail_percent=price("1.5"), extended_hours=False)
+    async with a_broker() as (fake, broker):
+        fake.answer("POST", ORDERS, an_order())
+        for request in (bracket, trailing):
+            assert isinstance(await broker.submit(request), SubmitAccepted)
+    sent = [body for _, _, _, body in fake.requests]
+    assert sent[0]["order_class"] == "bracket"
+    assert sent[0]["take_profit"] == {"limit_price": "110.5"}
+    assert sent[0]["stop_loss"] == {"stop_price": "95", "limit_price": "94.5"}
+    assert (sent[1]["type"], sent[1]["trail_percent"]) == ("trailing_stop", "1.5")
+    assert not {"order_class", "extended_hours", "notional"} & sent[1].keys()

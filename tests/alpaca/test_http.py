@@ -1,0 +1,83 @@
+"""One request, three kinds of outcome."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from deskd.alpaca.http import Answer, Http, NotSent, Unanswered
+from deskd.alpaca.pacing import Pacer
+from tests.alpaca.server import KEYS, FakeAlpaca, NoonClock, cut, fake_alpaca, silence
+
+
+@asynccontextmanager
+async def some_http(timeout_s: float = 0.3) -> AsyncIterator[tuple[FakeAlpaca, Http]]:
+    pacer = Pacer(per_min=None, clock=NoonClock())
+    async with fake_alpaca() as fake, Http(url=fake.url, keys=KEYS, pacer=pacer, timeout_s=timeout_s) as http:
+        yield fake, http
+
+
+async def test_an_answer_is_whatever_the_server_said() -> None:
+    """A refusal is an answer, too: what it means is the caller's to say."""
+    async with some_http() as (fake, http):
+        fake.answer("GET", "/x", web.Response(status=418, text="short and stout"))
+        assert await http.send("GET", "/x") == Answer(418, b"short and stout")
+
+
+async def test_nobody_listening_is_not_sent() -> None:
+    """No connection came to be: nothing left the desk."""
+    pacer = Pacer(per_min=None, clock=NoonClock())
+    async with Http(url="http://127.0.0.1:1", keys=KEYS, pacer=pacer, timeout_s=1) as http:
+        assert isinstance(await http.send("POST", "/x", body=b"{}"), NotSent)
+
+
+async def test_a_cut_or_silent_connection_is_unanswered() -> None:
+    """It left, and nobody knows; the wait is bounded."""
+    async with some_http() as (fake, http):
+        fake.answer("POST", "/x", cut, silence)
+        assert isinstance(await http.send("POST", "/x", body=b"{}"), Unanswered)
+        async with asyncio.timeout(2):
+            assert await http.send("POST", "/x", body=b"{}") == Unanswered("no answer within 0.3 s")
+        assert len(fake.requests) == 2, "each was sent once"
+
+
+async def test_an_answer_that_breaks_off_is_unanswered() -> None:
+    """Half an answer is none."""
+
+    async def half(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b"{")
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    async with some_http() as (fake, http):
+        fake.answer("GET", "/x", half)
+        assert isinstance(await http.send("GET", "/x"), Unanswered)
+
+
+async def test_connections_are_kept() -> None:
+    """A hundred requests, one connection: an order does not pay for a handshake."""
+    peers = set()
+
+    def note(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        peers.add(request.transport.get_extra_info("peername"))
+        return web.Response()
+
+    async with some_http() as (fake, http):
+        fake.answer("GET", "/x", note)
+        for _ in range(100):
+            await http.send("GET", "/x")
+    assert len(peers) == 1
+
+
+async def test_a_proxy_of_the_environment_is_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and orders go where the configuration says, and nowhere else."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    async with some_http() as (fake, http):
+        fake.answer("GET", "/x", web.Response())
+        assert isinstance(await http.send("GET", "/x"), Answer)

@@ -1,0 +1,156 @@
+"""What the desk learns of its account after the stream was away."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from deskd.alpaca.resync import snapshot
+from deskd.domain import events as ev
+from deskd.domain.events import BrokerOrder, BrokerPosition, BrokerStatus
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, Symbol
+from deskd.domain.market import Instrument, MarketClock
+from deskd.domain.money import Cash
+from deskd.domain.order import Fill, Order, OrderRequest, OrderStatus
+from deskd.ports import Broker, RawMarketMessage
+from tests.factories import AAPL, NOON, a_broker_order, a_fill, a_request, cash, price, qty
+
+
+@dataclass
+class Books:
+    """A broker that knows its orders (keeps the promises of ports.Broker, as far as a look goes)."""
+
+    open: list[BrokerOrder] = field(default_factory=list)
+    done: list[BrokerOrder] = field(default_factory=list)
+    executed: dict[BrokerOrderId, list[Fill]] = field(default_factory=dict)
+    unclear: set[ClientOrderId] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+
+    async def orders(self, *, after: datetime | None = None, is_open: bool = False) -> Sequence[BrokerOrder]:
+        self.asked.append("open" if is_open else f"since {after:%H:%M}")
+        return list(self.open) if is_open else [*self.done, *self.open]
+
+    async def look_up(self, client_order_id: ClientOrderId) -> ev.OrderLookedUp | None:
+        self.asked.append(client_order_id)
+        if client_order_id in self.unclear:
+            return None
+        found = next((o for o in self.open + self.done if o.client_order_id == client_order_id), None)
+        fills = tuple(self.executed.get(found.broker_order_id, ())) if found else ()
+        return ev.OrderLookedUp(client_order_id=client_order_id, order=found, fills=fills, at=NOON)
+
+    async def fills(self, *, after: datetime) -> Mapping[BrokerOrderId, Sequence[Fill]]:
+        self.asked.append(f"fills since {after:%H:%M}")
+        return self.executed
+
+    async def account(self) -> tuple[Cash, Cash, Cash]:
+        self.asked.append("account")
+        return cash(1), cash(2), cash(3)
+
+    async def positions(self) -> Sequence[BrokerPosition]:
+        self.asked.append("positions")
+        return [BrokerPosition(symbol=AAPL, qty=qty(4), avg_entry_price=price(100))]
+
+    async def submit(self, request: OrderRequest) -> ev.SubmitInDoubt:
+        raise NotImplementedError
+
+    async def cancel(self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> None:
+        raise NotImplementedError
+
+    async def clock(self) -> MarketClock:
+        raise NotImplementedError
+
+    async def instruments(self) -> Sequence[Instrument]:
+        raise NotImplementedError
+
+    async def bars(self, symbol: Symbol, timeframe: str, limit: int) -> Sequence[RawMarketMessage]:
+        raise NotImplementedError
+
+
+def ours(oid: str) -> Order:
+    request = a_request(client_order_id=ClientOrderId(oid))
+    return Order(request=request, status=OrderStatus.ACCEPTED, requested_at=NOON, updated_at=NOON)
+
+
+def theirs(oid: str, status: BrokerStatus = BrokerStatus.NEW, filled: int = 0) -> BrokerOrder:
+    return a_broker_order(a_request(client_order_id=ClientOrderId(oid)), status=status, filled_qty=qty(filled))
+
+
+async def look(
+    broker: Broker, *open_orders: Order, since: datetime | None = None, count: Callable[[], int] = lambda: 7
+) -> ev.BrokerSnapshot:
+    return await snapshot(
+        broker, open_orders=open_orders, since=since, fill_counter=count, now=lambda: NOON, why="a test"
+    )
+
+
+async def test_an_order_that_ended_meanwhile_comes_with_its_fills() -> None:
+    """A fill inside a black hole never came by the stream: the look brings it, under the stream's name for it."""
+    order = theirs("a", BrokerStatus.FILLED, filled=10)
+    fill = a_fill(order, 10, cumulative=10)
+    books = Books(done=[order], executed={order.broker_order_id: [fill]})
+    seen = await look(books, ours("a"))
+    assert seen.orders == (order,)
+    assert seen.fills == (("a", (fill,)),)
+    assert (seen.missing, seen.fill_count, seen.why) == ((), 7, "a test")
+
+
+async def test_an_order_the_broker_does_not_have_is_missing() -> None:
+    """Only the broker's own `not found` says so."""
+    assert (await look(Books(), ours("a"))).missing == ("a",)
+
+
+async def test_an_unclear_answer_fails_the_whole_look() -> None:
+    """Half a picture is none: the caller looks again."""
+    with pytest.raises(ConnectionError, match="no clear answer about order a"):
+        await look(Books(unclear={ClientOrderId("a")}), ours("a"))
+
+
+async def test_an_open_order_without_news_costs_no_request() -> None:
+    """Five hundred quiet orders are one list."""
+    books = Books(open=[theirs(f"o{n}") for n in range(500)])
+    seen = await look(books, *(ours(f"o{n}") for n in range(500)))
+    assert len(seen.orders) == 500
+    assert books.asked == ["open", "positions", "account"], "orders first: positions may lag them"
+
+
+async def test_news_of_many_orders_are_one_list_of_fills() -> None:
+    """Many fills behind: one list since then, and one by one only what it did not cover."""
+    orders = [theirs(f"o{n}", BrokerStatus.PARTIALLY_FILLED, filled=4) for n in range(10)]
+    executed = {o.broker_order_id: [a_fill(o, 4, cumulative=4)] for o in orders}
+    old = orders[3]
+    executed[old.broker_order_id] = [a_fill(old, 1, cumulative=4)]  # the rest was before `since`
+    books = Books(open=orders, executed=executed)
+    seen = await look(books, *(ours(f"o{n}") for n in range(10)), since=NOON - timedelta(minutes=5))
+    assert books.asked[:4] == ["open", "since 16:55", "fills since 16:55", "o3"]
+    assert len(seen.fills) == 10
+
+
+async def test_orders_done_lately_are_shown_though_the_desk_thinks_them_done() -> None:
+    """An order that arrived after all, a late fill: the core compares, and decides."""
+    late = theirs("late", BrokerStatus.FILLED, filled=10)
+    seen = await look(Books(done=[late]), since=NOON)
+    assert seen.orders == (late,)
+
+
+async def test_the_look_is_as_old_as_its_question() -> None:
+    """A fill that arrives while the broker is asked makes the look too old; the count before says so."""
+    count = 0
+
+    class Moving(Books):
+        async def positions(self) -> Sequence[BrokerPosition]:
+            nonlocal count
+            count += 1
+            await asyncio.sleep(0)
+            return ()
+
+    seen = await look(Moving(), count=lambda: count)
+    assert (seen.fill_count, count) == (0, 1)
+
+
+async def test_what_was_filled_before_is_not_asked_again() -> None:
+    """A desk that knows the first four of ten asks only for orders with more."""
+    known = replace(ours("a"), filled_qty=qty(4), status=OrderStatus.PARTIALLY_FILLED)
+    books = Books(open=[theirs("a", BrokerStatus.PARTIALLY_FILLED, filled=4)])
+    assert (await look(books, known)).fills == ()

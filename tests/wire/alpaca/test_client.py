@@ -1,0 +1,243 @@
+"""Alpaca's trading wire, read and written."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deskd.domain.errors import WireError
+from deskd.domain.events import BrokerStatus
+from deskd.domain.ids import ClientOrderId
+from deskd.domain.order import OrderClass, OrderRequest, OrderType, Side, StopLoss, TakeProfit, TimeInForce
+from deskd.wire.alpaca import client as wire
+from tests.alpaca.server import a_tick, an_activity, an_order, an_update
+from tests.factories import AAPL, NOON, a_limit_request, a_request, price, qty
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+FIELDS = st.sampled_from(sorted(an_order()) + sorted(an_activity()) + ["event", "order", "timestamp", "price"])
+DECIMALS = st.decimals(min_value="0.000000001", max_value="999999999999", places=9)
+
+
+def test_an_order_is_read_exactly() -> None:
+    """Every field that the desk uses, as recorded on a paper account."""
+    order = wire.decode_order(
+        an_order(filled_qty="0.057436865", filled_avg_price="86.878", notional=None, stop_price="1e1")
+    )
+    assert order.filled_qty == Decimal("0.057436865")
+    assert order.filled_avg_price == Decimal("86.878")
+    assert order.stop_price == Decimal(10)
+    assert (order.qty, order.notional, order.limit_price) == (Decimal(10), None, None)
+    assert (order.side, order.order_type, order.time_in_force) == (Side.BUY, OrderType.MARKET, TimeInForce.DAY)
+    assert order.submitted_at == datetime(2026, 10, 8, 15, 10, 18, 909428, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("status", [s for s in BrokerStatus if s is not BrokerStatus.UNKNOWN])
+def test_every_status_is_known(status: BrokerStatus) -> None:
+    """All seventeen."""
+    assert wire.decode_order(an_order(status=status.value)).status is status
+
+
+@pytest.mark.parametrize("text", ["unknown", "NEW", "mystery"])
+def test_an_unknown_status_keeps_its_text(text: str) -> None:
+    """What Alpaca invents next is shown as it came."""
+    order = wire.decode_order(an_order(status=text))
+    assert (order.status, order.raw_status) == (BrokerStatus.UNKNOWN, text)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "microsecond"),
+    [
+        ("2026-11-20T14:30:00Z", 0),
+        ("2026-11-20T14:30:00.5Z", 500_000),
+        ("2026-11-20T14:30:00.123456789Z", 123_456),
+        ("2026-11-20T09:30:00.12-05:00", 120_000),
+        ("2026-11-20t14:30:00z", 0),
+    ],
+)
+def test_stamps_have_any_number_of_digits_and_any_offset(stamp: str, microsecond: int) -> None:
+    """RFC 3339 with 0 to 9 digits, Z or an offset."""
+    read = wire.decode_order(an_order(submitted_at=stamp)).submitted_at
+    assert read == datetime(2026, 11, 20, 14, 30, 0, microsecond, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"id": None}, "id=None must be a text"),
+        ({"id": ""}, "id='' must be a text"),
+        ({"side": "sideways"}, "side='sideways' must be one of buy, sell"),
+        ({"qty": "NaN"}, "qty='NaN' must be a number"),
+        ({"qty": float("nan")}, "qty=nan must be a number"),
+        ({"qty": "1e400"}, "qty='1e400' must be a number"),
+        ({"qty": "1" * 41}, "must be a number"),
+        ({"qty": True}, "qty=True must be a number"),
+        ({"qty": "\u0661\u0660"}, "must be a number"),
+        ({"qty": [1]}, "must be a number"),
+        ({"submitted_at": "yesterday"}, "submitted_at: 'yesterday' is not"),
+        ({"submitted_at": 5}, "submitted_at=5 must be a text"),
+        ({"legs": [1]}, "legs must be a list of objects"),
+        ({"legs": [{}]}, "status=None must be a text"),
+        ({"time_in_force": "forever"}, "time_in_force='forever' must be one of"),
+    ],
+)
+def test_nonsense_in_an_order_is_named(wrong: dict[str, Any], says: str) -> None:
+    """The text names the field, the value and the rule."""
+    with pytest.raises(WireError) as caught:
+        wire.decode_order(an_order(**wrong))
+    assert says in str(caught.value)
+
+
+def test_numbers_may_be_texts_or_numbers() -> None:
+    """Alpaca sends texts; others send JSON numbers."""
+    assert wire.decode_order(an_order(qty=10.5)).qty == wire.decode_order(an_order(qty="10.5")).qty == Decimal("10.5")
+
+
+@given(value=DECIMALS)
+def test_any_quantity_survives_the_way_out_and_back(value: Decimal) -> None:
+    """What leaves as a request and returns as an order is the same number."""
+    sent = json.loads(wire.encode_order(a_request(qty=qty(str(value)))))
+    assert wire.decode_order(an_order(qty=sent["qty"])).qty == value
+
+
+@given(body=JSON, data=st.dictionaries(FIELDS, JSON, max_size=4))
+def test_any_json_is_read_or_named(body: Any, data: dict[str, Any]) -> None:
+    """No answer of the broker can raise anything but a WireError."""
+    for decode, value in (
+        (wire.decode_order, an_order() | data),
+        (wire.decode_fill, an_activity() | data),
+        (lambda v: wire.decode_trade_update(v, NOON), an_update("fill", qty="1", price="2") | data),
+        (wire.decode_position, data),
+        (wire.decode_account, data),
+        (wire.decode_clock, data),
+        (wire.decode_instrument, data),
+        (lambda v: wire.as_rows(v, "rows"), body),
+        (lambda v: wire.as_object(v, "object"), body),
+    ):
+        try:
+            decode(value)
+        except WireError:
+            continue
+
+
+@given(frame=st.binary(max_size=200))
+def test_any_bytes_are_a_frame_or_named(frame: bytes) -> None:
+    """No frame can raise anything but a WireError, and what is no market data is left out."""
+    try:
+        messages = wire.decode_market_frame(frame)
+    except WireError:
+        return
+    for message in wire.well_formed(messages):
+        assert message["S"] is not None
+        assert message["T"] in "tqbudslcxi"
+    wire.is_control(messages)
+
+
+def test_a_frame_is_read_as_it_is_with_stamps_in_nanoseconds() -> None:
+    """Nothing below a microsecond is lost."""
+    messages = wire.decode_market_frame(msgpack.packb([a_tick(), a_tick(2.0)]))
+    assert messages[0] == a_tick() | {"t": int(NOON.timestamp()) * 10**9 + 123_456_789}
+    assert wire.well_formed(messages) is messages, "the usual case copies nothing"
+
+
+def test_control_messages_are_known_by_type_and_number() -> None:
+    """A frame of two is data, whatever it says."""
+    assert wire.is_control([{"T": "error"}])
+    assert not wire.is_control([{"T": "error"}, {"T": "t"}])
+    assert not wire.is_control([{"T": "t"}])
+    assert not wire.is_control([7])
+    assert not wire.is_control([])
+
+
+def test_a_fill_is_named_alike_by_stream_and_by_rest() -> None:
+    """The same execution told twice counts once."""
+    update = wire.decode_trade_update(
+        an_update("fill", {"filled_qty": "10.0", "status": "filled"}, qty="6", price="86.88"), NOON
+    )
+    assert update.fill is not None
+    _, fill = wire.decode_fill(an_activity(qty="6", cum_qty="10"))
+    assert update.fill.fill_id == fill.fill_id
+    assert (update.fill.qty, update.fill.price) == (fill.qty, fill.price)
+
+
+def test_a_fill_without_price_or_quantity_is_left_to_the_look_up() -> None:
+    """The order beside it counts what is filled: its fills are fetched by REST."""
+    for fields in ({}, {"qty": "1"}, {"price": "2"}, {"qty": None, "price": None}):
+        assert wire.decode_trade_update(an_update("fill", {"filled_qty": "1"}, **fields), NOON).fill is None
+    assert wire.decode_trade_update(an_update("canceled", qty="1", price="2"), NOON).fill is None
+    with pytest.raises(WireError, match="qty=0 must be over 0"):
+        wire.decode_trade_update(an_update("fill", qty="0", price="2"), NOON)
+
+
+def test_replacements_are_named() -> None:
+    """Who replaced whom, for an order that an officer changed by hand."""
+    order = wire.decode_order(an_order(replaced_by="new", replaces="old"))
+    assert (order.replaced_by, order.replaces) == ("new", "old")
+
+
+ALL = [
+    a_request(),
+    a_request(qty=None, notional=price("12.34")),
+    a_limit_request("1.0001", time_in_force=TimeInForce.GTC, extended_hours=True),
+    a_request(order_type=OrderType.STOP, stop_price=price("99")),
+    a_request(order_type=OrderType.STOP_LIMIT, stop_price=price("99"), limit_price=price("98.5")),
+    a_request(order_type=OrderType.TRAILING_STOP, trail_price=price("1.5"), side=Side.SELL),
+    a_request(order_class=OrderClass.OTO, take_profit=TakeProfit(limit_price=price(110))),
+    a_request(
+        order_class=OrderClass.OCO,
+        order_type=OrderType.LIMIT,
+        side=Side.SELL,
+        take_profit=TakeProfit(limit_price=price(110)),
+        stop_loss=StopLoss(stop_price=price(90)),
+    ),
+    *(a_request(time_in_force=tif) for tif in TimeInForce),
+]
+
+
+@pytest.mark.parametrize("request_", ALL, ids=lambda r: f"{r.order_type}-{r.time_in_force}-{r.order_class}")
+def test_every_kind_of_order_is_sent_whole(request_: OrderRequest) -> None:
+    """All that the strategy asked for is in the message, nothing else, and every number is a text."""
+    sent = json.loads(wire.encode_order(request_))
+    assert sent["client_order_id"] == request_.client_order_id
+    assert (sent["symbol"], sent["side"]) == (AAPL, request_.side.value)
+    assert (sent["type"], sent["time_in_force"]) == (request_.order_type.value, request_.time_in_force.value)
+    assert sent.get("extended_hours", False) is request_.extended_hours
+    assert sent.get("order_class", "simple") == request_.order_class.value
+    assert all(isinstance(value, str | bool | dict) for value in sent.values())
+
+
+def test_an_order_the_model_refuses_is_named() -> None:
+    """A limit order without a limit price is found before it leaves."""
+    with pytest.raises(WireError, match=r"alpaca-py does not send this order: .*limit_price is required"):
+        wire.encode_order(a_request(order_type=OrderType.LIMIT))
+
+
+def test_refusals_are_told_by_text_not_by_code() -> None:
+    """Alpaca's codes are overloaded: the same text comes under two."""
+    for code in (40010001, 42210000):
+        body = json.dumps({"code": code, "message": "client_order_id must be unique"}).encode()
+        refusal = wire.decode_refusal(422, body)
+        assert refusal is not None
+        assert refusal.says_id_is_taken
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"message":5}', b'{"message":""}', b"\xff", b"null"])
+def test_what_is_not_the_brokers_words_is_no_refusal(body: bytes) -> None:
+    """A proxy's page decides nothing about an order."""
+    assert wire.decode_refusal(422, body) is None
+
+
+def test_a_schema_that_alpaca_py_does_not_know_is_described() -> None:
+    """Its strict model is asked for its opinion; the desk goes on."""
+    assert wire.schema_drift(an_order()) is None
+    assert wire.schema_drift(an_order(status="brand_new")) == "status: enum"
+    assert "submitted_at: missing" in (wire.schema_drift({"id": 5}) or "")
+    assert wire.decode_order(an_order(client_order_id="x")).client_order_id == ClientOrderId("x")
