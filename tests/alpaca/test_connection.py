@@ -10,7 +10,6 @@ import pytest
 from deskd.alpaca.connection import TIMING, Timing, close_socket, keep_connected, worst
 from deskd.domain.errors import BrokerFatal
 
-
 HASTY = Timing(open_s=0.05)
 
 
