@@ -5,7 +5,7 @@
 2. The session's edges (04:00, the open, the close, 20:00) are always a step of their own: nothing of after the close is
    handed on before the close was.
 3. At speed 0 the next step waits only for the sink: a slow receiver slows the market, it does not miss it.
-4. `now` never passes a message that was not yet handed on.
+4. `now` never passes a message or an edge that was not yet handed on.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Player:
         self._sleep = sleep
         self._tick = next((tick for tick in _TICKS if tick / SECOND >= _TICK_S_MIN * speed), _TICKS[-1])
         self._handed_on = begin  # the market's time at the last step
-        self._next_at: float = math.inf  # when the next message comes
+        self._next_at: float = math.inf  # when the next message or edge comes
         self._anchor = (begin, clock.monotonic())
         self.is_playing = False
 
@@ -61,7 +61,7 @@ class Player:
         """Return the market's time in nanoseconds. It stands still at speed 0 between steps, and before `run`."""
         if not self.is_playing or not self._speed:
             return self._handed_on
-        return max(self._handed_on, min(self._running_at(), int(min(self._next_at, ENDLESS))))
+        return max(self._handed_on, int(min(self._running_at(), self._next_at)))
 
     @property
     def day(self) -> date:
@@ -98,14 +98,14 @@ class Player:
             if coming.next_at() < math.inf:  # the market is still alive: its time passes as always
                 while self._speed and self._running_at() < edge:
                     await self._paced_step(coming, edge, sink)
-            await self._hand_on(edge, [], coming, sink)
+            await self._hand_on(edge, [], math.inf, sink)
         while coming.next_at() < math.inf:
             await (self._paced_step if self._speed else self._quick_step)(coming, ENDLESS, sink)
 
     async def _quick_step(self, coming: "_Coming", edge: int, sink: Sink) -> None:
         until = min(int(coming.next_at()) + STEP_SPAN_MAX, edge - 1)
         messages = coming.take(until)
-        await self._hand_on(max(coming.last, self._handed_on), messages, coming, sink)
+        await self._hand_on(max(coming.last, self._handed_on), messages, min(coming.next_at(), edge), sink)
         await asyncio.sleep(0)  # the sink may not have waited: let the sockets have their turn
 
     async def _paced_step(self, coming: "_Coming", edge: int, sink: Sink) -> None:
@@ -121,11 +121,11 @@ class Player:
         if len(messages) == STEP_MESSAGES_MAX:  # more are due: time stops at the last one handed on
             due = coming.last
         if due > self._handed_on or messages:
-            await self._hand_on(max(due, self._handed_on), messages, coming, sink)
+            await self._hand_on(max(due, self._handed_on), messages, min(coming.next_at(), edge), sink)
 
-    async def _hand_on(self, at: int, messages: list[Message], coming: "_Coming", sink: Sink) -> None:
+    async def _hand_on(self, at: int, messages: list[Message], next_at: float, sink: Sink) -> None:
         self._handed_on = at
-        self._next_at = coming.next_at()
+        self._next_at = next_at
         await sink(to_datetime(at), messages)
 
     def _running_at(self) -> int:
