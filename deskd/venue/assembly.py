@@ -34,14 +34,13 @@ from deskd.venue.outbox import Outbox
 from deskd.venue.player import Player, make_player
 from deskd.venue.server import FrontDoor
 from deskd.venue.settings import VenueSettings
-from deskd.venue.store import Saved, open_store
+from deskd.venue.store import Saved, Store, open_store
 from deskd.venue.tape import SYNTHETIC, Tape, open_tape
 from deskd.venue.trade_stream import TradeStream
 from deskd.venue.trading_rest import TradingRest
 from deskd.venue.watchlists import Watchlists
-from deskd.wire.alpaca import venue_replies as replies
 
-NOTE_TIME_EVERY_S = 5.0  # so much of its tape a killed exchange plays again
+HOUSEKEEPING_EVERY_S = 1.0  # so much of its tape an idle exchange plays again after a kill
 SHUTDOWN_S = 2.0  # for answers on their way when the exchange is asked to end
 ASSET_IDS = uuid.UUID("0d7a2f0e-5b4c-4a6e-9c55-2a0c7a3b1d10")  # an asset's id is the same in every life
 
@@ -77,7 +76,7 @@ async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIt
         outbox = Outbox(
             exchange,
             store,
-            publish=lambda events: trade_stream.publish([replies.trade_update(event) for event in events]),
+            publish=trade_stream.publish,
             now=player.now,
         )
         market = Market()
@@ -116,7 +115,6 @@ async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIt
         runner = web.AppRunner(door.app(routes), access_log=None, shutdown_timeout=SHUTDOWN_S)
         market_tasks: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(outbox.run(), name="outbox")
             try:
                 await floor.settled()
                 await runner.setup()
@@ -124,7 +122,7 @@ async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIt
                 market_tasks = [
                     tasks.create_task(player.run(floor.on_step, floor.on_day), name="player"),
                     tasks.create_task(floor.run_timers(), name="timers"),
-                    tasks.create_task(_note_time(outbox), name="market_time"),
+                    tasks.create_task(_keep_house(outbox, store), name="housekeeping"),
                     tasks.create_task(_wait(bug), name="bug"),
                 ]
                 yield Venue(url=_url(runner), floor=floor, faults=faults)
@@ -134,7 +132,7 @@ async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIt
                 await runner.cleanup()
                 for task in market_tasks:
                     task.cancel()
-                outbox.close()
+        outbox.close()  # not after a failure: the exchange may be half changed
     finally:
         store.close()
 
@@ -213,10 +211,11 @@ def _url(runner: web.AppRunner) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _note_time(outbox: Outbox) -> None:
+async def _keep_house(outbox: Outbox, store: Store) -> None:
     while True:
-        await asyncio.sleep(NOTE_TIME_EVERY_S)
+        await asyncio.sleep(HOUSEKEEPING_EVERY_S)
         outbox.note_time()
+        await asyncio.to_thread(store.checkpoint)
 
 
 async def _wait(bug: "asyncio.Future[None]") -> None:

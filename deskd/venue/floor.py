@@ -98,8 +98,7 @@ class Floor:
                     await self._rearm.wait()
             except TimeoutError:
                 self.exchange.advance(self.now())
-                self._outbox.collect()
-                self._arm()
+                await self.settled()
 
     def _tell_exchange(self, messages: Sequence[Message], now: datetime) -> None:
         exchange = self.exchange

@@ -1,15 +1,17 @@
 """Record, then tell: what the exchange changed is on disk before an answer or an event of it leaves.
 
-1. Changes of all requests that arrive while a commit runs share the next one: a burst pays for few commits.
-2. Events leave in the order in which they happened, each after its commit.
+1. All that happens in one turn of the loop shares one commit: a burst pays for few.
+2. Events leave in the order in which they happened, after their commit and before its answers.
 3. What cannot be written ends the process: the memory is then ahead of the disk, and the next start reads the disk.
+
+The commit runs on the loop itself: without a sync of the disk (`store.py`) it costs less than handing it to a thread.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+from deskd.domain.errors import LedgerError
 from deskd.exchange.exchange import Exchange
 from deskd.exchange.order import OrderEvent
 from deskd.exchange.state import Changes
@@ -31,80 +33,57 @@ class Outbox:
         self._store = store
         self._publish = publish
         self._now = now
-        self._next = _Batch()
-        self._running: _Batch | None = None
-        self._wake = asyncio.Event()
-        self._is_closing = False
+        self._watchlists: dict[str, bytes | None] = {}
+        self._waiters: list[asyncio.Future[None]] = []
+        self._failure: LedgerError | None = None
 
-    def collect(self) -> None:
-        """Take over what the exchange changed since the last call; it is written with the next commit."""
-        changes = self._exchange.take_changes()
-        events = self._exchange.take_events()
-        if events or not _is_empty(changes):
-            self._next.changes.append(changes)
-            self._next.events += events
-            self._wake.set()
-
-    async def settled(self) -> None:
-        """Return when everything that the exchange has done until now is on disk and published."""
-        self.collect()
-        batch = self._next if self._next.changes or self._next.watchlists else self._running
-        if batch is not None:
-            await asyncio.shield(batch.done())
+    def settled(self) -> "asyncio.Future[None]":
+        """Return what is done when all that the exchange did until now is on disk and published, or LedgerError."""
+        loop = asyncio.get_running_loop()
+        if not self._waiters:
+            loop.call_soon(self._commit)
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._waiters.append(waiter)
+        return waiter
 
     def keep_watchlist(self, watchlist_id: str, body: bytes | None) -> None:
         """Have the watchlist written with the next commit, or forgotten (None)."""
-        self._next.watchlists[watchlist_id] = body
-        self._wake.set()
+        self._watchlists[watchlist_id] = body
 
     def note_time(self) -> None:
-        """Have the market's time written, though nothing else changed."""
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Write and publish until `close`; raise LedgerError where the disk does not take it."""
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="exchange-store") as thread:
-            while not self._is_closing:
-                await self._wake.wait()
-                self._wake.clear()
-                await self._commit(thread)
+        """Write the market's time, though nothing else changed."""
+        self._store.write_time(self._now())
 
     def close(self) -> None:
-        """Have `run` write what is left, and the market's time, and return."""
-        self.collect()
-        self._is_closing = True
-        self._wake.set()
+        """Write all that is left."""
+        self._commit()
+        if self._failure is None:
+            self.note_time()
 
-    async def _commit(self, thread: ThreadPoolExecutor) -> None:
-        batch, self._next = self._next, _Batch()
-        self._running = batch
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(thread, self._store.write, batch.changes, batch.watchlists, self._now())
-        self._running = None
-        self._publish(batch.events)
-        batch.finish()
+    def _commit(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        if self._failure is None:
+            self._write()
+        for waiter in waiters:
+            if waiter.done():  # who waited is gone
+                continue
+            if self._failure is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(self._failure)
 
-
-class _Batch:
-    """What one commit carries, and who waits for it."""
-
-    def __init__(self) -> None:
-        self.changes: list[Changes] = []
-        self.watchlists: dict[str, bytes | None] = {}
-        self.events: list[OrderEvent] = []
-        self._done: asyncio.Future[None] | None = None
-
-    def done(self) -> asyncio.Future[None]:
-        """Return the future that is set once the batch is written and published."""
-        if self._done is None:
-            self._done = asyncio.get_running_loop().create_future()
-        return self._done
-
-    def finish(self) -> None:
-        """Let go who waits."""
-        if self._done is not None and not self._done.done():
-            self._done.set_result(None)
+    def _write(self) -> None:
+        watchlists, self._watchlists = self._watchlists, {}
+        events, changes = self._exchange.take_events(), self._exchange.take_changes()
+        try:
+            if watchlists or not is_empty(changes):
+                self._store.write(changes, watchlists, self._now())
+        except LedgerError as failure:
+            self._failure = failure  # for good: what comes after must not be written over the gap
+            return
+        self._publish(events)
 
 
-def _is_empty(changes: Changes) -> bool:
+def is_empty(changes: Changes) -> bool:
+    """Tell whether there is nothing to write."""
     return not (changes.orders or changes.holdings or changes.activities or changes.equity_points or changes.account)

@@ -6,6 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from deskd.config import ExchangeSection
 from deskd.domain.errors import ConfigError
 
@@ -88,3 +90,13 @@ def settings_from(
         faults=faults,
         die_with_parent=die_with_parent,
     )
+
+
+def encode(settings: VenueSettings) -> bytes:
+    """Return the settings as JSON, for a child process's standard input."""
+    return msgspec.json.encode(settings, enc_hook=str)  # a Path is the one thing that JSON does not know
+
+
+def decode(data: bytes) -> VenueSettings:
+    """Return what `encode` made of the settings."""
+    return msgspec.json.decode(data, type=VenueSettings, dec_hook=lambda kind, value: kind(value))

@@ -1,7 +1,8 @@
 """The exchange's own memory: one small SQLite file, so that the account outlives the process.
 
 1. One process holds the file, by a lock beside it that the kernel lets go with the process.
-2. `write` is one transaction, and returns when SQLite has it: a killed process loses nothing that was written.
+2. `write` is one transaction, and returns when the kernel has it: a killed process loses nothing that was written. A
+   power cut may lose the last seconds, never the file's consistency; the desk's own ledger is the one that syncs.
 3. A row is the whole object as JSON; the columns beside it are for people who look with sqlite3.
 """
 
@@ -9,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,13 +23,14 @@ from deskd.exchange.order import ExchangeOrder
 from deskd.exchange.state import AccountState, Changes, Holding
 
 VERSION = 1
+BUSY_S = 1.0  # somebody else writes to our file: that is not ours to wait for long
 APPLICATION_ID = 0x64736B78  # "dskx", in the file's header: tells an exchange's file from any other
 
 _SCHEMA = f"""
 BEGIN;
-CREATE TABLE orders (id TEXT PRIMARY KEY, client_order_id TEXT, symbol TEXT, status TEXT, body BLOB) WITHOUT ROWID;
+CREATE TABLE orders (sequence INTEGER PRIMARY KEY, id TEXT, client_order_id TEXT, symbol TEXT, status TEXT, body BLOB);
 CREATE TABLE holdings (symbol TEXT PRIMARY KEY, qty TEXT, body BLOB) WITHOUT ROWID;
-CREATE TABLE activities (id TEXT PRIMARY KEY, order_id TEXT, body BLOB);
+CREATE TABLE activities (sequence INTEGER PRIMARY KEY, id TEXT, order_id TEXT, body BLOB);
 CREATE TABLE equity_points (day TEXT PRIMARY KEY, equity TEXT, body BLOB) WITHOUT ROWID;
 CREATE TABLE account (one INTEGER PRIMARY KEY CHECK (one = 1), cash TEXT, body BLOB);
 CREATE TABLE market (one INTEGER PRIMARY KEY CHECK (one = 1), time TEXT, tape TEXT);
@@ -62,11 +64,11 @@ class Saved:
 
 
 class Store:
-    """The open file. All calls block; one thread at a time."""
+    """The open file."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: int | None, *, name: str, tape: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, lock: int | None, *, path: Path | None, tape: str) -> None:
         self._db = connection
-        self._name = name
+        self._path = path
         self._lock = lock
         self._tape = tape
 
@@ -75,48 +77,49 @@ class Store:
         try:
             return self._load()
         except (sqlite3.Error, msgspec.MsgspecError) as error:
-            raise _unusable(self._name, error) from error
+            raise _unusable(self._path, error) from error
 
     def _load(self) -> Saved | None:
         account = self._db.execute("SELECT body FROM account").fetchone()
         market = self._db.execute("SELECT time, tape FROM market").fetchone()
         if account is None or market is None:
             return None
-        orders = [_orders.decode(body) for body in self._bodies("orders")]
         return Saved(
             account=_accounts.decode(account[0]),
-            orders=sorted(orders, key=lambda order: order.sequence),
+            orders=[_orders.decode(body) for body in self._bodies("orders ORDER BY sequence")],
             holdings=[_holdings.decode(body) for body in self._bodies("holdings")],
-            activities=[_activities.decode(body) for body in self._bodies("activities ORDER BY rowid")],
-            equity_points=[_equity_points.decode(body) for body in self._bodies("equity_points")],
+            activities=[_activities.decode(body) for body in self._bodies("activities ORDER BY sequence")],
+            equity_points=[_equity_points.decode(body) for body in self._bodies("equity_points ORDER BY day")],
             market_time=datetime.fromisoformat(market[0]),
             tape=market[1],
         )
 
-    def write(self, batch: Iterable[Changes], watchlists: Watchlists, market_time: datetime) -> None:
-        """Keep the changes, in their order, and the market's time; return when they are safe, else LedgerError."""
-        try:
-            self._transact(batch, watchlists, market_time)
-        except sqlite3.Error as error:
-            raise LedgerError(
-                f"exchange.state {self._name} cannot be written: {error}. The exchange ends rather than promise what "
-                "it would forget: make room or set the permissions right, then start it again"
-            ) from error
-
-    def _transact(self, batch: Iterable[Changes], watchlists: Watchlists, market_time: datetime) -> None:
+    def write(self, changes: Changes, watchlists: Watchlists, market_time: datetime) -> None:
+        """Keep the changes and the market's time; return when they are safe, else raise LedgerError."""
         db = self._db
-        db.execute("BEGIN IMMEDIATE")
         try:
-            for changes in batch:
-                self._write_one(changes)
+            db.execute("BEGIN IMMEDIATE")
+            self._write_changes(changes)
             for watchlist_id, body in watchlists.items():
                 self._write_watchlist(watchlist_id, body)
-            db.execute("INSERT OR REPLACE INTO market VALUES (1, ?, ?)", (market_time.isoformat(), self._tape))
+            self._write_time(market_time)
             db.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):  # the first error is the one to tell
-                db.execute("ROLLBACK")
-            raise
+        except sqlite3.Error as error:
+            raise self._unwritable(error) from error
+
+    def write_time(self, market_time: datetime) -> None:
+        """Keep the market's time alone."""
+        try:
+            self._write_time(market_time)
+        except sqlite3.Error as error:
+            raise self._unwritable(error) from error
+
+    def checkpoint(self) -> None:
+        """Move what was written from the log into the file proper. Syncs the disk: call it in a thread."""
+        if self._path is None:
+            return
+        with closing(_connect(str(self._path))) as own:
+            own.execute("PRAGMA wal_checkpoint(PASSIVE)")  # never in the writer's way
 
     def watchlists(self) -> dict[str, bytes]:
         """Return every watchlist's JSON by id, oldest first."""
@@ -128,11 +131,11 @@ class Store:
         if self._lock is not None:
             os.close(self._lock)
 
-    def _write_one(self, changes: Changes) -> None:
+    def _write_changes(self, changes: Changes) -> None:
         db = self._db
         db.executemany(
-            "INSERT OR REPLACE INTO orders VALUES (?, ?, ?, ?, ?)",
-            [(it.id, it.client_order_id, it.symbol, it.status, _encode(it)) for it in changes.orders],
+            "INSERT OR REPLACE INTO orders VALUES (?, ?, ?, ?, ?, ?)",
+            [(it.sequence, it.id, it.client_order_id, it.symbol, it.status, _encode(it)) for it in changes.orders],
         )
         for symbol, holding in changes.holdings.items():
             if holding is None:
@@ -141,8 +144,8 @@ class Store:
                 row = (symbol, str(holding.qty), _encode(holding))
                 db.execute("INSERT OR REPLACE INTO holdings VALUES (?, ?, ?)", row)
         db.executemany(
-            "INSERT INTO activities VALUES (?, ?, ?)",
-            [(it.id, it.order_id, _encode(it)) for it in changes.activities],
+            "INSERT INTO activities VALUES (?, ?, ?, ?)",
+            [(it.sequence, it.id, it.order_id, _encode(it)) for it in changes.activities],
         )
         db.executemany(
             "INSERT OR REPLACE INTO equity_points VALUES (?, ?, ?)",
@@ -150,6 +153,15 @@ class Store:
         )
         if (account := changes.account) is not None:
             db.execute("INSERT OR REPLACE INTO account VALUES (1, ?, ?)", (str(account.cash), _encode(account)))
+
+    def _write_time(self, market_time: datetime) -> None:
+        self._db.execute("INSERT OR REPLACE INTO market VALUES (1, ?, ?)", (market_time.isoformat(), self._tape))
+
+    def _unwritable(self, error: sqlite3.Error) -> LedgerError:
+        return LedgerError(
+            f"exchange.state {self._path} cannot be written: {error}. The exchange ends rather than promise what it "
+            "would forget: make room, or set the permissions right, then start it again"
+        )
 
     def _write_watchlist(self, watchlist_id: str, body: bytes | None) -> None:
         if body is None:
@@ -167,7 +179,7 @@ def open_store(path: Path | None, *, tape: str) -> Store:
     if path is None:
         connection = _connect(":memory:")
         connection.executescript(_SCHEMA)
-        return Store(connection, None, name=":memory:", tape=tape)
+        return Store(connection, None, path=None, tape=tape)
     lock = _lock(path)
     try:
         connection = _connect(str(path))
@@ -178,28 +190,28 @@ def open_store(path: Path | None, *, tape: str) -> Store:
             raise
     except sqlite3.Error as error:
         os.close(lock)
-        raise _unusable(str(path), error) from error
+        raise _unusable(path, error) from error
     except ConfigError:
         os.close(lock)
         raise
-    return Store(connection, lock, name=str(path), tape=tape)
+    return Store(connection, lock, path=path, tape=tape)
 
 
 _REMEDY = "Move the file away to start with a new account, or name another one with --state"
 
 
-def _unusable(name: str, error: Exception) -> ConfigError:
-    return ConfigError(f"exchange.state {name} cannot be used: {error}. {_REMEDY}")
+def _unusable(path: Path | None, error: Exception) -> ConfigError:
+    return ConfigError(f"exchange.state {path} cannot be used: {error}. {_REMEDY}")
 
 
 def _connect(where: str) -> sqlite3.Connection:
-    # the loop's thread opens, the writer's thread writes: never both at once
-    return sqlite3.connect(where, isolation_level=None, check_same_thread=False, timeout=5.0)
+    return sqlite3.connect(where, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA synchronous = NORMAL")  # no sync of the disk at a commit: see rule 2
+    db.execute("PRAGMA wal_autocheckpoint = 0")  # the commits run on the loop; `checkpoint` runs beside it
     version = db.execute("PRAGMA user_version").fetchone()[0]
     application = db.execute("PRAGMA application_id").fetchone()[0]
     is_new = not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]

@@ -14,8 +14,10 @@ import msgspec
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from deskd.exchange.order import OrderEvent
 from deskd.venue.faults import Faults, StreamOrder
 from deskd.venue.settings import Keys
+from deskd.wire.alpaca.venue_replies import trade_update
 
 STREAMS = ("trade_updates",)
 QUEUE_MAX = 10_000  # events that a client may be behind: minutes of a busy desk, then it is cut off
@@ -39,8 +41,11 @@ class TradeStream:
         self._faults = faults
         self._clients: set[_Client] = set()
 
-    def publish(self, messages: Sequence[Message]) -> None:
-        """Send the messages, in order, to every client that listens; return without waiting for any of them."""
+    def publish(self, events: Sequence[OrderEvent]) -> None:
+        """Send the events, in order, to every client that listens; return without waiting for any of them."""
+        if not any(client.streams for client in self._clients):
+            return
+        messages = [trade_update(event) for event in events]
         if self._faults is None:
             self._send(messages)
             return
