@@ -39,17 +39,18 @@ class Run:
     section: SandboxSection
     is_jailed: bool
     started_at: float  # monotonic
-    _asked: asyncio.Future[tuple[Asked, float]] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    _asked: Asked | None = None
+    _grace_s: float = 0.0
+    _is_asked: asyncio.Event = field(default_factory=asyncio.Event)
     _is_fed: bool = False  # the hub has the run's standard input, and closes it
     _was_killed: bool = False
     _jail_log: bytearray = field(default_factory=bytearray)
 
     def end(self, asked: Asked, *, grace_s: float) -> None:
         """Have the run end: end of input, then kill after the grace (0: at once). The first who asks is right."""
-        if not self._asked.done():
-            self._asked.set_result((asked, grace_s))
+        if self._asked is None:
+            self._asked, self._grace_s = asked, grace_s
+            self._is_asked.set()
 
     async def live(self) -> RunEnd:
         """Feed the run until it ends; return how, when no process, pipe or cgroup of it is left."""
@@ -75,7 +76,7 @@ class Run:
             self._leave_nothing()
         if not is_cleared:
             self.output.note("the desk could not remove the run's cgroup: the kernel still holds a process of it")
-        asked = self._asked.result()[0] if self._asked.done() else None
+        asked = self._asked
         if asked is not None and self._was_killed and asked.reason is ExitReason.STOPPED:
             late_text = f"it did not end within {self.section.stop_grace_s:g} s of the end of its input and was killed"
             asked = Asked(reason=asked.reason, detail=f"{asked.detail}; {late_text}")
@@ -115,9 +116,9 @@ class Run:
             self.end(Asked(reason=ExitReason.SANDBOX_FAILURE, detail=text), grace_s=0)
 
     async def _end_when_asked(self) -> None:
-        _, grace_s = await self._asked
+        await self._is_asked.wait()
         self.feeds.detach(self.run_id)
-        await asyncio.sleep(grace_s)
+        await asyncio.sleep(self._grace_s)
         self._was_killed = True
         self.group.kill()
 

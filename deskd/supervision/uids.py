@@ -5,7 +5,8 @@ A uid is persistent: it owns the strategy's /state, so it is never given to anot
 
 import json
 import os
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deskd.domain.errors import SandboxUnavailable
@@ -40,14 +41,16 @@ class Uids:
 
     file: Path
     first: int
+    _turn: threading.Lock = field(default_factory=threading.Lock)  # runs are prepared in several threads
 
     def of(self, strategy_id: StrategyId) -> int:
         """Return the strategy's uid, the same for ever; a new one is on disk before it is returned."""
-        known = self._read()
-        if strategy_id not in known:
-            known[strategy_id] = self._free(known)
-            self._write(known)
-        return known[strategy_id]
+        with self._turn:
+            known = self._read()
+            if strategy_id not in known:
+                known[strategy_id] = self._free(known)
+                self._write(known)
+            return known[strategy_id]
 
     def _read(self) -> dict[str, int]:
         if not self.file.exists():
