@@ -5,6 +5,8 @@ from datetime import datetime
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = tuple(a + b for a in _CROCKFORD for b in _CROCKFORD)
+_SHIFTS = range(120, -1, -10)
 
 
 class Generator:
@@ -32,13 +34,13 @@ class Generator:
 
     def uuid(self) -> str:
         """Return the next id, in the shape of a random UUID (version 4)."""
-        text = f"{self.draw():016x}{self.draw():016x}"
-        variant = "89ab"[int(text[16], 16) & 3]
-        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+        high, low = self.draw(), self.draw()
+        version = (high & 0xFFF) | 0x4000
+        variant = (low >> 48 & 0x3FFF) | 0x8000
+        return f"{high >> 32:08x}-{high >> 16 & 0xFFFF:04x}-{version:x}-{variant:x}-{low & 0xFFFFFFFFFFFF:012x}"
 
 
 def ulid(at: datetime, sequence: int) -> str:
     """Return an id that sorts by time, then by *sequence*."""
-    milliseconds = int(at.timestamp() * 1000)
-    number = (milliseconds << 80) | sequence
-    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+    number = (int(at.timestamp() * 1000) << 80) | sequence
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])

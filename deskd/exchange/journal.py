@@ -16,7 +16,9 @@ type _Key = tuple[datetime, int]
 def activity_id(at: datetime, uuid: str) -> str:
     """Return an activity's id, which starts with its time in New York."""
     local = at.astimezone(NEW_YORK)
-    return f"{local:%Y%m%d%H%M%S}{local.microsecond // 1000:03d}::{uuid}"
+    day = local.year * 10_000 + local.month * 100 + local.day
+    clock = local.hour * 10_000 + local.minute * 100 + local.second
+    return f"{day}{clock:06d}{local.microsecond // 1000:03d}::{uuid}"
 
 
 class Journal:
@@ -86,7 +88,10 @@ class Journal:
     def _keep(self, activity: Activity) -> None:
         key = (activity.at, activity.sequence)
         self._by_id[activity.id] = key
-        insort(self.activities, (key, activity), key=_first)
+        if not self.activities or self.activities[-1][0] < key:
+            self.activities.append((key, activity))
+        else:
+            insort(self.activities, (key, activity), key=_first)
 
     def listed(
         self,

@@ -135,7 +135,10 @@ class Portfolio:
     def stored(self, symbol: str) -> Holding | None:
         """Return the holding as it goes to the store, with its latest price; None: flat."""
         holding = self.holdings.get(symbol)
-        return None if holding is None else replace(holding, mark_price=self.mark(holding))
+        if holding is None:
+            return None
+        mark = self.mark(holding)
+        return holding if mark == holding.mark_price else replace(holding, mark_price=mark)
 
     def view(self, holding: Holding, asset: Asset, held_qty: Qty) -> PositionView:
         """Return the position with all figures that derive from it."""

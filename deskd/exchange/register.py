@@ -34,7 +34,7 @@ class Register:
             self.open_in.setdefault(order.symbol, {})[order.id] = order
             if order.status is not BrokerStatus.HELD:
                 self.work(order)
-        insort(self._by_time, (_key(order), order), key=_first)
+        self._place(order)
 
     def work(self, order: ExchangeOrder) -> None:
         """Let the market see the order."""
@@ -49,9 +49,17 @@ class Register:
 
     def submitted(self, order: ExchangeOrder, at: datetime) -> None:
         """Set submitted_at, and keep the order of time."""
-        del self._by_time[bisect_left(self._by_time, _key(order), key=_first)]
-        order.submitted_at = at
-        insort(self._by_time, (_key(order), order), key=_first)
+        if at != order.submitted_at:
+            del self._by_time[bisect_left(self._by_time, _key(order), key=_first)]
+            order.submitted_at = at
+            self._place(order)
+
+    def _place(self, order: ExchangeOrder) -> None:
+        key = _key(order)
+        if not self._by_time or self._by_time[-1][0] < key:
+            self._by_time.append((key, order))
+        else:
+            insort(self._by_time, (key, order), key=_first)
 
     def by_client_id(self, client_order_id: str) -> ExchangeOrder | None:
         """Return the order that a client named so, finished or not."""
