@@ -1,4 +1,4 @@
-"""Did you mean …? The nearest of what there is."""
+"""The nearest of what there is, for messages that ask: did you mean …?"""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -10,12 +10,12 @@ def nearest(name: str, among: Iterable[str]) -> str | None:
     exact = {n.lower(): n for n in names}
     if name.lower() in exact:
         return exact[name.lower()]
-    close = get_close_matches(name, names, n=1, cutoff=0.75)
-    if close:
-        return close[0]
     last = name.rpartition(".")[2]
     by_last = {n.rpartition(".")[2]: n for n in reversed(names)}
     if last in by_last:
-        return by_last[last]
+        return by_last[last]  # the right key in the wrong section
+    close = get_close_matches(name, names, n=1, cutoff=0.75)
+    if close:
+        return close[0]
     found = get_close_matches(last, by_last, n=1, cutoff=0.75)
     return by_last[found[0]] if found else None
