@@ -140,9 +140,10 @@ class Api:
 
     async def _answer(self, caller: _Caller, request: Request) -> Answer:
         spec, budget = caller.spec, caller.budget
-        if wait := budget.take(request):
-            self._log_over(caller)
-            text = f"requests_per_s={budget.requests_per_s:g}: asked more often; wait {wait:.3f} s"
+        wait, rule = budget.take(request)
+        if wait:
+            self._log_over(caller, rule)
+            text = f"{rule}: asked more often; wait {wait:.3f} s"
             reply = refusal(request, 429, RefusalReason.RATE, text)
             return _encode(request, reply, retry_after_s=math.ceil(wait), pause_s=budget.refuse())
         claimed = request.headers.get("x-user-id")
@@ -155,15 +156,11 @@ class Api:
             return _encode(request, refusal(request, 403, RefusalReason.IDENTITY, text))
         return _encode(request, await self._routes.reply(spec, request))
 
-    def _log_over(self, caller: _Caller) -> None:
+    def _log_over(self, caller: _Caller, rule: str) -> None:
         now = self._clock.monotonic()
         if now - caller.over_logged_at >= _LOG_EVERY_S:
             caller.over_logged_at = now
-            log.warning(
-                "request_rate_exceeded",
-                strategy_id=caller.spec.strategy_id,
-                requests_per_s=caller.budget.requests_per_s,
-            )
+            log.warning("request_rate_exceeded", strategy_id=caller.spec.strategy_id, rule=rule)
 
 
 def _identify(

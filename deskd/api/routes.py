@@ -23,7 +23,7 @@ LIST_MAX = 500  # orders in one answer: they are encoded on the loop
 BARS_MAX = 1_000
 
 _PROTOBUF = frozenset({"application/x-protobuf", "application/protobuf", "application/octet-stream", ""})
-_TIMEFRAME = re.compile(r"[1-9][0-9]?(Min|Hour|Day|Week|Month)")
+_TIMEFRAME = re.compile(r"[1-5]?[0-9]Min|(1?[0-9]|2[0-3])Hour|1Day|1Week|(1|2|3|4|6|12)Month")
 _WAIT = re.compile(r"wait=([0-9]{1,4}(?:\.[0-9]{1,3})?)")
 _FILTERS = {"open": True, "closed": False, "all": None}
 
@@ -155,18 +155,21 @@ class Routes:
             return _invalid(request, f"limit: is not a number from 1 to {BARS_MAX}")
         try:
             symbol = wire.decode_symbol(request.query.get("symbol", ""))
+            raw = await self._orders.bars(symbol, timeframe, limit)
         except WireError as broken:
             return _invalid(request, str(broken))
+        except OSError as failed:  # TimeoutError as well
+            return _no_market_data(request, str(failed))
         try:
-            return Reply(200, wire.bars(symbol, await self._orders.bars(symbol, timeframe, limit)))
-        except (OSError, WireError) as failed:  # TimeoutError as well
-            return _no_market_data(request, failed)
+            return Reply(200, wire.bars(symbol, raw))
+        except WireError as broken:
+            return _no_market_data(request, str(broken))
 
     async def _clock(self, _: StrategySpec, request: Request) -> Reply:
         try:
             return Reply(200, wire.clock(await self._orders.clock()))
         except OSError as failed:
-            return _no_market_data(request, failed)
+            return _no_market_data(request, str(failed))
 
 
 def refusal(request: Request, status: int, reason: str, message: str) -> Reply:
@@ -191,8 +194,8 @@ def _invalid(request: Request, message: str) -> Reply:
     return refusal(request, 400, RefusalReason.INVALID, message)
 
 
-def _no_market_data(request: Request, failed: Exception) -> Reply:
-    text = f"the broker did not answer ({type(failed).__name__}); try again in a second"
+def _no_market_data(request: Request, why: str) -> Reply:
+    text = f"the broker did not answer{why and f' ({why})'}; try again in a minute"
     return refusal(request, 503, RefusalReason.DESK_NOT_READY, text)
 
 

@@ -133,7 +133,7 @@ def get_account() -> Account:
 
 
 def get_bars(symbol: str, timeframe: str = "1Min", limit: int = 100) -> list[Bar]:
-    """Return the latest *limit* bars of *symbol*, oldest first. Twice a second at most: the broker counts them."""
+    """Return the latest *limit* bars of *symbol*, oldest first. Ten times a minute at most: the broker counts."""
     path = f"/bars?symbol={_quoted(symbol)}&timeframe={_quoted(timeframe)}&limit={_quoted(str(limit))}"
     return [_as(Bar, one) for one in _read(pb.BarList, path).bars]
 
@@ -186,7 +186,8 @@ def _the_desk() -> _Desk:
 
 def _unavailable(url: str, failed: Exception) -> DeskUnavailable:
     return DeskUnavailable(
-        f"no desk is reachable at {url} ({failed}); start one with `make run`, or set DESK_SERVER_URL to where it is"
+        f"no desk is reachable at {url} ({failed}); start one with `make run`, with [api] local_port = 8080"
+        " in etc/desk.toml, or set DESK_SERVER_URL to where it is"
     )
 
 

@@ -87,9 +87,9 @@ class Wire:
             connection.connect(self._address)
             if family == socket.AF_INET:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except (OSError, ValueError) as failed:
+        except OSError as failed:
             connection.close()
-            raise NotSent(str(failed)) from None
+            raise NotSent(failed.strerror or str(failed)) from None
         return connection
 
     def _exchange(self, connection: socket.socket, request: bytes, deadline: float) -> Answer:

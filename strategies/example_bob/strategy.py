@@ -1,12 +1,13 @@
 """Bob looks at the quotes: more shares bid than offered, and he buys; more offered than bid, and he sells.
 
-His config.json asks for the channel "quotes". He trades at most once in INTERVAL_S seconds a symbol.
+His config.json asks for the channel "quotes". He trades a symbol at most once in INTERVAL_S seconds of the market's time,
+not of his own: so the same day played again, at any speed, gives the same orders.
 """
 
 import json
 import os
 import sys
-import time
+from datetime import datetime
 
 try:
     from desk_client import DeskUnavailable, get_account, get_position, place_order
@@ -15,13 +16,12 @@ except ImportError:
 
 THRESHOLD = float(os.environ.get("THRESHOLD", "0.7"))  # share of the bid in all that is on offer
 MAX_POSITION = int(os.environ.get("MAX_POSITION", "10"))  # shares of one symbol
-INTERVAL_S = float(os.environ.get("INTERVAL_S", "10"))
+INTERVAL_S = float(os.environ.get("INTERVAL_S", "60"))
 
 traded_at = {}  # symbol -> when
 
 
-def on_quote(symbol, bid_size, ask_size):
-    now = time.monotonic()
+def on_quote(symbol, bid_size, ask_size, now):
     if bid_size + ask_size == 0 or now - traded_at.get(symbol, 0) < INTERVAL_S:
         return
     pressure = bid_size / (bid_size + ask_size)
@@ -45,6 +45,7 @@ try:
     for line in sys.stdin:
         message = json.loads(line)
         if message.get("type") == "quote":
-            on_quote(message["symbol"], message["bid_size"], message["ask_size"])
+            now = datetime.fromisoformat(message["timestamp"][:19]).timestamp()
+            on_quote(message["symbol"], message["bid_size"], message["ask_size"], now)
 except DeskUnavailable as error:
     print(error)

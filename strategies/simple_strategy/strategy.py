@@ -16,7 +16,7 @@ except ImportError:
     sys.exit("desk_client is not installed: run `pip install ./sandbox` in the desk's checkout")
 
 # config.json sets these under "env"
-THRESHOLD = float(os.environ.get("THRESHOLD", "0.05"))  # percent the price must move
+THRESHOLD = float(os.environ.get("THRESHOLD", "0.1"))  # percent the price must move
 MAX_POSITION = int(os.environ.get("MAX_POSITION", "5"))  # shares of one symbol
 
 reference = {}  # symbol -> the price at which we last did something

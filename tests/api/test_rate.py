@@ -1,7 +1,7 @@
 """A strategy's rate is its own."""
 
 from deskd.api.http import Request
-from deskd.api.rate import BROKER_READS_PER_S, REFUSALS_PER_S, Budget, TokenBucket
+from deskd.api.rate import BROKER_READS_PER_MIN, REFUSALS_PER_S, Budget, TokenBucket
 from tests.api.fakes import SteppedClock
 
 
@@ -29,16 +29,17 @@ def test_less_than_one_a_second_still_lets_one_through() -> None:
 def test_a_flood_of_orders_can_still_be_called_back() -> None:
     """Cancels have a budget of their own."""
     budget = Budget(2, SteppedClock())
-    assert [bool(budget.take(a_request())) for _ in range(3)] == [False, False, True]
-    assert budget.take(a_request("DELETE", "orders")) == 0.0
+    assert [bool(budget.take(a_request())[0]) for _ in range(3)] == [False, False, True]
+    assert budget.take(a_request("DELETE", "orders"))[0] == 0.0
 
 
 def test_reads_that_cost_the_broker_are_fewer() -> None:
     """The broker counts 200 requests a minute for everybody together."""
     budget = Budget(20, SteppedClock())
-    waits = [budget.take(a_request("GET", "bars")) for _ in range(BROKER_READS_PER_S + 1)]
-    assert [bool(wait) for wait in waits] == [False] * BROKER_READS_PER_S + [True]
-    assert budget.take(a_request("GET", "orders")) == 0.0
+    asked = [budget.take(a_request("GET", "bars")) for _ in range(BROKER_READS_PER_MIN + 1)]
+    assert [bool(wait) for wait, _ in asked] == [False] * BROKER_READS_PER_MIN + [True]
+    assert asked[-1] == (6.0, "bars and clock together: 10 a minute")
+    assert budget.take(a_request("GET", "orders"))[0] == 0.0
 
 
 def test_refusals_cost_the_desk_little() -> None:

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -87,14 +88,18 @@ def a_market(symbols: list[str], channels: list[str]) -> Iterator[str]:
                 yield json.dumps(bar | {"timeframe": "1Min", "timestamp": start})
 
 
-async def run(name: str, lines: str, environment: Mapping[str, str], *flags: str) -> tuple[int | None, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *flags, str(ROOT / "strategies" / name / "strategy.py")),
+async def start(name: str, environment: Mapping[str, str], *flags: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-u", *flags, str(ROOT / "strategies" / name / "strategy.py")),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={"PYTHONPATH": str(ROOT / "sandbox"), **environment},
     )
+
+
+async def run(name: str, lines: str, environment: Mapping[str, str], *flags: str) -> tuple[int | None, str, str]:
+    process = await start(name, environment, *flags)
     out, err = await process.communicate(lines.encode())
     return process.returncode, out.decode(), err.decode()
 
@@ -105,19 +110,44 @@ async def test_it_trades_within_minutes(name: str, tmp_path: Path) -> None:
     config = config_of(name)
     orders = FillingOrders()
     spec = a_spec(StrategyId(name), symbols=tuple(config["symbols"]))
-    hurried = {key: "0.01" for key in config["env"] if key in {"INTERVAL_S", "PATIENCE_S"}}
-    environment = {**config["env"], **hurried}
     lines = "\n".join(a_market(config["symbols"], config.get("channels", ["trades", "bars"]))) + "\n"
     async with an_api(tmp_path, orders, spec) as desk:
-        code, out, err = await run(name, lines, {**environment, "DESK_SERVER_URL": f"unix://{desk.socket_path}"})
+        code, out, err = await run(name, lines, {**config["env"], "DESK_SERVER_URL": f"unix://{desk.socket_path}"})
     assert (code, err) == (0, ""), out
     requests = [order.request for order in orders.known.values()]
     assert requests, out
     assert {request.symbol for request in requests} <= set(config["symbols"])
     assert all(0 <= qty <= 10 for qty in orders.held.values())
-    if name != "limit_order_strategy":  # looks at its order once a second of its own time
+    if name != "limit_order_strategy":  # waits for its `order` lines: see below
         assert {request.side for request in requests} == {Side.BUY, Side.SELL}, out
     assert len(requests) < 500, "the desk's bound on orders a day"
+
+
+async def test_a_limit_order_is_followed_to_its_end(tmp_path: Path) -> None:
+    """It waits for news of its order, calls it back when it has waited too long, and then places the next."""
+    orders = FakeOrders()
+    async with an_api(tmp_path, orders) as desk, AsyncExitStack() as stack:
+        process = await start("limit_order_strategy", {"DESK_SERVER_URL": f"unix://{desk.socket_path}"})
+        stack.push_async_callback(process.communicate)
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        async def tell(line: Mapping[str, object], expected: str) -> None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps(line).encode() + b"\n")
+            assert expected in (await process.stdout.readline()).decode()
+
+        price = {"type": "trade", "symbol": "AAPL", "price": 100.0, "size": 1}
+        await tell(price | {"timestamp": "2026-01-05T15:00:00Z"}, "sell 10 at 100.01: success")  # FakeOrders holds 10
+        await tell(price | {"timestamp": "2026-01-05T15:00:21Z"}, "calling the order back")
+        (first,) = orders.known.values()
+        assert (first.request.order_type, first.status) == ("limit", OrderStatus.PENDING_CANCEL)
+        update = {"type": "order", "symbol": "AAPL", "side": "sell", "qty": "10", "position_qty": "10"}
+        update |= {"client_order_id": first.request.client_order_id, "status": "canceled"}
+        await tell(update, "sell 10 is canceled; we hold 10")
+        await tell(price | {"timestamp": "2026-01-05T15:00:22Z"}, "sell 10 at 100.01: success")
+        assert len(orders.known) == 2
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
