@@ -154,7 +154,7 @@ def _any_of(conditions: pl.Series, unwanted: frozenset[str]) -> pl.Series:
     """Tell for each row whether one of its `|`-joined conditions is unwanted; few distinct texts, so each is asked once."""
     texts = conditions.unique().to_list()
     hits = [text for text in texts if unwanted & frozenset((text or "").split("|"))]
-    return conditions.is_in(pl.Series(hits, dtype=pl.String).cast(conditions.dtype))
+    return conditions.is_in(hits)
 
 
 def bar_rows(bars: pl.DataFrame, symbol: str, kind: str = "b") -> list[dict[str, Any]]:

@@ -92,6 +92,10 @@ class Calendar:
         """Return the trading days from *start* to *end*, both included."""
         return [self._at(i) for i in range(bisect_left(self._days, start), bisect_right(self._days, end))]
 
+    def ordinal(self, day: date) -> int:
+        """Return how many trading days the calendar holds before *day*."""
+        return bisect_left(self._days, day)
+
     def shift(self, day: date, sessions: int) -> date:
         """Return the trading day so many sessions after (or before) *day*; from a closed day it counts from the next."""
         index = bisect_left(self._days, day) + sessions

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deskd.venue.calendar import FIRST_DAY, Calendar, MarketDay
+from deskd.venue.calendar import Calendar, MarketDay
 from deskd.wire.alpaca.market import SECOND, to_ns
 
 SLICE: Final = 5 * 60 * SECOND  # one random source each; a halt lasts one
@@ -94,8 +94,8 @@ class Prices:
         """Return the plan of a trading day."""
         session = self._calendar.day(day)
         assert session is not None, "only trading days are planned"
-        index = len(self._calendar.days(FIRST_DAY, day))
-        before, after = self._level(index - 1), self._level(index)
+        index = self._calendar.ordinal(day)
+        before, after = self._level(index), self._level(index + 1)
         draws = np.random.default_rng([self._seed, day.toordinal()])
         opening, closing, slices = _slices(session)
         shape = _shape(slices, opening, closing)
@@ -118,7 +118,7 @@ class Prices:
         )
 
     def _level(self, index: int) -> Floats:
-        """Return the log-distance from the base prices at the end of so many days after FIRST_DAY."""
+        """Return the log-distance from the base prices at the end of so many days of the calendar."""
         while len(self._levels) <= index:
             draws = self._draws.standard_normal((256, 1 + len(INVENTED)))
             level, grown = self._levels[-1], []
