@@ -27,8 +27,8 @@ def on_price(symbol, price, now):
         return
     look_at[symbol] = now + PATIENCE_S
     if symbol in waiting:
-        print(f"{symbol} {price}: the market went away; calling the order back")
-        cancel_order(waiting[symbol])
+        response = cancel_order(waiting[symbol])
+        print(f"{symbol} {price}: the market went away; calling the order back: {response.status} {response.message}")
     else:
         place(symbol, price)
 
