@@ -59,13 +59,18 @@ class Venue:
 
 
 @asynccontextmanager
-async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIterator[Venue]:
-    """Run an exchange while the body runs; raise ConfigError where it cannot start as told."""
+async def opened(
+    settings: VenueSettings, clock: Clock | None = None, calendar: Calendar | None = None
+) -> AsyncIterator[Venue]:
+    """Run an exchange while the body runs; raise ConfigError where it cannot start as told.
+
+    A *calendar* that is at hand saves the half second of building one.
+    """
     clock = clock or SystemClock()
     store = open_store(settings.state, tape=_tape_name(settings))
     try:
         saved = store.load()
-        calendar = await asyncio.to_thread(load_calendar)
+        calendar = calendar if calendar is not None else await asyncio.to_thread(load_calendar)
         tape, player = await asyncio.to_thread(_open_tape, settings, saved, calendar, clock)
         for notice in tape.notices:
             log.warning("tape_noticed", text=notice)
@@ -73,12 +78,7 @@ async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIt
         exchange = _open_exchange(settings, saved, tape, now)
         faults = Faults() if settings.faults else None
         trade_stream = TradeStream(settings.keys, faults)
-        outbox = Outbox(
-            exchange,
-            store,
-            publish=trade_stream.publish,
-            now=player.now,
-        )
+        outbox = Outbox(exchange, store, publish=trade_stream.publish, market_time=now)
         market = Market()
         data_stream = DataStream(settings.keys, clock, is_patient=not settings.speed, faults=faults)
         floor = Floor(
@@ -122,7 +122,7 @@ async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIt
                 market_tasks = [
                     tasks.create_task(player.run(floor.on_step, floor.on_day), name="player"),
                     tasks.create_task(floor.run_timers(), name="timers"),
-                    tasks.create_task(_keep_house(outbox, store), name="housekeeping"),
+                    tasks.create_task(_keep_house(floor, outbox, store), name="housekeeping"),
                     tasks.create_task(_wait(bug), name="bug"),
                 ]
                 yield Venue(url=_url(runner), floor=floor, faults=faults)
@@ -132,7 +132,7 @@ async def opened(settings: VenueSettings, clock: Clock | None = None) -> AsyncIt
                 await runner.cleanup()
                 for task in market_tasks:
                     task.cancel()
-        outbox.close()  # not after a failure: the exchange may be half changed
+        outbox.close(floor.now())  # not after a failure: the exchange may be half changed
     finally:
         store.close()
 
@@ -211,10 +211,10 @@ def _url(runner: web.AppRunner) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _keep_house(outbox: Outbox, store: Store) -> None:
+async def _keep_house(floor: Floor, outbox: Outbox, store: Store) -> None:
     while True:
         await asyncio.sleep(HOUSEKEEPING_EVERY_S)
-        outbox.note_time()
+        outbox.note_time(floor.now())
         await asyncio.to_thread(store.checkpoint)
 
 

@@ -7,7 +7,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from deskd.exchange.exchange import Exchange
 from deskd.exchange.session import SessionDay
@@ -43,23 +43,32 @@ class Floor:
         self._outbox = outbox
         self._speed = speed
         self._publish = publish
+        self._stamped = player.now()
         self._is_prepared = False  # the first day was, before it began to play
         self._armed: datetime | None = None
         self._rearm = asyncio.Event()
 
     def now(self) -> datetime:
-        """Return the market's time."""
-        return self._player.now()
+        """Return the market's time, as far as the exchange has gone."""
+        return max(self._player.now(), self._stamped)
+
+    def stamp(self) -> datetime:
+        """Return the market's time for a request that changes something: no two get the same.
+
+        Between two steps at speed 0 the market's time stands still, but clients page through orders by their time.
+        """
+        self._stamped = max(self._player.now(), self._stamped + timedelta(microseconds=1))
+        return self._stamped
 
     async def settled(self) -> None:
         """Return when all that the exchange has done until now is on disk; call it before every answer."""
         self._arm()
-        await self._outbox.settled()
+        await self._outbox.settled(self.now())
 
     async def keep_watchlist(self, watchlist_id: str, body: bytes | None) -> None:
         """Write the watchlist, or forget it (None); return when that is on disk."""
         self._outbox.keep_watchlist(watchlist_id, body)
-        await self._outbox.settled()
+        await self._outbox.settled(self.now())
 
     async def prepare(self, day: SessionDay, now: datetime) -> None:
         """Catch up with the first day as if it had played until *now*, so that prices are there from the start."""
@@ -79,11 +88,13 @@ class Floor:
     async def _begin(self, day: SessionDay, now: datetime) -> None:
         outline = await asyncio.to_thread(self._tape.outline, day.day)
         self.market.start_day(day.day, outline)
+        self._stamped = now  # a looped tape goes back in time
         self.exchange.on_session(day, now)
 
     async def on_step(self, now: datetime, messages: list[Message]) -> None:
         """Take what the tape brought until *now*."""
         published = self.market.feed(now, messages)
+        now = max(now, self._stamped)
         self._tell_exchange(published, now)
         self.exchange.advance(now)
         await self._publish(published)

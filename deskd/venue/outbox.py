@@ -27,18 +27,19 @@ class Outbox:
         store: Store,
         *,
         publish: Callable[[Sequence[OrderEvent]], None],
-        now: Callable[[], datetime],
+        market_time: datetime,
     ) -> None:
         self._exchange = exchange
         self._store = store
         self._publish = publish
-        self._now = now
+        self._market_time = market_time
         self._watchlists: dict[str, bytes | None] = {}
         self._waiters: list[asyncio.Future[None]] = []
         self._failure: LedgerError | None = None
 
-    def settled(self) -> "asyncio.Future[None]":
+    def settled(self, market_time: datetime) -> "asyncio.Future[None]":
         """Return what is done when all that the exchange did until now is on disk and published, or LedgerError."""
+        self._market_time = market_time
         loop = asyncio.get_running_loop()
         if not self._waiters:
             loop.call_soon(self._commit)
@@ -50,15 +51,15 @@ class Outbox:
         """Have the watchlist written with the next commit, or forgotten (None)."""
         self._watchlists[watchlist_id] = body
 
-    def note_time(self) -> None:
+    def note_time(self, market_time: datetime) -> None:
         """Write the market's time, though nothing else changed."""
-        self._store.write_time(self._now())
+        self._store.write_time(market_time)
 
-    def close(self) -> None:
+    def close(self, market_time: datetime) -> None:
         """Write all that is left."""
         self._commit()
         if self._failure is None:
-            self.note_time()
+            self.note_time(market_time)
 
     def _commit(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -77,7 +78,7 @@ class Outbox:
         events, changes = self._exchange.take_events(), self._exchange.take_changes()
         try:
             if watchlists or not is_empty(changes):
-                self._store.write(changes, watchlists, self._now())
+                self._store.write(changes, watchlists, self._market_time)
         except LedgerError as failure:
             self._failure = failure  # for good: what comes after must not be written over the gap
             return

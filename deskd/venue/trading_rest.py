@@ -62,23 +62,23 @@ class TradingRest:
         wanted = requests.new_order(await request.read())
         if isinstance(wanted, ApiError):
             return refusal(wanted)
-        taken = self._exchange.submit(wanted, self._floor.now())
+        taken = self._exchange.submit(wanted, self._floor.stamp())
         return await self._answered(taken)
 
     async def _replace(self, request: web.Request) -> web.Response:
         wanted = requests.order_changes(await request.read())
         if isinstance(wanted, ApiError):
             return refusal(wanted)
-        taken = self._exchange.replace(request.match_info["order_id"], wanted, self._floor.now())
+        taken = self._exchange.replace(request.match_info["order_id"], wanted, self._floor.stamp())
         return await self._answered(taken)
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        error = self._exchange.cancel(request.match_info["order_id"], self._floor.now())
+        error = self._exchange.cancel(request.match_info["order_id"], self._floor.stamp())
         await self._floor.settled()
         return web.Response(status=204) if error is None else refusal(error)
 
     async def _cancel_all(self, _request: web.Request) -> web.Response:
-        items = self._exchange.cancel_all(self._floor.now())
+        items = self._exchange.cancel_all(self._floor.stamp())
         await self._floor.settled()
         return json_answer([replies.canceled(*item) for item in items], status=207)
 
@@ -145,12 +145,12 @@ class TradingRest:
         qty, percentage = size
         symbol = request.match_info["symbol"]
         return await self._answered(
-            self._exchange.close_position(symbol, self._floor.now(), qty=qty, percentage=percentage)
+            self._exchange.close_position(symbol, self._floor.stamp(), qty=qty, percentage=percentage)
         )
 
     async def _close_all(self, request: web.Request) -> web.Response:
         cancel_orders = requests.flag(request.query, "cancel_orders")
-        items = self._exchange.close_all(self._floor.now(), cancel_orders=cancel_orders)
+        items = self._exchange.close_all(self._floor.stamp(), cancel_orders=cancel_orders)
         body = [replies.closed(*item) for item in items]
         await self._floor.settled()
         return json_answer(body, status=207)
@@ -170,7 +170,7 @@ class TradingRest:
         wanted = requests.configurations(await request.read(), self._exchange.configurations)
         if isinstance(wanted, ApiError):
             return refusal(wanted)
-        self._exchange.configure(wanted, self._floor.now())
+        self._exchange.configure(wanted, self._floor.stamp())
         await self._floor.settled()
         return json_answer(replies.configurations(wanted))
 
