@@ -374,8 +374,8 @@ class Exchange:
         )
 
     def equity_points(self) -> Sequence[EquityPoint]:
-        """Return the account's worth at the end of each session, oldest first."""
-        return list(self._journal.equity_points.values())
+        """Return the account's worth at the end of each session, by day."""
+        return sorted(self._journal.equity_points.values(), key=lambda p: p.day)
 
     # --- the market comes in ------------------------------------------------------------------------------------------
 
@@ -465,13 +465,16 @@ class Exchange:
         assert self._timetable.day is not None, "a session ended, so there is a day"
         self._prices.closes = dict(self._trades)
         equity = self._portfolio.worth(self._account.configurations).equity
-        self._journal.add_equity_point(EquityPoint(day=self._timetable.day.day, at=self._timetable.now, equity=equity))
+        point = EquityPoint(day=self._timetable.day.day, at=self._timetable.now, equity=equity)
+        self._journal.add_equity_point(point)
+        self._account = replace(self._account, last_close=point)
+        self._journal.is_account_dirty = True
 
     def _start_day(self, day: date) -> None:
         self._portfolio.start_day()
         self._journal.dirty_holdings.update(self._portfolio.holdings)
         self._journal.is_account_dirty = True
-        last = self._journal.latest_equity_point()
+        last = self._account.last_close
         margin = self._portfolio.worth(self._account.configurations).maintenance_margin
         self._account = replace(
             self._account,

@@ -43,7 +43,7 @@ class Journal:
         self.is_account_dirty = False
         self.new_activities: list[Activity] = []
         self.new_equity_points: dict[date, EquityPoint] = {}
-        self.equity_points = {p.day: p for p in sorted(equity_points, key=lambda p: p.at)}
+        self.equity_points = {p.day: p for p in equity_points}
         self.activities: list[tuple[_Key, Activity]] = []  # by time, then as they came
         self._by_id: dict[str, _Key] = {}
         for activity in sorted(activities, key=lambda a: a.sequence):
@@ -56,13 +56,8 @@ class Journal:
 
     def add_equity_point(self, point: EquityPoint) -> None:
         """Keep what the account was worth at a session's end."""
-        self.equity_points.pop(point.day, None)  # the latest is the last, also when a tape plays a day again
         self.equity_points[point.day] = point
         self.new_equity_points[point.day] = point
-
-    def latest_equity_point(self) -> EquityPoint | None:
-        """Return what the account was worth when a session last ended."""
-        return next(reversed(self.equity_points.values()), None)
 
     def take_events(self) -> list[OrderEvent]:
         """Return the events since the last call, in order."""

@@ -37,6 +37,7 @@ class AccountState:
     id_state: int  # 64 bits, unsigned: of ids
     sequence: int
     day: date | None = None  # the session we are in, or the last one
+    last_close: EquityPoint | None = None  # what the account was worth when a session last ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
