@@ -1,4 +1,4 @@
-"""The nearest of what there is, for messages that ask: did you mean …?"""
+"""The nearest of what there is: what was probably meant."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -1,0 +1,208 @@
+"""A control socket over small fakes of the ports and a real ledger, for the tests of the door and of deskctl."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from deskd.control import Control
+from deskd.control.people import Caller
+from deskd.core.desk import Desk
+from deskd.domain import events as ev
+from deskd.domain.book import Account, Position
+from deskd.domain.effects import Record, Refuse
+from deskd.domain.errors import SandboxUnavailable
+from deskd.domain.ids import ClientOrderId, StrategyId, Symbol, UserId
+from deskd.domain.market import MarketClock
+from deskd.domain.order import Order, OrderRequest
+from deskd.domain.reasons import RefusalReason
+from deskd.domain.run import ExitReason, RunEnd, RunStatus
+from deskd.domain.strategy import BrokenStrategy, Channel, Liveness, StrategySpec
+from deskd.ledger.projections import project
+from deskd.ledger.queries import LedgerReader
+from deskd.ledger.store import LedgerStore
+from deskd.ports import RawMarketMessage, SystemClock
+from tests.factories import AAPL, ALICE, BOB, NOON, a_desk, a_limit_request, a_request, accepted, filled, requested
+
+WRECK = StrategyId("wreck")
+OFFICER = Caller(uid=0, name="ada", is_officer=True)
+MEMBER = Caller(uid=1001, name="alice", is_officer=False)
+
+
+def a_spec(name: StrategyId) -> StrategySpec:
+    return StrategySpec(
+        strategy_id=name,
+        user_id=UserId(name),
+        name=name,
+        description="",
+        version="1",
+        path=Path("/strategies") / name,
+        code_hash="0",
+        symbols=(AAPL,),
+        channels=frozenset({Channel.TRADES}),
+        env={},
+        limits={},
+        history=None,
+        is_enabled=True,
+    )
+
+
+@dataclass
+class FakeRuns:
+    """Strategies that run because somebody said so."""
+
+    logs: Path
+    found: list[StrategySpec | BrokenStrategy] = field(
+        default_factory=lambda: [
+            a_spec(ALICE),
+            a_spec(BOB),
+            BrokenStrategy(
+                strategy_id=WRECK, path=Path("/strategies/wreck"), problem="strategy.py: line 1: bad syntax"
+            ),
+        ]
+    )
+    running: set[StrategyId] = field(default_factory=lambda: {ALICE})
+    has_jails: bool = True
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    may_stop: asyncio.Event | None = None
+
+    def strategies(self) -> Sequence[StrategySpec | BrokenStrategy]:
+        return self.found
+
+    async def reread(self) -> None:
+        await asyncio.sleep(0)
+
+    async def start(self, strategy_id: StrategyId) -> None:
+        if not self.has_jails:
+            raise SandboxUnavailable("no namespaces here: run the desk as root")
+        self.running.add(strategy_id)
+
+    async def stop(self, strategy_id: StrategyId) -> None:
+        self.stopping.set()
+        if self.may_stop is not None:
+            await self.may_stop.wait()
+        self.running.discard(strategy_id)
+
+    def status(self, strategy_id: StrategyId) -> RunStatus:
+        return RunStatus.RUNNING if strategy_id in self.running else RunStatus.STOPPED
+
+    def liveness(self, strategy_id: StrategyId) -> Liveness | None:
+        if strategy_id not in self.running:
+            return None
+        return Liveness(
+            pid=4711,
+            uptime=timedelta(minutes=2, seconds=5),
+            lines_delivered=120,
+            lines_handled=118,
+            lines_dropped=0,
+            memory_bytes=20 * 2**20,
+            cpu_seconds=1.5,
+        )
+
+    def last_end(self, strategy_id: StrategyId) -> RunEnd | None:
+        return RunEnd(reason=ExitReason.OOM, detail="used more than 512 MB") if strategy_id == BOB else None
+
+    def log_path(self, strategy_id: StrategyId) -> Path:
+        return self.logs / f"{strategy_id}.log"
+
+
+@dataclass
+class FakeOrders:
+    """The desk's own memory, without the runtime around it; a cancel is answered at once."""
+
+    desk: Desk
+
+    def refusal(self) -> Refuse | None:
+        return None
+
+    async def place(self, request: OrderRequest, *, timeout_s: float) -> Order | Refuse:
+        raise NotImplementedError
+
+    async def cancel(self, strategy_id: StrategyId | None, order_id: str, *, by: str) -> Order | Refuse:
+        order = self.desk.orders[ClientOrderId(order_id)]
+        if not order.status.is_open:
+            return Refuse(order.request.client_order_id, RefusalReason.ORDER_FINAL, f"it is {order.status} already")
+        self.desk.handle(ev.CancelRequested(client_order_id=order.request.client_order_id, by=by, at=NOON))
+        return self.desk.orders[order.request.client_order_id]
+
+    def find(self, strategy_id: StrategyId | None, order_id: str) -> Order | None:
+        return self.desk.orders.get(ClientOrderId(order_id))
+
+    def orders(self, strategy_id: StrategyId | None, *, is_open: bool | None = None) -> Sequence[Order]:
+        return [
+            order
+            for order in self.desk.orders.values()
+            if strategy_id in {None, order.request.strategy_id} and is_open in {None, order.status.is_open}
+        ]
+
+    def positions(self, strategy_id: StrategyId | None) -> Sequence[Position]:
+        books = self.desk.portfolio.books.values()
+        return [p for b in books if strategy_id in {None, b.strategy_id} for p in b.positions.values() if p.qty]
+
+    def account(self, strategy_id: StrategyId) -> Account | None:
+        return self.desk.account(strategy_id)
+
+    async def clock(self) -> MarketClock:
+        raise NotImplementedError
+
+    async def bars(self, symbol: Symbol, timeframe: str, limit: int) -> Sequence[RawMarketMessage]:
+        raise NotImplementedError
+
+
+@dataclass
+class RunningDesk:
+    """What a test has in its hands."""
+
+    folder: Path
+    config: Path
+    socket: Path
+    runs: FakeRuns
+    commands: list[ev.CommandGiven]
+    control: Control
+
+
+@asynccontextmanager
+async def a_running_desk(folder: Path, *, caller: Caller = OFFICER) -> AsyncIterator[RunningDesk]:
+    """Serve a desk on which alice has bought 10 AAPL and rests a limit order, and bob rests one, too."""
+    config, ledger = folder / "desk.toml", folder / "desk.db"
+    config.write_text('[desk]\nstate_dir = "."\nruntime_dir = "run"\n')
+    logs = folder / "logs"
+    logs.mkdir()
+    desk = await _traded(ledger)
+    runs, commands = FakeRuns(logs=logs), list[ev.CommandGiven]()
+
+    async def post(command: ev.CommandGiven) -> None:
+        commands.append(command)
+
+    control = Control(
+        orders=FakeOrders(desk),
+        runs=runs,
+        reader=LedgerReader(ledger),
+        wall=SystemClock(),
+        post=post,
+        status=lambda: {"name": "testdesk", "mode": "embedded", "trade_stream_up": True, "equity": Decimal("100.50")},
+        who_is=lambda _uid: caller,
+    )
+    async with control.serve(folder / "run") as socket:
+        yield RunningDesk(folder, config, socket, runs, commands, control)
+
+
+async def _traded(ledger: Path) -> Desk:
+    desk = a_desk()
+    bought = a_request()
+    resting = a_limit_request("90", client_order_id=ClientOrderId("alice-2"))
+    others = a_limit_request("91", strategy_id=BOB, client_order_id=ClientOrderId("bob-1"))
+    happened: list[ev.Event] = [requested(bought), accepted(bought), filled(bought, 10)]
+    for request in (resting, others):
+        happened += [requested(request), accepted(request)]
+    denied = a_request(client_order_id=ClientOrderId("alice-3"), symbol=Symbol("ZZZ"))
+    happened.append(requested(denied))
+    store = await LedgerStore.open(ledger)
+    for event in happened:
+        facts = [effect.fact for effect in desk.handle(event) if isinstance(effect, Record)]
+        await store.append(facts, project(facts, desk))
+    await store.close()
+    return desk

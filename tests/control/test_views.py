@@ -1,0 +1,33 @@
+"""What the control socket answers is JSON that programs can rely on."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import PurePath
+
+from deskd.control import views
+from deskd.domain.order import Order, OrderStatus
+from tests.factories import NOON, a_limit_request, price
+
+
+def test_an_orders_decimals_are_text_and_its_times_utc() -> None:
+    """No figure passes through a float."""
+    order = Order(request=a_limit_request("0.10"), status=OrderStatus.ACCEPTED, requested_at=NOON, updated_at=NOON)
+    view = views.order(order)
+    assert (view["limit_price"], view["qty"], view["filled_qty"]) == ("0.1", "10", "0")
+    assert view["requested_at"] == "2026-01-05T17:00:00Z"
+    assert json.loads(json.dumps(view)) == view
+
+
+def test_whatever_the_desk_tells_of_itself_becomes_json() -> None:
+    """A new field in the desk's status cannot break `deskctl status`."""
+    told = {"at": NOON, "cash": Decimal("1E+3"), "path": PurePath("/x"), "up": timedelta(1), "deep": [{"p": price(1)}]}
+    shown = views.plain_values(told)
+    assert shown == {
+        "at": "2026-01-05T17:00:00Z",
+        "cash": "1000",
+        "path": "/x",
+        "up": "1 day, 0:00:00",
+        "deep": [{"p": "1"}],
+    }
+    json.dumps(shown)
