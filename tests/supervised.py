@@ -119,6 +119,10 @@ class World:
         await self.supervisor.start(StrategyId(name))
         return await self.until_ended(name)
 
+    def feed(self, run_id: RunId, lines: bytes) -> None:
+        """Write *lines* to the run's standard input."""
+        os.write(self.feeds.stdins[run_id], lines)
+
     def ends(self, name: str) -> list[RunEnd]:
         return [fact.end for fact in self.facts if isinstance(fact, RunEnded) and fact.strategy_id == name]
 

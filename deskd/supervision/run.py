@@ -18,6 +18,7 @@ from deskd.supervision.output import Output, pump
 from deskd.supervision.process import Pipes, ended, read_page
 
 LOG_MAX = 65_536  # nsjail writes some 4 KB
+_KILL_AGAIN_S = 0.02
 _PIPES_TIMEOUT_S = 2.0  # nothing can hold them but a process that escaped a run without a jail
 
 type Counts = Callable[[RunId], tuple[int, int]]  # lines delivered and dropped
@@ -120,7 +121,10 @@ class Run:
         self.feeds.detach(self.run_id)
         await asyncio.sleep(self._grace_s)
         self._was_killed = True
-        self.group.kill()
+        while True:  # until its end cancels us: a first kill may come before the wrapper has joined the cgroup
+            self.process.kill()
+            self.group.kill()
+            await asyncio.sleep(_KILL_AGAIN_S)
 
     def _take_log(self, _: str, chunk: bytes) -> bool:
         self._jail_log += chunk[: LOG_MAX - len(self._jail_log)]

@@ -1,7 +1,6 @@
 """What happens to a run in a real jail, from its first line to its last."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +25,7 @@ async def test_a_plain_script_reads_lines_and_prints_to_its_log(tmp_path: Path, 
     async with a_world(tmp_path, jail_root, {"alice": source}) as world:
         await world.supervisor.start("alice")
         run_id = await world.until_fed("alice")
-        os.write(world.feeds.stdins[run_id], b'{"price": 1.5}\n{"price": 2.5}\n')
+        world.feed(run_id, b'{"price": 1.5}\n{"price": 2.5}\n')
         await world.until_printed("alice", "price 2.5")
         live = world.supervisor.liveness("alice")
         await world.supervisor.stop("alice")
@@ -111,7 +110,8 @@ async def test_a_slow_consumer_is_ended_at_once_and_tried_again(tmp_path: Path, 
     """The hub's complaint ends that run, and no other."""
     source = "import time\nprint('up')\ntime.sleep(600)\n"
     strategies = {"alice": source, "bob": source}
-    async with a_world(tmp_path, jail_root, strategies, restart={"give_up_after": 5}) as world:
+    sandbox, restart = {"stop_grace_s": 0.1}, {"give_up_after": 5}
+    async with a_world(tmp_path, jail_root, strategies, sandbox=sandbox, restart=restart) as world:
         await world.supervisor.start_enabled()
         run_id = await world.until_fed("alice")
         await world.until_fed("bob")

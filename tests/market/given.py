@@ -18,7 +18,7 @@ from deskd.market.hub import Hub, Wanted
 from deskd.ports import RawMarketMessage
 from tests.factories import AAPL, ALICE, NOON
 
-STAMP = "2026-01-05T17:00:00Z"
+NS = int(NOON.timestamp()) * 10**9
 
 
 class HandClock:
@@ -79,7 +79,7 @@ def a_spec(*channels: Channel, symbols: Sequence[Symbol] = (AAPL,), **overrides:
 
 
 def line(text: str = "x", *, key: str | None = None, arrived: float = 1_000.0, is_order: bool = False) -> Line:
-    return Line(f"{text}\n".encode(), key, STAMP, arrived, is_order)
+    return Line(f"{text}\n".encode(), key, NS, arrived, is_order)
 
 
 class Run:

@@ -58,7 +58,7 @@ def test_a_bad_row_is_dropped_counted_and_named(tmp_path: Path, row: str, rule: 
 
 
 def test_suspicious_rows_are_dropped(tmp_path: Path) -> None:
-    """susp = 1 is the vendor's own doubt; every row may have it without the file being bad."""
+    """Susp = 1 is the vendor's own doubt; every row may have it without the file being bad."""
     lines = [f"{OPEN},IBM,100,1,1", f"{OPEN},IBM,101,1,0", f"{OPEN},IBM,102,1,1"]
     file = read_tape_file(write(tmp_path / "a.csv", "t,S,p,s,susp", lines))
     assert file.rows["p"].to_list() == [101]
