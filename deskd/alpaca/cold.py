@@ -17,8 +17,6 @@ from typing import Any
 from alpaca.common.exceptions import APIError
 from alpaca.common.rest import RESTClient
 from alpaca.trading.client import TradingClient
-from alpaca.trading.enums import AssetClass, AssetStatus
-from alpaca.trading.requests import GetAssetsRequest
 
 from deskd.alpaca.endpoints import Endpoints, Keys
 from deskd.domain.errors import WireError
@@ -62,11 +60,6 @@ class ColdPaths:
     async def clock(self) -> Any:
         """Return GET /v2/clock."""
         return await self._in_thread(lambda: self._trading().get_clock())
-
-    async def assets(self) -> Any:
-        """Return GET /v2/assets: active US equities."""
-        request = GetAssetsRequest(status=AssetStatus.ACTIVE, asset_class=AssetClass.US_EQUITY)
-        return await self._in_thread(lambda: self._trading().get_all_assets(request))
 
     async def bars(self, symbol: Symbol, timeframe: str, limit: int, since: datetime) -> Any:
         """Return the latest *limit* bars since then, newest first, by symbol."""

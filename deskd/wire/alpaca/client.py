@@ -16,8 +16,10 @@ from typing import Any
 
 import msgpack
 import msgspec
+from alpaca.trading.enums import AssetClass, AssetStatus
 from alpaca.trading.models import Order as AlpacaOrder
 from alpaca.trading.requests import (
+    GetAssetsRequest,
     LimitOrderRequest,
     MarketOrderRequest,
     StopLimitOrderRequest,
@@ -37,6 +39,9 @@ from deskd.wire.alpaca.market import parse_stamp, to_datetime
 type Body = dict[str, Any]  # one JSON object as Alpaca sent it
 
 NUMBER_MAX = 40  # characters of one number; a longer one is nonsense
+ASSETS: dict[str, str] = GetAssetsRequest(status=AssetStatus.ACTIVE, asset_class=AssetClass.US_EQUITY).model_dump(
+    mode="json", exclude_none=True
+)  # what GET /v2/assets is asked for
 _FILLS = frozenset({"fill", "partial_fill"})
 _REQUESTS = {
     OrderType.MARKET: MarketOrderRequest,
@@ -255,8 +260,17 @@ def decode_position(body: Mapping[str, Any]) -> BrokerPosition:
     )
 
 
-def decode_instrument(body: Mapping[str, Any]) -> Instrument:
-    """Return an asset as an instrument."""
+def split_rows(body: bytes) -> list[msgspec.Raw]:
+    """Return the rows of a long list undecoded, which is quick: they can be decoded a few at a time."""
+    try:
+        return msgspec.json.decode(body, type=list[msgspec.Raw])
+    except msgspec.DecodeError as error:
+        raise WireError(f"not a list of rows: {error}") from None
+
+
+def decode_asset(row: msgspec.Raw) -> Instrument:
+    """Return one asset as an instrument."""
+    body = as_object(decode_json(bytes(row)), "asset")
     return Instrument(
         symbol=Symbol(_text(body, "symbol")),
         is_tradable=body.get("tradable") is True,

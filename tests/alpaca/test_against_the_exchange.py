@@ -1,0 +1,190 @@
+"""The client and the embedded exchange, over real sockets: what one writes the other reads."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import pytest
+from structlog.testing import capture_logs
+
+from deskd.alpaca.broker import AlpacaBroker, open_broker
+from deskd.alpaca.connection import Timing
+from deskd.alpaca.endpoints import Endpoints, Keys, embedded
+from deskd.alpaca.resync import snapshot
+from deskd.alpaca.stream import MarketStream
+from deskd.alpaca.trading_stream import TradeStream
+from deskd.domain.errors import BrokerFatal
+from deskd.domain.events import SubmitAccepted, SubmitInDoubt, SubmitRejected, TradeUpdated
+from deskd.domain.ids import ClientOrderId, Symbol
+from deskd.domain.order import Side, TimeInForce
+from deskd.ports import RawMarketMessage, SystemClock
+from deskd.venue.assembly import opened
+from deskd.venue.settings import Keys as VenueKeys
+from deskd.venue.settings import VenueSettings
+from tests.factories import AAPL, SPY, a_limit_request, a_request, qty
+
+KEYS = Keys("embedded", "embedded")
+
+
+@asynccontextmanager
+async def an_exchange() -> AsyncIterator[tuple[Endpoints, AlpacaBroker]]:
+    """Open an exchange on the synthetic market, in memory, and a broker to it."""
+    settings = VenueSettings(
+        listen="127.0.0.1:0",
+        tape=("synthetic",),
+        speed=20.0,  # the first quotes come sooner
+        loop=True,
+        seed=1,
+        cash=Decimal(100_000),
+        fills="immediate",
+        start=None,
+        state=None,
+        keys=VenueKeys(key_id=KEYS.key_id, secret_key=KEYS.secret),
+        rate_limit_per_min=0,
+    )
+    async with opened(settings) as venue:
+        where = embedded(venue.url, "iex")
+        async with open_broker(where, KEYS, clock=SystemClock(), requests_per_min=None) as broker:
+            yield where, broker
+
+
+class Notes:
+    """What a stream told, with a way to wait."""
+
+    def __init__(self) -> None:
+        self.updates: list[TradeUpdated] = []
+        self.messages: list[RawMarketMessage] = []
+        self.ups = 0
+        self._changed = asyncio.Event()
+
+    async def on_update(self, update: TradeUpdated) -> None:
+        self.updates.append(update)
+        self._changed.set()
+
+    def on_messages(self, messages: list[RawMarketMessage]) -> None:
+        self.messages += messages
+        self._changed.set()
+
+    async def on_state(self, is_up: bool, why: str) -> None:
+        self.ups += is_up
+        self._changed.set()
+
+    async def until(self, holds: object) -> None:
+        assert callable(holds)
+        async with asyncio.timeout(20):
+            while not holds():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+async def a_price(broker: AlpacaBroker, notes: Notes, symbol: Symbol) -> None:
+    """Wait until the exchange has a market in the symbol."""
+    await notes.until(lambda: any(m["T"] == "q" and m["S"] == symbol for m in notes.messages))
+
+
+async def test_an_order_lives_its_whole_life_over_the_wire() -> None:
+    """Accepted, filled by the stream, and found again by REST under the same names; the account agrees."""
+    notes = Notes()
+    async with an_exchange() as (where, broker), asyncio.TaskGroup() as tasks:
+        market = MarketStream(
+            url=where.data_stream, keys=KEYS, on_messages=notes.on_messages, on_state=notes.on_state, stale_after_s=30
+        )
+        market.set_symbols({"quotes": frozenset({AAPL, SPY}), "trades": frozenset({AAPL})})
+        trades = TradeStream(
+            url=where.trade_stream,
+            keys=KEYS,
+            clock=SystemClock(),
+            on_update=notes.on_update,
+            on_state=notes.on_state,
+        )
+        streams = [tasks.create_task(market.run()), tasks.create_task(trades.run())]
+        await notes.until(lambda: notes.ups == 2)
+        await a_price(broker, notes, AAPL)
+
+        with capture_logs() as logs:
+            said = await broker.submit(a_request(qty=qty(3)))
+            assert isinstance(said, SubmitAccepted), said
+            await notes.until(lambda: any(u.fill for u in notes.updates))
+            found = await broker.look_up(ClientOrderId("alice-1"))
+        assert logs == [], "alpaca-py's strict model has nothing to say against the exchange's orders"
+        assert found is not None
+        streamed = [u.fill for u in notes.updates if u.fill]
+        assert [f.fill_id for f in found.fills] == [f.fill_id for f in streamed]
+        assert [(f.qty, f.price) for f in found.fills] == [(f.qty, f.price) for f in streamed]
+        (held,) = await broker.positions()
+        cash, equity, buying_power = await broker.account()
+        spent = sum(f.qty * f.price for f in streamed)
+        assert (held.symbol, held.qty) == (AAPL, Decimal(3))
+        assert abs(cash - (100_000 - spent)) < Decimal("0.01")
+        assert equity > 0
+        assert buying_power > 0
+
+        resting = a_limit_request("1.00", client_order_id=ClientOrderId("rest"), time_in_force=TimeInForce.GTC)
+        accepted = await broker.submit(resting)
+        assert isinstance(accepted, SubmitAccepted)
+        seen = await snapshot(
+            broker, open_orders=(), since=None, fill_counter=lambda: 1, now=SystemClock().now, why="a test"
+        )
+        assert [o.client_order_id for o in seen.orders] == ["rest"]
+        assert seen.positions == (held,)
+        again = await broker.submit(resting)
+        assert isinstance(again, SubmitInDoubt), "the same id again: the order is there, and a look-up finds it"
+        canceled = await broker.cancel(ClientOrderId("rest"), accepted.order.broker_order_id)
+        assert canceled is not None
+        assert canceled.refusal is None
+        await notes.until(lambda: notes.updates[-1].event == "canceled")
+        too_late = await broker.cancel(ClientOrderId("rest"), accepted.order.broker_order_id)
+        assert too_late is not None
+        assert too_late.refusal is not None
+        for stream in streams:
+            stream.cancel()
+
+
+async def test_refusals_arrive_in_the_exchanges_words() -> None:
+    """Message and extras of the catalogue; nothing is in doubt."""
+    async with an_exchange() as (_, broker):
+        said = await broker.submit(a_limit_request("100", qty=qty(1_000_000)))
+        assert isinstance(said, SubmitRejected)
+        assert "insufficient buying power" in said.message
+        unknown = await broker.submit(a_request(symbol=Symbol("NOSUCH"), side=Side.BUY))
+        assert isinstance(unknown, SubmitRejected)
+        assert "NOSUCH" in unknown.message
+        missing = await broker.look_up(ClientOrderId("never-sent"))
+        assert missing is not None
+        assert missing.order is None
+
+
+async def test_what_is_asked_seldom_is_answered() -> None:
+    """Clock, instruments, orders, fills and bars are read without a complaint."""
+    async with an_exchange() as (_, broker):
+        clock = await broker.clock()
+        instruments = {i.symbol: i for i in await broker.instruments()}
+        assert instruments[AAPL].is_tradable
+        assert list(await broker.orders()) == []
+        assert dict(await broker.fills(after=clock.timestamp)) == {}
+        bars = await broker.bars(AAPL, "1Min", 5)
+        assert [bar["t"] for bar in bars] == sorted(bar["t"] for bar in bars)
+        assert all(bar["T"] == "b" and bar["S"] == AAPL for bar in bars)
+
+
+async def test_wrong_keys_are_fatal_and_told() -> None:
+    """Both streams and the cold paths say what to check."""
+    wrong = Keys("embedded", "wrong")
+    notes = Notes()
+    async with an_exchange() as (where, _):
+        trades = TradeStream(
+            url=where.trade_stream,
+            keys=wrong,
+            clock=SystemClock(),
+            on_update=notes.on_update,
+            on_state=notes.on_state,
+            timing=Timing(reconnect_min_s=0.01),
+        )
+        async with asyncio.timeout(20):
+            with pytest.raises(BrokerFatal, match="check APCA_API_KEY_ID"):
+                await trades.run()
+        async with open_broker(where, wrong, clock=SystemClock(), requests_per_min=None) as broker:
+            with pytest.raises(PermissionError, match="unauthorized"):
+                await broker.account()
+            assert isinstance(await broker.submit(a_request()), SubmitRejected)
