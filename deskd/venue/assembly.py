@@ -35,7 +35,8 @@ from deskd.venue.player import Player, make_player
 from deskd.venue.server import FrontDoor
 from deskd.venue.settings import VenueSettings
 from deskd.venue.store import Saved, Store, open_store
-from deskd.venue.tape import SYNTHETIC, Tape, open_tape
+from deskd.venue.tape import Tape
+from deskd.venue.tapes import SYNTHETIC, open_tape
 from deskd.venue.trade_stream import TradeStream
 from deskd.venue.trading_rest import TradingRest
 from deskd.venue.watchlists import Watchlists

@@ -87,6 +87,16 @@ class DataStream:
         """Return every route."""
         return [web.get(f"/v2/{{feed:{'|'.join((*FEEDS, TEST_FEED))}}}", self.handle)]
 
+    def subscriptions(self) -> dict[str, set[str]]:
+        """Return what is listened to at present, by channel, over all connections to the market."""
+        held: dict[str, set[str]] = {}
+        for client in self._clients:
+            if client.feed != TEST_FEED and not client.is_ending:
+                for channel, symbols in client.held.items():
+                    if symbols:
+                        held.setdefault(channel, set()).update(symbols)
+        return held
+
     # -- the market goes out
 
     async def publish(self, messages: Sequence[Message]) -> None:

@@ -1,23 +1,19 @@
-"""What a tape is to those who play and read it, and how one is opened.
+"""What a tape is to those who play and read it.
 
 A tape holds days. A day plays as batches of messages in the order they came over the wire; the same day is also read
-by column, for history. Recorded tapes come from files (`recorded.py`), the synthetic one from a seed (`synthetic.py`).
+by column, for history. Recorded tapes come from files (`recorded.py`), the synthetic one from a seed (`synthetic.py`);
+`tapes.py` opens either.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from difflib import get_close_matches
-from pathlib import Path
+from datetime import date
 from typing import Final, Protocol
 
 import polars as pl
 
-from deskd.domain.errors import ConfigError
-from deskd.venue.calendar import Calendar
 from deskd.wire.alpaca.market import Message
 
-SYNTHETIC: Final = "synthetic"
 ENDLESS: Final = 1 << 62  # a stamp after all others
 
 
@@ -92,32 +88,3 @@ class Tape(Protocol):
 
     def day_bar(self, symbol: str, day: date) -> pl.DataFrame:
         """Return the day's bar of a symbol, stamped midnight New York: one row, or none."""
-
-
-def open_tape(sources: Sequence[str], *, calendar: Calendar, seed: int = 1, start: datetime | None = None) -> Tape:
-    """Open files, folders or "synthetic", or raise ConfigError naming what is wrong and the remedy.
-
-    *start* tells the synthetic market which day is its first; recorded days keep their own dates.
-    """
-    if not sources:
-        raise ConfigError(f'no tape: name files or folders of recorded market data, or "{SYNTHETIC}"')
-    if SYNTHETIC in sources:
-        if len(sources) > 1:
-            raise ConfigError(f'"{SYNTHETIC}" cannot play together with recorded files: name one or the other')
-        from deskd.venue.synthetic import SyntheticTape  # noqa: PLC0415  either kind loads only its own machinery
-
-        return SyntheticTape(calendar=calendar, seed=seed, start=start)
-    from deskd.venue.recorded import open_recorded  # noqa: PLC0415  either kind loads only its own machinery
-
-    return open_recorded([_existing(source) for source in sources], calendar)
-
-
-def _existing(source: str) -> Path:
-    path = Path(source).expanduser()
-    if path.exists():
-        return path
-    parent = next(parent for parent in path.parents if parent.is_dir())
-    wanted = path.relative_to(parent).parts[0]
-    near = get_close_matches(wanted, sorted(child.name for child in parent.iterdir()), n=1, cutoff=0.4)
-    hint = f"; did you mean {parent / near[0]}?" if near else f"; nothing like it lies in {parent}"
-    raise ConfigError(f"{source}: no such file or folder{hint}")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from deskd.venue.calendar import Calendar, load_calendar
-from deskd.venue.tape import Tape, open_tape
+from deskd.venue.tape import Tape
+from deskd.venue.tapes import open_tape
 from deskd.wire.alpaca.market import Message, parse_stamp
 
 TUESDAY = date(2013, 10, 8)

@@ -40,10 +40,18 @@ def tape_of(folder: Path, *stamps: str) -> Tape:
     return a_tape(write_trades(folder / "t.csv", [(t, "IBM", float(n), 1, " ") for n, t in enumerate(stamps, start=1)]))
 
 
-def a_player(tape: Tape, clock: HandClock, speed: float = 1.0, **told: object) -> Player:
+def a_player(
+    tape: Tape,
+    clock: HandClock,
+    speed: float = 1.0,
+    *,
+    loop: bool = False,
+    start: str | None = None,
+    resume_at: datetime | None = None,
+) -> Player:
     return make_player(
-        tape, calendar(), clock, speed=speed, loop=bool(told.pop("loop", False)), sleep=clock.sleep, **told
-    )  # type: ignore[arg-type]
+        tape, calendar(), clock, speed=speed, loop=loop, start=start, resume_at=resume_at, sleep=clock.sleep
+    )
 
 
 async def test_at_speed_one_each_message_comes_when_it_is_due(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from deskd.venue.bars import bar_rows
 from deskd.venue.market import Market
 from deskd.venue.player import make_player
 from deskd.venue.synthetic import HISTORY_DAYS, START_DAY, SyntheticTape
-from deskd.venue.tape import open_tape
+from deskd.venue.tapes import open_tape
 from deskd.wire.alpaca.market import Message, to_datetime
 from tests.venue.markets import HandClock, at, calendar, ns
 

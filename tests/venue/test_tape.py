@@ -1,56 +1,66 @@
-"""Guarantees of opening a tape."""
+"""What every tape promises, recorded or invented."""
 
 from pathlib import Path
 
 import pytest
 
-from deskd.domain.errors import ConfigError
-from deskd.venue.tape import open_tape
-from tests.venue.markets import OPEN, a_tape, calendar, write, write_trades
+from deskd.venue.bars import BAR_COLUMNS
+from deskd.venue.calendar import midnight
+from deskd.venue.synthetic import SyntheticTape
+from deskd.venue.tape import Tape
+from tests.venue.markets import OPEN, a_tape, calendar, write_bars, write_quotes, write_trades
 
 
-def refused(*sources: str) -> str:
-    with pytest.raises(ConfigError) as caught:
-        open_tape(sources, calendar=calendar())
-    return str(caught.value)
+@pytest.fixture(params=["recorded", "synthetic"])
+def tape(request: pytest.FixtureRequest, tmp_path: Path) -> Tape:
+    if request.param == "synthetic":
+        return SyntheticTape(calendar=calendar(), seed=1)
+    write_trades(tmp_path / "t.csv", [(OPEN, "IBM", 100.0 + n, 10, " ") for n in range(3_000)])
+    write_quotes(tmp_path / "q.csv", [(OPEN, "IBM", 99.0, 101.0), ("2013-10-08T13:30:30Z", "IBM", 99.0, 101.0)])
+    write_bars(tmp_path / "b.csv", [("2013-10-08T13:30:00Z", "SPY", 1.0, 2.0, 1.0, 2.0, 9)])
+    return a_tape(tmp_path)
 
 
-def test_a_missing_path_is_told_with_the_nearest_name(tmp_path: Path) -> None:
-    """A typing mistake is answered with what was meant."""
-    write_trades(tmp_path / "trades_IBM.csv", [(OPEN, "IBM", 1.0, 1, " ")])
-    assert f"did you mean {tmp_path / 'trades_IBM.csv'}?" in refused(str(tmp_path / "trades_IMB.csv"))
-    assert "nothing like it" in refused(str(tmp_path / "zzz"))
+def test_a_day_plays_in_the_order_in_which_it_came(tape: Tape) -> None:
+    """Times never run back, batches are small enough for the loop, and nothing is stamped after it came (bars: long before)."""
+    day = tape.days()[0]
+    last = 0
+    for number, batch in enumerate(tape.play(day, tape.first_at(day))):
+        assert 0 < len(batch.messages) == len(batch.times) <= 1_024
+        assert batch.times == sorted(batch.times)
+        assert batch.times[0] >= last
+        assert all(message["t"] <= came for came, message in zip(batch.times, batch.messages, strict=True))
+        last = batch.times[-1]
+        if number > 20:
+            break
 
 
-def test_no_source_is_an_error_and_synthetic_stands_alone(tmp_path: Path) -> None:
-    """Recorded and invented prices are never mixed."""
-    assert "no tape" in refused()
-    file = write_trades(tmp_path / "a.csv", [(OPEN, "IBM", 1.0, 1, " ")])
-    assert "cannot play together" in refused("synthetic", str(file))
+def test_messages_are_of_listed_symbols_and_known_kinds(tape: Tape) -> None:
+    """Whatever plays can be traded and encoded."""
+    day = tape.days()[0]
+    symbols = [listing.symbol for listing in tape.listings()]
+    assert symbols == sorted(symbols)
+    batch = next(tape.play(day, tape.first_at(day)))
+    assert {message["S"] for message in batch.messages} <= set(symbols)
+    assert {message["T"] for message in batch.messages} <= set("tqbsl")
 
 
-def test_a_folder_is_all_of_its_tape_files(tmp_path: Path) -> None:
-    """Files that are no tape's are left aside with a notice; one named for itself is refused."""
-    write_trades(tmp_path / "a.csv", [(OPEN, "IBM", 1.0, 1, " ")])
-    write_trades(tmp_path / "b.csv", [(OPEN, "SPY", 1.0, 1, " ")])
-    other = write(tmp_path / "actions.csv", "ex_date,symbol", ["2013-10-08,IBM"])
-    (tmp_path / "README.md").write_text("notes")
-    tape = a_tape(tmp_path)
-    assert [listing.symbol for listing in tape.listings()] == ["IBM", "SPY"]
-    assert tape.notices == ["actions.csv: left aside: its header is none of a tape's"]
-    assert "none of a tape's" in refused(str(other))
+def test_history_has_the_same_columns_everywhere(tape: Tape) -> None:
+    """Who reads history need not know what kind of tape it is."""
+    day, symbol = tape.days()[0], tape.listings()[0].symbol
+    end = tape.first_at(day) + 3_600_000_000_000
+    assert set(tape.trades(symbol, day, end).columns) == {"t", "i", "x", "p", "s", "c", "z"}
+    assert set(tape.quotes(symbol, day, end).columns) == {"t", "bx", "bp", "bs", "ax", "ap", "as", "c", "z"}
+    assert tuple(tape.minute_bars(symbol, day).columns) == BAR_COLUMNS
+    assert tape.day_bar(symbol, day)["t"].to_list() == [midnight(day)]
+    assert tape.trades(symbol, day, end)["t"].is_sorted()
+    assert day in tape.history_days(day, day)
 
 
-def test_a_folder_without_tapes_names_the_folders_that_may_hold_them(tmp_path: Path) -> None:
-    """Pointing one level too high is answered with the next step."""
-    (tmp_path / "ticks").mkdir()
-    assert "perhaps one of its folders: ticks" in refused(str(tmp_path))
-    (tmp_path / "notes.txt").write_text("x")
-    assert "end in .csv" in refused(str(tmp_path / "notes.txt"))
-
-
-def test_the_same_file_named_twice_plays_once(tmp_path: Path) -> None:
-    """A folder and a file of it do not double the volume."""
-    file = write_trades(tmp_path / "a.csv", [(OPEN, "IBM", 1.0, 1, " ")])
-    tape = a_tape(tmp_path, file)
-    assert sum(len(batch.messages) for batch in tape.play(tape.days()[0], 0)) == 1
+def test_what_plays_can_be_played_and_a_tape_ends_where_it_does_not_loop(tape: Tape) -> None:
+    """Its own days play; after the last comes none, or, looped, another that plays."""
+    assert all(map(tape.plays, tape.days()))
+    assert tape.day_after(tape.days()[-1], loop=False) is None
+    following = tape.day_after(tape.days()[-1], loop=True)
+    assert following is not None
+    assert tape.plays(following)

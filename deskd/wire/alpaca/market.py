@@ -21,6 +21,7 @@ from deskd.domain.errors import WireError
 type Message = dict[str, Any]
 type Codec = Literal["msgpack", "json"]
 
+CODECS: tuple[Codec, ...] = ("msgpack", "json")
 SECOND = 1_000_000_000
 NEW_YORK = ZoneInfo("America/New_York")
 
