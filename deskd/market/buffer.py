@@ -10,20 +10,21 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+import msgspec
+
+from deskd.wire.alpaca.market import rfc3339
 from deskd.wire.lines import gap_line
 
-CHUNK_BYTES = 16_384  # offered to a pipe at once: what stays here can still be conflated, what is offered cannot
+CHUNK_BYTES = 4_096  # offered to a pipe at once: what stays here can still be conflated, what is offered cannot
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One encoded line on its way to a run."""
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """One encoded line on its way to a run. A struct, for it is made for every message of the market."""
 
     data: bytes
     key: str | None  # kind and symbol of a trade or quote; None: never dropped
-    stamp: str  # the market's
+    sent_at: int  # nanoseconds since 1970: the market's stamp
     arrived: float  # seconds of the desk's monotonic clock
     is_order: bool = False
 
@@ -45,7 +46,7 @@ class Buffer:
         self._is_conflating = False  # from the bound's breach until nothing waits
         self._is_warming = False  # from the history until nothing waits: a start is no slowness
         self._gap = 0  # dropped since the last gap line
-        self._gap_since = ""
+        self._gap_since = 0  # the stamp of the first of them
         self._offered = b""  # the gap line in the chunk that was last taken
         self.delivered = 0  # whole lines the pipe took
         self.dropped = 0
@@ -98,7 +99,7 @@ class Buffer:
         """
         if not self._is_warming:
             self._drop_superseded(waiting_since=now - self._lag_max_s)
-        self._offered = gap_line(self._gap, self._gap_since) if self._gap else b""
+        self._offered = gap_line(self._gap, rfc3339(self._gap_since)) if self._gap else b""
         chunk = [self._rest, self._offered]
         room = CHUNK_BYTES - len(self._rest)
         for line in self._lines.values():
@@ -160,7 +161,7 @@ class Buffer:
     def _drop(self, number: int) -> None:
         line = self._remove(number)
         if not self._gap:
-            self._gap_since = line.stamp
+            self._gap_since = line.sent_at
         self._gap += 1
         self.dropped += 1
 

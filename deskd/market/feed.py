@@ -15,7 +15,7 @@ from deskd.domain.strategy import StrategySpec
 from deskd.market.buffer import Buffer, Line
 from deskd.ports import Clock
 
-PIPE_BYTES = 16_384  # some 120 lines: what lies in the pipe can be neither conflated nor overtaken
+PIPE_BYTES = 4_096  # some 30 lines: what lies in the pipe can be neither conflated nor overtaken
 
 
 def set_pipe_size(fd: int, size: int = PIPE_BYTES) -> None:

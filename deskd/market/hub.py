@@ -1,8 +1,8 @@
 """Market data and order lines to the runs: decoded once, encoded once, one write per run and flush.
 
 1. No more is subscribed than the attached runs need; a run gets its own symbols and channels only.
-2. While the loop is idle a line leaves at once. Under load the next flush waits as long as the last one took, a few
-   milliseconds at most, so that a strategy wakes once for many lines.
+2. A line leaves at once, unless the runs are still busy with the last ones: then lines gather, some microseconds for
+   each run that was woken and a few milliseconds at most, so that a strategy wakes once for many lines.
 3. A slow run delays nobody: see `feed` and `buffer`.
 """
 
@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from operator import itemgetter
+from operator import attrgetter
 
 import structlog
 
@@ -28,9 +28,11 @@ from deskd.market.interest import Audience, Interest, wanted
 from deskd.market.prices import Prices
 from deskd.ports import Clock, RawMarketMessage
 from deskd.wire import lines
+from deskd.wire.alpaca.market import rfc3339
 
-GATHER_RATIO = 2.0  # waited after a flush, as a multiple of what it took
-GATHER_MAX_S = 0.005  # and at most so long
+WAKE_S = 25e-6  # of a core, for a strategy to wake and parse a line: no new flush before all have had that
+GATHER_MAX_S = 0.005  # and no line waits longer for others
+TICK_S = 0.0005  # loops count in milliseconds: for less than half of one, wait for the next turn instead
 SLICE = 64  # feeds written in one go: some 0.5 ms, then the loop may do other work
 
 type Bars = Callable[[Symbol, str, int], Awaitable[Sequence[RawMarketMessage]]]
@@ -63,8 +65,8 @@ class Hub:
         self._halted: dict[str, bool] = {}
         self._dirty: list[Audience] = []  # have gathered lines
         self._round: deque[tuple[Feed, bytes, list[Line]]] = deque()  # writes of this flush still to be made
-        self._round_began = 0.0
         self._turn = 0  # rotates who is first
+        self._pause = 0.0  # after this flush
         self._next_flush = 0.0  # not before
         self._is_due = False  # a flush is on the loop's calendar
         self._encoders: dict[str, Callable[[RawMarketMessage, str], bytes]] = {
@@ -101,11 +103,11 @@ class Hub:
         route = self._interest.routes[kind].get(symbol)
         if route is None:
             return
-        stamp = lines.stamp_text(message["t"])
-        data = self._encoders[kind](message, stamp)
+        sent_at = lines.stamp_ns(message["t"])
+        data = self._encoders[kind](message, rfc3339(sent_at))
         if not data:
             return
-        line = Line(data, route.key, stamp, arrived)
+        line = Line(data, route.key, sent_at, arrived)
         for audience in route.audiences:
             if not audience.lines:
                 self._dirty.append(audience)
@@ -127,22 +129,26 @@ class Hub:
     def _flush_when_due(self, now: float) -> None:
         if not self._dirty or self._round or self._is_due:
             return  # what is under way looks again when it is done
-        if now >= self._next_flush:
+        wait = self._next_flush - now
+        if wait <= 0:
             self._flush()
+        elif wait < TICK_S:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
         else:
             self._is_due = True
-            asyncio.get_running_loop().call_later(self._next_flush - now, self._flush)
+            asyncio.get_running_loop().call_later(wait, self._flush)
 
     def _flush(self) -> None:
         self._is_due = False
         if self._round:
             return
-        self._round_began = self._clock.monotonic()
         for audience in self._dirty:
             gathered, audience.lines = audience.lines, []
             payload = b"".join([line.data for line in gathered])
             self._round.extend([(feed, payload, gathered) for feed in audience.feeds])
         self._dirty.clear()
+        self._pause = min(len(self._round) * WAKE_S, GATHER_MAX_S)
         self._turn += 1
         self._round.rotate(-(self._turn % (len(self._round) or 1)))
         self._write_slice()
@@ -157,7 +163,7 @@ class Hub:
             asyncio.get_running_loop().call_soon(self._write_slice)
             return
         now = self._clock.monotonic()
-        self._next_flush = now + min((now - self._round_began) * GATHER_RATIO, GATHER_MAX_S)
+        self._next_flush = now + self._pause
         self._flush_when_due(now)
 
     # -- runs
@@ -224,18 +230,15 @@ class Hub:
                 for symbol in symbols
             ]
         arrived = self._clock.monotonic()
-        stamped: list[tuple[int, Line]] = []
+        stamped: list[Line] = []
         for symbol, fetch in fetches:
             for bar in fetch.result():
                 try:
                     data = lines.history_line(bar, symbol, history.timeframe)
-                    ns = lines.stamp_ns(bar["t"])
+                    stamped.append(Line(data, None, lines.stamp_ns(bar["t"]), arrived))
                 except (KeyError, TypeError, WireError) as problem:
                     self._count_malformed(problem)
-                    continue
-                stamped.append((ns, Line(data, None, lines.stamp_text(ns), arrived)))
-        stamped.sort(key=itemgetter(0))
-        return [line for _, line in stamped]
+        return sorted(stamped, key=attrgetter("sent_at"))
 
     async def _fetch(self, symbol: Symbol, history: History) -> Sequence[RawMarketMessage]:
         return await self._bars(symbol, history.timeframe, history.bars)
@@ -247,7 +250,7 @@ class Hub:
         for feed in self._feeds.values():
             if feed.spec.strategy_id == strategy_id and Channel.ORDERS in feed.spec.channels:
                 data = lines.order_line(update)
-                feed.write(data, [Line(data, None, update.timestamp, self._clock.monotonic(), is_order=True)])
+                feed.write(data, [Line(data, None, 0, self._clock.monotonic(), is_order=True)])
 
     def quote(self, symbol: Symbol) -> Quote | None:
         """Return the latest quote, however old; its received_at tells the age."""

@@ -28,14 +28,14 @@ RESUMES = frozenset({"3", "T"})  # `Q`, quotes resume, is no resume: trading is 
 PLACES = 6  # of a midpoint: finer than any price on the tape, coarser than a float's noise
 
 
-class _Trade(msgspec.Struct, tag_field="type", tag="trade"):
+class _Trade(msgspec.Struct, gc=False, tag_field="type", tag="trade"):
     symbol: str
     price: float
     size: float
     timestamp: str
 
 
-class _Quote(msgspec.Struct, tag_field="type", tag="quote"):
+class _Quote(msgspec.Struct, gc=False, tag_field="type", tag="quote"):
     symbol: str
     price: float
     bid: float
@@ -45,7 +45,7 @@ class _Quote(msgspec.Struct, tag_field="type", tag="quote"):
     timestamp: str
 
 
-class _Bar(msgspec.Struct, tag_field="type", tag="bar", omit_defaults=True):
+class _Bar(msgspec.Struct, gc=False, tag_field="type", tag="bar", omit_defaults=True):
     symbol: str
     price: float
     open: float
@@ -59,14 +59,14 @@ class _Bar(msgspec.Struct, tag_field="type", tag="bar", omit_defaults=True):
     history: bool = False
 
 
-class _Status(msgspec.Struct, tag_field="type", tag="status"):
+class _Status(msgspec.Struct, gc=False, tag_field="type", tag="status"):
     symbol: str
     halted: bool
     reason: str
     timestamp: str
 
 
-class _Order(msgspec.Struct, tag_field="type", tag="order", omit_defaults=True):
+class _Order(msgspec.Struct, gc=False, tag_field="type", tag="order", omit_defaults=True):
     event: str
     client_order_id: str
     order_id: str | None
@@ -83,7 +83,7 @@ class _Order(msgspec.Struct, tag_field="type", tag="order", omit_defaults=True):
     message: str = ""
 
 
-class _Gap(msgspec.Struct, tag_field="type", tag="gap"):
+class _Gap(msgspec.Struct, gc=False, tag_field="type", tag="gap"):
     dropped: int
     since: str
 
@@ -93,10 +93,10 @@ _encode = msgspec.json.Encoder().encode
 
 def stamp_ns(stamp: object) -> int:
     """Return a message's stamp (a msgpack timestamp, nanoseconds, or RFC 3339 text) as nanoseconds since 1970."""
-    if isinstance(stamp, msgpack.Timestamp):
-        return int(stamp.seconds) * SECOND + int(stamp.nanoseconds)
     if isinstance(stamp, int):
         return stamp
+    if isinstance(stamp, msgpack.Timestamp):
+        return int(stamp.seconds) * SECOND + int(stamp.nanoseconds)
     if isinstance(stamp, str):
         return parse_stamp(stamp)
     raise WireError(f"stamp {stamp!r} is neither a timestamp, nor nanoseconds, nor RFC 3339 text")

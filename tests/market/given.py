@@ -22,17 +22,15 @@ NS = int(NOON.timestamp()) * 10**9
 
 
 class HandClock:
-    """A clock that a test moves; with *step* it also moves by itself at each look."""
+    """A clock that stands until a test moves it."""
 
-    def __init__(self, step: float = 0.0) -> None:
+    def __init__(self) -> None:
         self.seconds = 1_000.0
-        self.step = step
 
     def now(self) -> datetime:
         return NOON + timedelta(seconds=self.seconds - 1_000)
 
     def monotonic(self) -> float:
-        self.seconds += self.step
         return self.seconds
 
 

@@ -14,7 +14,6 @@ from tests.factories import AAPL, ALICE, NOON, SPY, a_request
 from tests.market.given import (
     BOB_RUN,
     Desk,
-    HandClock,
     Run,
     a_bar,
     a_quote,
@@ -91,8 +90,8 @@ async def test_every_quote_is_kept_for_the_gate() -> None:
 
 
 async def test_under_load_lines_are_gathered_and_a_strategy_wakes_once_for_many() -> None:
-    """A flush that took long is followed by a pause, of a few milliseconds at most, that loses and reorders nothing."""
-    desk = Desk(HandClock(step=0.001))  # each look at the clock takes a millisecond: a busy machine
+    """What comes before the runs had time for the last lines goes together, in order, after a few milliseconds at most."""
+    desk = Desk()
     run = await desk.run()
     desk.hub.on_messages([a_trade(1.0)])
     for price in (2.0, 3.0, 4.0):
@@ -212,7 +211,7 @@ async def test_without_its_history_a_run_is_not_fed() -> None:
 
 async def test_detach_delivers_what_was_gathered_then_ends_the_input() -> None:
     """A strategy that is stopped has read all that came before."""
-    desk = Desk(HandClock(step=0.001))
+    desk = Desk()
     run = await desk.run()
     for price in (1.0, 2.0, 3.0):
         desk.hub.on_messages([a_trade(price)])
@@ -269,6 +268,22 @@ async def test_a_symbol_stays_halted_through_news_about_it() -> None:
         (False, "1"),
     ]
     await the_end(desk, run)
+
+
+async def test_the_more_runs_wake_the_longer_lines_gather() -> None:
+    """Two hundred strategies have a few milliseconds for the last lines before the next; no line waits for longer."""
+    desk = Desk()
+    runs = [await desk.run(run_id=f"r{n}", strategy_id=StrategyId(f"s{n}")) for n in range(64)]
+    desk.hub.on_messages([a_trade(1.0)])
+    desk.clock.seconds += GATHER_MAX_S / 10
+    desk.hub.on_messages([a_trade(2.0)])
+    await asyncio.sleep(0)
+    assert prices(runs[0].read()) == [1.0]
+    desk.clock.seconds += GATHER_MAX_S
+    desk.hub.on_messages([a_trade(3.0)])
+    await asyncio.sleep(GATHER_MAX_S * 2)
+    assert prices(runs[0].read()) == [2.0, 3.0]
+    await the_end(desk, *runs)
 
 
 async def test_many_runs_are_written_in_slices_each_once() -> None:
