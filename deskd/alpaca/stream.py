@@ -25,6 +25,7 @@ from deskd.wire.alpaca.client import decode_market_frame, is_control, well_forme
 
 FRAMES_MAX = 32  # taken between two turns of the loop
 MESSAGES_MAX = 2_000  # likewise: with the hub's work on them, some milliseconds
+SILENCES_MAX = 5  # doublings: half a minute becomes a quarter of an hour
 ANSWER_CODES = frozenset({400, 401, 405, 410})  # errors that answer a subscribe; others come unasked
 
 type Pair = tuple[str, Symbol]  # channel and symbol
@@ -57,6 +58,7 @@ class MarketStream:
     _is_market_open: bool = field(default=False, init=False)
     _data_at: float = field(default=0.0, init=False)  # loop time; of the last data, or since when it is expected
     _has_data: bool = field(default=False, init=False)
+    _silences: int = field(default=0, init=False)  # reconnects for silence that did not help
 
     def __post_init__(self) -> None:
         self._socket = DataSocket(self.url, self.keys, self.timing)
@@ -145,6 +147,8 @@ class MarketStream:
                 if not socket.messages or len(data) >= MESSAGES_MAX:
                     break
             if data:
+                if not self._has_data and loop.time() - self._data_at < self.stale_after_s:
+                    self._silences = 0
                 self._data_at, self._has_data = loop.time(), True
                 self.on_messages(data)
             if socket.messages:
@@ -163,11 +167,16 @@ class MarketStream:
             await self._tell(is_up=self._is_up, why=f"{code} {text}")
 
     async def _watching(self) -> NoReturn:
-        """End the connection when it is mute: TCP and pings can be well, and no data come."""
-        loop, bound = asyncio.get_running_loop(), self.stale_after_s
+        """End the connection when it is mute: TCP and pings can be well, and no data come.
+
+        Where a reconnect brings nothing, it is the symbols that are quiet: the patience doubles.
+        """
+        loop = asyncio.get_running_loop()
         while True:
+            bound = self.stale_after_s * 2 ** min(self._silences, SILENCES_MAX)
             quiet_s = loop.time() - self._data_at
             if self._is_market_open and self._held and quiet_s >= bound:
+                self._silences += 1
                 raise ConnectionError(f"no market data for {quiet_s:.1f} s while the market is open")
             await asyncio.sleep(max(bound - quiet_s, bound / 4))
 

@@ -319,6 +319,18 @@ async def test_silence_while_the_market_is_open_reconnects() -> None:
     assert "no market data" in ears.told[1][1]
 
 
+async def test_quiet_symbols_are_not_reconnected_for_ever() -> None:
+    """Where a reconnect brings nothing, the patience doubles: a thin symbol is no fault of the connection."""
+    ears = Ears()
+    async with fake_alpaca() as fake:
+        stream = a_stream(fake, ears, stale_after_s=0.05)
+        stream.set_symbols(ONE)
+        stream.set_market_open(True)
+        async with running(stream):
+            await asyncio.sleep(0.8)
+    assert 2 <= states(ears.told).count(False) <= 4, "after 0.05, 0.1, 0.2 and 0.4 s"
+
+
 async def test_a_server_that_never_answers_a_subscription_is_left() -> None:
     """A mute server is found by its missing acknowledgement."""
     ears = Ears()
