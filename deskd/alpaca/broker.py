@@ -168,10 +168,8 @@ class AlpacaBroker:
         return order
 
     async def _fills_of(self, order: BrokerOrder) -> Sequence[Fill]:
-        params: dict[str, str] = {"order_id": order.broker_order_id}
-        if order.submitted_at is not None:  # bounds the look where a server does not know order_id
-            params["after"] = rfc3339(to_ns(order.submitted_at - timedelta(days=1)))
-        fills = await self._fills(params, is_urgent=True)
+        # No time bound: a tape that is played again goes back in time, and the fill lies before its order.
+        fills = await self._fills({"order_id": str(order.broker_order_id)}, is_urgent=True)
         return fills.get(order.broker_order_id, ())
 
     def _order(self, body: Body) -> BrokerOrder:
