@@ -50,6 +50,7 @@ from deskd.venue.settings import settings_from
 
 SYNC_S = 30.0  # from start to the first reconcile; after that the desk runs, and takes orders when it comes
 CANCEL_S = 5.0  # for open orders to end when the desk stops
+CLOSE_S = 5.0  # beyond the grace, for runs to be gone
 CLOCK_EVERY_S = 15.0  # the market's clock is asked for
 RESYNC_BACK = timedelta(minutes=5)  # orders and fills are listed from so long before the oldest open order
 PLAN_LIMIT = 200  # Alpaca's requests a minute
@@ -227,8 +228,9 @@ class Daemon:
         self._spawn(self.trade_stream.run(), "trade stream")
         self._spawn(self.market_stream.run(), "market stream")
         self._spawn(self._watch_market(), "market clock")
-        await self.supervisor.open()
         self._spawn(self.supervisor.run(), "supervisor")
+        await self.supervisor.open()
+        await self.runtime.until_idle()  # the start is on record: what was synced before it does not count
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SYNC_S):
                 await self.runtime.until(lambda desk: desk.is_synced)
@@ -250,8 +252,12 @@ class Daemon:
 
     async def close(self) -> None:
         """End every task, in whatever state the desk is; no run outlives it."""
-        await self.supervisor.close()
-        await self.api.close_all()
+        try:
+            async with asyncio.timeout(self.config.sandbox.stop_grace_s + CLOSE_S):
+                await self.supervisor.close()
+                await self.api.close_all()
+        except TimeoutError:
+            log.exception("runs_not_ended", consequence="they die with the desk; the next start sweeps what is left")
         for task in self._running:
             task.cancel()
 
