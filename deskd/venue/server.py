@@ -25,6 +25,8 @@ BODY_MAX = 64 * 1024  # bytes of a request: an order is under one KiB
 
 _TRADING_LIMITED = {"code": 42910000, "message": "rate limit exceeded"}
 _DATA_LIMITED = {"message": "too many requests."}
+_JSON = {"Content-Type": "application/json; charset=utf-8"}
+_encode = msgspec.json.Encoder().encode
 _UNAUTHORIZED = b'{"message": "unauthorized."}\n'
 
 
@@ -116,7 +118,7 @@ class FrontDoor:
 
 def json_answer(body: object, *, status: int = 200) -> web.Response:
     """Return *body* as JSON."""
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+    return web.Response(body=_encode(body), status=status, headers=_JSON)
 
 
 def _spoiled(request: web.Request, rule: RestRule, answer: web.StreamResponse) -> web.StreamResponse:

@@ -8,6 +8,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from deskd.domain.market import MarketClock
 from deskd.domain.money import plain
@@ -17,8 +18,8 @@ from deskd.exchange.errors import ApiError
 from deskd.exchange.order import ExchangeOrder, OrderEvent
 from deskd.wire.alpaca.market import NEW_YORK
 
-ORDER_PLACES = Decimal("1e-9")  # the finest figure of an order or execution
-POSITION_PLACES = Decimal("1e-6")  # of a position's figures, as recorded
+ORDER_PLACES = 9  # the finest figure of an order or execution
+POSITION_PLACES = 6  # of a position's figures, as recorded
 
 type Json = dict[str, object]
 
@@ -26,11 +27,11 @@ type Json = dict[str, object]
 # --- figures and instants ---------------------------------------------------------------------------------------------
 
 
-def figure(value: Decimal, places: Decimal = ORDER_PLACES) -> str:
+def figure(value: Decimal, places: int = ORDER_PLACES) -> str:
     """Return the number as a string, rounded half to even where it is finer than *places*."""
-    exponent = value.as_tuple().exponent
-    assert isinstance(exponent, int), "the exchange has no NaN"
-    return plain(value.quantize(places)) if exponent < -9 or places is POSITION_PLACES else plain(value)
+    text = plain(value)
+    point = text.find(".")
+    return text if point < 0 or len(text) - point - 1 <= places else plain(round(value, places))
 
 
 def maybe_figure(value: Decimal | None) -> str | None:
@@ -38,6 +39,7 @@ def maybe_figure(value: Decimal | None) -> str | None:
     return None if value is None else figure(value)
 
 
+@lru_cache(maxsize=4_096)  # an order says the same instant up to four times, and its events say it again
 def instant(at: datetime) -> str:
     """Return the instant in UTC, with Z and as few digits as it needs."""
     text = at.astimezone(UTC).isoformat()[:-6]
