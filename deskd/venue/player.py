@@ -109,6 +109,7 @@ class Player:
         await asyncio.sleep(0)  # the sink may not have waited: let the sockets have their turn
 
     async def _paced_step(self, coming: "_Coming", edge: int, sink: Sink) -> None:
+        await coming.look_ahead()
         tick = (self._handed_on // self._tick + 1) * self._tick
         target = min(coming.next_at(), tick, edge)
         wait_s = (target - self._running_at()) / SECOND / self._speed
@@ -142,15 +143,21 @@ class _Coming:
 
     def __init__(self, first: Batch | None, rest: Iterator[Batch]) -> None:
         self._batch = first or Batch([], [])
+        self._ahead: Batch | None = None
         self._rest = rest
         self._at = 0
         self.last = 0  # when the last one taken came
 
+    async def look_ahead(self) -> None:
+        """Have the next batch at hand: making it may take longer than the loop can be kept waiting."""
+        if self._ahead is None:
+            self._ahead = await asyncio.to_thread(next, self._rest, Batch([], []))
+
     def next_at(self) -> float:
         """Return when the next message comes; infinity where none does."""
         while self._at == len(self._batch.times):
-            batch = next(self._rest, None)
-            if batch is None:
+            batch, self._ahead = self._ahead or next(self._rest, None), None
+            if batch is None or not batch.times:
                 return math.inf
             self._batch, self._at = batch, 0
         return self._batch.times[self._at]

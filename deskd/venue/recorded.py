@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import polars as pl
@@ -43,22 +44,28 @@ class _Held:
 
 @dataclass(slots=True)
 class _Frames:
-    """The rows of the files used last."""
+    """The rows of the files used last. The player and history's threads share it."""
 
     by_path: OrderedDict[Path, pl.DataFrame] = field(default_factory=OrderedDict)
+    lock: Lock = field(default_factory=Lock)
 
     def put(self, path: Path, rows: pl.DataFrame) -> None:
-        self.by_path[path] = rows
-        self.by_path.move_to_end(path)
-        held = sum(frame.estimated_size() for frame in self.by_path.values())
-        while held > FRAMES_MAX_BYTES and len(self.by_path) > 1:
-            held -= self.by_path.popitem(last=False)[1].estimated_size()
+        with self.lock:
+            self.by_path[path] = rows
+            self.by_path.move_to_end(path)
+            held = sum(frame.estimated_size() for frame in self.by_path.values())
+            while held > FRAMES_MAX_BYTES and len(self.by_path) > 1:
+                held -= self.by_path.popitem(last=False)[1].estimated_size()
 
     def get(self, path: Path) -> pl.DataFrame:
-        if path not in self.by_path:
-            self.put(path, read_tape_file(path).rows)
-        self.by_path.move_to_end(path)
-        return self.by_path[path]
+        with self.lock:
+            rows = self.by_path.get(path)
+            if rows is not None:
+                self.by_path.move_to_end(path)
+                return rows
+        rows = read_tape_file(path).rows
+        self.put(path, rows)
+        return rows
 
 
 class RecordedTape:

@@ -9,6 +9,7 @@
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -88,6 +89,7 @@ class Prices:
         self._seed = seed
         self._levels = np.zeros((1, len(INVENTED)))
         self._draws = np.random.default_rng([seed, 0])
+        self._growing = Lock()  # history plans days in threads, and the draws must stay in order
         self.plan = lru_cache(maxsize=8)(self._plan)
 
     def _plan(self, day: date) -> DayPlan:
@@ -119,13 +121,14 @@ class Prices:
 
     def _level(self, index: int) -> Floats:
         """Return the log-distance from the base prices at the end of so many days of the calendar."""
-        while len(self._levels) <= index:
-            draws = self._draws.standard_normal((256, 1 + len(INVENTED)))
-            level, grown = self._levels[-1], []
-            for draw in draws:
-                level = _PULL * level + draw[0] * _MARKET_MOVE * _BETAS + draw[1:] * _OWN
-                grown.append(level)
-            self._levels = np.vstack([self._levels, grown])
+        with self._growing:
+            while len(self._levels) <= index:
+                draws = self._draws.standard_normal((256, 1 + len(INVENTED)))
+                level, grown = self._levels[-1], []
+                for draw in draws:
+                    level = _PULL * level + draw[0] * _MARKET_MOVE * _BETAS + draw[1:] * _OWN
+                    grown.append(level)
+                self._levels = np.vstack([self._levels, grown])
         found: Floats = self._levels[index]
         return found
 
