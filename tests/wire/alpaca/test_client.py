@@ -198,7 +198,7 @@ ALL = [
         order_type=OrderType.LIMIT,
         side=Side.SELL,
         take_profit=TakeProfit(limit_price=price(110)),
-        stop_loss=StopLoss(stop_price=price(90)),
+        stop_loss=StopLoss(stop_price=price(90), limit_price=price("89.5")),
     ),
     *(a_request(time_in_force=tif) for tif in TimeInForce),
 ]
@@ -243,3 +243,64 @@ def test_a_schema_that_alpaca_py_does_not_know_is_described() -> None:
     assert wire.schema_drift(an_order(status="brand_new")) == "status: enum"
     assert "submitted_at: missing" in (wire.schema_drift({"id": 5}) or "")
     assert wire.decode_order(an_order(client_order_id="x")).client_order_id == ClientOrderId("x")
+
+
+def test_a_refusal_reads_as_one_line() -> None:
+    """Message, code and extras; without a code the HTTP status; extras that are no texts as JSON."""
+    said = wire.decode_refusal(403, b'{"code":40310000,"message":"no","available":"1","related_orders":["a"]}')
+    assert said is not None
+    assert said.text == 'no (code=40310000, available=1, related_orders=["a"])'
+    bare = wire.decode_refusal(429, b'{"message":"too many requests."}')
+    assert bare is not None
+    assert (bare.text, bare.says_too_many_requests) == ("too many requests. (status=429)", True)
+
+
+def test_the_account_is_read_exactly() -> None:
+    """Money is Decimal; a short position is negative whichever way it is told."""
+    body = {"cash": "1.10", "equity": 2.5, "buying_power": "3"}
+    assert wire.decode_account(body) == (Decimal("1.1"), Decimal("2.5"), Decimal(3))
+    for told in ("-5", "5"):
+        short = wire.decode_position({"symbol": "KO", "qty": told, "side": "short", "avg_entry_price": "86.88"})
+        assert (short.symbol, short.qty) == ("KO", Decimal(-5))
+
+
+def test_the_clock_is_read_whole() -> None:
+    """A clock that does not say whether the market is open is none."""
+    body = {"timestamp": "2026-11-20T10:15:22-05:00", "next_open": "2026-11-23T09:30:00-05:00"}
+    body |= {"next_close": "2026-11-20T16:00:00-05:00"}
+    assert wire.decode_clock({**body, "is_open": False}).next_close == datetime(2026, 11, 20, 21, tzinfo=UTC)
+    with pytest.raises(WireError, match="is_open='yes' must be true or false"):
+        wire.decode_clock({**body, "is_open": "yes"})
+
+
+def test_a_bar_by_rest_is_a_bar_of_the_stream() -> None:
+    """With type, symbol, and its stamp in nanoseconds."""
+    row = {"t": "2026-01-05T17:00:00Z", "o": 1.0, "c": 2.0}
+    assert wire.decode_bar(AAPL, row) == {"T": "b", "S": "AAPL", "o": 1.0, "c": 2.0, "t": int(NOON.timestamp()) * 10**9}
+
+
+def test_a_frame_of_nonsense_is_named_and_a_message_of_it_left_out() -> None:
+    """What lacks its fields is no market data; what is no list is no frame."""
+    tick = a_tick()
+    assert wire.well_formed([tick, {"T": "t", "S": "AAPL"}, {"T": "?"}, {}]) == [tick]
+    with pytest.raises(WireError, match="must be an array, not dict"):
+        wire.decode_market_frame(msgpack.packb({"T": "t"}))
+    with pytest.raises(WireError, match="not a msgpack frame"):
+        wire.decode_market_frame(b"")
+
+
+def test_a_long_list_is_split_before_it_is_read() -> None:
+    """Each row is decoded by itself; what is no list, or no object, is named."""
+    rows = wire.split_rows(b'[{"symbol":"KO","tradable":true,"shortable":true,"easy_to_borrow":false}, 7]')
+    assert wire.decode_asset(rows[0]).is_shortable is False
+    with pytest.raises(WireError, match="asset must be an object, not int"):
+        wire.decode_asset(rows[1])
+    with pytest.raises(WireError, match="not a list of rows"):
+        wire.split_rows(b"{}")
+    with pytest.raises(WireError, match="orders must be a list of objects"):
+        wire.as_rows([7], "orders")
+
+
+def test_what_the_model_cannot_even_look_at_is_described() -> None:
+    """Keys that are no names, or a body without any."""
+    assert (wire.schema_drift({1: 2}) or "").startswith("TypeError")  # type: ignore[dict-item]
