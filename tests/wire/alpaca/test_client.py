@@ -193,6 +193,7 @@ ALL = [
     a_request(order_type=OrderType.STOP_LIMIT, stop_price=price("99"), limit_price=price("98.5")),
     a_request(order_type=OrderType.TRAILING_STOP, trail_price=price("1.5"), side=Side.SELL),
     a_request(order_class=OrderClass.OTO, take_profit=TakeProfit(limit_price=price(110))),
+    a_request(order_class=OrderClass.OTO, stop_loss=StopLoss(stop_price=price(90))),
     a_request(
         order_class=OrderClass.OCO,
         order_type=OrderType.LIMIT,
