@@ -42,13 +42,14 @@ def main() -> None:
 @config_option
 def run(config: Path | None) -> None:
     """Run the desk in the foreground until Ctrl-C or SIGTERM."""
-    from deskd import app, log
     from deskd.config.keys import read_keys
     from deskd.config.load import load
 
     file = config_file(config)
     loaded = load(file, root=root_of(file), environment=os.environ)
     keys = read_keys(os.environ)
+    from deskd import app, log  # after the configuration: a wrong one is told at once
+
     log.configure(level=loaded.config.log.level, format=loaded.config.log.format, secrets=keys or ())
     sys.exit(app.run(loaded.config, keys=keys))
 
@@ -83,11 +84,7 @@ def exchange(
 
     When it is ready it prints one line of JSON with its address; its log goes to standard error.
     """
-    import uvloop
-
     from deskd.config.load import load
-    from deskd.venue.process import serve
-    from deskd.venue.settings import keys_from, settings_from
 
     file = config_file(config)
     here = Path.cwd()
@@ -98,6 +95,11 @@ def exchange(
         given["state"] = str(here / str(given["state"]))
     options = {f"exchange.{name}": (_option(name, value), value) for name, value in given.items()}
     loaded = load(file, root=root_of(file), environment=os.environ, options=options)
+    import uvloop  # after the configuration: a wrong one is told at once
+
+    from deskd.venue.process import serve
+    from deskd.venue.settings import keys_from, settings_from
+
     section = loaded.config.exchange
     keys = keys_from(os.environ)
     uvloop.run(

@@ -9,6 +9,7 @@ import sqlite3
 import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -104,9 +105,8 @@ def _ledger(config: Config) -> Check:
     if not path.exists():
         return Check("ledger", GOOD, f"{path}: none yet, the first start makes it")
     try:
-        with sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=1.0) as ledger:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=1.0)) as ledger:
             (count,) = ledger.execute("SELECT count(*) FROM facts").fetchone()
-        ledger.close()
     except sqlite3.Error as error:
         return Check("ledger", BAD, f"{path}: {error}", "restore it from the last backup, or name another desk.db_path")
     return Check("ledger", GOOD, f"{path}: {count} facts")

@@ -72,7 +72,7 @@ CHECKS: Columns = {"check": "check", "": "verdict", "found": "found", "remedy": 
 _MONEY = frozenset(
     "equity realized_pnl unrealized_pnl market_value allocation cash reserved buying_power".split()  # noqa: SIM905
 )
-_PRICES = frozenset({"avg_fill_price", "avg_entry_price", "mark_price"})
+_PRICES = frozenset({"price", "avg_fill_price", "avg_entry_price", "mark_price"})
 _INSTANTS = frozenset({"requested_at", "at"})
 _TEXTS = frozenset("strategy_id user_id status side symbol order_type client_order_id why note key value from".split())  # noqa: SIM905
 _WIDE = 200  # columns of a page that is no terminal: a pipe does not wrap

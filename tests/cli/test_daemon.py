@@ -1,0 +1,80 @@
+"""deskd's own commands, as processes."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+async def deskd(*arguments: str, cwd: Path = ROOT) -> tuple[int | None, str, str]:
+    pipe = asyncio.subprocess.PIPE
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = (sys.executable, "-m", "deskd", *arguments)
+    process = await asyncio.create_subprocess_exec(*command, cwd=cwd, env=environment, stdout=pipe, stderr=pipe)
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_the_version_is_told() -> None:
+    """`deskd --version` names program and version."""
+    code, out, _ = await deskd("--version")
+    assert (code, out) == (0, "deskd 0.1.0\n")
+
+
+@pytest.mark.parametrize("command", ["run", "exchange"])
+async def test_a_wrong_configuration_ends_with_78_and_every_problem(tmp_path: Path, command: str) -> None:
+    """Systemd does not restart what cannot start (RestartPreventExitStatus=78)."""
+    config = tmp_path / "desk.toml"
+    config.write_text("[sandbox]\npids = 1\nmemroy_mb = 1\n")
+    code, out, err = await deskd(command, "--config", str(config))
+    assert code == 78
+    assert out == ""
+    assert [line.split(": ")[0] for line in err.splitlines()] == [f"{config}:2:1", f"{config}:3:1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--speed", "-1"], "--speed: exchange.speed: is -1.0; allowed: a number from 0 to 100000"),
+        (
+            ["--fills", "papr"],
+            '--fills: exchange.fills: is "papr" (text); allowed: "paper" or "immediate"; did you mean',
+        ),
+        (["--listen", "here"], '--listen: exchange.listen: is "here"; allowed: HOST:PORT'),
+        (["--tape", "a.csv", "b.csv"], "--tape: exchange.tape: there is no "),
+        (["--start", "noon"], '--start: exchange.start: is "noon"; allowed: HH:MM'),
+    ],
+)
+async def test_a_wrong_option_of_the_exchange_is_named(tmp_path: Path, arguments: list[str], problem: str) -> None:
+    """The message names the option as it was typed, and the rule."""
+    config = tmp_path / "desk.toml"
+    config.write_text("")
+    code, _, err = await deskd("exchange", "--config", str(config), *arguments)
+    assert code == 78
+    assert err.startswith(problem)
+
+
+async def test_the_exchange_runs_alone_until_it_is_told_to_end(tmp_path: Path) -> None:
+    """One line of JSON says where it listens; SIGINT ends it with 0; its paths start where the person stands."""
+    config = tmp_path / "desk.toml"
+    config.write_text("")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = (sys.executable, "-m", "deskd", "exchange", "--config", str(config), "--state", "mine.db", "--seed", "7")
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=tmp_path, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        ready = json.loads(await process.stdout.readline())
+    assert ready["event"] == "exchange_ready"
+    assert ready["url"].startswith("http://127.0.0.1:")
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 0, err
+    assert (tmp_path / "mine.db").exists()

@@ -1,0 +1,103 @@
+"""The doctor finds what is wrong, and says what to do."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from deskd.cli.doctor import Check, examine
+from tests.control.a_running_desk import a_running_desk
+
+NO_JAIL = "[sandbox]\nunsafe_without_jail = true\n"  # these tests are about the other checks
+
+
+def checks(folder: Path, text: str, environment: dict[str, str] | None = None) -> dict[str, Check]:
+    file = folder / "desk.toml"
+    file.write_text(text)
+    return {check.check: check for check in examine(file, environment or {})}
+
+
+def test_a_good_machine_is_good(tmp_path: Path) -> None:
+    """Whatever is not good carries a remedy."""
+    (tmp_path / "strategies/a").mkdir(parents=True)
+    (tmp_path / "strategies/a/strategy.py").touch()
+    found = checks(tmp_path, NO_JAIL)
+    for name in ("python", "kernel", "configuration", "folders", "strategies", "broker", "ledger"):
+        assert found[name].verdict == "good", found[name]
+    assert all(check.remedy for check in found.values() if check.verdict != "good")
+    assert found["desk"].found == "not running"
+    assert found["jail"].verdict == "warning"
+
+
+def test_a_wrong_configuration_ends_the_examination(tmp_path: Path) -> None:
+    """What cannot be read cannot be judged further."""
+    found = checks(tmp_path, "[sandbox]\npids = 1\ncpu = 0\n")
+    assert list(found) == ["python", "kernel", "configuration"]
+    assert found["configuration"].verdict == "bad"
+    assert found["configuration"].found.endswith("(and 1 more)")
+
+
+def test_a_broken_ledger_is_found(tmp_path: Path) -> None:
+    """A file that is no ledger is told before the desk trips over it."""
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/desk.db").write_bytes(b"certainly not a database file of any kind, nor ever was")
+    found = checks(tmp_path, NO_JAIL)["ledger"]
+    assert found.verdict == "bad"
+    assert "backup" in str(found.remedy)
+    with sqlite3.connect(tmp_path / "good.db") as ledger:
+        ledger.execute("CREATE TABLE facts (seq)")
+    ledger.close()
+    assert checks(tmp_path, f'[desk]\ndb_path = "good.db"\n{NO_JAIL}')["ledger"].found.endswith("0 facts")
+
+
+def test_missing_keys_are_found(tmp_path: Path) -> None:
+    """A desk on Alpaca without keys is told where they come from."""
+    text = f'[broker]\nmode = "alpaca"\n{NO_JAIL}'
+    found = checks(tmp_path, text)["broker"]
+    assert (found.verdict, found.found) == ("bad", "no keys in this environment")
+    assert "APCA_API_KEY_ID" in str(found.remedy)
+    assert checks(tmp_path, text, {"APCA_API_KEY_ID": "PK1"})["broker"].verdict == "bad"
+
+
+@pytest.mark.parametrize(("status", "verdict"), [(200, "good"), (401, "bad"), (403, "bad"), (503, "warning")])
+async def test_the_broker_is_asked_with_the_keys(tmp_path: Path, status: int, verdict: str) -> None:
+    """Keys that the broker refuses are found before the first order."""
+    asked: list[str | None] = []
+
+    async def account(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("APCA-API-KEY-ID"))
+        return web.Response(status=status)
+
+    app = web.Application()
+    app.router.add_get("/v2/account", account)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    text = f'[broker]\nmode = "alpaca"\ntrading_url = "http://127.0.0.1:{port}"\n{NO_JAIL}'
+    keys = {"APCA_API_KEY_ID": "PK1", "APCA_API_SECRET_KEY": "s3cret"}
+    found = (await asyncio.to_thread(checks, tmp_path, text, keys))["broker"]
+    await runner.cleanup()
+    assert found.verdict == verdict
+    assert asked == ["PK1"]
+    assert "s3cret" not in f"{found}"
+    if status == 200:
+        gone = await asyncio.to_thread(checks, tmp_path, text, keys)
+        assert "is not reachable" in gone["broker"].found
+
+
+async def test_a_running_desk_is_found(tmp_path: Path) -> None:
+    """The doctor knocks at the control socket."""
+    async with a_running_desk(tmp_path):
+        found = await asyncio.to_thread(checks, tmp_path, f'[desk]\nruntime_dir = "run"\n{NO_JAIL}')
+    assert found["desk"] == Check("desk", "good", "running, 3 strategies")
+
+
+@pytest.mark.needs_nsjail
+def test_a_hello_jail_is_tried(tmp_path: Path) -> None:
+    """The doctor runs a real jail, or says in one sentence why none can be made."""
+    jail = checks(tmp_path, f'[sandbox]\njail_dir = "/tmp/deskd-doctor-{tmp_path.name}"\n')["jail"]
+    assert jail.verdict == "good" or jail.remedy

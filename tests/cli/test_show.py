@@ -1,0 +1,42 @@
+"""Tables for people."""
+
+import pytest
+
+from deskd.cli.show import FILLS, cell, duration, table
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (59.9, "59s"), (125, "2m 5s"), (3600, "1h 0m"), (200_000, "2d 7h")]
+)
+def test_a_span_is_told_in_its_two_largest_units(seconds: float, text: str) -> None:
+    """Nobody reads 200000 s."""
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("equity", "1234567.891", "1,234,567.89"),
+        ("avg_fill_price", "100.33333333333333333", "100.3333"),
+        ("requested_at", "2026-01-05T17:00:00.123456Z", "2026-01-05 17:00:00"),
+        ("memory_bytes", 20 * 2**20, "20 MB"),
+        ("qty", "0.5", "0.5"),
+        ("equity", "unknown", "unknown"),
+        ("limit_price", None, "-"),
+    ],
+)
+def test_figures_are_rounded_for_the_eye(key: str, value: object, text: str) -> None:
+    """The exact figure is in the JSON and in the ledger."""
+    assert cell(key, value) == text
+
+
+def test_no_rows_are_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty table says what is missing, not nothing."""
+    table(FILLS, [], nothing="no fills")
+    assert capsys.readouterr().out == "no fills\n"
+
+
+def test_foreign_text_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    """Square brackets in a member's words are shown as they are, and lines have no trailing blanks."""
+    table({"why": "why", "side": "side"}, [{"why": "[red]x[/red]", "side": "buy"}], nothing="")
+    assert capsys.readouterr().out == "why          side\n[red]x[/red] buy\n"
