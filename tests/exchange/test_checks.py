@@ -126,7 +126,7 @@ def test_auction_orders_have_their_window(clock: str, tif: TimeInForce, is_taken
 def test_closing_window_follows_an_early_close() -> None:
     """On a half day, closing orders have to be in ten minutes before its own close; on another day they wait."""
     half = a_day(close="13:00")
-    assert trading(now=ny("12:49"), day=half).submit(a_buy(1, time_in_force=TimeInForce.CLS))
+    trading(now=ny("12:49"), day=half).submit(a_buy(1, time_in_force=TimeInForce.CLS))
     assert "cls orders" in message(trading(now=ny("12:51"), day=half), a_buy(1, time_in_force=TimeInForce.CLS))
     world = trading()
     world.until(ny("12:00", date(2026, 1, 6)))

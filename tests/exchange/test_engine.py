@@ -22,6 +22,7 @@ from tests.exchange.given import (
     price,
     profit,
     qty,
+    told,
     trading,
 )
 
@@ -84,7 +85,7 @@ def test_immediate_order_is_filled_after_the_answer() -> None:
     assert order.status == "pending_new"
     assert world.words(order) == ["pending_new", "new", "fill"]
     fill = world.events[-1]
-    assert (fill.price, fill.qty, fill.position_qty) == (100, 10, 10)
+    assert told(fill.price, fill.qty, fill.position_qty) == (100, 10, 10)
 
 
 def test_sell_fills_at_the_bid() -> None:
@@ -92,7 +93,7 @@ def test_sell_fills_at_the_bid() -> None:
     world = trading()
     world.submit(a_sell(10))
     fill = world.events[-1]
-    assert (fill.price, fill.position_qty) == (price("99.99"), -10)
+    assert told(fill.price, fill.position_qty) == (price("99.99"), -10)
 
 
 def test_partial_fills_add_up() -> None:
@@ -196,9 +197,7 @@ def test_triggered_buy_stop_does_not_chase() -> None:
 def test_stop_limit_keeps_its_limit() -> None:
     """A triggered stop-limit is a limit order."""
     world = holding()
-    order = world.submit(
-        a_sell(10, order_type=OrderType.STOP_LIMIT, stop_price=price(95), limit_price=price("94.5"))
-    )
+    order = world.submit(a_sell(10, order_type=OrderType.STOP_LIMIT, stop_price=price(95), limit_price=price("94.5")))
     world.quote(bid=93.0, ask=93.1)
     world.trade(93.0)
     world.trade(92.0)
@@ -211,9 +210,9 @@ def test_trailing_stop_trails() -> None:
     """The stop follows the best print, and wakes when the market turns by the trail."""
     world = holding()
     order = world.submit(a_sell(10, **TRAILING, trail_price=price(2)))
-    assert (world.order(order).hwm, world.order(order).stop_price) == (100, 98)
+    assert told(world.order(order).hwm, world.order(order).stop_price) == (100, 98)
     world.trade(105.0)
-    assert (world.order(order).hwm, world.order(order).stop_price) == (105, 103)
+    assert told(world.order(order).hwm, world.order(order).stop_price) == (105, 103)
     world.trade(103.01)
     assert world.status(order) == "new"
     world.quote(bid=102.9, ask=103.1)
@@ -251,7 +250,7 @@ def test_stops_sleep_outside_the_regular_session() -> None:
 def test_ioc_fills_what_it_can() -> None:
     """An ioc order takes the quote at once, and the rest is canceled."""
     world = trading(fills=PAPER)
-    assert world.submit(a_buy(10, time_in_force=TimeInForce.IOC, **at_limit(99)))
+    world.submit(a_buy(10, time_in_force=TimeInForce.IOC, **at_limit(99)))
     world.wait(1)
     assert world.words() == ["pending_new", "new", "canceled"]
     ended = set()
@@ -552,7 +551,7 @@ def test_oco_exits_stand_together() -> None:
     )
     take = world.submit(request)
     (stop,) = world.legs(take)
-    assert (take.limit_price, take.group_role) == (110, "take_profit")
+    assert told(take.limit_price, take.group_role) == (110, "take_profit")
     assert statuses(world, take, stop) == ["new", "new"]
     assert world.exchange.position("AAPL").qty_available == 0  # type: ignore[union-attr]
     world.trade(90.0)
@@ -562,9 +561,7 @@ def test_oco_exits_stand_together() -> None:
 def test_short_bracket_is_mirrored() -> None:
     """A bracket that opens a short buys back, at a profit below or a loss above."""
     world = trading()
-    entry = world.submit(
-        a_sell(10, order_class=OrderClass.BRACKET, take_profit=profit(90), stop_loss=loss(110))
-    )
+    entry = world.submit(a_sell(10, order_class=OrderClass.BRACKET, take_profit=profit(90), stop_loss=loss(110)))
     take, stop = world.legs(entry)
     assert (take.side, stop.side) == (Side.BUY, Side.BUY)
     world.quote(bid=89, ask=89.5)

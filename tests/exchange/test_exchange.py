@@ -28,6 +28,7 @@ from tests.exchange.given import (
     price,
     profit,
     qty,
+    told,
     trading,
 )
 from tests.exchange.stored import Store
@@ -107,7 +108,7 @@ def test_cancel_frees_money() -> None:
     order = world.submit(a_buy(10, **at_limit(90)))
     assert world.cancel(order) is None
     ended = world.order(order)
-    assert (ended.status, ended.canceled_at, ended.reserved) == ("canceled", world.now, 0)
+    assert told(ended.status, ended.canceled_at, ended.reserved) == ("canceled", world.now, 0)
 
 
 def test_cancel_all_names_every_order() -> None:
@@ -130,7 +131,7 @@ def test_replacement_is_a_new_order() -> None:
     new = replaced(world, old, qty=qty(20), limit_price=price(91), client_order_id="c-2")
     ended = world.order(old)
     assert (ended.status, ended.replaced_by, ended.replaced_at) == ("replaced", new.id, world.now)
-    assert (new.replaces, new.qty, new.limit_price, new.client_order_id) == (old.id, 20, 91, "c-2")
+    assert told(new.replaces, new.qty, new.limit_price, new.client_order_id) == (old.id, 20, 91, "c-2")
     assert new.status == "pending_new"
     assert [(e.event, e.order.id) for e in world.events[-3:]] == [
         ("replaced", old.id),
@@ -201,7 +202,7 @@ def test_replaced_trail_keeps_its_best_price() -> None:
     world.quote(bid=104.9, ask=105.0)
     world.trade(105.0)
     new = replaced(world, order, trail=price(3))
-    assert (new.hwm, new.stop_price, new.trail_price) == (105, 102, 3)
+    assert told(new.hwm, new.stop_price, new.trail_price) == (105, 102, 3)
     assert not_replaced(world, new, trail=price(0)).message == "trail price must be > 0"
     assert not_replaced(world, new, stop_price=price(90)).message == (
         "trailing stop orders require no stop or limit price"
@@ -230,7 +231,7 @@ def test_triggered_stop_is_replaced_as_what_it_became() -> None:
     world.quote(bid=93.0, ask=93.1)
     world.trade(93.0)
     new = replaced(world, order, limit_price=price("93.5"))
-    assert (new.order_type, new.stop_price) == ("stop_limit", 95)
+    assert told(new.order_type, new.stop_price) == ("stop_limit", 95)
     world.quote(bid=93.6, ask=93.7)
     assert world.order(new).filled_avg_price == price("93.6")
 
@@ -255,7 +256,7 @@ def test_replaced_entry_keeps_its_legs() -> None:
     assert not_replaced(world, old, limit_price=price(120)).message.startswith("take_profit.limit_price must be >=")
     new = replaced(world, old, qty=qty(15), limit_price=price(96))
     assert world.order(old).legs == ()
-    assert [(leg.parent_id, leg.qty, leg.status.value) for leg in world.legs(new)] == [(new.id, 15, "held")] * 2
+    assert [(leg.parent_id, leg.qty, leg.status.value) for leg in world.legs(new)] == [(new.id, qty(15), "held")] * 2
     world.quote(bid=95.5, ask=95.6)
     assert [leg.status.value for leg in world.legs(new)] == ["new", "new"]
     world.quote(bid=110.5, ask=110.6)
@@ -308,7 +309,7 @@ def test_position_is_closed_by_a_market_order() -> None:
     world = holding(10)
     order = world.exchange.close_position("AAPL", world.now, qty=qty(4))
     assert isinstance(order, ExchangeOrder)
-    assert (order.side, order.qty, order.order_type) == ("sell", 4, "market")
+    assert told(order.side, order.qty, order.order_type) == ("sell", 4, "market")
     order = world.exchange.close_position("aaaa-aapl", world.now, percentage=Decimal("33.333"))
     assert isinstance(order, ExchangeOrder)
     assert order.qty == qty("1.99998")
@@ -410,7 +411,7 @@ def test_fill_activity_tells_the_fill() -> None:
     (fill,) = world.exchange.activities(types={"FILL"})
     assert fill.id.startswith("20260105120000000::")
     assert (fill.order_id, fill.order_status, fill.type) == (order.id, "filled", "fill")
-    assert (fill.qty, fill.cum_qty, fill.leaves_qty, fill.price) == (10, 10, 0, price("99.99"))
+    assert told(fill.qty, fill.cum_qty, fill.leaves_qty, fill.price) == (10, 10, 0, price("99.99"))
     assert fill.is_short_sale
 
 
@@ -420,24 +421,24 @@ def test_fill_activity_tells_the_fill() -> None:
 def test_account_of_a_new_exchange() -> None:
     """A flat account has four times its money to spend, and says so in every figure."""
     account = trading().exchange.account()
-    assert (account.cash, account.equity, account.last_equity) == (100_000, 100_000, 100_000)
-    assert (account.buying_power, account.regt_buying_power) == (400_000, 200_000)
-    assert (account.multiplier, account.initial_margin, account.shorting_enabled) == ("4", 0, True)
+    assert told(account.cash, account.equity, account.last_equity) == (100_000, 100_000, 100_000)
+    assert told(account.buying_power, account.regt_buying_power) == (400_000, 200_000)
+    assert told(account.multiplier, account.initial_margin, account.shorting_enabled) == ("4", 0, True)
     assert trading(money=1999).exchange.account().multiplier == "1"
 
 
 def test_account_keeps_its_identities() -> None:
-    """equity = cash + long + short; what is held lowers what may be spent."""
+    """Equity is cash plus long plus short; what is held lowers what may be spent."""
     world = trading()
     world.submit(a_buy(100))
     world.submit(a_sell(50, symbol="SPY"))
     world.trade(110.0)
     account = world.exchange.account()
-    assert (account.long_market_value, account.short_market_value) == (11_000, -5000)
+    assert told(account.long_market_value, account.short_market_value) == (11_000, -5000)
     assert account.equity == account.cash + 11_000 - 5000
     assert account.position_market_value == 16_000
     assert account.buying_power == 4 * account.equity - 16_000
-    assert (account.initial_margin, account.maintenance_margin) == (8000, 4800)
+    assert told(account.initial_margin, account.maintenance_margin) == (8000, 4800)
 
 
 def test_margin_switch_is_honoured() -> None:
@@ -457,15 +458,15 @@ def test_day_ends_and_starts() -> None:
     world.trade(110.0)
     world.until(ny("17:00"))
     (point,) = world.exchange.equity_points()
-    assert (point.day, point.at, point.equity) == (MONDAY, ny("16:00"), 100_100)
+    assert told(point.day, point.at, point.equity) == (MONDAY, ny("16:00"), 100_100)
     assert world.exchange.account().last_equity == 100_000
     world.begin(a_day(TUESDAY), ny("09:30", TUESDAY))
     world.trade(112.0)
     account, view = world.exchange.account(), world.exchange.position("AAPL")
-    assert (account.last_equity, account.balance_asof) == (100_100, MONDAY)
+    assert told(account.last_equity, account.balance_asof) == (100_100, MONDAY)
     assert account.last_maintenance_margin == 330
     assert view is not None
-    assert (view.lastday_price, view.unrealized_intraday_pl, view.unrealized_pl) == (110, 20, 120)
+    assert told(view.lastday_price, view.unrealized_intraday_pl, view.unrealized_pl) == (110, 20, 120)
 
 
 def test_shut_day_changes_nothing() -> None:

@@ -12,7 +12,7 @@ from deskd.domain.events import BrokerStatus
 from deskd.domain.order import OrderClass, OrderType, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.exchange.checks import could_wash
 from deskd.exchange.errors import ApiError
-from deskd.exchange.exchange import Exchange, restore
+from deskd.exchange.exchange import restore
 from deskd.exchange.fill_model import IMMEDIATE, PAPER
 from deskd.exchange.order import FINAL, ExchangeOrder, NewOrder, OrderChanges, OrderWord
 from deskd.exchange.promises import promised
@@ -77,7 +77,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.day = a_day()
-        self.now = ny("09:29:50")
+        self.now = ny("10:00")
         self.exchange = an_exchange(money=MONEY, now=self.now)
         self.store = Store()
         self.seen: dict[str, ExchangeOrder] = {}
@@ -85,8 +85,9 @@ class Machine(RuleBasedStateMachine):
         self.ids: list[str] = []
         self.fills = IMMEDIATE
 
-    @initialize(is_paper=st.booleans(), seed=st.integers(0, 1000))
-    def open(self, is_paper: bool, seed: int) -> None:
+    @initialize(is_paper=st.booleans(), seed=st.integers(0, 1000), clock=st.sampled_from(["10:00", "08:00", "15:59"]))
+    def open(self, is_paper: bool, seed: int, clock: str) -> None:
+        self.now = ny(clock)
         self.fills = PAPER if is_paper else IMMEDIATE
         self.exchange = an_exchange(money=MONEY, now=self.now, fills=self.fills, seed=seed)
         self.exchange.on_session(self.day, self.now)
@@ -97,6 +98,9 @@ class Machine(RuleBasedStateMachine):
     # --- clients ---
 
     @rule(request=requests())
+    def ask(self, request: NewOrder) -> None:
+        self.submit(request)
+
     def submit(self, request: NewOrder) -> None:
         before = {s: self._position(s) for s in ("AAPL", "SPY")}
         answer = self.exchange.submit(request, self.now)
@@ -107,6 +111,51 @@ class Machine(RuleBasedStateMachine):
         closes = not answer.position_intent.opens
         assert closes is (before[answer.symbol] * answer.side.sign < 0)
         self.ids += [answer.id, *answer.legs]
+
+    @rule(symbol=SYMBOLS, side=st.sampled_from(Side), size=st.integers(1, 60))
+    def take(self, symbol: str, side: Side, size: int) -> None:
+        """Trade at the market, so that there are positions."""
+        self._send(symbol, side, OrderType.MARKET, qty=qty(size))
+
+    @rule(symbol=SYMBOLS, profit=st.integers(1, 600), loss=st.integers(1, 600), tif=st.sampled_from(["day", "gtc"]))
+    def guard(self, symbol: str, profit: int, loss: int, tif: str) -> None:
+        """Put an oco around a position."""
+        position = self._position(symbol)
+        sign = 1 if position > 0 else -1
+        self._send(
+            symbol,
+            Side.SELL if position > 0 else Side.BUY,
+            OrderType.LIMIT,
+            TimeInForce(tif),
+            qty=qty(max(1, int(abs(position)) // 2)),
+            order_class=OrderClass.OCO,
+            take_profit=TakeProfit(limit_price=dollars(10_000 + sign * profit)),
+            stop_loss=StopLoss(stop_price=dollars(10_000 - sign * loss)),
+        )
+
+    @rule(symbol=SYMBOLS, sign=st.sampled_from([1, -1]), size=st.integers(2, 60), is_gtc=st.booleans())
+    def enter(self, symbol: str, sign: int, size: int, is_gtc: bool) -> None:
+        """Open with a bracket at the market."""
+        self._send(
+            symbol,
+            Side.BUY if sign > 0 else Side.SELL,
+            OrderType.MARKET,
+            TimeInForce.GTC if is_gtc else TimeInForce.DAY,
+            qty=qty(size),
+            order_class=OrderClass.BRACKET,
+            take_profit=TakeProfit(limit_price=dollars(10_000 + sign * 300)),
+            stop_loss=StopLoss(stop_price=dollars(10_000 - sign * 300)),
+        )
+
+    def _send(
+        self,
+        symbol: str,
+        side: Side,
+        order_type: OrderType,
+        time_in_force: TimeInForce = TimeInForce.DAY,
+        **fields: Any,
+    ) -> None:
+        self.submit(NewOrder(symbol=symbol, side=side, order_type=order_type, time_in_force=time_in_force, **fields))
 
     @rule(pick=st.integers(0, 200))
     def cancel(self, pick: int) -> None:
@@ -124,7 +173,7 @@ class Machine(RuleBasedStateMachine):
         trail=st.none() | st.integers(1, 300),
         tif=st.sampled_from([None, TimeInForce.DAY, TimeInForce.GTC]),
     )
-    def replace(
+    def replace(  # noqa: PLR0917  Hypothesis calls it
         self,
         pick: int,
         size: int | None,
@@ -172,19 +221,29 @@ class Machine(RuleBasedStateMachine):
         self.exchange.on_quote(symbol, bid / 100, 1, (bid + spread) / 100, 1, self.now)
 
     @rule(symbol=SYMBOLS, at=CENTS)
+    def move(self, symbol: str, at: int) -> None:
+        """Move quote and last price together."""
+        self.exchange.on_quote(symbol, at / 100, 1, (at + 1) / 100, 1, self.now)
+        self.exchange.on_trade(symbol, at / 100, 1, self.now)
+
+    @rule(symbol=SYMBOLS, at=CENTS)
     def trade(self, symbol: str, at: int) -> None:
         self.exchange.on_trade(symbol, at / 100, 1, self.now)
 
-    @rule(symbol=SYMBOLS, is_halted=st.booleans())
-    def halt(self, symbol: str, is_halted: bool) -> None:
-        self.exchange.on_halt(symbol, is_halted=is_halted, now=self.now)
+    @rule(symbol=SYMBOLS)
+    def halt(self, symbol: str) -> None:
+        """Halt the symbol; the next step of time resumes it."""
+        self.exchange.on_halt(symbol, is_halted=True, now=self.now)
 
-    @rule(milliseconds=st.sampled_from([1, 3, 5, 150, 1000, 60_000, 3_600_000, 9_000_000]))
+    @rule(milliseconds=st.sampled_from([1, 3, 5, 150, 150, 1000, 1000, 60_000, 3_600_000, 9_000_000]))
     def wait(self, milliseconds: int) -> None:
         self.now += timedelta(milliseconds=milliseconds)
         self.exchange.advance(self.now)
+        for symbol in ("AAPL", "SPY"):
+            self.exchange.on_halt(symbol, is_halted=False, now=self.now)
+            self.exchange.on_quote(symbol, 99.99, 1, 100.0, 1, self.now)
 
-    @rule(days=st.integers(1, 3), clock=st.sampled_from(["03:00", "08:00", "09:30", "12:00", "15:55", "17:00"]))
+    @rule(days=st.integers(1, 3), clock=st.sampled_from(["03:00", "08:00", "09:30", "12:00", "15:59"]))
     def next_day(self, days: int, clock: str) -> None:
         day = self.day.day + timedelta(days=days)
         self.day = a_day(day)
@@ -193,14 +252,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def start_again(self) -> None:
-        """The tape is at its end, and starts again."""
+        """Play the tape from its beginning again."""
         self.day = a_day(MONDAY)
-        self.now = ny("09:29:50")
+        self.now = ny("09:30")
         self.exchange.on_session(self.day, self.now)
 
     @rule()
     def restart(self) -> None:
-        """The process dies, and another one reads what was stored."""
+        """Kill the process, and let another one read what was stored."""
         self._listen()
         self.store.take(self.exchange)
         again = restore(fills=self.fills, assets=ASSETS, now=self.now, **self.store.rows())
@@ -309,4 +368,3 @@ TestMachine = Machine.TestCase
 TestMachine.settings = settings(
     max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
-assert isinstance(Exchange, type)

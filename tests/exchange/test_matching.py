@@ -82,12 +82,12 @@ def test_trailing_stop_follows_one_way() -> None:
         order_type=OrderType.TRAILING_STOP, side=Side.SELL, trail_price=price(1), hwm=price(10), stop_price=price(9)
     )
     assert trailed(sell, price("9.5")) is None
-    assert trailed(sell, price(12)) == (12, 11)
+    assert trailed(sell, price(12)) == (price(12), price(11))
     buy = replace(sell, side=Side.BUY)
     assert trailed(buy, price("10.5")) is None
-    assert trailed(buy, price(8)) == (8, 9)
+    assert trailed(buy, price(8)) == (price(8), price(9))
     assert trailed(an_order(order_type=OrderType.STOP), price(8)) is None
-    assert trailed(replace(sell, hwm=None), price(8)) == (8, 7)
+    assert trailed(replace(sell, hwm=None), price(8)) == (price(8), price(7))
 
 
 def test_trail_is_money_or_percent() -> None:

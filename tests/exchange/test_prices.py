@@ -7,7 +7,7 @@ import pytest
 
 from deskd.domain.order import Side
 from deskd.exchange.prices import Nbbo, Prices, is_price, to_price
-from tests.exchange.given import NOON, price
+from tests.exchange.given import NOON, price, told
 
 NAN, INFINITE = float("nan"), float("inf")
 
@@ -53,8 +53,8 @@ def test_last_price_is_trade_then_midpoint() -> None:
 def test_sides_of_a_quote() -> None:
     """A buy takes the ask, a sell the bid."""
     nbbo = Nbbo(bid=price(1), ask=price(2))
-    assert (nbbo.far(Side.BUY), nbbo.far(Side.SELL)) == (2, 1)
-    assert (nbbo.near(Side.BUY), nbbo.near(Side.SELL)) == (1, 2)
+    assert told(nbbo.far(Side.BUY), nbbo.far(Side.SELL)) == (2, 1)
+    assert told(nbbo.near(Side.BUY), nbbo.near(Side.SELL)) == (1, 2)
 
 
 def test_floats_mean_their_text() -> None:
