@@ -79,10 +79,10 @@ def config_reference() -> str:
         GENERATED,
         "# Configuration",
         "",
-        "The file is `etc/desk.toml` in a checkout, else `/etc/deskd/desk.toml`. Every key may be left out. "
+        "The file is `etc/desk.toml` in a checkout, else `/etc/deskd/desk.toml`. Every key may be left out.",
         "`deskctl config check` names everything that is wrong; `deskctl config show` says where each value comes from.",
         "",
-        "A key is overridden by `DESKD_SECTION__KEY`, e.g. `DESKD_RISK__STRATEGY__ALLOCATION=20000`; "
+        "A key is overridden by `DESKD_SECTION__KEY`, e.g. `DESKD_RISK__STRATEGY__ALLOCATION=20000`;",
         "`DB_PATH` is honoured as the first desk's name of `desk.db_path`.",
     ]
     for section in sections():
@@ -166,7 +166,7 @@ def order_states() -> str:
         "| --- | --- | --- |",
         *(f"| `{state}` | {_event(fact)} | `{after}` |" for (state, fact), after in TRANSITIONS.items()),
         "",
-        "A fill that completes the quantity asked for makes the order `filled`, from any open state. "
+        "A fill that completes the quantity asked for makes the order `filled`, from any open state.",
         "A cancel that the broker refuses gives the state from before it back.",
     ]
     return "\n".join(lines) + "\n"
@@ -187,7 +187,7 @@ def commands() -> str:
         GENERATED,
         "# Commands",
         "",
-        "Exit codes of `deskctl`: 0 done, 1 refused or failed, 2 usage, 3 desk not reachable. "
+        "Exit codes of `deskctl`: 0 done, 1 refused or failed, 2 usage, 3 desk not reachable.",
         "Of `deskd`: 0 ended as asked, 1 failed, 78 wrong configuration.",
         "",
         'Completion: `eval "$(_DESKCTL_COMPLETE=bash_source deskctl)"` (or `zsh_source`, `fish_source`).',

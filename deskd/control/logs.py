@@ -27,8 +27,9 @@ def tail(path: Path, lines: int) -> tuple[str, int]:
         if text.count(b"\n") >= lines:
             break
         text = _read(path.with_name(f"{path.name}.{age}")) + text
-    kept = text.splitlines(keepends=True)[-lines:] if lines else []
-    return printable(b"".join(kept).decode(errors=_BROKEN)), len(newest)
+    *whole, rest = text.split(b"\n")
+    kept = b"".join(line + b"\n" for line in whole[-lines:]) if lines else b""
+    return printable((kept + rest).decode(errors=_BROKEN)), len(newest)
 
 
 def _read(path: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -99,5 +100,7 @@ async def test_a_running_desk_is_found(tmp_path: Path) -> None:
 @pytest.mark.needs_nsjail
 def test_a_hello_jail_is_tried(tmp_path: Path) -> None:
     """The doctor runs a real jail, or says in one sentence why none can be made."""
-    jail = checks(tmp_path, f'[sandbox]\njail_dir = "/tmp/deskd-doctor-{tmp_path.name}"\n')["jail"]
+    with tempfile.TemporaryDirectory(prefix="deskd-doctor-", dir="/tmp") as reachable:
+        Path(reachable).chmod(0o711)
+        jail = checks(tmp_path, f'[sandbox]\njail_dir = "{reachable}"\n')["jail"]
     assert jail.verdict == "good" or jail.remedy
