@@ -51,6 +51,20 @@ class Books:
         self.register.add(order)
         self.portfolio.reserved = Cash(self.portfolio.reserved + order.reserved)
 
+    def deposit(self, cash: Cash) -> None:
+        """Note where the account's first money came from; it is there already."""
+        now = self._timetable.now
+        self.journal.add_activity(
+            Activity(
+                id=activity_id(now, self.ids.uuid()),
+                activity_type="CSD",
+                sequence=self.next_sequence(),
+                at=now,
+                net_amount=cash,
+                description="opening deposit",
+            )
+        )
+
     def touch(self, order: ExchangeOrder) -> None:
         """Have the order stored."""
         self.journal.dirty_orders[order.id] = order

@@ -6,14 +6,14 @@ through their text only when an order or a valuation needs them. This is the one
 Rule 3: what must be on disk (`take_changes`) is stored before an answer or an event (`take_events`) leaves.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Self
 
 from deskd.domain.market import Session
-from deskd.domain.money import NO_CASH, Cash, Qty
+from deskd.domain.money import Cash, Qty
 from deskd.domain.order import OrderClass, OrderType, Side, TimeInForce
 from deskd.exchange import errors
 from deskd.exchange.account import AccountView, Activity, Asset, Configurations, EquityPoint, PositionView
@@ -25,14 +25,14 @@ from deskd.exchange.fill_model import FillModel
 from deskd.exchange.form import check_form, check_replacement
 from deskd.exchange.generator import Generator
 from deskd.exchange.intake import as_request, make_order, make_replacement
-from deskd.exchange.journal import Journal, activity_id
+from deskd.exchange.journal import Journal
 from deskd.exchange.matching import SHARE
 from deskd.exchange.order import ExchangeOrder, NewOrder, OrderChanges, OrderEvent, OrderWord
 from deskd.exchange.portfolio import Portfolio, account_view
 from deskd.exchange.prices import Prices, Raw, is_price, to_price
 from deskd.exchange.promises import promised
 from deskd.exchange.session import SessionDay
-from deskd.exchange.state import AccountState, Changes, Holding
+from deskd.exchange.state import AccountState, Changes, Holding, new_account
 from deskd.exchange.timetable import NEVER, Timetable
 
 _HUNDRED = Decimal(100)
@@ -49,30 +49,8 @@ class Exchange:
         *seed* decides which fills are partial. *id_seed* makes every id: it has to be fresh for every new account
         (tests may fix it), or a desk that outlived its exchange's account would take new orders for old ones.
         """
-        ids = Generator(id_seed)
-        account = AccountState(
-            id=ids.uuid(),
-            account_number=f"PA3{ids.uuid().replace('-', '')[:9].upper()}",
-            created_at=now,
-            cash=cash,
-            last_equity=cash,
-            last_maintenance_margin=NO_CASH,
-            balance_asof=now.date(),
-            configurations=Configurations(),
-            random_state=Generator(seed).state,
-            id_state=ids.state,
-            sequence=0,
-        )
-        self._build(account, assets=assets, fills=fills, now=now)
-        deposit = Activity(
-            id=activity_id(now, self._books.ids.uuid()),
-            activity_type="CSD",
-            sequence=self._books.next_sequence(),
-            at=now,
-            net_amount=cash,
-            description="opening deposit",
-        )
-        self._journal.add_activity(deposit)
+        self._build(new_account(cash, seed=seed, id_seed=id_seed, now=now), assets=assets, fills=fills, now=now)
+        self._books.deposit(cash)
 
     def _build(
         self,
@@ -107,6 +85,8 @@ class Exchange:
         self._quotes = self._prices.quotes  # the fast path's own names
         self._trades = self._prices.trades
         self._working = self._books.register.working_in
+        self.orders = self._books.register.listed  # what clients list: see there for the filters
+        self.activities = self._journal.listed
         self.list_assets(assets)
 
     @classmethod
@@ -298,34 +278,6 @@ class Exchange:
         """Return the order that a client named so."""
         return self._books.register.by_client_id(client_order_id)
 
-    def orders(
-        self,
-        *,
-        status: str = "open",
-        limit: int = 50,
-        after: datetime | None = None,
-        until: datetime | None = None,
-        is_descending: bool = True,
-        is_nested: bool = False,
-        symbols: Collection[str] | None = None,
-        side: Side | None = None,
-        after_order_id: str | None = None,
-        before_order_id: str | None = None,
-    ) -> list[ExchangeOrder]:
-        """Return orders by submitted_at, bounds excluded; nested: without legs (look them up by `legs`)."""
-        return self._books.register.listed(
-            status=status,
-            limit=limit,
-            after=after,
-            until=until,
-            is_descending=is_descending,
-            is_nested=is_nested,
-            symbols=symbols,
-            side=side,
-            after_order_id=after_order_id,
-            before_order_id=before_order_id,
-        )
-
     def position(self, symbol: str) -> PositionView | None:
         """Return the open position in the symbol (or asset id)."""
         asset = self.asset(symbol)
@@ -348,30 +300,6 @@ class Exchange:
     def configurations(self) -> Configurations:
         """Return the account's own switches."""
         return self._account.configurations
-
-    def activities(
-        self,
-        *,
-        types: Collection[str] | None = None,
-        order_id: str | None = None,
-        on: date | None = None,
-        after: datetime | None = None,
-        until: datetime | None = None,
-        is_descending: bool = True,
-        page_size: int = 100,
-        page_token: str | None = None,
-    ) -> list[Activity]:
-        """Return activities by time, bounds excluded; *on* is a day in New York; *page_token* the last id seen."""
-        return self._journal.listed(
-            types=types,
-            order_id=order_id,
-            on=on,
-            after=after,
-            until=until,
-            is_descending=is_descending,
-            page_size=page_size,
-            page_token=page_token,
-        )
 
     def equity_points(self) -> Sequence[EquityPoint]:
         """Return the account's worth at the end of each session, by day."""
@@ -510,25 +438,4 @@ class Exchange:
         self._rejections[symbol] = reason
 
 
-def restore(
-    *,
-    account: AccountState,
-    orders: Iterable[ExchangeOrder],
-    holdings: Iterable[Holding],
-    activities: Iterable[Activity],
-    equity_points: Iterable[EquityPoint],
-    assets: Iterable[Asset],
-    fills: FillModel,
-    now: datetime,
-) -> Exchange:
-    """Return the exchange as it was when those rows were its changes."""
-    return Exchange.restored(
-        account=account,
-        orders=orders,
-        holdings=holdings,
-        activities=activities,
-        equity_points=equity_points,
-        assets=assets,
-        fills=fills,
-        now=now,
-    )
+restore = Exchange.restored

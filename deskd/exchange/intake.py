@@ -146,7 +146,8 @@ def _with_legs(order: ExchangeOrder, request: NewOrder, legs: tuple[ExchangeOrde
     for leg in legs:
         if leg.group_role == TAKE_PROFIT and leg.limit_price is not None:
             take_profit = TakeProfit(limit_price=leg.limit_price)
-        elif leg.stop_price is not None:
+        else:
+            assert leg.stop_price is not None, "a leg that takes no profit stops a loss"
             stop_loss = StopLoss(stop_price=leg.stop_price, limit_price=leg.limit_price)
     return replace(request, order_class=order.order_class, take_profit=take_profit, stop_loss=stop_loss)
 

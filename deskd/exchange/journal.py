@@ -91,16 +91,16 @@ class Journal:
     def listed(
         self,
         *,
-        types: Collection[str] | None,
-        order_id: str | None,
-        on: date | None,
-        after: datetime | None,
-        until: datetime | None,
-        is_descending: bool,
-        page_size: int,
-        page_token: str | None,
+        types: Collection[str] | None = None,
+        order_id: str | None = None,
+        on: date | None = None,
+        after: datetime | None = None,
+        until: datetime | None = None,
+        is_descending: bool = True,
+        page_size: int = 100,
+        page_token: str | None = None,
     ) -> list[Activity]:
-        """Return up to *page_size* activities by time; every bound is excluded."""
+        """Return activities by time, bounds excluded; *on* is a day in New York, *page_token* the last id seen."""
         low, high = 0, len(self.activities)
         if after is not None:
             low = bisect_left(self.activities, (after, _LAST), key=_first)

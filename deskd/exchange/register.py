@@ -74,18 +74,18 @@ class Register:
     def listed(
         self,
         *,
-        status: str,
-        limit: int,
-        after: datetime | None,
-        until: datetime | None,
-        is_descending: bool,
-        is_nested: bool,
-        symbols: Collection[str] | None,
-        side: Side | None,
-        after_order_id: str | None,
-        before_order_id: str | None,
+        status: str = "open",  # open, closed, all
+        limit: int = 50,
+        after: datetime | None = None,
+        until: datetime | None = None,
+        is_descending: bool = True,
+        is_nested: bool = False,
+        symbols: Collection[str] | None = None,
+        side: Side | None = None,
+        after_order_id: str | None = None,
+        before_order_id: str | None = None,
     ) -> list[ExchangeOrder]:
-        """Return up to *limit* orders by submitted_at; every bound is excluded."""
+        """Return up to *limit* orders by submitted_at, bounds excluded; nested: without legs (look them up by `legs`)."""
         entries = self._by_time
         if status == "open":  # few, among perhaps a hundred thousand
             entries = sorted((_key(o), o) for orders in self.open_in.values() for o in orders.values())

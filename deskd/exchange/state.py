@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from deskd.domain.money import Cash, Price, Qty
+from deskd.domain.money import NO_CASH, Cash, Price, Qty
 from deskd.exchange.account import Activity, Configurations, EquityPoint
+from deskd.exchange.generator import Generator
 from deskd.exchange.order import ExchangeOrder
 
 
@@ -49,3 +50,21 @@ class Changes:
     activities: Sequence[Activity] = ()  # key: id; only ever added
     equity_points: Sequence[EquityPoint] = ()  # key: day
     account: AccountState | None = None
+
+
+def new_account(cash: Cash, *, seed: int, id_seed: int, now: datetime) -> AccountState:
+    """Return the row of an account that has done nothing yet."""
+    ids = Generator(id_seed)
+    return AccountState(
+        id=ids.uuid(),
+        account_number=f"PA3{ids.uuid()[:8].upper()}",
+        created_at=now,
+        cash=cash,
+        last_equity=cash,
+        last_maintenance_margin=NO_CASH,
+        balance_asof=now.date(),
+        configurations=Configurations(),
+        random_state=Generator(seed).state,
+        id_state=ids.state,
+        sequence=0,
+    )
