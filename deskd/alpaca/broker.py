@@ -9,7 +9,7 @@ Rule 3: submit, cancel and look_up never raise for the world's failures. The oth
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -291,6 +291,12 @@ class AlpacaBroker:
         rows = _whole(lambda value: wire.as_rows(wire.as_object(value, "bars").get(symbol, []), "bars"), by_symbol)
         newest_first = await self._readable(rows, lambda row: wire.decode_bar(symbol, row))
         return newest_first[:limit][::-1]
+
+    async def latest_quotes(self, symbols: Collection[Symbol]) -> Sequence[RawMarketMessage]:
+        """Return the newest quote of each symbol that has one, shaped as on the stream."""
+        await self._pace()
+        by_symbol = _whole(lambda value: wire.as_object(value, "quotes"), await self.cold.latest_quotes(symbols))
+        return [{"T": "q", "S": symbol} | wire.as_object(row, "quote") for symbol, row in by_symbol.items()]
 
     async def _pace(self) -> None:
         if not await self.pacer.take(wait_max_s=self.http.timeout_s):

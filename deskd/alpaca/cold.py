@@ -8,7 +8,7 @@ import asyncio
 import functools
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -82,6 +82,18 @@ class ColdPaths:
             feed=DataFeed(self.feed),
         )
         return self._client(StockHistoricalDataClient, self.endpoints.data).get_stock_bars(request)
+
+    async def latest_quotes(self, symbols: Collection[Symbol]) -> Any:
+        """Return the newest quote of each symbol that has one, by symbol."""
+        return await self._in_thread(lambda: self._latest_quotes(symbols))
+
+    def _latest_quotes(self, symbols: Collection[Symbol]) -> Any:
+        from alpaca.data.enums import DataFeed  # noqa: PLC0415  in the thread, as above
+        from alpaca.data.historical.stock import StockHistoricalDataClient  # noqa: PLC0415
+        from alpaca.data.requests import StockLatestQuoteRequest  # noqa: PLC0415
+
+        request = StockLatestQuoteRequest(symbol_or_symbols=sorted(symbols), feed=DataFeed(self.feed))
+        return self._client(StockHistoricalDataClient, self.endpoints.data).get_stock_latest_quote(request)
 
     def _trading(self) -> TradingClient:
         return self._client(TradingClient, self.endpoints.trading)

@@ -7,9 +7,9 @@ Stop: refuse orders -> end runs -> cancel open orders -> last fact. Each stage h
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from random import SystemRandom
@@ -31,7 +31,7 @@ from deskd.control import Control
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.errors import ConfigError
-from deskd.domain.ids import HOUSE, RunId
+from deskd.domain.ids import HOUSE, RunId, Symbol
 from deskd.domain.limits import Limits
 from deskd.domain.market import MarketClock
 from deskd.domain.money import Cash, Qty
@@ -299,6 +299,18 @@ class Daemon:
 
     def _on_wanted(self, wanted: Wanted) -> None:
         self.market_stream.set_symbols(wanted)
+        if lacking := self.hub.lacks_quotes():
+            self._spawn(self._seed_quotes(lacking), "seed quotes")
+
+    async def _seed_quotes(self, symbols: Collection[Symbol]) -> None:
+        """Fetch the present quotes: a first trade must not find the gate without a price. Their true age counts."""
+        try:
+            market_now = (await self.broker.clock()).timestamp
+            for quote in await self.broker.latest_quotes(symbols):
+                quoted_at = datetime.fromisoformat(quote["t"])
+                self.hub.seed(quote, self.wall.now() - max(market_now - quoted_at, timedelta(0)))
+        except (OSError, KeyError, ValueError) as error:
+            log.warning("quotes_not_seeded", symbols=sorted(symbols), error=str(error))
 
     def _on_slow(self, run_id: RunId) -> None:
         detail = "it did not read its order lines: the bound of market.order_lines_max was reached"

@@ -252,6 +252,15 @@ class Hub:
                 data = lines.order_line(update)
                 feed.write(data, [Line(data, None, 0, self._clock.monotonic(), is_order=True)])
 
+    def lacks_quotes(self) -> frozenset[Symbol]:
+        """Return the wanted symbols that no quote has come for yet."""
+        return frozenset(s for s in self._wanted["quotes"] if self._prices.quote(s) is None)
+
+    def seed(self, quote: RawMarketMessage, received_at: datetime) -> None:
+        """Keep a quote that was fetched, unless the stream was faster; no run gets a line of it."""
+        if self._prices.quote(quote["S"]) is None:
+            self._prices.see_quote(quote, received_at)
+
     def quote(self, symbol: Symbol) -> Quote | None:
         """Return the latest quote, however old; its received_at tells the age."""
         return self._prices.quote(symbol)
