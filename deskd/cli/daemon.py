@@ -48,9 +48,8 @@ def run(config: Path | None) -> None:
     file = config_file(config)
     loaded = load(file, root=root_of(file), environment=os.environ)
     keys = read_keys(os.environ)
-    from deskd import app, log  # after the configuration: a wrong one is told at once
+    from deskd import app  # after the configuration: a wrong one is told at once
 
-    log.configure(level=loaded.config.log.level, format=loaded.config.log.format, secrets=keys or ())
     sys.exit(app.run(loaded.config, keys=keys))
 
 
