@@ -70,6 +70,7 @@ class DataStream:
         symbols_max: int = 0,
         auth_s: float = AUTH_S,
         behind_max_bytes: int = BEHIND_MAX_BYTES,
+        stuck_s: float = STUCK_S,
     ) -> None:
         self._keys = keys
         self._clock = clock
@@ -80,6 +81,7 @@ class DataStream:
         self._symbols_max = symbols_max
         self._auth_s = auth_s
         self._behind_max_bytes = behind_max_bytes
+        self._stuck_s = stuck_s
         self._clients: set[_Client] = set()
         self._readers: dict[str, dict[str, Readers]] = {}  # by message type and symbol; "*" for all others
 
@@ -113,7 +115,7 @@ class DataStream:
         if self._is_patient:
             for client in [client for client in self._clients if client.behind > PATIENT_BYTES]:
                 try:
-                    async with asyncio.timeout(STUCK_S):
+                    async with asyncio.timeout(self._stuck_s):
                         await client.has_caught_up()
                 except TimeoutError:
                     self._fail(client, 407)

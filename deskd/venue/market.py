@@ -51,7 +51,6 @@ class _Symbol:
     minute_bar: Message | None = None
     day: RunningBar | None = None
     is_day_changed: bool = False
-    luld: Message | None = None
 
 
 @dataclass(slots=True)
@@ -136,8 +135,6 @@ class Market:
                 self._of(message["S"]).minute_bar = message
             elif kind == "s":
                 self._take_status(message)
-            elif kind == "l":
-                self._of(message["S"]).luld = message
         now_ns = to_ns(now)
         if now_ns >= self._edge:
             self._pass(now_ns, out)

@@ -46,6 +46,7 @@ class _Held:
 class _Frames:
     """The rows of the files used last. The player and history's threads share it."""
 
+    bytes_max: int
     by_path: OrderedDict[Path, pl.DataFrame] = field(default_factory=OrderedDict)
     lock: Lock = field(default_factory=Lock)
 
@@ -54,7 +55,7 @@ class _Frames:
             self.by_path[path] = rows
             self.by_path.move_to_end(path)
             held = sum(frame.estimated_size() for frame in self.by_path.values())
-            while held > FRAMES_MAX_BYTES and len(self.by_path) > 1:
+            while held > self.bytes_max and len(self.by_path) > 1:
                 held -= self.by_path.popitem(last=False)[1].estimated_size()
 
     def get(self, path: Path) -> pl.DataFrame:
@@ -220,9 +221,11 @@ class RecordedTape:
 # -- opening
 
 
-def open_recorded(paths: Sequence[Path], calendar: Calendar) -> RecordedTape:
+def open_recorded(
+    paths: Sequence[Path], calendar: Calendar, *, frames_max_bytes: int = FRAMES_MAX_BYTES
+) -> RecordedTape:
     """Read every file once and return the tape, or raise ConfigError."""
-    frames = _Frames()
+    frames = _Frames(frames_max_bytes)
     files: list[_Held] = []
     notices: list[str] = []
     for path in _files_of(paths, notices):

@@ -319,6 +319,17 @@ async def test_at_speed_zero_the_market_waits_for_a_slow_client() -> None:
         assert PATIENT_BYTES < 300 * 200 * 100
 
 
+async def test_even_a_patient_market_does_not_wait_for_ever() -> None:
+    """Who reads nothing at all is slow at any speed, and the market goes on."""
+    async with served(is_patient=True, stuck_s=0.05) as (stream, url), authenticated(url) as stuck:
+        await stuck.subscribe(trades=["IBM"])
+        stuck.socket._conn.transport.pause_reading()  # type: ignore[union-attr]
+        async with asyncio.timeout(20):
+            await flood(stream, 300)
+        assert stream.subscriptions() == {}
+        stuck.socket._conn.transport.resume_reading()  # type: ignore[union-attr]
+
+
 async def test_faults_do_what_tests_ask_for() -> None:
     """Mute, doubled, out of order, late, refused handshake and authentication, cut and closed with an error."""
     faults = Faults()

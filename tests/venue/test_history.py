@@ -115,6 +115,13 @@ def test_unknown_symbols_have_no_history(tmp_path: Path) -> None:
     assert list(history.bars("NONE", parse_timeframe("1Day"), YEAR, ns(OPEN))) == []
 
 
+def test_a_week_that_holds_nothing_has_no_bar(tmp_path: Path) -> None:
+    """Before the tape there is nothing to tell."""
+    history = a_history(three_days(tmp_path), "2013-10-08T20:00:00Z")
+    early = Span(start=ns("2012-01-01"), end=ns("2012-02-01"))
+    assert closes(history, "1Week", "2013-10-08T20:00:00Z", early) == []
+
+
 def test_daily_files_reach_back_beyond_the_ticks(tmp_path: Path) -> None:
     """Recorded days and built ones make one row of daily bars."""
     write_bars(

@@ -115,6 +115,29 @@ async def test_as_fast_as_it_goes_waits_for_nobody_but_the_sink(tmp_path: Path) 
     assert [p for _, prices in steps.with_messages for p in prices] == [float(n) for n in range(1, 704)]
 
 
+async def test_a_burst_is_handed_on_in_bounded_steps_at_any_speed(tmp_path: Path) -> None:
+    """No step has more than STEP_MESSAGES_MAX messages, and time stops with the last one handed on."""
+    burst = [f"2013-10-08T14:00:00.{n:03d}Z" for n in range(700)]
+    clock, steps = HandClock(), Steps()
+    await a_player(tape_of(tmp_path, *burst), clock, 10_000.0, start="2013-10-08T13:59:59Z").run(steps)
+    assert [len(prices) for _, prices in steps.with_messages] == [STEP_MESSAGES_MAX, 700 - STEP_MESSAGES_MAX]
+    assert steps.with_messages[0][0] == at(burst[STEP_MESSAGES_MAX - 1])
+
+
+async def test_the_open_is_on_time_though_nothing_trades_before_it(tmp_path: Path) -> None:
+    """While messages are still to come, time passes as always up to an edge."""
+    clock, steps = HandClock(), Steps()
+    heard: list[float] = []
+
+    async def sink(now: datetime, messages: list[Message]) -> None:
+        if now == OPENED:
+            heard.append(clock.seconds)
+        await steps(now, messages)
+
+    await a_player(tape_of(tmp_path, "2013-10-08T13:30:09Z"), clock, start="2013-10-08T13:29:50Z").run(sink)
+    assert heard == pytest.approx([10], abs=0.01)
+
+
 async def test_time_never_passes_a_message_that_was_not_handed_on(tmp_path: Path) -> None:
     """When the machine is late, the market's clock waits with it."""
     tape = tape_of(tmp_path, OPEN, "2013-10-08T13:30:01Z")

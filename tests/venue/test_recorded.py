@@ -3,14 +3,16 @@
 from datetime import date
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from deskd.domain.errors import ConfigError
 from deskd.venue.bars import bar_rows
 from deskd.venue.calendar import midnight
+from deskd.venue.recorded import open_recorded
 from deskd.venue.tape import Tape
 from deskd.wire.alpaca.market import Message
-from tests.venue.markets import OPEN, TUESDAY, a_tape, ns, recorded, write_bars, write_quotes, write_trades
+from tests.venue.markets import OPEN, TUESDAY, a_tape, calendar, ns, recorded, write_bars, write_quotes, write_trades
 
 
 def played(tape: Tape, day: date = TUESDAY, since: int = 0) -> list[Message]:
@@ -175,6 +177,33 @@ def test_the_day_begins_with_its_first_message_or_the_open(tmp_path: Path) -> No
     late = a_tape(write_trades(tmp_path / "l.csv", [("2013-10-08T15:00:00Z", "IBM", 1.0, 1, " ")]))
     assert early.first_at(TUESDAY) == ns("2013-10-08T08:00:30Z")
     assert late.first_at(TUESDAY) == ns("2013-10-08T13:29:59Z")
+
+
+def test_files_that_do_not_fit_in_memory_are_read_again(tmp_path: Path) -> None:
+    """A tape larger than its bound plays as any other."""
+    for number, symbol in enumerate(("AA", "BB", "CC"), start=1):
+        write_trades(tmp_path / f"{symbol}.csv", [(OPEN, symbol, float(number), 1, " ")])
+    tape = open_recorded([tmp_path], calendar(), frames_max_bytes=1)
+    assert [m["p"] for m in played(tape)] == [1.0, 2.0, 3.0]
+    assert [m["p"] for m in played(tape)] == [1.0, 2.0, 3.0]
+
+
+def test_a_folder_may_hold_parquet_and_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    """Only a file with another header is left aside; a broken one is an error."""
+    pl.DataFrame({"t": [OPEN], "S": ["IBM"], "p": [1.0], "s": [1]}).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame({"other": [1]}).write_parquet(tmp_path / "b.parquet")
+    assert [m["p"] for m in played(open_recorded([tmp_path], calendar()))] == [1.0]
+    (tmp_path / "c.parquet").write_bytes(b"broken")
+    with pytest.raises(ConfigError, match=r"c\.parquet"):
+        open_recorded([tmp_path], calendar())
+
+
+@pytest.mark.parametrize(("stamp", "barred"), [("2013-10-08T04:00:00Z", False), (OPEN, True)])
+def test_a_single_bar_is_a_day_at_midnight_and_else_a_minute(tmp_path: Path, stamp: str, barred: bool) -> None:
+    """One row cannot tell its span by the next one."""
+    tape = a_tape(write_bars(tmp_path / "b.csv", [(stamp, "IBM", 1.0, 2.0, 1.0, 2.0, 9)]))
+    assert (tape.outline(TUESDAY).barred == {"IBM"}) is barred
+    assert tape.day_bar("IBM", TUESDAY)["v"].to_list() == [9]
 
 
 @pytest.mark.needs_tape
