@@ -48,7 +48,8 @@ def configure(
         masked(secrets),
         escaped,
     ]
-    renderer = _text(stream) if is_text else structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+    json = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+    rendering = [_text(stream)] if is_text else [_ordered, json]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -59,7 +60,7 @@ def configure(
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_named, *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     root = logging.getLogger()
@@ -108,6 +109,12 @@ def _named(_logger: WrappedLogger, _name: str, entry: EventDict) -> EventDict:
     if isinstance(record, logging.LogRecord):
         return {**entry, "event": "library_spoke", "library": record.name, "text": entry.get("event")}
     return entry
+
+
+def _ordered(_logger: WrappedLogger, _name: str, entry: EventDict) -> EventDict:
+    """Put first what every line has, so that lines read well below each other."""
+    first = {key: entry.pop(key) for key in ("timestamp", "level", "event") if key in entry}
+    return {**first, **entry}
 
 
 def _text(stream: TextIO) -> Processor:

@@ -36,6 +36,7 @@ def test_an_entry_is_one_json_line_where_no_terminal_is() -> None:
     configure(level="info", format="auto", stream=stream)
     structlog.get_logger().info("order_denied", reason="QUOTE_STALE", client_order_id="a-1")
     entry = written(stream)
+    assert list(entry)[:3] == ["timestamp", "level", "event"]
     assert entry["event"] == "order_denied"
     assert entry["reason"] == "QUOTE_STALE"
     assert entry["level"] == "info"

@@ -84,7 +84,8 @@ def status(call: Call, *, as_json: bool) -> None:
         show.as_json(answer)
         return
     for key, value in answer["desk"].items():
-        print(f"{key.replace('_', ' ')}: {show.cell(key, value)}")
+        if value not in (None, [], {}):
+            print(f"{key.replace('_', ' ')}: {show.cell(key, value)}")
     print()
     rows = [{**row, "note": _note(row), "lines": _lines(row)} for row in answer["strategies"]]
     show.table(show.STATUS, rows, nothing="no strategies: put one into the strategies folder")

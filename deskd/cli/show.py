@@ -70,10 +70,10 @@ SETTINGS: Columns = {"key": "key", "value": "value", "from": "from"}
 CHECKS: Columns = {"check": "check", "": "verdict", "found": "found", "remedy": "remedy"}
 
 _MONEY = frozenset(
-    "equity realized_pnl unrealized_pnl market_value allocation cash reserved buying_power".split()  # noqa: SIM905
+    "equity realized_pnl unrealized_pnl market_value allocation cash house_cash reserved buying_power".split()  # noqa: SIM905
 )
 _PRICES = frozenset({"price", "avg_fill_price", "avg_entry_price", "mark_price"})
-_INSTANTS = frozenset({"requested_at", "at"})
+_INSTANTS = frozenset({"requested_at", "at"})  # columns of them stand to the left
 _TEXTS = frozenset("strategy_id user_id status side symbol order_type client_order_id why note key value from".split())  # noqa: SIM905
 _WIDE = 200  # columns of a page that is no terminal: a pipe does not wrap
 
@@ -110,11 +110,17 @@ def cell(key: str, value: object) -> str:
     """Return one value as people read it."""
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
     if key in _MONEY:
         return _rounded(str(value), 2)
     if key in _PRICES:
         return _rounded(str(value), 4)
-    if key in _INSTANTS:
+    if key in _INSTANTS or key.endswith(("_at", "_time")):
         return str(value)[:19].replace("T", " ")
     if key == "uptime_s":
         return duration(float(str(value)))

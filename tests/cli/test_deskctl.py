@@ -44,7 +44,7 @@ async def test_status_shows_the_desk_and_a_table(tmp_path: Path) -> None:
         said = await deskctl(desk, "status")
     assert said.code == 0
     head, _, table = said.out.partition("\n\n")
-    assert head.splitlines() == ["name: testdesk", "mode: embedded", "trade stream up: True", "equity: 100.50"]
+    assert head.splitlines() == ["name: testdesk", "mode: embedded", "trade stream up: yes", "equity: 100.50"]
     title, alice, bob, wreck = table.splitlines()
     assert title.split()[:4] == ["strategy", "member", "status", "up"]
     assert alice.split()[:8] == ["alice", "alice", "running", "2m", "5s", "118/120", "0", "20"]

@@ -23,6 +23,10 @@ def test_a_span_is_told_in_its_two_largest_units(seconds: float, text: str) -> N
         ("qty", "0.5", "0.5"),
         ("equity", "unknown", "unknown"),
         ("limit_price", None, "-"),
+        ("takes_orders", False, "no"),
+        ("tape", ["a.csv", "b.csv"], "a.csv, b.csv"),
+        ("differences", {"AAPL": "3"}, "AAPL 3"),
+        ("market_time", "2013-10-08T13:30:00Z", "2013-10-08 13:30:00"),
     ],
 )
 def test_figures_are_rounded_for_the_eye(key: str, value: object, text: str) -> None:
