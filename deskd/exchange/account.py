@@ -24,6 +24,21 @@ class Asset:
     marginable: bool = True
 
 
+def delisted(asset_id: str, symbol: str) -> Asset:
+    """Return what is left of an asset that is traded no more: it can be held, not ordered."""
+    return Asset(
+        id=asset_id,
+        symbol=symbol,
+        name=symbol,
+        exchange="NYSE",
+        tradable=False,
+        shortable=False,
+        easy_to_borrow=False,
+        fractionable=False,
+        marginable=False,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configurations:
     """The account's own switches (GET and PATCH /v2/account/configurations)."""

@@ -43,9 +43,9 @@ class Evidence:
     nbbo: Nbbo | None
     last: Price | None
     position_qty: Qty  # signed
-    held_qty: Qty  # of the position, promised to open orders; never negative
+    held_qty: Qty  # of the position, promised to open orders, where this order would close; never negative
     holders: Sequence[str]  # the orders that hold it
-    others: Sequence[ExchangeOrder]  # open orders in the symbol
+    against: Sequence[ExchangeOrder]  # open orders of the other side in the symbol
     worth: Worth
 
     @property
@@ -254,12 +254,10 @@ def openings_agree(e: Evidence) -> ApiError | None:
     """Never wait to open a long and a short at once: both filled would cross zero."""
     if not e.intent.opens:
         return None
-    for other in e.others:
-        if other.side is not e.request.side and other.position_intent.opens:
-            if e.request.side is Side.BUY:
-                return errors.long_buy_against_short_sell()
-            return errors.short_sell_against_long_buy()
-    return None
+    if not any(other.position_intent.opens for other in e.against):
+        return None
+    is_buy = e.request.side is Side.BUY
+    return errors.long_buy_against_short_sell() if is_buy else errors.short_sell_against_long_buy()
 
 
 def trade_is_not_with_itself(e: Evidence) -> ApiError | None:
@@ -267,7 +265,7 @@ def trade_is_not_with_itself(e: Evidence) -> ApiError | None:
     r = e.request
     if r.order_class is not OrderClass.SIMPLE or r.order_type is OrderType.TRAILING_STOP:
         return None
-    for other in e.others:
+    for other in e.against:
         if could_wash(r.side, r.limit_price, other):
             return errors.wash_trade(other.id, is_limit=other.limit_price is not None)
     return None

@@ -166,10 +166,12 @@ class Engine:
 
     # --- the market moves ---------------------------------------------------------------------------------------------
 
-    def on_quote(self, working: dict[str, ExchangeOrder]) -> None:
+    def on_quote(self, symbol: str, working: dict[str, ExchangeOrder]) -> None:
         """Look at every working order of the quoted symbol."""
-        for order in tuple(working.values()):
-            self.evaluate(order)
+        nbbo = self.nbbo(symbol)
+        if nbbo is not None:
+            for order in tuple(working.values()):
+                self._trade(order, nbbo)
 
     def on_trade(self, working: dict[str, ExchangeOrder], price: Price) -> None:
         """Let stops see the print; trailing ones follow it."""
@@ -186,10 +188,12 @@ class Engine:
 
     def evaluate(self, order: ExchangeOrder) -> None:
         """Fill the order, or a part of it, if the quote allows."""
-        if not self._is_live(order) or order.time_in_force is TimeInForce.CLS:
-            return
         nbbo = self.nbbo(order.symbol)
-        if nbbo is None:
+        if nbbo is not None:
+            self._trade(order, nbbo)
+
+    def _trade(self, order: ExchangeOrder, nbbo: Nbbo) -> None:
+        if not self._is_live(order) or order.time_in_force is TimeInForce.CLS:
             return
         if order.order_type in STOPS and order.triggered_at is None:
             if not is_triggered(order, nbbo.near(order.side)):

@@ -13,10 +13,10 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Self
 
 from deskd.domain.market import Session
-from deskd.domain.money import Cash, Qty
+from deskd.domain.money import NO_QTY, Cash, Qty
 from deskd.domain.order import OrderClass, OrderType, Side, TimeInForce
 from deskd.exchange import errors
-from deskd.exchange.account import AccountView, Activity, Asset, Configurations, EquityPoint, PositionView
+from deskd.exchange.account import AccountView, Activity, Asset, Configurations, EquityPoint, PositionView, delisted
 from deskd.exchange.books import Books
 from deskd.exchange.checks import Evidence, check
 from deskd.exchange.engine import Engine
@@ -114,6 +114,8 @@ class Exchange:
             equity_points=equity_points,
         )
         for order in sorted(orders, key=lambda o: o.sequence):
+            if order.symbol not in self._assets:  # this market does not have it any more
+                self.list_assets([delisted(order.asset_id, order.symbol)])
             self._books.put_back(order)
             if order.is_open:
                 self._engine.schedule(order)
@@ -235,15 +237,18 @@ class Exchange:
     def _evidence(self, request: NewOrder, asset: Asset, *, replaced: ExchangeOrder | None = None) -> Evidence:
         """Gather what the checks look at; an order that is to be replaced holds nothing any more."""
         timetable, symbol = self._timetable, asset.symbol
-        others = list(self._books.register.open_in.get(symbol, {}).values())
+        orders = list(self._books.register.open_in.get(symbol, {}).values())
         if replaced is not None:
-            others = [o for o in others if not o.is_together_with(replaced)]
-        held, holders = promised(others)
+            orders = [o for o in orders if not o.is_together_with(replaced)]
+        position_qty = self._portfolio.qty(symbol)
+        closes = position_qty * request.side.sign < 0
+        held, holders = promised(orders) if closes else (NO_QTY, ())
+        against = [o for o in orders if o.side is not request.side]
         worth = self._portfolio.worth(self._account.configurations)
         if replaced is not None:
             worth = replace(worth, reserved=Cash(worth.reserved - replaced.reserved))
             if replaced.order_class is not OrderClass.SIMPLE:
-                others = []  # complex orders are exempt from the rules between orders
+                against = []  # complex orders are exempt from the rules between orders
         return Evidence(
             request=request,
             asset=asset,
@@ -253,10 +258,10 @@ class Exchange:
             session=timetable.session,
             nbbo=self._engine.nbbo(symbol),
             last=self._prices.last(symbol),
-            position_qty=self._portfolio.qty(symbol),
+            position_qty=position_qty,
             held_qty=held,
             holders=holders,
-            others=others,
+            against=against,
             worth=worth,
         )
 
@@ -328,7 +333,7 @@ class Exchange:
         self._quotes[symbol] = (bid, ask, now)
         if symbol in self._working:
             self.advance(now)
-            self._engine.on_quote(self._working[symbol])
+            self._engine.on_quote(symbol, self._working[symbol])
 
     def on_trade(self, symbol: str, price: Raw, size: Raw, now: datetime) -> None:  # noqa: ARG002  paper does not check sizes
         """Take a print that counts for the last price (the venue leaves out those whose conditions forbid it)."""

@@ -592,6 +592,19 @@ def test_restored_exchange_goes_on() -> None:
     assert other.exchange.account().last_equity == again.equity_points()[-1].equity
 
 
+def test_market_without_a_held_symbol() -> None:
+    """Restored to a market that does not have it, a position is still told, and cannot be traded."""
+    world, store = holding(10), Store()
+    store.take(world.exchange)
+    spy = [asset for asset in ASSETS if asset.symbol == "SPY"]
+    again = restore(fills=PAPER, assets=spy, now=world.now, **store.rows())
+    (view,) = again.positions()
+    assert told(view.symbol, view.qty, view.market_value) == ("AAPL", 10, 1000)
+    error = again.close_position("AAPL", world.now)
+    assert isinstance(error, ApiError)
+    assert error.message == 'asset "AAPL" is not tradable'
+
+
 def test_changes_are_told_once() -> None:
     """Nothing new, nothing to store; a flat position is a row to delete."""
     world = holding(10)
