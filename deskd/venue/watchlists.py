@@ -50,6 +50,7 @@ class Watchlists:
         return [
             web.get("/v2/watchlists", self._all),
             web.post("/v2/watchlists", self._create),
+            web.get("/v2/watchlists:by_name", self._by_name),
             web.get(one, self._one),
             web.put(one, self._update),
             web.post(one, self._add),
@@ -62,6 +63,11 @@ class Watchlists:
 
     async def _one(self, request: web.Request) -> web.Response:
         found = self._lists.get(request.match_info["id"])
+        return _not_found() if found is None else json_answer(self._body(found))
+
+    async def _by_name(self, request: web.Request) -> web.Response:
+        name = request.query.get("name")
+        found = next((it for it in self._lists.values() if it.name == name), None)
         return _not_found() if found is None else json_answer(self._body(found))
 
     async def _create(self, request: web.Request) -> web.Response:

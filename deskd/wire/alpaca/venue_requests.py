@@ -280,7 +280,7 @@ def history_query(query: Query) -> HistoryQuery | ApiError:
     try:
         timeframe = timeframes[_choice(query, "timeframe", tuple(timeframes))]
         return HistoryQuery(
-            start=_day(query, "start"),
+            start=_day(query, "start") or _day(query, "date_start"),
             end=_day(query, "end") or _day(query, "date_end"),
             period=_period(query),
             timeframe=timeframe,
