@@ -18,7 +18,7 @@ from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.events import PlainFact, RunEnded, RunStarted, StrategyRegistered
 from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.run import RunEnd, RunStatus
-from deskd.domain.strategy import StrategySpec
+from deskd.domain.strategy import Liveness, StrategySpec
 from deskd.ports import SystemClock
 from deskd.supervision.hello import hello_jail
 from deskd.supervision.staging import JailFolder, stage_environment
@@ -27,7 +27,7 @@ from deskd.supervision.supervisor import Supervisor
 
 @pytest.fixture(scope="session")
 def jail_root() -> Iterator[Path]:
-    """A folder that strategies' uids can reach (pytest's own is 0700), with the interpreter staged once."""
+    """Make a folder that strategies' uids can reach (pytest's own is 0700); the interpreter is staged there once."""
     root = Path(tempfile.mkdtemp(prefix="deskd-jails-", dir="/tmp"))
     root.chmod(0o711)
     yield root
@@ -116,8 +116,17 @@ class World:
 
     async def run(self, name: str) -> RunEnd:
         """Start *name* and return how its run ended."""
-        await self.supervisor.start(StrategyId(name))
+        await self.start(name)
         return await self.until_ended(name)
+
+    async def start(self, name: str) -> None:
+        await self.supervisor.start(StrategyId(name))
+
+    async def stop(self, name: str) -> None:
+        await self.supervisor.stop(StrategyId(name))
+
+    def live(self, name: str) -> Liveness | None:
+        return self.supervisor.liveness(StrategyId(name))
 
     def feed(self, run_id: RunId, lines: bytes) -> None:
         """Write *lines* to the run's standard input."""
@@ -143,7 +152,7 @@ class World:
     async def until_printed(self, name: str, text: str) -> None:
         """Return once *text* is in the strategy's log."""
         async with asyncio.timeout(20):
-            while text not in self.log(name):  # a file tells nobody when it grows
+            while text not in self.log(name):  # noqa: ASYNC110  a file tells nobody when it grows
                 await asyncio.sleep(0.01)
 
 
@@ -157,7 +166,9 @@ def write_strategy(strategies_dir: Path, name: str, source: str, config: str | N
     return folder
 
 
-def a_config(tmp_path: Path, jail_root: Path, *, jailed: bool, sandbox: dict[str, Any], restart: dict[str, Any]) -> Config:
+def a_config(
+    tmp_path: Path, jail_root: Path, *, jailed: bool, sandbox: dict[str, Any], restart: dict[str, Any]
+) -> Config:
     """Return settings for a desk below *tmp_path*."""
     return Config.model_validate(
         {

@@ -132,6 +132,8 @@ def _one_symbol(symbol: str) -> str:
 
 
 def _symbols(symbols: list[str]) -> list[str]:
+    if not symbols:
+        raise ValueError("is empty: name at least one, or leave the key out for the desk's own list")
     if len(set(symbols)) != len(symbols):
         raise ValueError("names a symbol twice: name each once")
     return symbols
@@ -192,7 +194,7 @@ class _Config(BaseModel):
     description: _Text = Field("", max_length=1_000)
     version: _Text = Field("0", min_length=1, max_length=50)
     symbols: Annotated[list[Annotated[str, AfterValidator(_one_symbol)]], AfterValidator(_symbols)] | None = Field(
-        None, min_length=1, max_length=SYMBOLS_MAX
+        None, max_length=SYMBOLS_MAX
     )
     channels: list[Literal["trades", "quotes", "bars", "orders", "status"]] = ["trades", "bars"]
     env: Annotated[dict[str, str], AfterValidator(_env)] = {}

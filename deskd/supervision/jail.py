@@ -77,7 +77,7 @@ def plain_command(plan: JailPlan) -> tuple[list[str], dict[str, str]]:
     return [
         str(folder / "bin" / "python3"),
         *_PYTHON_FLAGS,
-        str(folder / "runner.py"),
+        str(folder / "runner.pyc"),
         str(plan.progress_fd),
         script,
     ], env
@@ -86,9 +86,9 @@ def plain_command(plan: JailPlan) -> tuple[list[str], dict[str, str]]:
 def jail_config(plan: JailPlan) -> str:
     """Return the jail as nsjail's text form; raise SandboxUnavailable where a bind source cannot be bound safely."""
     env = environment_of(plan, server_url="unix:///run/desk/order.sock")
-    command = [*_PYTHON_FLAGS, "/venv/runner.py", str(plan.progress_fd), "/strategy/strategy.py"]
+    command = [*_PYTHON_FLAGS, "/venv/runner.pyc", str(plan.progress_fd), "/strategy/strategy.py"]
     mounts = _mounts(plan)
-    _refuse_submounts([Path(mount.src) for mount in mounts if mount.is_bind and mount.src])
+    _refuse_submounts([mount.src for mount in mounts if mount.is_bind and mount.src])
     uid, gid, section = str(plan.who.uid), str(plan.who.gid), plan.section
     config = NsJailConfig(
         name=plan.strategy_id,
@@ -165,12 +165,12 @@ def _file(target: str, content: str) -> MountPt:
     return MountPt(src_content=content.encode(), dst=target, nosuid=True, nodev=True, noexec=True)
 
 
-def _refuse_submounts(sources: list[Path]) -> None:
+def _refuse_submounts(sources: list[str]) -> None:
     """Refuse a source with a mount below it: nsjail would make only the top one read-only."""
-    points = [Path(line.split()[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    points = [line.split(" ", 5)[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for source in sources:
         for point in points:
-            if point != source and point.is_relative_to(source):
+            if point.startswith(f"{source}/"):
                 raise SandboxUnavailable(
                     f"{point} is mounted below {source}, which jails bind: it would stay writable in them. Unmount it"
                 )

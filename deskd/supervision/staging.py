@@ -177,6 +177,7 @@ def stage_environment(jail_folder: JailFolder, python: Path | None) -> Environme
         home = Path(str(described["executable"])).parent
         (fresh / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
         _compile(described, fresh, PurePath("/venv"))
+        _compile(described, fresh, PurePath("/venv"), "-b", "runner.py")  # a script has no cache of its own
         _open_to_all(fresh)
 
     _make_once(folder, fill)
@@ -267,10 +268,13 @@ def _library_files(library: Path) -> Iterator[tuple[PurePath, Path]]:
                 yield path.relative_to(library), path
 
 
-def _compile(described: dict[str, object], fresh: Path, shown_as: PurePath) -> None:
+def _compile(described: dict[str, object], fresh: Path, shown_as: PurePath, *arguments: str) -> None:
     """Write the .pyc files: a read-only environment cannot, and imports take ten times as long without."""
     command = [str(described["executable"]), "-I", "-m", "compileall", "-q", "-s", str(fresh), "-p", str(shown_as)]
-    subprocess.run([*command, str(fresh)], capture_output=True, check=False, timeout=600)  # lib2to3's samples fail
+    *flags, part = arguments or (".",)
+    subprocess.run(
+        [*command, *flags, str(fresh / part)], capture_output=True, check=False, timeout=600
+    )  # lib2to3's samples fail
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -245,7 +245,7 @@ class Supervisor:
         except EditedMeanwhile:
             end = _fault_of_ours("its folder was edited while it was copied: it is tried again")
         except (OSError, SandboxUnavailable, FolderError) as error:
-            log.error("run_not_started", strategy_id=spec.strategy_id, run_id=run_id, error=str(error))
+            log.error("run_not_started", strategy_id=spec.strategy_id, run_id=run_id, error=str(error))  # noqa: TRY400  no bug
             end = _fault_of_ours(f"the desk could not start it ({error}); look at `deskctl doctor`")
         except ExceptionGroup:
             log.exception("run_crashed", strategy_id=spec.strategy_id, run_id=run_id)

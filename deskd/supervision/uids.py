@@ -6,6 +6,7 @@ A uid is persistent: it owns the strategy's /state, so it is never given to anot
 import json
 import os
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class Uids:
         with self._turn:
             known = self._read()
             if strategy_id not in known:
-                known[strategy_id] = self._free(known)
+                known[strategy_id] = free_uid(known, self.first, [*_subordinate_ranges(), _NSPAWN])
                 self._write(known)
             return known[strategy_id]
 
@@ -65,16 +66,6 @@ class Uids:
         assert isinstance(known, dict)
         return known
 
-    def _free(self, known: dict[str, int]) -> int:
-        # Beyond every uid ever given: a strategy's entry stays when its folder goes.
-        uid = max(self.first, *(1 + taken for taken in known.values()), self.first)
-        taken_ranges = [*_subordinate_ranges(), _NSPAWN]
-        while overlap := next((taken for taken in taken_ranges if uid in taken), None):
-            uid = overlap.stop
-        if uid > _UID_MAX:
-            raise SandboxUnavailable(f"[sandbox] uid_first={self.first}: no uid is left above it: set a lower one")
-        return uid
-
     def _write(self, known: dict[str, int]) -> None:
         fresh = self.file.with_suffix(".new")
         with fresh.open("w") as file:
@@ -82,6 +73,16 @@ class Uids:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self.file)
+
+
+def free_uid(known: Mapping[str, int], first: int, foreign: Sequence[range]) -> int:
+    """Return a uid from *first* on, beyond every one ever given (an entry outlives its strategy) and in no foreign range."""
+    uid = max([first, *(1 + given for given in known.values())])
+    while overlap := next((taken for taken in foreign if uid in taken), None):
+        uid = overlap.stop
+    if uid > _UID_MAX:
+        raise SandboxUnavailable(f"[sandbox] uid_first={first}: no uid is left above it: set a lower one")
+    return uid
 
 
 def _subordinate_ranges() -> list[range]:

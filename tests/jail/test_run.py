@@ -23,12 +23,12 @@ async def test_a_plain_script_reads_lines_and_prints_to_its_log(tmp_path: Path, 
             print("goodbye", sys.argv)
     """
     async with a_world(tmp_path, jail_root, {"alice": source}) as world:
-        await world.supervisor.start("alice")
+        await world.start("alice")
         run_id = await world.until_fed("alice")
         world.feed(run_id, b'{"price": 1.5}\n{"price": 2.5}\n')
         await world.until_printed("alice", "price 2.5")
-        live = world.supervisor.liveness("alice")
-        await world.supervisor.stop("alice")
+        live = world.live("alice")
+        await world.stop("alice")
         assert world.printed("alice") == ["price 1.5", "price 2.5", "goodbye ['/strategy/strategy.py']"]
         assert live is not None
         assert (live.lines_handled, live.lines_delivered, live.lines_dropped) == (2, 7, 2)
@@ -48,7 +48,12 @@ ENDS = {
     "not_installed": ("import numpie", ExitReason.ERROR, 1, "No module named 'numpie'"),
     "segfault": ("import ctypes; ctypes.string_at(0)", ExitReason.SIGNAL, None, "SIGSEGV"),
     "memory": ("x = bytearray(10**9)", ExitReason.OOM, None, "128 MB"),
-    "tmp_over_memory": ("open('/tmp/a','wb').write(bytes(60<<20)); x = bytearray(90<<20)", ExitReason.OOM, None, "/tmp"),
+    "tmp_over_memory": (
+        "open('/tmp/a','wb').write(bytes(60<<20)); x = bytearray(90<<20)",
+        ExitReason.OOM,
+        None,
+        "/tmp",
+    ),
     "fork_bomb": ("import os\nwhile True: os.fork()", ExitReason.PIDS_LIMIT, 1, "more than 16 processes"),
     "exit_137": ("import os; os._exit(137)", ExitReason.ERROR, 137, "status 137"),
 }
@@ -88,9 +93,9 @@ async def test_end_of_input_is_a_grace_and_then_a_kill(tmp_path: Path, jail_root
         while True: time.sleep(60)
     """
     async with a_world(tmp_path, jail_root, {"alice": source}, sandbox={"stop_grace_s": 0.2}) as world:
-        await world.supervisor.start("alice")
+        await world.start("alice")
         await world.until_printed("alice", "deaf")
-        await world.supervisor.stop("alice")
+        await world.stop("alice")
         [end] = world.ends("alice")
         assert end.reason is ExitReason.STOPPED
         assert "was killed" in end.detail
@@ -130,7 +135,7 @@ async def test_state_outlives_the_run(tmp_path: Path, jail_root: Path) -> None:
     """
     async with a_world(tmp_path, jail_root, {"keeper": source}) as world:
         await world.run("keeper")
-        await world.supervisor.start("keeper")
+        await world.start("keeper")
         await world.until(lambda: len(world.ends("keeper")) == 2)
         assert world.printed("keeper") == ["False False", "True False"]
 
@@ -139,10 +144,10 @@ async def test_a_jail_that_does_not_come_up_is_not_the_members_fault(tmp_path: P
     """A launch failure is called sandbox_failure, and never leads to giving the strategy up."""
     strategies = {"alice": "print('hello')"}
     async with a_world(tmp_path, jail_root, strategies, restart={"give_up_after": 1}) as world:
-        jail_root.chmod(0o700)
-        await world.supervisor.start("alice")
+        jail_root.chmod(0o700)  # noqa: ASYNC240
+        await world.start("alice")
         await world.until(lambda: len(world.ends("alice")) >= 3)
-        jail_root.chmod(0o711)
+        jail_root.chmod(0o711)  # noqa: ASYNC240
         await world.until(lambda: world.ends("alice")[-1].reason is ExitReason.CLEAN)
         assert world.ends("alice")[0].reason is ExitReason.SANDBOX_FAILURE
         assert "not the strategy's" in world.ends("alice")[0].detail

@@ -128,7 +128,7 @@ async def test_a_run_knocks_on_its_door_as_its_own_uid(tmp_path: Path, jail_root
         door.sendall(b"hello")
     """
     async with a_world(tmp_path, jail_root, {"alice": source}) as world:
-        await world.supervisor.start("alice")
+        await world.start("alice")
         run_id = await world.until_fed("alice")
         folder, uid = world.doors.opened[run_id]
         loop = asyncio.get_running_loop()
@@ -179,8 +179,8 @@ tries(
 )
 """
     )
-    async with a_world(tmp_path, jail_root, {"alice": source}, sandbox={"tmp_mb": 2, "state_mb": 2}) as world:
-        found = await tried(world, "alice")
+    async with a_world(tmp_path, jail_root, {"filler": source}, sandbox={"tmp_mb": 2, "state_mb": 2}) as world:
+        found = await tried(world, "filler")
     assert {found.pop(name) for name in ("code", "new_code", "environment", "passwd", "root")} <= {"EROFS", "EACCES"}
     assert {found.pop(name) for name in ("interpreter", "library")} <= {"EROFS", "EACCES"}
     assert found["device"] == "EPERM"
@@ -230,7 +230,9 @@ async def test_the_environment_is_the_contracts_and_nothing_else(tmp_path: Path,
     """No variable of the desk's own gets in, keys least of all; the member's do, and hash seeds are fixed."""
     source = 'import json, os; print(json.dumps(dict(os.environ) | {"seed": str(hash("a"))}))'
     async with a_world(tmp_path, jail_root, {}) as world:
-        write_strategy(world.strategies_dir, "alice", source, '{"env": {"THRESHOLD": "5 %\\n\\"x\\""}, "user_id": "al"}')
+        write_strategy(
+            world.strategies_dir, "alice", source, '{"env": {"THRESHOLD": "5 %\\n\\"x\\""}, "user_id": "al"}'
+        )
         first = await tried(world, "alice")
         assert first.pop("seed") == "4644417185603328019"
         assert first == {
@@ -254,6 +256,9 @@ async def test_the_environment_is_the_contracts_and_nothing_else(tmp_path: Path,
 
 async def test_a_run_cannot_touch_the_desk_through_its_progress_page(tmp_path: Path, jail_root: Path) -> None:
     """The page is sealed: its size stays, so that the desk's look at it never fails."""
-    source = TRIES + "tries(shrink=lambda: os.truncate(3, 0), grow=lambda: os.truncate(3, 1 << 20), other=lambda: os.truncate(4, 0))"
+    source = (
+        TRIES
+        + "tries(shrink=lambda: os.truncate(3, 0), grow=lambda: os.truncate(3, 1 << 20), other=lambda: os.truncate(4, 0))"
+    )
     async with a_world(tmp_path, jail_root, {"alice": source}) as world:
         assert await tried(world, "alice") == {"shrink": "EPERM", "grow": "EPERM", "other": "EBADF"}
