@@ -20,16 +20,11 @@ is_good() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3
 
 find_python() {
     local candidate
-    for candidate in python3.13 python3.12; do
+    for candidate in python3.13 python3.12 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1{3,2}*/bin/python; do
         is_good "$candidate" && { command -v "$candidate"; return; }
-    done
-    for candidate in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1{3,2}*/bin/python; do
-        is_good "$candidate" && { echo "$candidate"; return; }
     done
     if command -v uv >/dev/null; then
         candidate=$(uv python find --no-project '>=3.12,<3.14' 2>/dev/null) && is_good "$candidate" && { echo "$candidate"; return; }
-        say "fetching Python 3.13 with uv" >&2
-        uv python install --quiet 3.13 >&2 && candidate=$(uv python find --no-project 3.13) && is_good "$candidate" && { echo "$candidate"; return; }
     fi
     for candidate in python3.14 python3; do
         is_good "$candidate" && { command -v "$candidate"; return; }
@@ -37,9 +32,37 @@ find_python() {
     return 1
 }
 
+# Debian and Ubuntu keep the venv module in a package of its own.
+install_python() {
+    local version
+    is_root && command -v apt-get >/dev/null || return 1
+    apt-get update -qq >/dev/null 2>&1 || return 1
+    for version in 3.13 3.12; do
+        if [ -n "$(apt-cache search --names-only "^python$version-venv\$")" ]; then
+            say "installing python$version-venv" >&2
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "python$version-venv" >/dev/null 2>&1 && find_python && return
+        fi
+    done
+    return 1
+}
+
+# uv brings a Python of its own; uv itself comes as a package, by any Python that is there.
+fetch_python() {
+    local uv=uv
+    if ! command -v uv >/dev/null; then
+        python3 -m venv --clear var/uv >/dev/null 2>&1 &&
+            var/uv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/uv.txt >/dev/null 2>&1 || return 1
+        uv=var/uv/bin/uv
+    fi
+    say "fetching Python 3.13 with uv" >&2
+    $uv python install --quiet 3.13 >/dev/null 2>&1 || return 1
+    $uv python find --no-project 3.13
+}
+
 make_venv() {
     local python
-    python=$(find_python) || die "Python 3.12 or later was not found (looked for python3.13 and python3.12 with their venv module, pyenv's versions, uv); install one, for example: apt-get install -y python3-venv, or curl -LsSf https://astral.sh/uv/install.sh | sh"
+    python=$(find_python || install_python || fetch_python) || die "no Python 3.12 or later with its venv module was found (looked for python3.13, python3.12, pyenv's versions, uv) or could be fetched; install one, for example: apt-get install -y python3.13-venv, or: pyenv install 3.13"
+    is_good "$python" || die "$python does not work: it was fetched for this desk; remove it and try again"
     say "$("$python" --version) at $python"
     say "making $venv"
     "$python" -m venv --clear $venv || die "$python cannot make $venv: its message is above"

@@ -129,22 +129,42 @@ def test_pyenvs_versions_are_found_behind_shims_that_fail(checkout: Checkout) ->
 
 def test_uv_fetches_a_python_where_there_is_none(checkout: Checkout) -> None:
     """The last resort before giving up."""
-    fetched = checkout.folder / "home/fetched/python"
+    theirs, fetched = checkout.path.parent / "theirs", checkout.folder / "home/fetched"
+    a_python(theirs)
     a_python(
         checkout.path / "uv",
-        f'#!/bin/sh\ncase "$2" in install) mkdir -p "$HOME/fetched" ;; esac\n[ -x "{fetched}" ] && echo "{fetched}"\n',
+        f'#!/bin/sh\n[ "$2" = install ] && exec cp "{theirs}" "{fetched}"\n[ -x "{fetched}" ] && echo "{fetched}"\n',
     )
-    a_python(fetched)
+    fake_uid(checkout, 1000)
     done = checkout.setup()
     assert done.returncode == 0, done.stderr
+    assert "fetching Python 3.13 with uv" in done.stderr
     assert f"at {fetched}" in done.stdout
+
+
+def test_root_gets_a_python_from_the_system_where_it_has_one(checkout: Checkout) -> None:
+    """A Debian or Ubuntu without the venv module is helped."""
+    made = checkout.path / "python3.13"
+    a_python(checkout.path / "apt-cache", "#!/bin/sh\ncase $3 in *3.13*) echo python3.13-venv ;; esac\n")
+    a_python(checkout.path.parent / "theirs")
+    installs = f'case "$*" in *python3.13-venv*) cp "{checkout.path.parent}/theirs" "{made}" ;; esac'
+    a_python(checkout.path / "apt-get", f"#!/bin/sh\n{installs}\n")
+    fake_uid(checkout, 0)
+    done = checkout.setup()
+    assert done.returncode == 0, done.stderr
+    assert f"at {made}" in done.stdout
+
+
+def fake_uid(checkout: Checkout, uid: int) -> None:
+    (checkout.path / "id").unlink()
+    a_python(checkout.path / "id", f"#!/bin/sh\necho {uid}\n")
 
 
 def test_without_a_python_it_ends_with_one_sentence(checkout: Checkout) -> None:
     """It says what was looked for and what to install; nothing is left half made."""
     done = checkout.setup()
     assert done.returncode == 1
-    assert done.stderr.startswith("setup: Python 3.12 or later was not found (looked for ")
+    assert done.stderr.startswith("setup: no Python 3.12 or later with its venv module was found (looked for ")
     assert done.stderr.count("\n") == 1
     assert not (checkout.folder / ".venv").exists()
 
@@ -162,11 +182,11 @@ def test_a_missing_system_library_is_installed_or_named(checkout: Checkout) -> N
     a_python(checkout.path / "python3.12")
     (checkout.path / "ldd").unlink()
     a_python(checkout.path / "ldd", "#!/bin/sh\necho 'libnl-route-3.so.200 => not found'\n")
-    (checkout.path / "id").unlink()
-    a_python(checkout.path / "id", "#!/bin/sh\necho ${FAKE_UID:-0}\n")
-    done = checkout.setup(FAKE_UID="1000")
+    fake_uid(checkout, 1000)
+    done = checkout.setup()
     assert done.returncode == 1
     assert done.stderr.endswith("run: sudo apt-get install -y libnl-route-3-200\n")
+    fake_uid(checkout, 0)
     a_python(checkout.path / "apt-get", '#!/bin/sh\necho "apt-get $*" >> "$NOTES"\n')
     done = checkout.setup()
     assert done.returncode == 0, done.stderr
