@@ -209,15 +209,12 @@ def _connect(where: str) -> sqlite3.Connection:
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")  # no sync of the disk at a commit: see rule 2
-    db.execute("PRAGMA wal_autocheckpoint = 0")  # the commits run on the loop; `checkpoint` runs beside it
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    application = db.execute("PRAGMA application_id").fetchone()[0]
+    """Make a new file ours, or see that an old one is; touch nothing that is not."""
     is_new = not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if is_new:
         db.executescript(_SCHEMA)
-        return
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    application = db.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION_ID:
         raise ConfigError(f"exchange.state {path} is a SQLite file of something else. {_REMEDY}")
     if version > VERSION:
@@ -228,6 +225,9 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
     broken = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if broken != "ok":
         raise ConfigError(f"exchange.state {path} is damaged: {broken}. {_REMEDY}")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")  # no sync of the disk at a commit: see rule 2
+    db.execute("PRAGMA wal_autocheckpoint = 0")  # the commits run on the loop; `checkpoint` runs beside it
 
 
 def _lock(path: Path) -> int:

@@ -3,21 +3,48 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import aiohttp
 import msgpack
 import pytest
 from aiohttp import web
 
+from deskd.domain.events import BrokerStatus
+from deskd.domain.order import OrderType, Side, TimeInForce
+from deskd.exchange.order import ExchangeOrder, OrderEvent, OrderWord, PositionIntent
 from deskd.venue.faults import Faults, StreamFaults, StreamOrder
 from deskd.venue.settings import Keys
 from deskd.venue.trade_stream import TradeStream
+from deskd.wire.alpaca.venue_replies import trade_update
 
 KEYS = Keys(key_id="id", secret_key="secret")
 AUTH = {"action": "authenticate", "data": {"key_id": "id", "secret_key": "secret"}}
 LISTEN = {"action": "listen", "data": {"streams": ["trade_updates"]}}
 AUTHORIZED = {"stream": "authorization", "data": {"status": "authorized", "action": "authenticate"}}
-EVENT = {"stream": "trade_updates", "data": {"event": "new"}}
+AT = datetime(2026, 10, 8, 15, 10, tzinfo=UTC)
+
+
+def an_event(number: int = 0, *, padding: int = 0) -> OrderEvent:
+    order = ExchangeOrder(
+        id=str(number),
+        client_order_id="x" * padding,
+        status=BrokerStatus.NEW,
+        created_at=AT,
+        updated_at=AT,
+        submitted_at=AT,
+        asset_id="asset",
+        symbol="KO",
+        side=Side.BUY,
+        order_type=OrderType.MARKET,
+        time_in_force=TimeInForce.DAY,
+        position_intent=PositionIntent.BUY_TO_OPEN,
+    )
+    return OrderEvent(event=OrderWord.NEW, event_id=str(number), execution_id="e", at=AT, order=order)
+
+
+EVENT = an_event()
+MESSAGE = trade_update(EVENT)
 
 
 @asynccontextmanager
@@ -55,7 +82,7 @@ async def test_a_client_authenticates_listens_and_hears() -> None:
         assert await ask(socket, AUTH) == AUTHORIZED
         assert await ask(socket, LISTEN) == {"stream": "listening", "data": {"streams": ["trade_updates"]}}
         stream.publish([EVENT])
-        assert json.loads(await socket.receive_bytes(timeout=5)) == EVENT
+        assert json.loads(await socket.receive_bytes(timeout=5)) == MESSAGE
 
 
 @pytest.mark.parametrize(
@@ -134,13 +161,13 @@ async def test_nonsense_is_answered_and_harms_nobody(text: str) -> None:
 async def test_every_listener_hears_every_event_in_order() -> None:
     """Two clients hear the same hundred events in the order of publication."""
     stream = TradeStream(KEYS)
-    events = [{"stream": "trade_updates", "data": {"event_id": n}} for n in range(100)]
+    events = [an_event(number) for number in range(100)]
     async with served(stream) as url, listening(url) as one, listening(url) as other:
         stream.publish(events[:1])
         stream.publish(events[1:])
         for socket in (one, other):
             heard = [json.loads(await socket.receive_bytes(timeout=5)) for _ in events]
-            assert heard == events
+            assert heard == [trade_update(event) for event in events]
 
 
 async def test_a_delayed_muted_or_refusing_stream_does_as_told() -> None:
@@ -151,9 +178,9 @@ async def test_a_delayed_muted_or_refusing_stream_does_as_told() -> None:
         faults.trade_stream = StreamFaults(mute=True)
         stream.publish([EVENT])
         faults.trade_stream = StreamFaults(delay_s=0.01, refuse_handshakes=1, refuse_auth=1)
-        late = {"stream": "trade_updates", "data": {"event": "fill"}}
+        late = an_event(7)
         stream.publish([late])
-        assert json.loads(await socket.receive_bytes(timeout=5)) == late
+        assert json.loads(await socket.receive_bytes(timeout=5)) == trade_update(late)
         with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
             async with aiohttp.ClientSession() as session, session.ws_connect(url):
                 pass
@@ -180,7 +207,7 @@ async def test_connections_end_as_told() -> None:
 async def test_a_client_that_never_reads_is_cut_off_and_delays_nobody() -> None:
     """More unread events than the bound end that client's connection; the other hears them all."""
     stream = TradeStream(KEYS)
-    event = {"stream": "trade_updates", "data": {"padding": "x" * 1_000}}
+    event = an_event(padding=1_000)
     async with served(stream) as url, listening(url) as stuck, listening(url) as reader:
         transport = stuck.get_extra_info("transport") or stuck._response.connection.transport  # type: ignore[union-attr]
         assert transport is not None
