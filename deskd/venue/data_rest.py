@@ -7,7 +7,7 @@
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -41,6 +41,7 @@ class _Query:
 
 
 type _Read = Callable[[str, Span], Iterator[Message]]
+type _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class DataRest:
@@ -54,41 +55,32 @@ class DataRest:
 
     def routes(self) -> list[web.RouteDef]:
         """Return every route."""
-        return [
-            web.get("/v2/stocks/bars", self._many),
-            web.get("/v2/stocks/trades", self._many),
-            web.get("/v2/stocks/quotes", self._many),
-            web.get("/v2/stocks/{kind:bars|trades|quotes}/latest", self._many_latest),
-            web.get("/v2/stocks/snapshots", self._snapshots),
-            web.get("/v2/stocks/{symbol}/bars", self._one),
-            web.get("/v2/stocks/{symbol}/trades", self._one),
-            web.get("/v2/stocks/{symbol}/quotes", self._one),
-            web.get("/v2/stocks/{symbol}/{kind:bars|trades|quotes}/latest", self._one_latest),
-            web.get("/v2/stocks/{symbol}/snapshot", self._one_snapshot),
-        ]
+        handlers = {
+            "{kind:bars|trades|quotes}": self._many,
+            "{kind:bars|trades|quotes}/latest": self._many_latest,
+            "snapshots": self._snapshots,
+            "{symbol}/{kind:bars|trades|quotes}": self._one,
+            "{symbol}/{kind:bars|trades|quotes}/latest": self._one_latest,
+            "{symbol}/snapshot": self._one_snapshot,
+        }
+        return [web.get(f"/v2/stocks/{path}", _telling(handler)) for path, handler in handlers.items()]
 
     async def _many(self, request: web.Request) -> web.Response:
-        kind = request.path.rpartition("/")[2]
-        return await self._page(request, kind, lambda: _symbols(request), None)
+        return await self._page(request, _symbols(request), None)
 
     async def _one(self, request: web.Request) -> web.Response:
-        kind = request.path.rpartition("/")[2]
-        symbol = request.match_info["symbol"].upper()
-        return await self._page(request, kind, lambda: [symbol], symbol)
+        symbol = _symbol(request)
+        return await self._page(request, [symbol], symbol)
 
-    async def _page(
-        self, request: web.Request, kind: str, symbols: Callable[[], list[str]], only: str | None
-    ) -> web.Response:
+    async def _page(self, request: web.Request, symbols: list[str], only: str | None) -> web.Response:
         now = self._now()
-        try:
-            query = _query(request, symbols(), now)
-            timeframe = parse_timeframe(_required(request, "timeframe")) if kind == "bars" else None
-            if self._is_too_recent(request, min(query.span.end, now), now):
+        kind = request.match_info["kind"]
+        query = _query(request, symbols, now)
+        timeframe = parse_timeframe(_required(request, "timeframe")) if kind == "bars" else None
+        if self._sip_delay and _feed(request) == "sip":
+            if "end" in request.query and min(query.span.end, now) > now - SIP_DELAY_NS:
                 return _answer(_RECENT_SIP, 403)
-            if self._sip_delay and _feed(request) == "sip":  # without an end, history ends where it may be seen
-                now -= SIP_DELAY_NS
-        except WireError as error:
-            return _answer({"message": str(error)}, 400)
+            now -= SIP_DELAY_NS  # without an end, history ends where it may be seen
         found, token = await asyncio.to_thread(_collect, query, self._reader(kind, timeframe, now))
         if only is None:
             return _answer({kind: found, "next_page_token": token}, 200)
@@ -101,44 +93,31 @@ class DataRest:
         return lambda symbol, span: read(symbol, span, now)
 
     async def _many_latest(self, request: web.Request) -> web.Response:
-        try:
-            symbols = _symbols(request)
-            if self._is_too_recent(request, self._now(), self._now()):
-                return _answer(_RECENT_SIP, 403)
-        except WireError as error:
-            return _answer({"message": str(error)}, 400)
-        kind = request.match_info["kind"]
+        kind, symbols = request.match_info["kind"], _symbols(request)
+        if self._is_refused(request):
+            return _answer(_RECENT_SIP, 403)
         return _answer({kind: _present((symbol, self._latest(kind, symbol)) for symbol in symbols)}, 200)
 
     async def _one_latest(self, request: web.Request) -> web.Response:
-        kind, symbol = request.match_info["kind"], request.match_info["symbol"].upper()
-        try:
-            if self._is_too_recent(request, self._now(), self._now()):
-                return _answer(_RECENT_SIP, 403)
-        except WireError as error:
-            return _answer({"message": str(error)}, 400)
+        kind, symbol = request.match_info["kind"], _symbol(request)
+        if self._is_refused(request):
+            return _answer(_RECENT_SIP, 403)
         row = self._latest(kind, symbol)
         if row is None:
             return _answer({"message": f"no {kind[:-1]} found for {symbol}"}, 404)
         return _answer({"symbol": symbol, kind[:-1]: row}, 200)
 
     async def _snapshots(self, request: web.Request) -> web.Response:
-        try:
-            symbols = _symbols(request)
-            if self._is_too_recent(request, self._now(), self._now()):
-                return _answer(_RECENT_SIP, 403)
-        except WireError as error:
-            return _answer({"message": str(error)}, 400)
+        symbols = _symbols(request)
+        if self._is_refused(request):
+            return _answer(_RECENT_SIP, 403)
         found = await asyncio.to_thread(lambda: [(symbol, self._snapshot(symbol)) for symbol in symbols])
         return _answer(_present(found), 200)
 
     async def _one_snapshot(self, request: web.Request) -> web.Response:
-        symbol = request.match_info["symbol"].upper()
-        try:
-            if self._is_too_recent(request, self._now(), self._now()):
-                return _answer(_RECENT_SIP, 403)
-        except WireError as error:
-            return _answer({"message": str(error)}, 400)
+        symbol = _symbol(request)
+        if self._is_refused(request):
+            return _answer(_RECENT_SIP, 403)
         snapshot = await asyncio.to_thread(self._snapshot, symbol)
         if snapshot is None:
             return _answer({"message": f"no snapshot found for {symbol}"}, 404)
@@ -161,10 +140,21 @@ class DataRest:
         }
         return snapshot if any(snapshot.values()) else None
 
-    def _is_too_recent(self, request: web.Request, end: int, now: int) -> bool:
-        is_sip = _feed(request) == "sip"
-        has_end = "end" in request.query or request.path.endswith(("latest", "snapshots", "snapshot"))
-        return self._sip_delay and is_sip and has_end and end > now - SIP_DELAY_NS
+    def _is_refused(self, request: web.Request) -> bool:
+        """Tell whether what is latest is another plan's."""
+        return _feed(request) == "sip" and self._sip_delay
+
+
+def _telling(handler: _Handler) -> _Handler:
+    """Answer 400 with the reason where the handler did not understand the request."""
+
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except WireError as error:
+            return _answer({"message": str(error)}, 400)
+
+    return handle
 
 
 def _collect(query: _Query, read: _Read) -> tuple[dict[str, list[Message]], str | None]:
@@ -252,6 +242,10 @@ def _symbols(request: web.Request) -> list[str]:
     if bad := next((symbol for symbol in symbols if not SYMBOL.fullmatch(symbol)), None):
         raise WireError(f"invalid symbol: {bad!r}")
     return symbols
+
+
+def _symbol(request: web.Request) -> str:
+    return request.match_info["symbol"].upper()
 
 
 def _required(request: web.Request, name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deskd.domain.errors import WireError
@@ -28,6 +28,7 @@ MESSAGES = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(messages=st.lists(MESSAGES, max_size=40), codec=CODECS)
 def test_a_frame_that_was_written_is_read_again(messages: list[Message], codec: Codec) -> None:
     """Whatever the messages, in both codecs, to the nanosecond."""
@@ -35,6 +36,7 @@ def test_a_frame_that_was_written_is_read_again(messages: list[Message], codec: 
     assert wire.decode_frame(data, codec) == messages
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(ns=INSTANTS)
 def test_an_instant_that_was_written_is_read_again(ns: int) -> None:
     """RFC 3339 keeps nanoseconds; a datetime keeps microseconds."""
@@ -42,6 +44,7 @@ def test_an_instant_that_was_written_is_read_again(ns: int) -> None:
     assert wire.to_ns(wire.to_datetime(ns)) == ns // 1_000 * 1_000
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(data=st.binary(max_size=200) | st.text(max_size=200), codec=CODECS)
 def test_any_bytes_are_a_control_message_or_a_wire_error(data: bytes | str, codec: Codec) -> None:
     """Nothing a client sends raises anything else."""
@@ -53,6 +56,7 @@ def test_any_bytes_are_a_control_message_or_a_wire_error(data: bytes | str, code
     assert isinstance(message["action"], str)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(token=st.text(max_size=60), symbol=st.text("ABC", min_size=1), ns=INSTANTS, skip=st.integers(0, 10_000))
 def test_a_page_token_is_ours_or_an_error(token: str, symbol: str, ns: int, skip: int) -> None:
     """A token is read as it was made; anything else is told."""
