@@ -79,8 +79,12 @@ class Doors:
 
     opened: dict[RunId, tuple[Path, int | None]] = field(default_factory=dict)
     closed: set[RunId] = field(default_factory=set)
+    problem: OSError | None = None  # raised by the next open
 
     async def open(self, spec: StrategySpec, run_id: RunId, directory: Path, uid: int | None) -> None:
+        if self.problem is not None:
+            problem, self.problem = self.problem, None
+            raise problem
         self.opened[run_id] = directory, uid
 
     async def close(self, run_id: RunId) -> None:
@@ -97,6 +101,7 @@ class World:
     facts: list[PlainFact]
     strategies_dir: Path
     changed: asyncio.Condition
+    specs: list[StrategySpec]  # as told to whoever sets limits
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Return as soon as *holds*, looking after every fact."""
@@ -202,6 +207,7 @@ async def a_world(
         write_strategy(config.desk.strategies_dir, name, source)
     facts: list[PlainFact] = []
     changed = asyncio.Condition()
+    specs: list[StrategySpec] = []
     known: dict[StrategyId, StrategyRegistered] = {}
 
     async def post(fact: PlainFact) -> None:
@@ -221,14 +227,14 @@ async def a_world(
         counts=feeds.counts,
         post=post,
         registered=known.get,
-        on_spec=lambda spec: None,
+        on_spec=specs.append,
     )
     await supervisor.open()
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(supervisor.run(), name="supervisor")
         await asyncio.sleep(0)
         try:
-            yield World(supervisor, feeds, doors, facts, config.desk.strategies_dir, changed)
+            yield World(supervisor, feeds, doors, facts, config.desk.strategies_dir, changed, specs)
         finally:
             await supervisor.close()
             await running

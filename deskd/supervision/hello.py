@@ -107,15 +107,15 @@ def explain(status: int, errors: str, log: str) -> str:
         return f"nsjail needs the system library {missing[1]}: apt-get install -y {package}"
     said = _TROUBLE.findall(log)
     if any("clone" in line and "not permitted" in line for line in said):
-        return f"this kernel or container does not let us make namespaces: {_namespace_remedy()}; {_UNSAFE}"
+        return f"this kernel or container does not let us make namespaces: {namespace_remedy()}; {_UNSAFE}"
     if any("MS_PRIVATE" in line or "mount('/'" in line for line in said):
-        return f"this machine denies mounts in a new user namespace: {_namespace_remedy()}; {_UNSAFE}"
+        return f"this machine denies mounts in a new user namespace: {namespace_remedy()}; {_UNSAFE}"
     lines = [*said, *(line for line in errors.splitlines() if line and "no version information" not in line)]
     why = lines[-1] if lines else f"exit status {status}"
     return f"a jail does not work here ({why}): run the desk as root on a Linux with user namespaces; {_UNSAFE}"
 
 
-def _namespace_remedy(sysctls: Path = Path("/proc/sys")) -> str:
+def namespace_remedy(sysctls: Path = Path("/proc/sys")) -> str:
     """Name the switch that denies namespaces, if one does."""
     switches = (
         ("kernel/unprivileged_userns_clone", "0", "1"),

@@ -234,12 +234,13 @@ class Supervisor:
             try:
                 await self.doors.open(spec, run_id, prepared.plan.socket_folder, prepared.door_uid)
                 if kept.wish is not None:
-                    prepared.abandon()
                     return RunEnd(reason=kept.wish.reason, detail=kept.wish.detail)
                 kept.run = run = self._start(spec, run_id, prepared)
                 kept.life = step(kept.life, Step.UP)
                 end = await run.live()
             finally:
+                if kept.run is None:
+                    prepared.abandon()
                 kept.run = None
                 await self.doors.close(run_id)
         except EditedMeanwhile:
@@ -259,15 +260,10 @@ class Supervisor:
             is_noise=is_jail_noise,
         )
         output.note(f"run {run_id} of version {spec.version} ({spec.code_hash[:12]}) starts")
-        try:
-            process = prepared.start()
-        except OSError:
-            prepared.abandon()
-            raise
         return Run(
             run_id=run_id,
             spec=spec,
-            process=process,
+            process=prepared.start(),
             group=prepared.group,
             pipes=prepared.pipes,
             output=output,

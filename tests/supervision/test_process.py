@@ -1,0 +1,114 @@
+"""A run's process: its pipes, its end, and that it dies with the desk."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deskd.supervision.process import JOIN_FAILED, PAGE_BYTES, Pipes, ended, make_pipes, read_page, start
+
+
+@pytest.fixture
+def pipes() -> Iterator[Pipes]:
+    made = make_pipes()
+    yield made
+    made.close_ours()
+
+
+def started(pipes: Pipes, *command: str, join: tuple[Path, ...] = ()) -> "subprocess.Popen[bytes]":
+    process = start(command, pipes, join=join, env={"A": "b c"}, cwd=Path("/tmp"), clears_groups=False)
+    pipes.close_theirs()
+    return process
+
+
+async def test_its_end_is_seen_at_once_with_its_status(pipes: Pipes) -> None:
+    """The environment is what was given, and the exit status is the command's."""
+    process = started(pipes, "/bin/sh", "-c", 'echo "$A $PATH $DESK_CG $PWD"; exit 7')
+    async with asyncio.timeout(10):
+        assert await ended(process) == 7
+    assert os.read(pipes.stdout, 100) == b"b c /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin  /tmp\n"
+    assert os.read(pipes.stdout, 100) == b""
+
+
+async def test_end_of_input_reaches_it(pipes: Pipes) -> None:
+    """Nobody else holds the write end of its input."""
+    process = started(pipes, "/bin/cat")
+    os.write(pipes.stdin, b"line\n")
+    os.close(pipes.stdin)
+    async with asyncio.timeout(10):
+        assert await ended(process) == 0
+    assert os.read(pipes.stdout, 100) == b"line\n"
+    pipes.stdin = os.open("/dev/null", os.O_RDONLY)
+
+
+async def test_a_run_that_cannot_join_its_cgroup_does_not_start(pipes: Pipes) -> None:
+    """No bounds, no run."""
+    process = started(pipes, "/bin/echo", "ran", join=(Path("/nonexistent/cgroup.procs"),))
+    async with asyncio.timeout(10):
+        assert await ended(process) == JOIN_FAILED
+    assert os.read(pipes.stdout, 100) == b""
+
+
+async def test_it_dies_with_whoever_started_it() -> None:
+    """Without a jail, too: the parent-death signal is set before the command runs."""
+    source = """
+import sys, time
+from deskd.supervision.process import make_pipes, start
+process = start(["/bin/sleep", "600"], make_pipes(), join=(), env={}, clears_groups=False)
+print(process.pid, flush=True)
+time.sleep(600)
+"""
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", source, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
+    child = os.pidfd_open(int(await parent.stdout.readline()))
+    await until_it_sleeps(child)
+    parent.kill()
+    await parent.wait()
+    gone = asyncio.Event()
+    asyncio.get_running_loop().add_reader(child, gone.set)
+    async with asyncio.timeout(5):
+        await gone.wait()
+    asyncio.get_running_loop().remove_reader(child)
+    os.close(child)
+
+
+async def until_it_sleeps(pidfd: int) -> None:
+    """Return once the wrapper has become the command: from then on its parent's death is its own."""
+    pid = next(
+        int(line.split()[1]) for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines() if "Pid" in line
+    )
+    async with asyncio.timeout(10):
+        while "sleep" not in Path(f"/proc/{pid}/comm").read_text():  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(0.005)
+
+
+def test_the_page_is_read_and_cannot_be_resized(pipes: Pipes) -> None:
+    """What the run writes there is read; whatever it does, reading never fails."""
+    assert read_page(pipes.progress_fd) == (0, False)
+    os.pwrite(pipes.progress_fd, (5).to_bytes(8, "little") + b"\1", 0)
+    assert read_page(pipes.progress_fd) == (5, True)
+    for size in (0, 2 * PAGE_BYTES):
+        with pytest.raises(PermissionError):
+            os.ftruncate(pipes.progress_fd, size)
+    pipes.close_theirs()
+
+
+def test_a_full_pipe_does_not_block_the_desk(pipes: Pipes) -> None:
+    """A run that never reads costs its own lines, not the desk's time."""
+    with pytest.raises(BlockingIOError):
+        for _ in range(100):
+            os.write(pipes.stdin, bytes(65_536))
+    pipes.close_theirs()
+
+
+def test_signals_of_the_terminal_are_the_desks_alone(pipes: Pipes) -> None:
+    """Ctrl-C does not reach runs before the desk has decided."""
+    process = started(pipes, "/bin/cat")
+    assert os.getsid(process.pid) == process.pid
+    process.send_signal(signal.SIGKILL)
+    process.wait(5)
