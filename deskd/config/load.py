@@ -8,7 +8,7 @@ Rule 3: a secret in the file is an error, and its value is never shown.
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,13 +109,15 @@ class _Reading:
         for _ in range(SYNTAX_PROBLEMS_MAX):
             try:
                 return text, tomllib.loads(text)
-            except tomllib.TOMLDecodeError as error:
+            except (ValueError, RecursionError) as error:  # TOMLDecodeError, and numerals and nestings without bounds
                 message = str(error)
             at = _AT.search(message)
             lines = text.split("\n")
-            number = int(at[1]) if at and at[1] else len(lines)
-            column = int(at[2]) if at and at[2] else len(lines[-1]) + 1
-            wrong = message[: at.start()] if at else message
+            if at is None:  # a numeral or a nesting without bounds: in the longest line
+                number, column, wrong = lines.index(max(lines, key=len)) + 1, 1, "a value beyond all bounds"
+            else:
+                number, column = (int(at[1]), int(at[2])) if at[1] else (len(lines), len(lines[-1]) + 1)
+                wrong = message[: at.start()]
             self._note(
                 Place(number, column),
                 "",
@@ -136,11 +138,9 @@ class _Reading:
                 self._note(
                     place, key, f"a secret does not belong into this file (it is not shown here): {HOME_OF_KEYS}"
                 )
-            elif key in self.known:
-                self.values[key] = value
-                self.places[key] = place
-                self.sources[key] = f"{self.name}:{place.line}"
-            elif self._is_section(key):
+            elif key in self.known and "." not in name:
+                self._take(key, value, f"{self.name}:{place.line}", place)
+            elif self._is_section(key) and "." not in name:
                 if isinstance(value, dict):
                     self._walk(value, here, places)
                 else:
@@ -192,9 +192,18 @@ class _Reading:
                 self._note(None, "", f"{variable}: there is no key {key}{hint}")
 
     def set(self, key: str, value: object, source: str) -> None:
-        self.values[key] = value
+        self._take(key, value, source, None)
+
+    def _take(self, key: str, value: object, source: str, place: Place | None) -> None:
         self.sources[key] = source
         self.places.pop(key, None)
+        self.values.pop(key, None)
+        if place is not None:
+            self.places[key] = place
+        if _is_plain(value):
+            self.values[key] = value
+        else:
+            self._note(place, key, "has control characters, or is beyond all bounds; write plain text or numbers")
 
     # --- checks ---------------------------------------------------------------------------------------------------
 
@@ -247,10 +256,28 @@ class _Reading:
         self.problems.append(_Problem(order, f"{front}{key}{': ' if key else ''}{text}"))
 
 
+def _is_plain(value: object) -> bool:
+    """Tell whether the value can be passed on: as JSON to the checks, as a path to the system."""
+    try:
+        return all(ord(c) >= 0x20 and not 0xD800 <= ord(c) < 0xE000 for text in _texts(value) for c in text) and bool(
+            json.dumps(value, default=str)
+        )
+    except (ValueError, RecursionError):
+        return False
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
 def _is_toml(line: str) -> bool:
     try:
         tomllib.loads(line)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return False
     return bool(line.strip())
 

@@ -4,6 +4,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from deskd.config import Config
 from deskd.config.load import FILE_BYTES_MAX, Loaded, load
@@ -199,3 +201,48 @@ def test_a_variable_is_read_as_its_key_wants_it(tmp_path: Path) -> None:
 def test_a_wrong_variable_is_named(tmp_path: Path, variable: str, text: str, problem: str) -> None:
     """A mistyped override is not quietly ignored."""
     assert problems_of(tmp_path, "", {variable: text}) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[sandbox]\npids = " + "9" * 5_000, "desk.toml:2:1: not TOML: a value beyond all bounds"),
+        ("[sandbox]\npids = 0x" + "f" * 5_000, "sandbox.pids: has control characters, or is beyond all bounds"),
+        ("[exchange]\ntape = " + "[" * 5_000 + "]" * 5_000, "not TOML: "),
+        ('[desk]\nname = "a\\u0000b"', "desk.name: has control characters"),
+        ('[exchange]\ntape = ["a\\u0000b"]', "exchange.tape: has control characters"),
+        ('"desk.name" = "x"', "desk.name: no such key"),
+        ("desk.name.x = 1", "desk.name: is {…} (a table)"),
+    ],
+)
+def test_values_without_bounds_are_refused(tmp_path: Path, text: str, problem: str) -> None:
+    """No text makes the loader trip."""
+    (found,) = problems_of(tmp_path, text)
+    assert problem in found
+
+
+def test_a_variable_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """Bytes of another encoding in the environment are named, not passed on."""
+    (problem,) = problems_of(tmp_path, "", {"DESKD_DESK__NAME": "caf\udce9"})
+    assert problem.startswith("DESKD_DESK__NAME: desk.name: has control characters")
+
+
+KEYS = st.sampled_from(["desk", "name", "sandbox", "pids", "cpu", "risk.strategy", "tape", "exchange", "x", '"y z"'])
+VALUES = st.sampled_from(
+    ["1", "-1", "1.5", "nan", "true", '"a"', "[1]", "[]", "{}", "{a = 1}", "2020-01-01", "0x1", "'", "["]
+)
+LINES = st.one_of(st.builds("[{}]".format, KEYS), st.builds("{} = {}".format, KEYS, VALUES), st.text(max_size=12))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(lines=st.lists(LINES, max_size=6))
+def test_any_text_gives_settings_or_a_clear_error(tmp_path: Path, lines: list[str]) -> None:
+    """Whatever stands in the file, the loader judges it and does not break."""
+    file = tmp_path / "desk.toml"
+    file.write_text("\n".join(lines), encoding="utf-8", errors="ignore")
+    problems = ""
+    try:
+        load(file, root=tmp_path, environment={})
+    except ConfigError as error:
+        problems = str(error)
+    assert all(line.startswith(f"{file}:") for line in problems.splitlines())
