@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from deskd.api.connection import Connection
 from deskd.api.http import CONTINUE, BadRequest, Request, RequestReader, response
 from deskd.api.rate import TokenBucket
 
-_RECEIVE = 65_536  # bytes taken from the kernel at a time
 _LEFTOVER_MAX = 1_048_576  # bytes read and thrown away, so that a refused sender gets to read the refusal
 
 
@@ -93,21 +93,27 @@ class Door:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, _ = await loop.sock_accept(self._listener)
+                accepted, _ = await loop.sock_accept(self._listener)
             except OSError:  # out of descriptors, or the peer has left again: the queue keeps the others
                 await asyncio.sleep(0.1)
                 continue
-            connection.setblocking(False)
-            refusal = self._admit(connection) or self._too_many()
+            accepted.setblocking(False)
+            refusal = self._admit(accepted) or self._too_many()
             if refusal is None:
-                self._begin(connection, tasks, name)
+                await self._begin(accepted, tasks, name)
             else:
                 with contextlib.suppress(OSError):  # a fresh socket's buffer is empty: it takes the answer, or is dead
-                    connection.send(refusal.encode(keep_alive=False))
-                connection.close()
+                    accepted.send(refusal.encode(keep_alive=False))
+                accepted.close()
             await asyncio.sleep(self._accepts.take())
 
-    def _begin(self, connection: socket.socket, tasks: asyncio.TaskGroup, name: str) -> None:
+    async def _begin(self, accepted: socket.socket, tasks: asyncio.TaskGroup, name: str) -> None:
+        connection = Connection(RequestReader(self._bounds.body_max))
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
+        except asyncio.CancelledError:
+            connection.close()
+            raise
         task = tasks.create_task(self._serve(connection), name=f"connection {name}")
         task.add_done_callback(lambda _: connection.close())  # even where it was canceled before it began
         self._keep(task)
@@ -121,9 +127,8 @@ class Door:
         )
         return self._refuse(BadRequest(503, text))
 
-    async def _serve(self, connection: socket.socket) -> None:
-        reader = RequestReader(self._bounds.body_max)
-        while (request := await self._next(connection, reader)) is not None:
+    async def _serve(self, connection: Connection) -> None:
+        while (request := await self._next(connection)) is not None:
             if isinstance(request, BadRequest):
                 if await self._send(connection, self._refuse(request), keep_alive=False):
                     await self._linger(connection)
@@ -133,54 +138,44 @@ class Door:
                 return
             await asyncio.sleep(answer.pause_s)  # 0 as well: everybody else's turn
 
-    async def _next(self, connection: socket.socket, reader: RequestReader) -> Request | BadRequest | None:
+    async def _next(self, connection: Connection) -> Request | BadRequest | None:
         """Return the connection's next request, None at its end; a request that dribbles in is refused."""
-        loop = asyncio.get_running_loop()
+        reader = connection.requests
+        if (request := reader.next()) is not None:
+            return request
         is_started = False
         try:
             async with asyncio.timeout(self._bounds.idle_s) as limit:
                 while (request := reader.next()) is None:
                     if reader.is_midway and not is_started:
                         is_started = True
-                        limit.reschedule(loop.time() + self._bounds.read_s)
+                        limit.reschedule(asyncio.get_running_loop().time() + self._bounds.read_s)
                     if reader.wants_continue:
-                        await loop.sock_sendall(connection, CONTINUE)
-                    data = await loop.sock_recv(connection, _RECEIVE)
-                    if not data:
+                        connection.write(CONTINUE)
+                    if not await connection.more():
                         return None
-                    reader.feed(data)
                 return request
         except TimeoutError:
             return BadRequest(408, f"request: did not arrive within {self._bounds.read_s:g} s") if is_started else None
-        except OSError:  # the peer is gone
-            return None
 
-    async def _send(self, connection: socket.socket, answer: Answer, *, keep_alive: bool) -> bool:
+    async def _send(self, connection: Connection, answer: Answer, *, keep_alive: bool) -> bool:
         """Send the answer; tell whether the peer took it."""
-        data = answer.encode(keep_alive=keep_alive)
+        connection.write(answer.encode(keep_alive=keep_alive))
+        if connection.is_drained:  # nearly always
+            return True
         try:
-            sent = connection.send(data)  # nearly always all of it
-        except BlockingIOError:
-            sent = 0
-        except OSError:
+            async with asyncio.timeout(self._bounds.write_s):
+                return await connection.drained()
+        except TimeoutError:
             return False
-        try:
-            if sent < len(data):
-                async with asyncio.timeout(self._bounds.write_s):
-                    await asyncio.get_running_loop().sock_sendall(connection, data[sent:])
-        except OSError:  # gone, or TimeoutError: it does not read
-            return False
-        return True
 
-    async def _linger(self, connection: socket.socket) -> None:
+    async def _linger(self, connection: Connection) -> None:
         """Let a refused peer finish sending, within bounds: a reset would take the refusal from it."""
-        loop = asyncio.get_running_loop()
-        leftover = 0
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_WR)
+        connection.say_no_more()
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._bounds.linger_s):
-                while leftover < _LEFTOVER_MAX and (data := await loop.sock_recv(connection, _RECEIVE)):
-                    leftover += len(data)
+                while connection.leftover < _LEFTOVER_MAX and await connection.more():
+                    pass
 
 
 def listen_unix(path: Path, gid: int | None) -> socket.socket:

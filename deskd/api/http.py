@@ -79,6 +79,11 @@ class RequestReader:
         self._has_continued = False
 
     @property
+    def waiting(self) -> int:
+        """Return how many bytes have come and are not yet read."""
+        return len(self._buffer)
+
+    @property
     def is_midway(self) -> bool:
         """Tell whether part of a request has come, and not all of it."""
         return bool(self._buffer) or self._head is not None

@@ -113,6 +113,31 @@ async def test_who_does_not_listen_is_let_go(tmp_path: Path) -> None:
         deaf.close()
 
 
+async def test_small_answers_that_nobody_takes_are_not_kept(tmp_path: Path) -> None:
+    """Nor does a peer that asks a thousand times, says goodbye and never reads leave a connection behind."""
+    async with a_door(tmp_path, body=b"x" * 1000, write_s=0.1) as path:
+        deaf = socket.socket(socket.AF_UNIX)
+        deaf.connect(str(path))
+        await asyncio.to_thread(deaf.sendall, a_call("GET", "/") * 1000 + a_call("GET", "/", Connection="close"))
+        async with a_client(path) as other:
+            assert (await other.ask("GET", "/")).status == 200
+        await asyncio.sleep(0.3)
+        received = 0
+        while data := await asyncio.to_thread(deaf.recv, 65536):
+            received += len(data)
+        assert received < 1_000_000
+        deaf.close()
+
+
+async def test_who_has_said_all_of_his_still_hears_the_answer(tmp_path: Path) -> None:
+    """A peer may close its side of the connection after its request."""
+    async with a_door(tmp_path, body=b"x" * 1_000_000) as path, a_client(path) as client:
+        await client.send(a_call("GET", "/"))
+        client.writer.write_eof()
+        assert len((await client.answer()).body) == 1_000_000
+        assert await client.is_closed()
+
+
 async def test_who_leaves_in_the_middle_disturbs_nobody(tmp_path: Path) -> None:
     """A peer that vanishes before, during or after its request is forgotten."""
     async with a_door(tmp_path) as path, a_client(path) as other:
