@@ -25,8 +25,10 @@ def main() -> None:
         say(f"\n== {name}")
         if name == "fanout":
             from tests.bench.fanout import run
+        elif name == "orders":
+            from tests.bench.orders import run
         else:
-            raise SystemExit(f"{name} is not there")
+            from tests.bench.jails import run
         report = run(is_quick=arguments.quick)
         targets += report.targets
         say(f"\n  written to {report.write().relative_to(ROOT)}")

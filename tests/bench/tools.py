@@ -15,7 +15,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / "var" / "bench" / "cache"
 PYTHON = sys.executable
-PEERS = ("redis[hiredis]", "pyzmq", "nats-py", "grpcio", "fastapi", "uvicorn", "uvloop", "msgpack", "msgspec")
+PEERS = (
+    "redis[hiredis]",
+    "pyzmq",
+    "nats-py",
+    "grpcio",
+    "fastapi",
+    "uvicorn",
+    "httptools",
+    "uvloop",
+    "msgpack",
+    "msgspec",
+)
 REDIS = ("redis-server", "redis-tools", "libatomic1", "libjemalloc2", "liblzf1", "libssl3", "libsystemd0")
 NATS = ("nats-server",)
 FETCH_S = 120.0
@@ -91,13 +102,15 @@ def process(
     pass_fds: Sequence[int] = (),
     environment: dict[str, str] | None = None,
     is_quiet: bool = False,
+    keeps_errors_in: Path | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a process while the block lasts; whatever happens, it is gone afterwards."""
+    errors = keeps_errors_in.open("w") if keeps_errors_in else None
     running = subprocess.Popen(
         [str(part) for part in command],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL if is_quiet else subprocess.PIPE,
-        stderr=subprocess.DEVNULL if is_quiet else None,
+        stderr=subprocess.DEVNULL if is_quiet else errors,
         text=True,
         bufsize=1,
         pass_fds=pass_fds,
@@ -109,6 +122,8 @@ def process(
         yield running
     finally:
         end(running)
+        if errors is not None:
+            errors.close()
 
 
 def end(running: subprocess.Popen[str]) -> None:
