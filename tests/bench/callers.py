@@ -15,12 +15,11 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 QTY = {"small": "1", "large": "900000", "json": "1"}
 WARM_S = 0.3
-
-type Body = Callable[[str, str], bytes]
 
 
 def an_id(n: int) -> str:
@@ -35,7 +34,7 @@ def orders(form: str, n: int) -> Iterator[bytes]:
     kind = "application/json" if form == "json" else "application/x-protobuf"
     head = f"POST /order HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: "
     while True:
-        fields = {"client_order_id": an_id(n), "symbol": "AAPL", "qty": QTY[form], "side": "buy"}
+        fields: dict[str, Any] = {"client_order_id": an_id(n), "symbol": "AAPL", "qty": QTY[form], "side": "buy"}
         body = json.dumps(fields).encode() if form == "json" else pb.OrderRequest(**fields).SerializeToString()
         yield f"{head}{len(body)}\r\n\r\n".encode() + body
 

@@ -284,14 +284,15 @@ def _latency(report: Report, among: dict[str, Contestant], peers: Peers, rounds:
     verdicts = []
     for rate in (1_000, 5_000):
         found = interleaved(names, among, peers, Load(readers=10, rate=rate, batch=1, seconds=seconds), rounds)
-        for name, sample in found.items():
-            rows.append((name, rate, sample.p50_us, sample.p99_us, sample.cpu_us, sample.share))
+        rows += [(name, rate, s.p50_us, s.p99_us, s.cpu_us, s.share) for name, s in found.items()]
         desk = found["desk"].p50_us
         if limit := found.get("C relay"):
             verdicts.append((f"1b {rate}/s", "p50 <= 1.5 x the C relay", desk / limit.p50_us, 1.5))
-        for name in names[2:]:
-            if name in found:
-                verdicts.append((f"1b {rate}/s", f"p50 ahead of {name}", desk / found[name].p50_us, 1.0))
+        verdicts += [
+            (f"1b {rate}/s", f"p50 ahead of {name}", desk / found[name].p50_us, 1.0)
+            for name in names[2:]
+            if name in found
+        ]
     columns = ("fan-out", "messages/s", "p50 µs", "p99 µs", "CPU µs/line", "delivered")
     report.table("Latency from the market's frame to the strategy's parsed line, 10 readers", columns, rows)
     for name, says, ratio, bound in verdicts:

@@ -30,7 +30,7 @@ def an_app(database: str) -> FastAPI:
     app = FastAPI()
     if database == "-":
 
-        @app.post("/order")
+        @app.post("/order")  # type: ignore[untyped-decorator]
         async def answer(order: OrderIn) -> OrderOut:
             return OrderOut(status="denied", client_order_id=order.client_order_id)
 
@@ -40,7 +40,7 @@ def an_app(database: str) -> FastAPI:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("CREATE TABLE orders (client_order_id TEXT PRIMARY KEY, symbol TEXT, qty TEXT, side TEXT)")
 
-    @app.post("/order")
+    @app.post("/order")  # type: ignore[untyped-decorator]
     async def insert(order: OrderIn) -> OrderOut:
         row = (order.client_order_id, order.symbol, str(order.qty), order.side)
         connection.execute("INSERT INTO orders VALUES (?, ?, ?, ?)", row)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from tests.bench.jails_desk import make_strategies
@@ -34,7 +35,7 @@ def run(*, is_quick: bool) -> Report:
 def _first_line(report: Report, rounds: int) -> None:
     took: dict[str, list[float]] = {"nsjail": [], "desk": []}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        os.chmod(folder, 0o755)
+        Path(folder).chmod(0o755)
         with process(
             [PYTHON, "-m", "tests.bench.jails_desk", folder, "1"], keeps_errors_in=Path(folder, "log")
         ) as desk:
@@ -56,7 +57,7 @@ def _first_line(report: Report, rounds: int) -> None:
 
 def _idle(report: Report) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        os.chmod(folder, 0o755)
+        Path(folder).chmod(0o755)
         command = [PYTHON, "-m", "tests.bench.jails_desk", folder, str(IDLE)]
         with process(command, keeps_errors_in=Path(folder, "log")) as desk:
             answer(desk, "ready")
@@ -74,7 +75,7 @@ def _idle(report: Report) -> None:
 def _restart(report: Report) -> None:
     """Kill the whole desk with fifty runs, start it again, and wait until each says that it is up."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        os.chmod(folder, 0o755)
+        Path(folder).chmod(0o755)
         make_strategies(Path(folder), RESTARTED, {"channels": ["trades"]})
         config = Path(folder, "desk.toml")
         places = {"state_dir": "state", "runtime_dir": "run", "strategies_dir": "strategies"}
@@ -103,7 +104,7 @@ def _wait_until_up(folder: str, since: int, desk: "subprocess.Popen[str]") -> in
         for path in Path(folder, "state").rglob("*.log"):
             if path not in up:
                 words = path.read_text().split()
-                stamps = [int(stamp) for word, stamp in zip(words, words[1:], strict=False) if word == "up"]
+                stamps = [int(stamp) for word, stamp in pairwise(words) if word == "up"]
                 if stamps and stamps[-1] > since:
                     up[path] = stamps[-1]
         time.sleep(0.02)

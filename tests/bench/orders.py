@@ -80,8 +80,7 @@ def peer(*, has_database: bool, python: Path) -> Serve:
     @contextlib.contextmanager
     def serve() -> Iterator[Callable[[str, str, int, float], Sample]]:
         with tempfile.TemporaryDirectory(dir=CACHE, prefix="orders-") as folder:
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
+            port = free_port()
             database = f"{folder}/orders.db" if has_database else "-"
             with process([python, "-m", "tests.bench.fastapi_peer", str(port), database]):
                 _wait_for_port(port)
@@ -95,10 +94,9 @@ def echo(program: Path) -> Serve:
 
     @contextlib.contextmanager
     def serve() -> Iterator[Callable[[str, str, int, float], Sample]]:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            with process([program, f"{folder}/echo"]) as running:
-                answer(running, "ready")
-                yield _at([f"{folder}/echo"])
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder, process([program, f"{folder}/echo"]) as running:
+            answer(running, "ready")
+            yield _at([f"{folder}/echo"])
 
     return serve
 
@@ -109,6 +107,11 @@ def _at(addresses: list[str]) -> Callable[[str, str, int, float], Sample]:
         return a_sample(took, [], seconds, statuses)
 
     return measure
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def _wait_for_port(port: int) -> None:

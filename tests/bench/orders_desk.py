@@ -132,7 +132,7 @@ async def main(folder: Path, count: int, *, is_there: bool) -> None:
         for n in range(count):
             await let_in(daemon, folder, n)
         await daemon.runtime.until_idle()
-        while daemon.hub.quote(SYMBOL) is None or not daemon.runtime.desk.instruments:
+        while daemon.hub.quote(SYMBOL) is None or not daemon.runtime.desk.instruments:  # noqa: ASYNC110  a bench may poll
             await asyncio.sleep(0.01)
         said = await commands()
         print("ready", flush=True)

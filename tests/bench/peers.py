@@ -57,9 +57,11 @@ class Client(asyncio.Protocol):
                 break
             payload = self._data[head_size : head_size + size]
             self._data = self._data[head_size + size :]
-            for message in msgpack.unpackb(payload):
-                if message["T"] == "t":
-                    found.append(lines.trade_line(message, lines.stamp_text(message["t"])))
+            found += [
+                lines.trade_line(message, lines.stamp_text(message["t"]))
+                for message in msgpack.unpackb(payload)
+                if message["T"] == "t"
+            ]
         if found:
             self._sink(found)
 

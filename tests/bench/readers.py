@@ -28,7 +28,7 @@ type Ready = Callable[[], None]
 def from_stdin(fd: int, ready: Ready) -> Lines:
     os.dup2(fd, 0)
     os.close(fd)
-    sys.stdin = open(0)
+    sys.stdin = open(0)  # noqa: SIM115  as Python opens it
     ready()
     for line in sys.stdin:  # noqa: UP028  what a member's script does
         yield line
@@ -113,7 +113,7 @@ def read_nats(address: str, folder: str, n: int, ready: Ready) -> None:
     os._exit(0)
 
 
-def child(kind: str, n: int, folder: str, address: str, fds: list[int], ready: Ready) -> None:
+def child(kind: str, n: int, folder: str, address: str, *, fds: list[int], ready: Ready) -> None:
     if kind == "nats":
         read_nats(address, folder, n, ready)
     if kind in {"stdin", "stuck"}:
@@ -138,7 +138,7 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             os.close(listening)
-            child(kind, n, folder, address, [int(fd) for fd in fds], lambda: os.close(tell))
+            child(kind, n, folder, address, fds=[int(fd) for fd in fds], ready=lambda: os.close(tell))
         children.append(pid)
     os.close(tell)
     for fd in fds:

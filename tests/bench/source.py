@@ -145,6 +145,8 @@ def main() -> None:
             case [word, rate, seconds]:
                 sent = play(client, frames, float(rate), float(seconds), is_warm=word == "warm")
                 print("done", sent, flush=True)
+            case _:
+                raise SystemExit(f"not a command: {command}")
 
 
 if __name__ == "__main__":
