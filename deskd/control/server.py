@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from aiohttp import web
+from aiohttp import ClientError, web
 
 from deskd.control import logs, people, views
 from deskd.control.listen import SOCKET_NAME, listening
@@ -109,11 +109,14 @@ class Control:
         return await asyncio.shield(command)
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        caller = await self._caller(request)
+        if caller is None:
+            return _json({"error": "the caller is gone"}, status=403)
+        request[CALLER] = caller
         try:
-            request[CALLER] = await self._caller(request)
             return await handler(request)
         except _Refused as refused:
-            log.info("command_refused", by=request[CALLER].name, path=request.path, why=str(refused))
+            log.info("command_refused", by=caller.name, path=request.path, why=str(refused))
             return _json({"error": str(refused)}, status=refused.status)
         except NoSuchName as error:
             return _json({"error": str(error)}, status=404)
@@ -123,9 +126,11 @@ class Control:
             text = "the running desk does not know this command: is it older than this deskctl? Restart it"
             return _json({"error": text if error.status in {404, 405} else error.reason}, status=error.status)
 
-    async def _caller(self, request: web.Request) -> Caller:
-        assert request.transport is not None
-        uid = people.peer_of(request.transport.get_extra_info("socket").fileno())
+    async def _caller(self, request: web.Request) -> Caller | None:
+        connection = None if request.transport is None else request.transport.get_extra_info("socket")
+        if connection is None or connection.fileno() < 0:
+            return None
+        uid = people.peer_of(connection.fileno())
         return await asyncio.to_thread(self.who_is, uid)
 
     # --- looking ----------------------------------------------------------------------------------------------------
@@ -194,6 +199,7 @@ class Control:
 
     async def _start(self, request: web.Request) -> web.StreamResponse:
         await self.runs.reread()  # what came since is meant, too
+
         def is_meant(found: Found) -> bool:
             return isinstance(found, StrategySpec) and found.is_enabled
 
@@ -351,9 +357,10 @@ def _must_manage(request: web.Request, found: Found) -> None:
 
 
 async def _body(request: web.Request) -> Json:
+    """Return the command's arguments; whatever else came, or did not, is refused."""
     try:
-        body = await request.json()
-    except ValueError:
+        body = json.loads(await request.read())
+    except (ValueError, RecursionError, OSError, ClientError, web.RequestPayloadError):
         body = None
     if not isinstance(body, dict):
         raise _Refused(400, "the command's body is not a JSON object")

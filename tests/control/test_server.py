@@ -177,17 +177,34 @@ async def test_a_wrong_limit_is_refused(tmp_path: Path, limit: str) -> None:
         assert "allowed: a whole number from 0 to 1000" in said
 
 
-async def test_a_body_that_is_no_object_is_refused(tmp_path: Path) -> None:
-    """Bytes that are no JSON get an answer, not a crash."""
+@pytest.mark.parametrize(
+    "body",
+    [b"\xff\x00", b"[1]", b"", b"[" * 60_000, b'{"names": ', b'{"all": "yes", "names": {}}', b"x" * 100_000],
+)
+async def test_a_body_that_is_no_command_is_refused(tmp_path: Path, body: bytes) -> None:
+    """Hostile bytes get an answer, and the door stays open."""
     async with a_running_desk(tmp_path) as desk:
-        for body in (b"\xff\x00", b"[1]", b""):
+        for kind in (b"application/json", b"text/plain; charset=nonsense"):
             reader, writer = await asyncio.open_unix_connection(desk.socket)
-            writer.write(b"POST /stop HTTP/1.0\r\nHost: desk\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            head = b"POST /cancel HTTP/1.0\r\nHost: desk\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
+            writer.write(head % (kind, len(body)) + body)
             answer = await reader.read()
-            assert answer.startswith(b"HTTP/1.0 400")
-            assert b"not a JSON object" in answer
+            assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.0 413"))
+            assert b'"error"' in answer
             writer.close()
             await writer.wait_closed()
+        assert not desk.commands
+
+
+async def test_callers_that_leave_at_once_harm_nobody(tmp_path: Path) -> None:
+    """A connection that is cut anywhere ends alone."""
+    async with a_running_desk(tmp_path) as desk:
+        whole = b'POST /start HTTP/1.0\r\nHost: desk\r\nContent-Length: 18\r\n\r\n{"names": ["bob"]}'
+        for end in (0, 10, 40, len(whole) - 5, len(whole)):
+            _reader, writer = await asyncio.open_unix_connection(desk.socket)
+            writer.write(whole[:end])
+            writer.transport.abort()
+        assert (await look(desk, "/status"))["desk"]["name"] == "testdesk"
 
 
 async def test_a_member_sees_and_manages_what_is_theirs_and_nothing_else(tmp_path: Path) -> None:
