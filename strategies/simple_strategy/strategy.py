@@ -19,17 +19,22 @@ except ImportError:
 THRESHOLD = float(os.environ.get("THRESHOLD", "0.1"))  # percent the price must move
 MAX_POSITION = int(os.environ.get("MAX_POSITION", "5"))  # shares of one symbol
 
-reference = {}  # symbol -> the price at which we last did something
 held = {}  # symbol -> shares
+reference = {}  # symbol -> the price at which we last traded
+patience = {}  # symbol -> lines to let pass after a no: the next one would get the same answer
 
 
 def on_price(symbol, price):
+    if patience.get(symbol, 0) > 0:
+        patience[symbol] -= 1
+        return
     if symbol not in held:
         held[symbol] = int(float(get_position(symbol).qty))  # not 0 if we ran before
         print(f"{symbol} {price}: the first price; we hold {held[symbol]}")
-        if held[symbol] == 0:
-            trade(symbol, "buy", price)
-        reference[symbol] = price
+        if held[symbol] > 0:
+            reference[symbol] = price
+    if symbol not in reference:
+        trade(symbol, "buy", price)
         return
     move = (price / reference[symbol] - 1) * 100
     if move <= -THRESHOLD and held[symbol] < MAX_POSITION:
@@ -39,12 +44,13 @@ def on_price(symbol, price):
 
 
 def trade(symbol, side, price):
-    reference[symbol] = price
     response = place_order(symbol, "1", side, reason=f"{THRESHOLD} % move")
     if response.status == "success":
+        reference[symbol] = price
         held[symbol] += 1 if side == "buy" else -1
         print(f"{symbol} {price}: {side} 1, order {response.order_id}; we hold {held[symbol]}")
     else:
+        patience[symbol] = 10
         print(f"{symbol} {price}: {side} 1 was {response.status}: {response.reason} {response.message}")
 
 

@@ -35,7 +35,7 @@ class FillingOrders(FakeOrders):
 
     async def place(self, request: OrderRequest, *, timeout_s: float) -> Any:
         order = await super().place(request, timeout_s=timeout_s)
-        if isinstance(order, Order) and request.qty is not None:
+        if isinstance(order, Order) and order.status is OrderStatus.FILLED and request.qty is not None:
             self.held[request.symbol] = self.held.get(request.symbol, Decimal(0)) + request.side.sign * request.qty
         return order
 
@@ -121,6 +121,17 @@ async def test_it_trades_within_minutes(name: str, tmp_path: Path) -> None:
     if name != "limit_order_strategy":  # waits for its `order` lines: see below
         assert {request.side for request in requests} == {Side.BUY, Side.SELL}, out
     assert len(requests) < 500, "the desk's bound on orders a day"
+
+
+async def test_after_a_no_it_waits_and_tries_again(tmp_path: Path) -> None:
+    """The first lesson does not order on every line while the desk says no, and does not give up, either."""
+    orders = FillingOrders(becomes=lambda _: (OrderStatus.DENIED, "QUOTE_MISSING"))
+    line = '{"symbol": "SPY", "price": 600.0}\n'
+    async with an_api(tmp_path, orders) as desk:
+        code, out, _ = await run("simple_strategy", line * 23, {"DESK_SERVER_URL": f"unix://{desk.socket_path}"})
+    assert code == 0
+    assert len(orders.known) == 3, out
+    assert out.count("denied: QUOTE_MISSING") == 3
 
 
 async def test_a_limit_order_is_followed_to_its_end(tmp_path: Path) -> None:
