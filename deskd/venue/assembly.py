@@ -1,7 +1,7 @@
 """The exchange put together: every part opened and joined, run, and closed again in order.
 
 Order of opening: account, tape, market, doors; what is wrong with one of them is told before anybody can connect.
-Order of closing: doors, market, account; so the last thing written is all that happened.
+Order of closing: market, doors, account; so the last thing written is all that happened.
 """
 
 import asyncio
@@ -114,25 +114,26 @@ async def opened(
             web.get("/stream/", trade_stream.handle),
         ]
         runner = web.AppRunner(door.app(routes), access_log=None, shutdown_timeout=SHUTDOWN_S)
-        market_tasks: list[asyncio.Task[None]] = []
-        async with asyncio.TaskGroup() as tasks:
-            try:
-                await floor.settled()
-                await runner.setup()
-                await _listen(runner, settings.listen, settings.address)
+        await floor.settled()
+        try:
+            await runner.setup()
+            await _listen(runner, settings)
+            async with asyncio.TaskGroup() as tasks:
                 market_tasks = [
                     tasks.create_task(player.run(floor.on_step, floor.on_day), name="player"),
                     tasks.create_task(floor.run_timers(), name="timers"),
                     tasks.create_task(_keep_house(floor, outbox, store), name="housekeeping"),
                     tasks.create_task(_wait(bug), name="bug"),
                 ]
-                yield Venue(url=_url(runner), floor=floor, faults=faults)
-            finally:
-                await trade_stream.close()
-                await data_stream.close()
-                await runner.cleanup()
-                for task in market_tasks:
-                    task.cancel()
+                try:
+                    yield Venue(url=_url(runner), floor=floor, faults=faults)
+                finally:
+                    for task in market_tasks:
+                        task.cancel()
+        finally:
+            await trade_stream.close()
+            await data_stream.close()
+            await runner.cleanup()
         outbox.close(floor.now())  # not after a failure: the exchange may be half changed
     finally:
         store.close()
@@ -198,12 +199,14 @@ def _tape_name(settings: VenueSettings) -> str:
     return f"{name} {settings.seed}" if SYNTHETIC in settings.tape else name
 
 
-async def _listen(runner: web.AppRunner, listen: str, address: tuple[str, int]) -> None:
+async def _listen(runner: web.AppRunner, settings: VenueSettings) -> None:
+    host, port = settings.address
     try:
-        await web.TCPSite(runner, *address).start()
+        await web.TCPSite(runner, host, port).start()
     except OSError as error:
         raise ConfigError(
-            f"exchange.listen: cannot listen on {listen}: {error.strerror}. Choose another port, or 0 for any free one"
+            f"exchange.listen: cannot listen on {settings.listen}: {error.strerror or error}. "
+            "Choose another address of this machine, or port 0 for any free one"
         ) from error
 
 

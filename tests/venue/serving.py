@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -71,6 +72,27 @@ async def served(told: VenueSettings) -> AsyncIterator[tuple[Venue, aiohttp.Clie
     """Serve on this loop, with a session that shows the keys."""
     async with opened(told, calendar=calendar()) as venue, aiohttp.ClientSession(venue.url, headers=HEADERS) as session:
         yield venue, session
+
+
+@asynccontextmanager
+async def listening(session: aiohttp.ClientSession) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """Listen to the trade updates."""
+    async with session.ws_connect("/stream") as socket:
+        await socket.send_json(
+            {"action": "authenticate", "data": {"key_id": KEYS.key_id, "secret_key": KEYS.secret_key}}
+        )
+        await socket.receive_bytes(timeout=5)
+        await socket.send_json({"action": "listen", "data": {"streams": ["trade_updates"]}})
+        await socket.receive_bytes(timeout=5)
+        yield socket
+
+
+async def hear(socket: aiohttp.ClientWebSocketResponse, *, until: str) -> list[dict[str, Any]]:
+    """Return the events up to the first *until*."""
+    heard: list[dict[str, Any]] = []
+    while not heard or heard[-1]["event"] != until:
+        heard.append(json.loads(await socket.receive_bytes(timeout=10))["data"])
+    return heard
 
 
 @contextmanager

@@ -1,0 +1,106 @@
+"""How a test tells the exchange to misbehave, and that nobody else can."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.venue.serving import KEYS, served, settings, write_tape
+
+BUY = {"symbol": "AAPL", "qty": 1, "side": "buy", "type": "market", "time_in_force": "day"}
+AUTH = {"action": "authenticate", "data": {"key_id": KEYS.key_id, "secret_key": KEYS.secret_key}}
+LISTEN = {"action": "listen", "data": {"streams": ["trade_updates"]}}
+
+
+@pytest.fixture
+async def session(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
+    async with served(settings(write_tape(tmp_path / "tape"))) as (_, session):
+        yield session
+
+
+async def wrong(session: aiohttp.ClientSession, **order: Any) -> Any:
+    async with session.post("/faults", json=order) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+async def test_without_faults_the_route_is_not_there(tmp_path: Path) -> None:
+    """An exchange that was not started for tests answers 404 to everything about faults."""
+    async with served(settings(write_tape(tmp_path / "tape"), faults=False)) as (_, session):
+        for method in ("GET", "POST", "DELETE"):
+            async with session.request(method, "/faults", json={}) as answer:
+                assert answer.status == 404
+
+
+async def test_faults_are_set_shown_and_cleared(session: aiohttp.ClientSession) -> None:
+    """What is set is shown until it is cleared; what is not a fault is refused by name."""
+    shown = await wrong(session, trade_stream={"mute": True}, rest=[{"status": 500, "path": "/v2/clock"}])
+    assert shown["trade_stream"]["mute"] is True
+    async with session.get("/v2/clock") as answer:
+        assert answer.status == 500
+    async with session.delete("/faults") as answer:
+        assert (await answer.json())["trade_stream"]["mute"] is False
+    async with session.post("/faults", json={"mood": "bad"}) as answer:
+        assert answer.status == 400
+        assert "mood" in (await answer.json())["message"]
+
+
+async def test_an_order_whose_answer_is_lost_exists_once(session: aiohttp.ClientSession) -> None:
+    """After a 504 that came after accepting, the order is found by its client id, and its id is taken."""
+    await wrong(session, rest=[{"method": "POST", "path": "/v2/orders", "status": 504, "after_accepting": True}])
+    async with session.post("/v2/orders", json=BUY | {"client_order_id": "mine"}) as answer:
+        assert answer.status == 504
+    async with session.get("/v2/orders:by_client_order_id?client_order_id=mine") as answer:
+        assert (await answer.json())["status"] == "filled"
+    async with session.post("/v2/orders", json=BUY | {"client_order_id": "mine"}) as answer:
+        assert answer.status == 422
+
+
+@pytest.mark.parametrize(
+    ("order", "first"),
+    [
+        ({"rest": [{"method": "POST", "answer_delay_s": 0.3}]}, "event"),
+        ({"trade_stream": {"delay_s": 0.3}}, "answer"),
+    ],
+)
+async def test_answer_and_first_event_come_in_either_order(
+    session: aiohttp.ClientSession, order: dict[str, Any], first: str
+) -> None:
+    """A late answer lets the events overtake it; late events let the answer go first."""
+    await wrong(session, **order)
+    came: list[str] = []
+    async with session.ws_connect("/stream") as socket:
+        for message in (AUTH, LISTEN):
+            await socket.send_json(message)
+            await socket.receive_bytes(timeout=5)
+
+        async def hear() -> None:
+            await socket.receive_bytes(timeout=5)
+            came.append("event")
+
+        async def post() -> None:
+            async with session.post("/v2/orders", json=BUY) as answer:
+                await answer.read()
+            came.append("answer")
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(hear())
+            tasks.create_task(post())
+    assert came[0] == first
+
+
+async def test_streams_are_ended_as_told(session: aiohttp.ClientSession) -> None:
+    """Both streams can be cut, or closed with a code; the data stream says its error first."""
+    async with session.ws_connect("/stream") as socket:
+        await wrong(session, trade_stream_now={"close": 1012})
+        assert (await socket.receive(timeout=5)).data == 1012
+    async with session.ws_connect("/v2/iex") as socket:
+        assert await socket.receive_json(timeout=5) == [{"T": "success", "msg": "connected"}]
+        await wrong(session, data_stream_now={"close": 406})
+        messages = await socket.receive_json(timeout=5)
+        if messages[0].get("msg") == "authenticated":  # the session's headers show the keys
+            messages = await socket.receive_json(timeout=5)
+        assert messages == [{"T": "error", "code": 406, "msg": "connection limit exceeded"}]
