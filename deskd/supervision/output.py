@@ -54,7 +54,7 @@ class RotatingLog:
                 older = self.path.with_name(f"{self.path.name}.{number - 1}") if number > 1 else self.path
                 if older.exists():
                     older.replace(self.path.with_name(f"{self.path.name}.{number}"))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
         self._size = os.fstat(self._fd).st_size
 

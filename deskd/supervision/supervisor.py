@@ -142,7 +142,7 @@ class Supervisor:
     async def stop(self, strategy_id: StrategyId) -> None:
         """End the strategy's run: end of input, grace, then kill; return when it is gone."""
         kept = self._kept[strategy_id]
-        self._wish_end(kept, Asked(reason=ExitReason.STOPPED, detail="somebody stopped it"))
+        self._wish_end(kept, Asked(reason=ExitReason.STOPPED, detail="it was stopped by command"))
         await kept.at_rest.wait()
         await self._say_status(strategy_id, StrategyStatus.STOPPED, "stopped by command")
 
@@ -174,8 +174,10 @@ class Supervisor:
                 await self._live_once(kept)
             assert kept.last_end is not None
             if kept.life.status is RunStatus.FATAL:
-                log.error("strategy_given_up", strategy_id=strategy_id, why=kept.last_end.detail)
-                await self._say_status(strategy_id, StrategyStatus.FAILED, kept.last_end.detail)
+                deaths = f"died {kept.life.deaths} times in a row; the last time: " if kept.life.deaths else ""
+                why = f"{deaths}{kept.last_end.detail}"
+                log.error("strategy_given_up", strategy_id=strategy_id, why=why)
+                await self._say_status(strategy_id, StrategyStatus.FAILED, why)
             elif kept.wish is None:
                 await self._say_status(strategy_id, StrategyStatus.STOPPED, kept.last_end.detail)
         finally:

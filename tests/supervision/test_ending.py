@@ -4,7 +4,7 @@ import pytest
 
 from deskd.config import SandboxSection
 from deskd.domain.run import ExitReason
-from deskd.supervision.cgroup import Usage
+from deskd.supervision.cgroup_files import Usage
 from deskd.supervision.ending import Asked, Evidence, classify
 
 UP = "[I][2026-01-05T17:00:00+0000] Executing '/venv/bin/python3' for '[STANDALONE MODE]'\n"

@@ -31,7 +31,7 @@ def test_an_environment_is_staged_once(jail_root: Path) -> None:
 
 
 def test_the_environment_has_what_members_import(jail_root: Path) -> None:
-    """protobuf and desk_client are there, compiled; the desk's own packages are not."""
+    """Protobuf and desk_client are there, compiled; the desk's own packages are not."""
     folder = JailFolder(jail_root)
     folder.prepare()
     environment = stage_environment(folder, None)
@@ -39,7 +39,7 @@ def test_the_environment_has_what_members_import(jail_root: Path) -> None:
         "import google.protobuf, desk_client, sys; print(google.protobuf.__file__, google.protobuf.__cached__);"
         "import importlib.util as u; print([n for n in ('deskd', 'aiohttp', 'pip') if u.find_spec(n)])"
     )
-    command = [environment.folder / "bin" / "python3", "-P", "-s", "-c", program]
+    command = [str(environment.folder / "bin" / "python3"), "-P", "-s", "-c", program]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/").stdout.split("\n")
     source, cached = said[0].split()
     assert source.startswith(str(environment.folder))
@@ -94,7 +94,7 @@ def test_jails_lie_where_others_can_pass(tmp_path: Path) -> None:
     assert choose_jail_folder(SandboxSection(), closed / "var").root == chosen
     if parents_open:
         assert choose_jail_folder(SandboxSection(), open_dir).root == open_dir
-    with pytest.raises(SandboxUnavailable, match="strategies' uids cannot pass .* chmod o"):
+    with pytest.raises(SandboxUnavailable, match=r"strategies' uids cannot pass .* chmod o"):
         choose_jail_folder(SandboxSection(jail_dir=closed / "jails"), open_dir)
 
 
@@ -133,7 +133,7 @@ def test_officers_packages_are_taken_along(tmp_path: Path) -> None:
     folder.prepare()
     environment = stage_environment(folder, made)
     command = [
-        environment.folder / "bin" / "python3",
+        str(environment.folder / "bin" / "python3"),
         "-P",
         "-s",
         "-c",

@@ -1,0 +1,53 @@
+"""The kernel's small files of figures, and what is read from them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PERIOD_US = 100_000  # nsjail's own second would freeze a busy strategy for half of one
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run used, as the kernel counted it; None where this kernel does not count it."""
+
+    memory_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+    oom_kills: int = 0
+    forks_refused: int = 0
+    cpu_seconds: float | None = None
+
+
+def number(file: Path) -> int | None:
+    """Return the figure that the file holds; None where there is none."""
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def table(file: Path) -> dict[str, int]:
+    """Return the file's lines of name and figure; nothing where there is no file."""
+    try:
+        rows = (line.split() for line in file.read_text().splitlines())
+        return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdecimal()}
+    except OSError:
+        return {}
+
+
+def write_if_there(file: Path, text: str) -> None:
+    """Write, where the kernel has the file."""
+    try:
+        file.write_text(text)
+    except OSError:
+        return
+
+
+def rmdir(folder: Path) -> bool:
+    """Remove the group; say whether it is gone."""
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

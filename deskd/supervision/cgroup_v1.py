@@ -1,0 +1,95 @@
+"""cgroup v1: one hierarchy per controller, one folder of the desk's in each."""
+
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deskd.config import SandboxSection
+from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, write_if_there
+
+_SHARES = 205  # of 1024: the desk goes first
+
+
+@dataclass(frozen=True, slots=True)
+class V1Group:
+    """One run, in every hierarchy."""
+
+    by_controller: dict[str, Path]
+
+    @property
+    def join_files(self) -> Sequence[Path]:
+        """Return one file per hierarchy."""
+        return tuple(folder / "cgroup.procs" for folder in self.by_controller.values())
+
+    def usage(self) -> Usage:
+        """Return what the controllers counted."""
+        memory, pids = self.by_controller["memory"], self.by_controller["pids"]
+        cpuacct = self.by_controller.get("cpuacct")
+        return Usage(
+            memory_bytes=number(memory / "memory.usage_in_bytes"),
+            peak_memory_bytes=number(memory / "memory.max_usage_in_bytes"),
+            oom_kills=table(memory / "memory.oom_control").get("oom_kill", 0),
+            forks_refused=table(pids / "pids.events").get("max", 0),
+            cpu_seconds=None if cpuacct is None else (number(cpuacct / "cpuacct.usage") or 0) / 1e9,
+        )
+
+    def is_empty(self) -> bool:
+        """Say whether no hierarchy has a process of it."""
+        return not any(self._pids())
+
+    def kill(self) -> None:
+        """Freeze, so that nothing can fork meanwhile; kill; thaw, so that they can die."""
+        freezer = self.by_controller.get("freezer", Path("/nonexistent")) / "freezer.state"
+        write_if_there(freezer, "FROZEN")
+        for pid in self._pids():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue  # it was faster
+        write_if_there(freezer, "THAWED")
+
+    def remove(self) -> bool:
+        """Remove it from every hierarchy."""
+        return {rmdir(folder) for folder in self.by_controller.values()} == {True}
+
+    def _pids(self) -> list[int]:
+        pids: set[int] = set()
+        for file in self.join_files:
+            if file.exists():
+                pids.update(int(line) for line in file.read_text().split())
+        return sorted(pids)
+
+
+@dataclass(frozen=True, slots=True)
+class V1Groups:
+    """One folder of the desk's per controller."""
+
+    by_controller: dict[str, Path]
+
+    @property
+    def folders(self) -> Sequence[Path]:
+        """Return one folder per controller."""
+        return tuple(self.by_controller.values())
+
+    def create(self, name: str, section: SandboxSection) -> V1Group:
+        """Make the group in every hierarchy."""
+        group = V1Group({controller: folder / name for controller, folder in self.by_controller.items()})
+        for folder in group.by_controller.values():
+            folder.mkdir(parents=True)
+        memory, cpu = group.by_controller["memory"], group.by_controller["cpu"]
+        limit = section.memory_mb << 20
+        (memory / "memory.limit_in_bytes").write_text(str(limit))
+        if (memory / "memory.memsw.limit_in_bytes").exists():  # absent without swap accounting
+            (memory / "memory.memsw.limit_in_bytes").write_text(str(limit))
+        (group.by_controller["pids"] / "pids.max").write_text(str(section.pids))
+        (cpu / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+        (cpu / "cpu.cfs_quota_us").write_text(str(round(section.cpu * PERIOD_US)))
+        (cpu / "cpu.shares").write_text(str(_SHARES))
+        return group
+
+    def close(self) -> None:
+        """Remove the desk's folders, where they are empty."""
+        for folder in self.by_controller.values():
+            rmdir(folder)

@@ -1,0 +1,112 @@
+"""cgroup v2: one hierarchy, of which systemd delegates a part to the desk."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deskd.config import SandboxSection
+from deskd.domain.errors import SandboxUnavailable
+from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, write_if_there
+
+_WEIGHT = 20  # of 100: the desk goes first
+
+
+@dataclass(frozen=True, slots=True)
+class V2Group:
+    """One run."""
+
+    folder: Path
+
+    @property
+    def join_files(self) -> Sequence[Path]:
+        """Return the one file."""
+        return (self.folder / "cgroup.procs",)
+
+    def usage(self) -> Usage:
+        """Return what the controllers counted."""
+        cpu = table(self.folder / "cpu.stat").get("usage_usec")
+        return Usage(
+            memory_bytes=number(self.folder / "memory.current"),
+            peak_memory_bytes=number(self.folder / "memory.peak"),
+            oom_kills=table(self.folder / "memory.events").get("oom_kill", 0),
+            forks_refused=table(self.folder / "pids.events").get("max", 0),
+            cpu_seconds=None if cpu is None else cpu / 1e6,
+        )
+
+    def is_empty(self) -> bool:
+        """Say whether the kernel counts no process in it."""
+        return table(self.folder / "cgroup.events").get("populated", 0) == 0
+
+    def kill(self) -> None:
+        """Have the kernel kill them all at once."""
+        write_if_there(self.folder / "cgroup.kill", "1")
+
+    def remove(self) -> bool:
+        """Remove it, if it is empty."""
+        return rmdir(self.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class V2Groups:
+    """The desk's folder in the one hierarchy."""
+
+    folder: Path
+
+    @property
+    def folders(self) -> Sequence[Path]:
+        """Return the one folder."""
+        return (self.folder,)
+
+    def create(self, name: str, section: SandboxSection) -> V2Group:
+        """Make the group with its limits."""
+        group = self.folder / name
+        group.mkdir()
+        limits = {
+            "memory.max": str(section.memory_mb << 20),
+            "memory.swap.max": "0",
+            "memory.oom.group": "1",  # a run dies as a whole, not by its parts
+            "pids.max": str(section.pids),
+            "cpu.max": f"{round(section.cpu * PERIOD_US)} {PERIOD_US}",
+            "cpu.weight": str(_WEIGHT),
+        }
+        for file, value in limits.items():
+            if file != "memory.swap.max" or (group / file).exists():  # absent without swap accounting
+                (group / file).write_text(value)
+        return V2Group(group)
+
+    def close(self) -> None:
+        """Remove the desk's folder, if it is empty."""
+        rmdir(self.folder)
+
+
+def delegated(mount: Path, root: str, own: str, name: str) -> V2Groups:
+    """Return groups below our own cgroup, whose inner node may hold no process: the desk moves to a leaf `daemon`."""
+    home = mount / os.path.relpath(own, root)
+    if home.name in {"daemon", "supervisor"}:  # a second start in one process; systemd's DelegateSubgroup=
+        home = home.parent
+    needed = {"memory", "pids", "cpu"}
+    if missing := needed - set((home / "cgroup.controllers").read_text().split()):
+        raise SandboxUnavailable(
+            f"{home}: has no controllers {', '.join(sorted(missing))}: run the desk under systemd with "
+            "Delegate=cpu memory pids, or as root; [sandbox] unsafe_without_jail = true runs strategies without bounds"
+        )
+    try:
+        if home != mount:  # the root may hold processes beside groups
+            (home / "daemon").mkdir(exist_ok=True)
+            (home / "daemon" / "cgroup.procs").write_text("0")
+        _enable(home, needed)
+    except OSError:
+        if os.geteuid() != 0 or home == mount:
+            raise
+        home = mount  # started from a shell: others live in our group, and root may make one beside
+        _enable(home, needed)
+    folder = home / name
+    folder.mkdir(exist_ok=True)
+    _enable(folder, needed)
+    return V2Groups(folder)
+
+
+def _enable(folder: Path, controllers: set[str]) -> None:
+    if absent := controllers - set((folder / "cgroup.subtree_control").read_text().split()):
+        (folder / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in sorted(absent)))

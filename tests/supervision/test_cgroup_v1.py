@@ -1,0 +1,40 @@
+"""v1's texts. Plain files stand for the kernel's; test_cgroup.py tries the same on the real ones, where they are v1."""
+
+from pathlib import Path
+
+from deskd.config import SandboxSection
+from deskd.supervision.cgroup_files import Usage
+from deskd.supervision.cgroup_v1 import V1Group, V1Groups
+
+CONTROLLERS = ("cpu", "cpuacct", "memory", "pids")
+
+
+def test_v1_limits_are_written_as_proved(tmp_path: Path) -> None:
+    """The same bounds as v2's, in v1's words, one folder per hierarchy."""
+    groups = V1Groups({controller: tmp_path / controller for controller in CONTROLLERS})
+    group = groups.create("run", SandboxSection(memory_mb=64, cpu=0.5, pids=8))
+    written = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.glob("*/run/*")}
+    assert written == {
+        "memory/run/memory.limit_in_bytes": str(64 << 20),
+        "pids/run/pids.max": "8",
+        "cpu/run/cpu.cfs_period_us": "100000",
+        "cpu/run/cpu.cfs_quota_us": "50000",
+        "cpu/run/cpu.shares": "205",
+    }
+    assert len(group.join_files) == len(CONTROLLERS)
+
+
+def test_v1_counters_are_read(tmp_path: Path) -> None:
+    """The kernel's figures, by the names of v1."""
+    for name, text in {
+        "memory.usage_in_bytes": "7\n",
+        "memory.max_usage_in_bytes": "9\n",
+        "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
+        "pids.events": "max 4\n",
+        "cpuacct.usage": "2500000000\n",
+        "cgroup.procs": "",
+    }.items():
+        (tmp_path / name).write_text(text)
+    group = V1Group(dict.fromkeys(CONTROLLERS, tmp_path))
+    assert group.usage() == Usage(memory_bytes=7, peak_memory_bytes=9, oom_kills=3, forks_refused=4, cpu_seconds=2.5)
+    assert group.is_empty()

@@ -1,0 +1,65 @@
+"""v2's texts and layout. Plain files stand for the kernel's: what is written and read is all that is looked at."""
+
+from pathlib import Path
+
+import pytest
+
+from deskd.config import SandboxSection
+from deskd.domain.errors import SandboxUnavailable
+from deskd.supervision.cgroup_files import Usage
+from deskd.supervision.cgroup_v2 import V2Group, V2Groups, delegated
+
+SECTION = SandboxSection(memory_mb=64, cpu=0.5, pids=8)
+
+
+def test_v2_limits_are_written_as_proved(tmp_path: Path) -> None:
+    """One period is 100 ms; a run dies as a whole; swap is no way out."""
+    (tmp_path / "x").mkdir()
+    group = V2Groups(tmp_path).create("run", SECTION)
+    written = {path.name: path.read_text() for path in (tmp_path / "run").iterdir()}
+    assert written == {
+        "memory.max": str(64 << 20),
+        "memory.oom.group": "1",
+        "pids.max": "8",
+        "cpu.max": "50000 100000",
+        "cpu.weight": "20",
+    }
+    assert group.join_files == (tmp_path / "run" / "cgroup.procs",)
+
+
+def test_v2_counters_are_read(tmp_path: Path) -> None:
+    """The kernel's figures, by the names of v2."""
+    for name, text in {
+        "memory.current": "7\n",
+        "memory.peak": "9\n",
+        "memory.events": "low 0\noom 2\noom_kill 3\noom_group_kill 1\n",
+        "pids.events": "max 4\n",
+        "cpu.stat": "usage_usec 2500000\nuser_usec 1\n",
+        "cgroup.events": "populated 1\nfrozen 0\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+    group = V2Group(tmp_path)
+    assert group.usage() == Usage(memory_bytes=7, peak_memory_bytes=9, oom_kills=3, forks_refused=4, cpu_seconds=2.5)
+    assert not group.is_empty()
+
+
+def test_v2_delegation_moves_the_desk_to_a_leaf(tmp_path: Path) -> None:
+    """A group with processes may have no limited children: the desk goes to `daemon`, runs beside it."""
+    own = tmp_path / "deskd.service"
+    (own / "deskd-1").mkdir(parents=True)
+    for folder in (own, own / "deskd-1"):
+        (folder / "cgroup.controllers").write_text("cpu io memory pids\n")
+        (folder / "cgroup.subtree_control").write_text("")
+    groups = delegated(tmp_path, "/", "/deskd.service", "deskd-1")
+    assert groups.folders == (own / "deskd-1",)
+    assert (own / "daemon" / "cgroup.procs").read_text() == "0"
+    assert (own / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+    again = delegated(tmp_path, "/", "/deskd.service/daemon", "deskd-1")
+    assert again.folders == groups.folders
+
+
+def test_v2_without_controllers_says_what_to_do(tmp_path: Path) -> None:
+    """Runs without bounds are never made silently."""
+    (tmp_path / "cgroup.controllers").write_text("io\n")
+    with pytest.raises(SandboxUnavailable, match="no controllers cpu, memory, pids: run the desk under systemd"):
+        delegated(tmp_path, "/", "/", "deskd-1")
