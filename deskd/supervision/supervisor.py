@@ -62,6 +62,7 @@ class Supervisor:
     on_spec: Callable[[StrategySpec], None]  # a strategy was read, or read anew: its limits may have changed
     launcher: Launcher = field(init=False)
     _syntax: SyntaxCheck = field(init=False)
+    _is_open: bool = False
     _kept: dict[StrategyId, _Kept] = field(default_factory=dict)
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,6 +71,7 @@ class Supervisor:
     async def open(self) -> None:
         """Prepare the jails, end what an earlier desk left, find strategies; raise SandboxUnavailable with a remedy."""
         self.launcher = await asyncio.to_thread(Launcher.open, self.config)
+        self._is_open = True
         self._syntax = SyntaxCheck(self.launcher.environment.interpreter)
         await self.reread()
 
@@ -79,10 +81,15 @@ class Supervisor:
             await self._closing.wait()
 
     async def close(self) -> None:
-        """Stop all runs and remove what was made for them. Their strategies stay active: they start with the desk."""
+        """Stop all runs and remove what was made for them, in whatever state we are. Safe to call twice.
+
+        Their strategies stay active: they start with the desk.
+        """
         await self.stop_all("the desk stopped")
         self._closing.set()
-        await asyncio.to_thread(self.launcher.close)
+        if self._is_open:
+            self._is_open = False
+            await asyncio.to_thread(self.launcher.close)
 
     async def stop_all(self, why: str) -> None:
         """End every run, all at once; return when they are gone."""
@@ -144,6 +151,8 @@ class Supervisor:
         kept = self._kept[strategy_id]
         self._wish_end(kept, Asked(reason=ExitReason.STOPPED, detail="it was stopped by command"))
         await kept.at_rest.wait()
+        if kept.life.status is RunStatus.FATAL:
+            kept.life = step(kept.life, Step.STOP)
         await self._say_status(strategy_id, StrategyStatus.STOPPED, "stopped by command")
 
     def status(self, strategy_id: StrategyId) -> RunStatus:

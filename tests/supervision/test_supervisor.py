@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.events import RunEnded, RunStarted, StrategyRegistered, StrategyStatusChanged
 from deskd.domain.ids import StrategyId
 from deskd.domain.run import ExitReason, RunStatus, StrategyStatus
@@ -56,6 +58,19 @@ async def test_a_strategy_that_dies_is_tried_again_and_then_given_up(tmp_path: P
         await world.until(lambda: statuses(world, "alice").count(StrategyStatus.FAILED) == 2)
         assert len(world.ends("alice")) == 6
         assert world.ends("bob") == []
+        await world.stop("alice")
+        assert world.status("alice") is RunStatus.STOPPED
+        assert statuses(world, "alice")[-1] is StrategyStatus.STOPPED
+
+
+async def test_a_desk_that_never_opened_closes_all_the_same(tmp_path: Path, jail_root: Path) -> None:
+    """A start that fails leaves nothing to trip over; closing twice is closing once."""
+    async with a_world(tmp_path, jail_root, {}, jailed=False) as world:
+        second = replace(world.supervisor, _tasks=asyncio.TaskGroup(), _closing=asyncio.Event(), _is_open=False)
+        with pytest.raises(SandboxUnavailable):
+            await second.open()
+        await second.close()
+        await world.supervisor.close()
 
 
 async def test_a_stop_ends_the_wait_between_two_tries(tmp_path: Path, jail_root: Path) -> None:
@@ -148,14 +163,17 @@ async def test_a_run_without_its_warm_up_is_tried_again_and_not_blamed(tmp_path:
 
 async def test_a_door_that_cannot_be_made_ends_that_try_alone(tmp_path: Path, jail_root: Path) -> None:
     """Nothing of the try is left, and the next one may succeed."""
-    async with a_world(tmp_path, jail_root, {"alice": READS}, jailed=False) as world:
+    restart = {"backoff_initial_s": 600, "backoff_max_s": 600}
+    async with a_world(tmp_path, jail_root, {"alice": READS}, jailed=False, restart=restart) as world:
         world.doors.problem = OSError(24, "Too many open files")
         before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-        await world.start("alice")
-        await world.until(lambda: world.starts("alice") == 2)
+        end = await world.run("alice")
         assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
-        assert world.ends("alice")[0].reason is ExitReason.SANDBOX_FAILURE
-        assert "Too many open files" in world.ends("alice")[0].detail
+        assert end.reason is ExitReason.SANDBOX_FAILURE
+        assert "Too many open files" in end.detail
+        while world.status("alice") is not RunStatus.BACKOFF:
+            await asyncio.sleep(0)
+        await world.start("alice")
         await world.until_fed("alice")
 
 
