@@ -171,7 +171,7 @@ async def test_a_door_that_cannot_be_made_ends_that_try_alone(tmp_path: Path, ja
         assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
         assert end.reason is ExitReason.SANDBOX_FAILURE
         assert "Too many open files" in end.detail
-        while world.status("alice") is not RunStatus.BACKOFF:
+        while world.status("alice") is not RunStatus.BACKOFF:  # noqa: ASYNC110  one turn of the loop
             await asyncio.sleep(0)
         await world.start("alice")
         await world.until_fed("alice")
