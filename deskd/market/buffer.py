@@ -1,15 +1,19 @@
 """What waits for one run that does not read fast enough: bounded, in order, conflated. Pure: no pipe, no clock.
 
 1. Lines leave in the order they came, whole, however little the pipe takes at a time.
-2. A price line is dropped only where a newer one of its kind and symbol waits behind it, and only once the buffer is
-   over its bound, or the line has waited longer than `lag_max_s`. So the newest of each always arrives.
+2. A price line is dropped only where a newer one of its kind and symbol waits behind it, and only where the buffer is
+   over its bound, or the line has waited longer than `lag_max_s`. So the newest of each always arrives. Looking is
+   not free: the bound is passed by a quarter and one batch before it is looked again, the lag by half.
 3. Bars, status and order lines are never dropped. Where they alone break a bound, the buffer has `overflowed`: it takes
    nothing more, and the run must be stopped.
 4. Before the lines that follow a drop stands one gap line: how many were dropped, and the stamp of the first.
+
+Lines come in batches that all runs of an audience share, and wait as such: a run that is a little late costs an append.
+Only conflation looks at single lines, and it makes one batch of what it leaves.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 
@@ -20,13 +24,32 @@ CHUNK_BYTES = 4_096  # offered to a pipe at once: what stays here can still be c
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """One encoded line on its way to a run. A struct, for it is made for every message of the market."""
+    """One encoded line on its way to runs. A struct, for it is made for every message of the market."""
 
     data: bytes
     key: str | None  # kind and symbol of a trade or quote; None: never dropped
     sent_at: int  # nanoseconds since 1970: the market's stamp
     arrived: float  # seconds of the desk's monotonic clock
     is_order: bool = False
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Lines that leave together."""
+
+    data: bytes  # of all of them
+    lines: Sequence[Line]
+    kept_bytes: int  # of those that are never dropped
+    order_lines: int
+
+
+def batch_of(lines: Sequence[Line]) -> Batch:
+    """Join the lines."""
+    return Batch(
+        data=b"".join([line.data for line in lines]),
+        lines=lines,
+        kept_bytes=sum([len(line.data) for line in lines if line.key is None]),
+        order_lines=sum([line.is_order for line in lines]),
+    )
 
 
 class Buffer:
@@ -37,13 +60,13 @@ class Buffer:
         self._order_lines_max = order_lines_max
         self._lag_max_s = lag_max_s
         self._rest = b""  # of a line that the pipe took in part: it must come next
-        self._lines: OrderedDict[int, Line] = OrderedDict()  # by their number; a dict is slow to lose its first
-        self._newest: dict[str, int] = {}  # the number of the newest waiting price line of each key
-        self._next = 0
-        self._bytes = 0
-        self._kept_bytes = 0  # of lines that are never dropped
+        self._batches: deque[Batch] = deque()
+        self._offset = 0  # what the pipe took of the first batch
+        self._bytes = 0  # of all batches
+        self._kept_bytes = 0
         self._order_lines = 0
-        self._is_conflating = False  # from the bound's breach until nothing waits
+        self._conflate_over = bytes_max
+        self._conflate_after = 0.0  # the clock's time
         self._is_warming = False  # from the history until nothing waits: a start is no slowness
         self._gap = 0  # dropped since the last gap line
         self._gap_since = 0  # the stamp of the first of them
@@ -54,42 +77,36 @@ class Buffer:
 
     def __bool__(self) -> bool:
         """Tell whether anything waits."""
-        return bool(self._lines or self._rest or self._gap)
+        return bool(self._batches or self._rest or self._gap)
 
     @property
     def size(self) -> int:
         """Return the bytes that wait."""
-        return self._bytes + len(self._rest)
+        return self._bytes - self._offset + len(self._rest)
 
-    def push(self, lines: Sequence[Line], *, sent: int = 0) -> bool:
-        """Queue the lines, of which the pipe took the first *sent* bytes, and tell whether that keeps the bounds."""
-        taken = 0
-        while sent > 0:
-            sent = self._cut(lines[taken].data, sent)
-            taken += 1
-        for line in lines[taken:] if taken else lines:
-            if self.overflowed:
-                break
-            if self._is_conflating and line.key is not None and line.key in self._newest:
-                self._drop(self._newest[line.key])
-            self._add(line)
-            if self._bytes > self._bytes_max and not self._is_conflating:
-                self._is_conflating = True
-                self._drop_superseded(waiting_since=None)
+    def push(self, batch: Batch, *, sent: int = 0) -> bool:
+        """Queue the batch, of which the pipe took the first *sent* bytes, and tell whether that keeps the bounds."""
+        if self.overflowed:
+            return False
+        self._add(batch)
+        if sent:
+            self._advance(sent)
+        if self._bytes > self._conflate_over:
+            self._conflate(float("inf"))
+            self._conflate_over = max(self._bytes_max, self._bytes + self._bytes_max // 4)
+        self.overflowed = self._kept_bytes > self._bytes_max or self._order_lines > self._order_lines_max
         return not self.overflowed
 
-    def push_history(self, lines: Iterable[Line]) -> None:
-        """Queue the warm-up before all else; the bound grows by it, for it is asked for and of a known size."""
-        live = list(self._lines.values())
+    def push_history(self, batch: Batch) -> None:
+        """Queue the warm-up before all else; the bounds grow by it, for it is asked for and of a known size."""
         assert not self._rest, "history comes before the first write"
-        self._lines.clear()
-        self._newest.clear()
+        assert not self._offset, "history comes before the first write"
+        live, self._batches = self._batches, deque()
         self._bytes = self._kept_bytes = self._order_lines = 0
-        for line in lines:
-            self._bytes_max += len(line.data)
-            self._add(line)
-        for line in live:
-            self._add(line)
+        self._bytes_max += len(batch.data)
+        self._conflate_over += len(batch.data)
+        for one in (batch, *live):
+            self._add(one)
         self._is_warming = bool(self)
 
     def take(self, now: float) -> bytes:
@@ -97,22 +114,25 @@ class Buffer:
 
         Say with `sent` how much of it went, before anything else is asked of the buffer.
         """
-        if not self._is_warming:
-            self._drop_superseded(waiting_since=now - self._lag_max_s)
+        if self._batches and not self._is_warming:
+            late = now - self._lag_max_s
+            if now >= self._conflate_after and self._batches[0].lines[0].arrived < late:
+                self._conflate(late)
+                self._conflate_after = now + self._lag_max_s / 2
         self._offered = gap_line(self._gap, rfc3339(self._gap_since)) if self._gap else b""
         chunk = [self._rest, self._offered]
-        room = CHUNK_BYTES - len(self._rest)
-        for line in self._lines.values():
-            chunk.append(line.data)
-            room -= len(line.data)
+        room, offset = CHUNK_BYTES - len(self._rest), self._offset
+        for batch in self._batches:
             if room <= 0:
                 break
+            piece = batch.data[offset : offset + room]
+            chunk.append(piece)
+            room -= len(piece)
+            offset = 0
         return b"".join(chunk)
 
     def sent(self, count: int) -> None:
         """Forget the first *count* bytes of what `take` returned."""
-        if count == 0:
-            return
         if count < len(self._rest):
             self._rest = self._rest[count:]
             return
@@ -122,56 +142,63 @@ class Buffer:
             self.delivered += 1
         if self._offered and count:
             self._gap = 0
-            count = self._cut(self._offered, count)
-        while count > 0:
-            count = self._cut(self._remove(next(iter(self._lines))).data, count)
-        if not self:
-            self._is_conflating = self._is_warming = False
-
-    def _cut(self, data: bytes, count: int) -> int:
-        """Count *data* as sent, keep what of it is beyond *count*, and return how many bytes more were sent."""
-        if count < len(data):
-            self._rest = data[count:]
-        else:
+            if count < len(self._offered):
+                self._rest = self._offered[count:]
+                return
+            count -= len(self._offered)
             self.delivered += 1
-        return count - len(data)
+        self._advance(count)
+        if not self:
+            self._is_warming = False
+            self._conflate_over = self._bytes_max
 
-    def _add(self, line: Line) -> None:
-        number = self._next
-        self._next += 1
-        self._lines[number] = line
-        self._bytes += len(line.data)
-        if line.key is not None:
-            self._newest[line.key] = number
-            return
-        self._kept_bytes += len(line.data)
-        self._order_lines += line.is_order
-        self.overflowed = self._kept_bytes > self._bytes_max or self._order_lines > self._order_lines_max
+    def _advance(self, count: int) -> None:
+        """Forget the first *count* bytes of the batches."""
+        while count:
+            first = self._batches[0]
+            end = min(self._offset + count, len(first.data))
+            self.delivered += first.data.count(b"\n", self._offset, end)
+            count -= end - self._offset
+            self._offset = end
+            if end == len(first.data):
+                self._batches.popleft()
+                self._bytes -= end
+                self._kept_bytes -= first.kept_bytes
+                self._order_lines -= first.order_lines
+                self._offset = 0
 
-    def _remove(self, number: int) -> Line:
-        line = self._lines.pop(number)
-        self._bytes -= len(line.data)
-        if line.key is None:
-            self._kept_bytes -= len(line.data)
-            self._order_lines -= line.is_order
-        elif self._newest[line.key] == number:
-            del self._newest[line.key]
-        return line
+    def _add(self, batch: Batch) -> None:
+        if batch.lines:
+            self._batches.append(batch)
+            self._bytes += len(batch.data)
+            self._kept_bytes += batch.kept_bytes
+            self._order_lines += batch.order_lines
 
-    def _drop(self, number: int) -> None:
-        line = self._remove(number)
-        if not self._gap:
-            self._gap_since = line.sent_at
-        self._gap += 1
-        self.dropped += 1
+    def _conflate(self, before: float) -> None:
+        """Drop each price line that arrived before then and has a newer one behind it; make one batch of the rest."""
+        waiting = self._waiting()
+        newest = {line.key: number for number, line in enumerate(waiting)}
+        kept = []
+        for number, line in enumerate(waiting):
+            if line.key is None or newest[line.key] == number or line.arrived >= before:
+                kept.append(line)
+                continue
+            if not self._gap:
+                self._gap_since = line.sent_at
+            self._gap += 1
+            self.dropped += 1
+        self._batches.clear()
+        self._bytes = self._kept_bytes = self._order_lines = 0
+        self._add(batch_of(kept))
 
-    def _drop_superseded(self, waiting_since: float | None) -> None:
-        """Drop each price line that has a newer one behind it, of those that arrived before *waiting_since* or all."""
-        old: list[int] = []
-        for number, line in self._lines.items():
-            if waiting_since is not None and line.arrived >= waiting_since:
-                break
-            if line.key is not None and self._newest[line.key] != number:
-                old.append(number)
-        for number in old:
-            self._drop(number)
+    def _waiting(self) -> list[Line]:
+        """Return the lines of which the pipe has nothing yet; what is left of one it took in part becomes the rest."""
+        lines = [line for batch in self._batches for line in batch.lines]
+        gone, taken = 0, 0
+        while taken < self._offset:
+            taken += len(lines[gone].data)
+            gone += 1
+        if taken > self._offset:
+            self._rest = lines[gone - 1].data[-(taken - self._offset) :]
+        self._offset = 0
+        return lines[gone:]

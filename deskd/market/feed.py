@@ -8,11 +8,11 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from deskd.domain.ids import RunId
 from deskd.domain.strategy import StrategySpec
-from deskd.market.buffer import Buffer, Line
+from deskd.market.buffer import Batch, Buffer
 from deskd.ports import Clock
 
 PIPE_BYTES = 4_096  # some 30 lines: what lies in the pipe can be neither conflated nor overtaken
@@ -59,25 +59,25 @@ class Feed:
         """Return how many lines were conflated away."""
         return self._buffer.dropped
 
-    def start(self, history: Sequence[Line]) -> None:
+    def start(self, history: Batch) -> None:
         """Let the lines flow: *history* first, then what came meanwhile."""
         if self.is_open:
             self._buffer.push_history(history)
             self._drain()
 
-    def write(self, payload: bytes, lines: Sequence[Line]) -> None:
-        """Send the lines, which *payload* holds joined, or keep what the pipe does not take."""
+    def write(self, batch: Batch) -> None:
+        """Send the lines, or keep what the pipe does not take."""
         if not self.is_open:
             return
         if self._is_waiting:
-            self._keep(lines, sent=0)
+            self._keep(batch, sent=0)
             return
-        sent = self._send(payload)
-        if sent == len(payload):
-            self._delivered += len(lines)
+        sent = self._send(batch.data)
+        if sent == len(batch.data):
+            self._delivered += len(batch.lines)
         elif sent is not None:
             self._is_waiting = True
-            self._keep(lines, sent=sent)
+            self._keep(batch, sent=sent)
             self._watch()
 
     def close(self) -> None:
@@ -86,10 +86,10 @@ class Feed:
             self._drain()
         self._shut()
 
-    def _keep(self, lines: Sequence[Line], *, sent: int) -> None:
+    def _keep(self, batch: Batch, *, sent: int) -> None:
         if self._buffer.overflowed:
             return
-        if not self._buffer.push(lines, sent=sent):
+        if not self._buffer.push(batch, sent=sent):
             self._on_slow(self.run_id)
 
     def _drain(self) -> None:

@@ -22,7 +22,7 @@ from deskd.domain.ids import RunId, StrategyId, Symbol
 from deskd.domain.market import Quote
 from deskd.domain.money import Price
 from deskd.domain.strategy import Channel, History, StrategySpec
-from deskd.market.buffer import Buffer, Line
+from deskd.market.buffer import Batch, Buffer, Line, batch_of
 from deskd.market.feed import Feed, set_pipe_size
 from deskd.market.interest import Audience, Interest, wanted
 from deskd.market.prices import Prices
@@ -33,6 +33,7 @@ from deskd.wire.alpaca.market import rfc3339
 WAKE_S = 25e-6  # of a core, for a strategy to wake and parse a line: no new flush before all have had that
 GATHER_MAX_S = 0.005  # and no line waits longer for others
 TICK_S = 0.0005  # loops count in milliseconds: for less than half of one, wait for the next turn instead
+NOTHING = batch_of([])
 SLICE = 64  # feeds written in one go: some 0.5 ms, then the loop may do other work
 
 type Bars = Callable[[Symbol, str, int], Awaitable[Sequence[RawMarketMessage]]]
@@ -64,7 +65,7 @@ class Hub:
         self._wanted = wanted(())
         self._halted: dict[str, bool] = {}
         self._dirty: list[Audience] = []  # have gathered lines
-        self._round: deque[tuple[Feed, bytes, list[Line]]] = deque()  # writes of this flush still to be made
+        self._round: deque[tuple[Feed, Batch]] = deque()  # writes of this flush still to be made
         self._turn = 0  # rotates who is first
         self._pause = 0.0  # after this flush
         self._next_flush = 0.0  # not before
@@ -144,9 +145,8 @@ class Hub:
         if self._round:
             return
         for audience in self._dirty:
-            gathered, audience.lines = audience.lines, []
-            payload = b"".join([line.data for line in gathered])
-            self._round.extend([(feed, payload, gathered) for feed in audience.feeds])
+            batch, audience.lines = batch_of(audience.lines), []
+            self._round.extend([(feed, batch) for feed in audience.feeds])
         self._dirty.clear()
         self._pause = min(len(self._round) * WAKE_S, GATHER_MAX_S)
         self._turn += 1
@@ -155,8 +155,8 @@ class Hub:
 
     def _write_slice(self) -> None:
         for _ in range(min(SLICE, len(self._round))):
-            feed, payload, gathered = self._round.popleft()
-            feed.write(payload, gathered)
+            feed, batch = self._round.popleft()
+            feed.write(batch)
             if not feed.is_open:
                 self._interest.remove(feed)
         if self._round:
@@ -186,14 +186,14 @@ class Hub:
         self._interest.add(feed)
         self._say_wanted()
         if spec.history is None:
-            feed.start([])
+            feed.start(NOTHING)
             return
         try:
             history = await self._history(spec.symbols, spec.history)
         except BaseException:
             self.detach(run_id)
             raise
-        feed.start(history)
+        feed.start(batch_of(history))
 
     def detach(self, run_id: RunId) -> None:
         """Send the run what is gathered and fits its pipe, then close its standard input. Safe to call twice."""
@@ -249,8 +249,8 @@ class Hub:
         """Send the line to the strategy's run at once, if there is one and it wants orders."""
         for feed in self._feeds.values():
             if feed.spec.strategy_id == strategy_id and Channel.ORDERS in feed.spec.channels:
-                data = lines.order_line(update)
-                feed.write(data, [Line(data, None, 0, self._clock.monotonic(), is_order=True)])
+                line = Line(lines.order_line(update), None, 0, self._clock.monotonic(), is_order=True)
+                feed.write(batch_of([line]))
 
     def lacks_quotes(self) -> frozenset[Symbol]:
         """Return the wanted symbols that no quote has come for yet."""

@@ -21,7 +21,6 @@ class Audience:
     wish: Wish
     feeds: list[Feed] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)  # gathered since the last flush
-    gathered: int = 0  # their bytes
 
 
 @dataclass(slots=True, eq=False)

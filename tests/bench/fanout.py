@@ -257,7 +257,7 @@ def run(*, is_quick: bool) -> Report:
 
 def _cpu(report: Report, among: dict[str, Contestant], peers: Peers, rounds: int, seconds: float) -> None:
     rows, ratios = [], {}
-    for readers, rate in ((10, 4_000), (50, 2_000), (200, 500)):
+    for readers, rate in ((10, 10_000), (50, 4_000), (200, 1_000)):
         load = Load(readers=readers, rate=rate, batch=20, seconds=seconds)
         found = interleaved(PIPED, among, peers, load, rounds)
         limit = found.get("C relay")

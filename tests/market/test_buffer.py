@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from deskd.market.buffer import CHUNK_BYTES, Buffer, Line
+from deskd.market.buffer import CHUNK_BYTES, Buffer, Line, batch_of
 from tests.market.given import line
 
 LAG = 0.1
@@ -29,7 +29,7 @@ def drain(buffer: Buffer, now: float = 1_000.0) -> list[str]:
 def test_lines_leave_in_the_order_they_came() -> None:
     """Kinds do not overtake each other."""
     buffer = a_buffer()
-    buffer.push([line("1", key="t:A"), line("2"), line("3", key="t:A"), line("4", is_order=True)])
+    buffer.push(batch_of([line("1", key="t:A"), line("2"), line("3", key="t:A"), line("4", is_order=True)]))
     assert drain(buffer) == ["1", "2", "3", "4"]
     assert buffer.delivered == 4
 
@@ -37,7 +37,7 @@ def test_lines_leave_in_the_order_they_came() -> None:
 def test_a_line_that_the_pipe_cut_goes_on_at_the_byte() -> None:
     """A reader never sees half a line followed by another."""
     buffer = a_buffer()
-    buffer.push([line("first"), line("second")])
+    buffer.push(batch_of([line("first"), line("second")]))
     taken = buffer.take(1_000.0)
     buffer.sent(8)
     assert taken[:8] + buffer.take(1_000.0) == b"first\nsecond\n"
@@ -47,7 +47,7 @@ def test_a_line_that_the_pipe_cut_goes_on_at_the_byte() -> None:
 def test_what_a_first_write_took_is_not_queued_again() -> None:
     """A write that went in part leaves the rest, from the byte on."""
     buffer = a_buffer()
-    buffer.push([line("first"), line("second")], sent=9)
+    buffer.push(batch_of([line("first"), line("second")]), sent=9)
     assert buffer.take(1_000.0) == b"ond\n"
     assert buffer.delivered == 1
 
@@ -55,7 +55,7 @@ def test_what_a_first_write_took_is_not_queued_again() -> None:
 def test_over_the_bound_the_newest_of_each_symbol_stays_and_a_gap_is_told() -> None:
     """The gap line comes before what follows, with the count and the stamp of the first line dropped."""
     buffer = a_buffer(bytes_max=30)
-    buffer.push([line(f"trade-{n}", key="t:A") for n in range(5)])
+    buffer.push(batch_of([line(f"trade-{n}", key="t:A") for n in range(5)]))
     gap, newest = drain(buffer)
     assert json.loads(gap) == {"type": "gap", "dropped": 4, "since": "2026-01-05T17:00:00Z"}
     assert newest == "trade-4"
@@ -65,24 +65,24 @@ def test_over_the_bound_the_newest_of_each_symbol_stays_and_a_gap_is_told() -> N
 def test_what_waited_too_long_is_dropped_only_where_a_newer_one_waits() -> None:
     """The lag is bounded, and no symbol goes silent for it."""
     buffer = a_buffer()
-    buffer.push([line("old", key="t:A", arrived=1.0), line("only", key="t:B", arrived=1.0)])
-    buffer.push([line("late", key="t:A", arrived=2.0), line("new", key="t:A", arrived=2.01)])
+    buffer.push(batch_of([line("old", key="t:A", arrived=1.0), line("only", key="t:B", arrived=1.0)]))
+    buffer.push(batch_of([line("late", key="t:A", arrived=2.0), line("new", key="t:A", arrived=2.01)]))
     assert drain(buffer, now=2.02)[1:] == ["only", "late", "new"]
 
 
 def test_a_start_is_no_slowness() -> None:
     """What queued behind the history is not dropped for its age."""
     buffer = a_buffer()
-    buffer.push([line("1", key="t:A", arrived=1.0), line("2", key="t:A", arrived=1.0)])
-    buffer.push_history([line("bar")])
+    buffer.push(batch_of([line("1", key="t:A", arrived=1.0), line("2", key="t:A", arrived=1.0)]))
+    buffer.push_history(batch_of([line("bar")]))
     assert drain(buffer, now=100.0) == ["bar", "1", "2"]
 
 
 def test_history_does_not_use_up_the_bound() -> None:
     """A warm-up larger than the bound is delivered whole, and live lines have their own room."""
     buffer = a_buffer(bytes_max=100)
-    buffer.push_history([line("bar" * 50) for _ in range(10)])
-    buffer.push([line("live" * 20)])
+    buffer.push_history(batch_of([line("bar" * 50) for _ in range(10)]))
+    buffer.push(batch_of([line("live" * 20)]))
     assert not buffer.overflowed
     assert len(drain(buffer)) == 11
 
@@ -90,22 +90,22 @@ def test_history_does_not_use_up_the_bound() -> None:
 def test_more_order_lines_than_allowed_overflow() -> None:
     """From then on the buffer takes nothing more: its run must be stopped."""
     buffer = a_buffer(order_lines_max=2)
-    assert buffer.push([line("1", is_order=True), line("2", is_order=True)])
-    assert not buffer.push([line("3", is_order=True)])
+    assert buffer.push(batch_of([line("1", is_order=True), line("2", is_order=True)]))
+    assert not buffer.push(batch_of([line("3", is_order=True)]))
     before = buffer.size
-    assert not buffer.push([line("4")])
+    assert not buffer.push(batch_of([line("4")]))
     assert buffer.size == before
 
 
 def test_bars_beyond_the_bound_overflow() -> None:
     """What may not be dropped is still bounded."""
-    assert not a_buffer(bytes_max=100).push([line("bar" * 10) for _ in range(10)])
+    assert not a_buffer(bytes_max=100).push(batch_of([line("bar" * 10) for _ in range(10)]))
 
 
 def test_a_chunk_leaves_the_rest_open_to_conflation() -> None:
     """Only about a pipe's worth is offered at once."""
     buffer = a_buffer(bytes_max=10**6)
-    buffer.push([line("x" * 99) for _ in range(1_000)])
+    buffer.push(batch_of([line("x" * 99) for _ in range(1_000)]))
     assert CHUNK_BYTES <= len(buffer.take(1_000.0)) < CHUNK_BYTES + 100
 
 
@@ -119,6 +119,7 @@ class BufferMachine(RuleBasedStateMachine):
         self.number = 0
         self.pushed: list[Line] = []
         self.arrived = b""
+        self.last_batch = 0
 
     @precondition(lambda self: not self.buffer.overflowed)
     @rule(
@@ -138,12 +139,13 @@ class BufferMachine(RuleBasedStateMachine):
             lines.append(line(text, key=None if is_order else key, arrived=self.now, is_order=is_order))
             self.number += 1
         if sent is None or self.buffer:
-            self.buffer.push(lines)
+            self.buffer.push(batch_of(lines))
         else:  # the way of a feed whose pipe was free: it wrote, and the pipe took a part
             payload = b"".join(one.data for one in lines)[:sent]
             self.arrived += payload
-            self.buffer.push(lines, sent=len(payload))
+            self.buffer.push(batch_of(lines), sent=len(payload))
         self.pushed += lines
+        self.last_batch = sum(len(one.data) for one in lines)
 
     @rule(count=st.integers(0, 400))
     def write(self, count: int) -> None:
@@ -158,7 +160,7 @@ class BufferMachine(RuleBasedStateMachine):
     @invariant()
     def stays_within_its_bound(self) -> None:
         newest = {one.key: len(one.data) for one in self.pushed if one.key}
-        assert self.buffer.size <= 300 + sum(newest.values()) + 2 * 60
+        assert self.buffer.size <= 300 + 300 // 4 + sum(newest.values()) + self.last_batch
 
     def teardown(self) -> None:
         while self.buffer:
@@ -176,14 +178,14 @@ class BufferMachine(RuleBasedStateMachine):
                     raise AssertionError(other)
         assert numbers == sorted(numbers)
         assert max(Counter(numbers).values(), default=1) == 1
-        accepted = self.pushed if not self.buffer.overflowed else self.pushed[: max(numbers, default=-1) + 1]
-        missing = set(range(len(accepted))) - set(numbers)
+        missing = set(range(len(self.pushed))) - set(numbers)
         assert gaps == self.buffer.dropped
         assert gaps == len(missing)
-        last = {one.key: number for number, one in enumerate(accepted)}
+        last = {one.key: number for number, one in enumerate(self.pushed)}
         for number in missing:
-            assert accepted[number].key is not None
-            assert last[accepted[number].key] > number
+            key = self.pushed[number].key
+            assert key is not None
+            assert last[key] > number
 
 
 TestBuffer = BufferMachine.TestCase

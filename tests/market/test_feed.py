@@ -9,7 +9,7 @@ import pytest
 
 from deskd.domain.ids import RunId
 from deskd.domain.strategy import Channel
-from deskd.market.buffer import Buffer
+from deskd.market.buffer import Buffer, batch_of
 from deskd.market.feed import PIPE_BYTES, Feed, set_pipe_size
 from tests.market.given import HandClock, Run, a_spec, line
 
@@ -32,7 +32,7 @@ def a_feed(run: Run, *, order_lines_max: int = 100) -> tuple[Feed, list[RunId]]:
 
 def send(feed: Feed, *numbers: int, padding: int = 0, is_order: bool = False) -> None:
     lines = [line(json.dumps({"n": n, "pad": "." * padding}), is_order=is_order) for n in numbers]
-    feed.write(b"".join(one.data for one in lines), lines)
+    feed.write(batch_of(lines))
 
 
 async def test_lines_wait_for_the_start(run: Run) -> None:
@@ -40,7 +40,7 @@ async def test_lines_wait_for_the_start(run: Run) -> None:
     feed, _ = a_feed(run)
     send(feed, 1)
     assert run.read() == []
-    feed.start([line('{"n": 0}')])
+    feed.start(batch_of([line('{"n": 0}')]))
     assert [m["n"] for m in run.read()] == [0, 1]
     feed.close()
 
@@ -48,7 +48,7 @@ async def test_lines_wait_for_the_start(run: Run) -> None:
 async def test_a_full_pipe_is_continued_where_it_stopped(run: Run) -> None:
     """What a run reads late is the same as what it would have read in time."""
     feed, _ = a_feed(run)
-    feed.start([])
+    feed.start(batch_of([]))
     for first in range(0, 300, 3):
         send(feed, first, first + 1, first + 2, padding=199)
     found: list[dict[str, int]] = []
@@ -63,7 +63,7 @@ async def test_a_full_pipe_is_continued_where_it_stopped(run: Run) -> None:
 async def test_after_a_full_pipe_the_feed_writes_at_once_again(run: Run) -> None:
     """Nothing lingers: the loop is left alone when all is delivered."""
     feed, _ = a_feed(run)
-    feed.start([])
+    feed.start(batch_of([]))
     send(feed, *range(200), padding=199)
     found: list[dict[str, int]] = []
     while len(found) < 200:
@@ -78,7 +78,7 @@ async def test_after_a_full_pipe_the_feed_writes_at_once_again(run: Run) -> None
 async def test_a_run_that_reads_no_order_lines_is_reported_once(run: Run) -> None:
     """slow_consumer is said once, and the memory stays bounded."""
     feed, slow = a_feed(run, order_lines_max=10)
-    feed.start([])
+    feed.start(batch_of([]))
     for n in range(1_000):
         send(feed, n, padding=199, is_order=True)
     assert slow == [run.run_id]
@@ -88,7 +88,7 @@ async def test_a_run_that_reads_no_order_lines_is_reported_once(run: Run) -> Non
 async def test_a_run_that_closed_its_input_is_left_alone(run: Run) -> None:
     """A broken pipe ends the feed, not the desk; the descriptor is closed and never written again."""
     feed, slow = a_feed(run)
-    feed.start([])
+    feed.start(batch_of([]))
     run.close()
     send(feed, 1)
     assert not feed.is_open
@@ -102,7 +102,7 @@ async def test_a_run_that_closed_its_input_is_left_alone(run: Run) -> None:
 async def test_a_run_that_dies_behind_a_full_pipe_is_noticed(run: Run) -> None:
     """The loop's watch on the pipe ends with the run."""
     feed, _ = a_feed(run)
-    feed.start([])
+    feed.start(batch_of([]))
     send(feed, *range(300), padding=199)
     run.close()
     while feed.is_open:  # noqa: ASYNC110  the feed has no event to await: nobody needs one
@@ -113,7 +113,7 @@ async def test_a_run_that_dies_behind_a_full_pipe_is_noticed(run: Run) -> None:
 async def test_the_end_of_input_comes_after_what_fits(run: Run) -> None:
     """A run that is stopped reads what was on its way, then the end."""
     feed, _ = a_feed(run)
-    feed.start([])
+    feed.start(batch_of([]))
     send(feed, 1, 2)
     feed.close()
     feed.close()
@@ -123,7 +123,7 @@ async def test_the_end_of_input_comes_after_what_fits(run: Run) -> None:
 async def test_the_pipe_is_kept_small(run: Run) -> None:
     """What lies in a pipe cannot be conflated any more."""
     feed, _ = a_feed(run)
-    feed.start([])
+    feed.start(batch_of([]))
     send(feed, *range(400), padding=199)
     in_the_pipe = os.read(run.stdout, 10**6)
     assert len(in_the_pipe) <= PIPE_BYTES
