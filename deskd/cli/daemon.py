@@ -2,12 +2,14 @@
 
 import os
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from deskd import __version__
 from deskd.cli.place import NoConfiguration, config_file, root_of
+from deskd.config import Config
 from deskd.domain.errors import ConfigError, LedgerError, SandboxUnavailable
 
 FAILED = 1
@@ -38,34 +40,44 @@ def main() -> None:
         sys.exit(FAILED)
 
 
+def market_options[F: Callable[..., object]](command: F) -> F:
+    """Give *command* the options that say which market the embedded exchange plays."""
+    tape = 'A file or folder of recorded data, or "synthetic"; may be repeated.'
+    for option in (
+        click.argument("more_tape", nargs=-1, metavar="[PATH...]"),
+        click.option("--loop/--once", "loop", default=None, help="Start the tape again at its end, or stop there."),
+        click.option("--fills", metavar="MODEL", help="paper or immediate."),
+        click.option("--start", metavar="TIME", help="First market time to play: HH:MM in New York, or RFC 3339."),
+        click.option("--seed", type=int, metavar="N", help="Of the synthetic market and of partial fills."),
+        click.option("--speed", type=float, metavar="X", help="Market seconds per second; 0 is as fast as it goes."),
+        click.option("--tape", multiple=True, metavar="PATH", help=tape),
+    ):
+        command = option(command)
+    return command
+
+
 @cli.command()
 @config_option
-def run(config: Path | None) -> None:
-    """Run the desk in the foreground until Ctrl-C or SIGTERM."""
-    from deskd.config.keys import read_keys
-    from deskd.config.load import load
+@market_options
+def run(config: Path | None, tape: tuple[str, ...], more_tape: tuple[str, ...], **overrides: object) -> None:
+    """Run the desk in the foreground until Ctrl-C or SIGTERM.
 
-    file = config_file(config)
-    loaded = load(file, root=root_of(file), environment=os.environ)
+    The other options are those of [exchange] in the configuration, for the embedded exchange of this run.
+    """
+    from deskd.config.keys import read_keys
+
+    loaded = _loaded(config, [*tape, *more_tape], overrides)
     keys = read_keys(os.environ)
     from deskd import app  # after the configuration: a wrong one is told at once
 
-    sys.exit(app.run(loaded.config, keys=keys))
+    sys.exit(app.run(loaded, keys=keys))
 
 
 @cli.command()
 @config_option
 @click.option("--listen", metavar="HOST:PORT", help="Port 0 takes any free one.")
-@click.option(
-    "--tape", multiple=True, metavar="PATH", help='A file or folder of recorded data, or "synthetic"; may be repeated.'
-)
-@click.argument("more_tape", nargs=-1, metavar="[PATH...]")
-@click.option("--speed", type=float, metavar="X", help="Market seconds per second; 0 is as fast as it goes.")
+@market_options
 @click.option("--state", type=click.Path(path_type=Path), metavar="FILE", help="Where the account is kept.")
-@click.option("--seed", type=int, metavar="N", help="Of the synthetic market and of partial fills.")
-@click.option("--start", metavar="TIME", help="First market time to play: HH:MM in New York, or RFC 3339.")
-@click.option("--fills", metavar="MODEL", help="paper or immediate.")
-@click.option("--loop/--once", "loop", default=None, help="Start the tape again at its end, or stop there.")
 @click.option(
     "--rate-limit", type=click.IntRange(0), default=200, show_default=True, help="Requests a minute; 0 is none."
 )
@@ -83,27 +95,31 @@ def exchange(
 
     When it is ready it prints one line of JSON with its address; its log goes to standard error.
     """
-    from deskd.config.load import load
-
-    file = config_file(config)
-    here = Path.cwd()
-    given = {name: value for name, value in overrides.items() if value is not None}
-    if tapes := [*tape, *more_tape]:
-        given["tape"] = [entry if entry == "synthetic" else str(here / entry) for entry in tapes]
-    if "state" in given:
-        given["state"] = str(here / str(given["state"]))
-    options = {f"exchange.{name}": (_option(name, value), value) for name, value in given.items()}
-    loaded = load(file, root=root_of(file), environment=os.environ, options=options)
+    section = _loaded(config, [*tape, *more_tape], overrides).exchange
     import uvloop  # after the configuration: a wrong one is told at once
 
     from deskd.venue.process import serve
     from deskd.venue.settings import keys_from, settings_from
 
-    section = loaded.config.exchange
     keys = keys_from(os.environ)
     uvloop.run(
         serve(settings_from(section, state=section.state, keys=keys, rate_limit_per_min=rate_limit, faults=faults))
     )
+
+
+def _loaded(config: Path | None, tapes: Sequence[str], overrides: Mapping[str, object]) -> Config:
+    """Return the configuration, with what the command line says of [exchange]; paths start from here."""
+    from deskd.config.load import load
+
+    file = config_file(config)
+    here = Path.cwd()
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if tapes:
+        given["tape"] = [entry if entry == "synthetic" else str(here / entry) for entry in tapes]
+    if "state" in given:
+        given["state"] = str(here / str(given["state"]))
+    options = {f"exchange.{name}": (_option(name, value), value) for name, value in given.items()}
+    return load(file, root=root_of(file), environment=os.environ, options=options).config
 
 
 def _option(name: str, value: object) -> str:

@@ -43,7 +43,7 @@ class DeskProcess:
         if config is not None:
             (folder / "config.json").write_text(json.dumps(config))
 
-    async def start(self, *, ready: bool = True) -> None:
+    async def start(self, *options: str, ready: bool = True) -> None:
         """Start it; return when it says that it is ready."""
         self.log.clear()
         self.process = await asyncio.create_subprocess_exec(
@@ -53,6 +53,7 @@ class DeskProcess:
             "run",
             "--config",
             str(self.folder / "etc" / "desk.toml"),
+            *options,
             cwd=ROOT,
             stderr=asyncio.subprocess.PIPE,
         )

@@ -1,6 +1,5 @@
 """The whole road: tape, exchange, streams, jails, orders, ledger, fills; killed anywhere, and true after all."""
 
-import asyncio
 import os
 import shutil
 import signal
@@ -132,19 +131,11 @@ async def test_six_strategies_trade_a_recorded_day(folder: Path, ticks: Path) ->
     async with a_desk_process(folder) as desk:
         names = ("trades_IBM", "quotes_IBM", "trades_BAC", "quotes_BAC", "trades_SPY", "quotes_1s_SPY")
         tape = [str(ticks / f"{name}_20131008.csv.gz") for name in names]
-        desk.configure(f"""
-            [exchange]
-            tape = {tape}
-            speed = 0
-            loop = false
-            [market]
-            symbols = ["SPY", "IBM", "BAC"]
-        """)
+        desk.configure("")
         shutil.rmtree(folder / "strategies")
         shutil.copytree(ROOT / "strategies", folder / "strategies")
-        await desk.start()
+        await desk.start("--speed", "0", "--once", "--tape", *tape)
         await desk.hears("order_filled", 10)
-        await asyncio.sleep(5)
         below = desk.children()
         assert await desk.end() == 0
         await all_gone(below)
