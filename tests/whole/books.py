@@ -75,6 +75,17 @@ def agree(state_dir: Path) -> Books:
     return ours
 
 
+async def played_until(state_dir: Path, time: str) -> None:
+    """Return when the exchange's market has come to *time*."""
+    async with asyncio.timeout(60):
+        while True:
+            with closing(sqlite3.connect(state_dir / "exchange.db")) as db:
+                row = db.execute("SELECT time FROM market").fetchone()
+            if row and row[0] >= time:
+                return
+            await asyncio.sleep(0.2)
+
+
 async def soon_agree(state_dir: Path) -> Books:
     """Wait until the two agree: the last fills may be on their way."""
     async with asyncio.timeout(20):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.whole.books import agree, soon_agree
+from tests.whole.books import agree, played_until, soon_agree
 from tests.whole.desk_process import ROOT, a_desk_process, alive, all_gone
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
@@ -135,7 +135,7 @@ async def test_six_strategies_trade_a_recorded_day(folder: Path, ticks: Path) ->
         shutil.rmtree(folder / "strategies")
         shutil.copytree(ROOT / "strategies", folder / "strategies")
         await desk.start("--speed", "0", "--once", "--tape", *tape)
-        await desk.hears("order_filled", 10)
+        await played_until(desk.state, "2013-10-08T23:59")
         below = desk.children()
         assert await desk.end() == 0
         await all_gone(below)
