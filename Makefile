@@ -5,8 +5,10 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 PYTEST_FLAGS ?=
+UV ?= uv
+LOCK_FLAGS := --generate-hashes --universal --python-version 3.12 --no-header --no-emit-index-url
 
-.PHONY: help run setup test check fmt lint type arch docs proto bench deploy start stop status clean
+.PHONY: help run setup test check fmt lint type arch docs proto lock bench deploy start stop status clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +49,10 @@ docs:  ## write etc/desk.toml and docs/reference/ from the code
 
 proto:  ## write the Python code of protos/
 	@PYTHONPATH=. $(PYTHON) tools/generate_protos.py
+
+lock:  ## pin what pyproject.toml asks for, with hashes; pins that are there stay
+	@$(UV) pip compile pyproject.toml $(LOCK_FLAGS) --quiet --output-file requirements/run.txt
+	@$(UV) pip compile pyproject.toml $(LOCK_FLAGS) --quiet --extra dev --constraints requirements/run.txt --output-file requirements/dev.txt
 
 bench:  ## measure fan-out, order round trip and jail start beside their peers
 	@tools/setup.sh dev
