@@ -31,7 +31,7 @@ from deskd.control import Control
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.errors import ConfigError
-from deskd.domain.ids import HOUSE, RunId, Symbol
+from deskd.domain.ids import HOUSE, RunId, StrategyId, Symbol
 from deskd.domain.limits import Limits
 from deskd.domain.market import MarketClock
 from deskd.domain.money import Cash, Qty
@@ -203,7 +203,7 @@ class Daemon:
             feeds=self.hub,
             doors=self.api,
             counts=self.hub.counts,
-            post=self.runtime.post,
+            post=self._on_run_fact,
             registered=desk.strategies.get,
             on_spec=self._on_spec,
         )
@@ -236,7 +236,11 @@ class Daemon:
                 await self.runtime.until(lambda desk: desk.is_synced)
         if not self.runtime.desk.is_synced:
             log.error("broker_not_reached", after_s=SYNC_S, consequence="no orders are taken until it answers")
-        await self._allocate()
+        for found in self.supervisor.strategies():
+            if isinstance(found, StrategySpec):
+                await self._allocate(found.strategy_id)
+        await self.runtime.until_idle()
+        self._warn_of_overcommitment()
         self.runtime.closing = None
         await self.supervisor.start_enabled(but_not=self.runtime.desk.stopped_by_hand)
         log.info("desk_ready", name=self.config.desk.name, broker=mode, strategies=len(self.supervisor.strategies()))
@@ -271,19 +275,18 @@ class Daemon:
         if left := [o.request.client_order_id for o in self.runtime.orders(None, is_open=True)]:
             log.warning("orders_still_open", client_order_ids=left, consequence="the next start finds out their fate")
 
-    async def _allocate(self) -> None:
-        """Give every strategy its allocation from the house."""
+    async def _allocate(self, strategy_id: StrategyId) -> None:
+        """Give the strategy its allocation from the house, where that is not what it has."""
         wanted = Cash(self.config.risk.strategy.allocation)
-        desk = self.runtime.desk
-        for found in self.supervisor.strategies():
-            book = desk.portfolio.books.get(found.strategy_id)
-            if isinstance(found, StrategySpec) and (book is None or book.allocation != wanted):
-                change = ev.AllocationChanged(
-                    strategy_id=found.strategy_id, allocation=wanted, by="desk.toml", at=self.wall.now()
-                )
-                await self.runtime.post(change)
-        await self.runtime.until_idle()
-        house = desk.account(HOUSE)
+        book = self.runtime.desk.portfolio.books.get(strategy_id)
+        if book is None or book.allocation != wanted:
+            at = self.wall.now()
+            await self.runtime.post(
+                ev.AllocationChanged(strategy_id=strategy_id, allocation=wanted, by="desk.toml", at=at)
+            )
+
+    def _warn_of_overcommitment(self) -> None:
+        house = self.runtime.desk.account(HOUSE)
         if house is not None and house.cash < 0:
             remedy = "lower risk.strategy.allocation, or run fewer strategies"
             log.warning("allocations_exceed_account", house_cash=str(house.cash), remedy=remedy)
@@ -292,6 +295,11 @@ class Daemon:
         self._running.append(self._tasks.create_task(work, name=name))
 
     # --- what rooms tell each other ----------------------------------------------------------------------------------
+
+    async def _on_run_fact(self, fact: ev.PlainFact) -> None:
+        await self.runtime.post(fact)
+        if isinstance(fact, ev.StrategyRegistered):  # a new one gets its capital before its first order
+            await self._allocate(fact.strategy_id)
 
     def _on_spec(self, spec: StrategySpec) -> None:
         limits = limits_of(spec, self.config.risk, self.config.market.stale_after_s)

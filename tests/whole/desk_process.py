@@ -61,6 +61,13 @@ class DeskProcess:
         if ready:
             await self.hears("desk_ready")
 
+    async def ctl(self, *arguments: str) -> int:
+        """Run deskctl on this desk; return its exit code."""
+        config = str(self.folder / "etc" / "desk.toml")
+        command = [sys.executable, "-m", "deskd.cli.deskctl", "--config", config, *arguments]
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL)
+        return await process.wait()
+
     async def hears(self, event: str, count: int = 1, *, holds: Callable[[dict[str, Any]], bool] | None = None) -> None:
         """Return when the log has the event so many times; fail with the log when it ends before."""
 

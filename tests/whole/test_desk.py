@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,20 @@ async def test_six_strategies_trade_a_recorded_day(folder: Path, ticks: Path) ->
         await all_gone(below)
         books = agree(desk.state)
         assert len(books.fills) >= 10
+
+
+async def test_a_strategy_that_came_later_has_its_capital_at_once(folder: Path) -> None:
+    """A folder that is put there while the desk runs, and started by hand, trades like the others."""
+    async with a_desk_process(folder) as desk:
+        desk.configure(FAST)
+        desk.strategy("first", TRADER)
+        await desk.start()
+        desk.strategy("later", TRADER)
+        assert await desk.ctl("start", "later") == 0
+        await desk.hears("order_approved", 3, holds=lambda line: line["strategy_id"] == "later")
+        assert await desk.ctl("stop", "later") == 0
+        assert await desk.end() == 0
+        agree(desk.state)
+        with closing(sqlite3.connect(desk.state / "desk.db")) as db:
+            allocations = dict(db.execute("SELECT strategy_id, allocation FROM strategies"))
+        assert allocations == {"first": "10000", "later": "10000"}
