@@ -20,7 +20,7 @@ import msgspec
 from deskd.wire.alpaca.market import rfc3339
 from deskd.wire.lines import gap_line
 
-CHUNK_BYTES = 4_096  # offered to a pipe at once: what stays here can still be conflated, what is offered cannot
+CHUNK_BYTES = 8_192  # offered to a pipe at once: what stays here can still be conflated, what is offered cannot
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ from deskd.domain.strategy import StrategySpec
 from deskd.market.buffer import Batch, Buffer
 from deskd.ports import Clock
 
-PIPE_BYTES = 4_096  # some 30 lines: what lies in the pipe can be neither conflated nor overtaken
+PIPE_BYTES = 8_192  # some 60 lines: what lies in the pipe can be neither conflated nor overtaken
 
 
 def set_pipe_size(fd: int, size: int = PIPE_BYTES) -> None:

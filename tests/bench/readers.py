@@ -60,7 +60,7 @@ def from_grpc(address: str, ready: Ready) -> Lines:
     import grpc
 
     channel = grpc.insecure_channel(address)
-    call = channel.unary_stream("/bench.Lines/Subscribe")(b"")
+    call = channel.unary_stream("/bench.Lines/Subscribe")(b"", wait_for_ready=True)
     call.initial_metadata()  # waits for the server
     ready()
     yield from call
