@@ -209,7 +209,7 @@ def _latencies(folder: str) -> list[int]:
 
 
 def interleaved(
-    report: Report, names: Sequence[str], among: dict[str, Contestant], peers: Peers, load: Load, rounds: int
+    report: Report, names: Sequence[str], among: dict[str, Contestant], peers: Peers, *, load: Load, rounds: int
 ) -> dict[str, Sample]:
     """Return each contestant's medians over rounds A B C, A B C, ..."""
     samples: dict[str, list[Sample]] = {name: [] for name in names if name in among}
@@ -266,7 +266,7 @@ def _cpu(report: Report, among: dict[str, Contestant], peers: Peers, rounds: int
     rows, ratios = [], {}
     for readers, rate in ((10, 4_000), (50, 2_000), (200, 500)):
         load = Load(readers=readers, rate=rate, batch=20, seconds=seconds)
-        found = interleaved(report, PIPED, among, peers, load, rounds)
+        found = interleaved(report, PIPED, among, peers, load=load, rounds=rounds)
         limit = found.get("C relay")
         for name, sample in found.items():
             ratio = sample.cpu_us / limit.cpu_us if limit else None
@@ -290,7 +290,8 @@ def _latency(report: Report, among: dict[str, Contestant], peers: Peers, rounds:
     rows = []
     verdicts = []
     for rate in (1_000, 5_000):
-        found = interleaved(report, names, among, peers, Load(readers=10, rate=rate, batch=1, seconds=seconds), rounds)
+        load = Load(readers=10, rate=rate, batch=1, seconds=seconds)
+        found = interleaved(report, names, among, peers, load=load, rounds=rounds)
         rows += [(name, rate, s.p50_us, s.p99_us, s.cpu_us, s.share) for name, s in found.items()]
         desk = found["desk"].p50_us
         if limit := found.get("C relay"):
@@ -308,7 +309,7 @@ def _latency(report: Report, among: dict[str, Contestant], peers: Peers, rounds:
 
 def _many(report: Report, among: dict[str, Contestant], peers: Peers, rounds: int, seconds: float) -> None:
     load = Load(readers=200, rate=1_000, batch=1, seconds=seconds)
-    found = interleaved(report, ("C relay", "desk", "Redis"), among, peers, load, rounds)
+    found = interleaved(report, ("C relay", "desk", "Redis"), among, peers, load=load, rounds=rounds)
     columns = ("fan-out", "lines/s", "p50 ms", "p99 ms", "delivered")
     rows = [(name, s.lines_per_s, s.p50_us / 1e3, s.p99_us / 1e3, s.share) for name, s in found.items()]
     report.table("200 readers, 1,000 messages a second, one a frame", columns, rows)

@@ -175,9 +175,17 @@ def run(*, is_quick: bool) -> Report:
     everybody = rows(report)
     samples: dict[tuple[str, int], list[Sample]] = {}
     for _ in range(rounds):
-        for row in everybody:
-            with row.serve() as measure:
-                samples.setdefault((row.name, row.callers), []).append(measure(row.how, row.form, row.callers, seconds))
+        for row in list(everybody):
+            try:
+                with row.serve() as measure:
+                    sample = measure(row.how, row.form, row.callers, seconds)
+            except (OSError, RuntimeError) as problem:
+                if row.name.startswith("desk"):
+                    raise
+                report.missing(row.name, f"failed with {row.callers} callers: {problem}")
+                everybody.remove(row)
+            else:
+                samples.setdefault((row.name, row.callers), []).append(sample)
     found = {key: _median(value) for key, value in samples.items()}
     columns = ("order round trip", "callers", "orders/s", "p50 µs", "p99 µs", "call p50 µs", "call p99 µs", "answers")
     table = []
@@ -206,12 +214,13 @@ def _targets(report: Report, found: dict[tuple[str, int], Sample]) -> None:
     if ("FastAPI", 1) in found:
         ratio = found[denied, 1].p50_us / found["FastAPI", 1].p50_us
         report.target("2c K=1", "denied <= 1.5 x FastAPI", f"{ratio:.2f} x", is_met=ratio <= 1.5)
-        for name in ("FastAPI", "FastAPI and a row in SQLite"):
+    for name in ("FastAPI", "FastAPI and a row in SQLite"):
+        if (name, CALLERS) in found:
             ratio = found[denied, CALLERS].per_s / found[name, CALLERS].per_s
             report.target(f"2c K={CALLERS}", f"denied orders/s ahead of {name}", f"{ratio:.2f} x", is_met=ratio > 1)
     gate = gate_us()
     report.target("2d", f"gate <= {GATE_US:g} µs an order", f"{gate:.1f} µs, all checks passed", is_met=gate <= GATE_US)
-    if ("C echo", 1) in found:
+    if {("C echo", 1), ("C echo", CALLERS)} <= found.keys():
         limit = found["C echo", 1]
         report.target(
             "2e",
