@@ -7,8 +7,8 @@ Order of closing: market, doors, account; so the last thing written is all that 
 import asyncio
 import secrets
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,6 +37,7 @@ from deskd.venue.settings import VenueSettings
 from deskd.venue.store import Saved, Store, open_store
 from deskd.venue.tape import Tape
 from deskd.venue.tapes import SYNTHETIC, open_tape
+from deskd.venue.trade_stream import PATHS as TRADE_PATHS
 from deskd.venue.trade_stream import TradeStream
 from deskd.venue.trading_rest import TradingRest
 from deskd.venue.watchlists import Watchlists
@@ -45,7 +46,7 @@ HOUSEKEEPING_EVERY_S = 1.0  # so much of its tape an idle exchange plays again a
 SHUTDOWN_S = 2.0  # for answers on their way when the exchange is asked to end
 ASSET_IDS = uuid.UUID("0d7a2f0e-5b4c-4a6e-9c55-2a0c7a3b1d10")  # an asset's id is the same in every life
 
-SOCKETS = ("/stream", "/stream/", *(f"/v2/{feed}" for feed in (*FEEDS, TEST_FEED)))
+SOCKETS = (*TRADE_PATHS, *(f"/v2/{feed}" for feed in (*FEEDS, TEST_FEED)))
 
 log = structlog.get_logger()
 
@@ -67,6 +68,7 @@ async def opened(
 
     A *calendar* that is at hand saves the half second of building one.
     """
+    _ = settings.address  # a wrong one is told before anything is opened
     clock = clock or SystemClock()
     store = open_store(settings.state, tape=_tape_name(settings))
     try:
@@ -94,6 +96,7 @@ async def opened(
         session = calendar.session_day(player.day)
         assert session is not None, "a tape's days are trading days"
         await floor.prepare(session, now)
+        await floor.settled()
         bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         door = FrontDoor(
             keys=settings.keys,
@@ -103,40 +106,62 @@ async def opened(
             faults=faults,
             bug=bug,
         )
-        routes = [
-            *TradingRest(floor, calendar).routes(),
-            *Watchlists(floor, list(store.watchlists().values())).routes(),
-            *not_traded.routes(),
-            *DataRest(History(tape, market), market, player.now_ns).routes(),
-            *data_stream.routes(),
-            *(FaultsRest(faults, exchange, trade_stream, data_stream).routes() if faults is not None else []),
-            web.get("/stream", trade_stream.handle),
-            web.get("/stream/", trade_stream.handle),
-        ]
-        runner = web.AppRunner(door.app(routes), access_log=None, shutdown_timeout=SHUTDOWN_S)
-        await floor.settled()
-        try:
-            await runner.setup()
-            await _listen(runner, settings)
-            async with asyncio.TaskGroup() as tasks:
-                market_tasks = [
-                    tasks.create_task(player.run(floor.on_step, floor.on_day), name="player"),
-                    tasks.create_task(floor.run_timers(), name="timers"),
-                    tasks.create_task(_keep_house(floor, outbox, store), name="housekeeping"),
-                    tasks.create_task(_wait(bug), name="bug"),
-                ]
-                try:
-                    yield Venue(url=_url(runner), floor=floor, faults=faults)
-                finally:
-                    for task in market_tasks:
-                        task.cancel()
-        finally:
-            await trade_stream.close()
-            await data_stream.close()
-            await runner.cleanup()
+        app = door.app(
+            [
+                *TradingRest(floor, calendar).routes(),
+                *Watchlists(floor, list(store.watchlists().values())).routes(),
+                *not_traded.routes(),
+                *trade_stream.routes(),
+                *DataRest(History(tape, market), market, player.now_ns).routes(),
+                *data_stream.routes(),
+                *(FaultsRest(faults, exchange, trade_stream, data_stream).routes() if faults is not None else []),
+            ]
+        )
+        async with _listening(app, settings, (trade_stream, data_stream)) as url, asyncio.TaskGroup() as tasks:
+            market_tasks = [
+                tasks.create_task(player.run(floor.on_step, floor.on_day), name="player"),
+                tasks.create_task(floor.run_timers(), name="timers"),
+                tasks.create_task(_keep_house(floor, outbox, store), name="housekeeping"),
+                tasks.create_task(_wait(bug), name="bug"),
+            ]
+            try:
+                yield Venue(url=url, floor=floor, faults=faults)
+            finally:
+                for task in market_tasks:
+                    task.cancel()
         outbox.close(floor.now())  # not after a failure: the exchange may be half changed
     finally:
         store.close()
+
+
+@asynccontextmanager
+async def _listening(
+    app: web.Application, settings: VenueSettings, streams: Sequence[TradeStream | DataStream]
+) -> AsyncIterator[str]:
+    """Answer at the settings' address while the body runs; the value is where."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    try:
+        await _bind(runner, settings)
+        host, port, *_ = runner.addresses[0]
+        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    finally:
+        with suppress(TimeoutError):  # who does not answer a close is cut off by the clean-up
+            async with asyncio.timeout(SHUTDOWN_S):
+                for stream in streams:
+                    await stream.close()
+        await runner.cleanup()
+
+
+async def _bind(runner: web.AppRunner, settings: VenueSettings) -> None:
+    host, port = settings.address
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise ConfigError(
+            f"exchange.listen: cannot listen on {settings.listen}: {error.strerror or error}. "
+            "Choose another address of this machine, or port 0 for any free one"
+        ) from error
 
 
 def _open_tape(settings: VenueSettings, saved: Saved | None, calendar: Calendar, clock: Clock) -> tuple[Tape, Player]:
@@ -197,22 +222,6 @@ def _tape_name(settings: VenueSettings) -> str:
     """Return what tells one tape from another: the account's market time means something on its own tape only."""
     name = " ".join(settings.tape)
     return f"{name} {settings.seed}" if SYNTHETIC in settings.tape else name
-
-
-async def _listen(runner: web.AppRunner, settings: VenueSettings) -> None:
-    host, port = settings.address
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        raise ConfigError(
-            f"exchange.listen: cannot listen on {settings.listen}: {error.strerror or error}. "
-            "Choose another address of this machine, or port 0 for any free one"
-        ) from error
-
-
-def _url(runner: web.AppRunner) -> str:
-    host, port, *_ = runner.addresses[0]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _keep_house(floor: Floor, outbox: Outbox, store: Store) -> None:

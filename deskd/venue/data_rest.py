@@ -221,7 +221,7 @@ def _stamp(name: str, text: str) -> int:
 
 def _limit(request: web.Request) -> int:
     text = request.query.get("limit", str(LIMIT_DEFAULT))
-    if not text.isdecimal() or not 1 <= int(text) <= LIMIT_MAX:
+    if len(text) > len(str(LIMIT_MAX)) or not text.isdecimal() or not 1 <= int(text) <= LIMIT_MAX:
         raise WireError(f"invalid limit: {text!r}; use 1 to {LIMIT_MAX}")
     return int(text)
 

@@ -83,6 +83,7 @@ class Floor:
         if not self._is_prepared:
             await self._begin(day, now)
         self._is_prepared = False
+        self._rearm.set()  # time passes from here on
         await self.settled()
 
     async def _begin(self, day: SessionDay, now: datetime) -> None:

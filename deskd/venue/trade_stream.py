@@ -19,6 +19,7 @@ from deskd.venue.faults import Faults, StreamOrder
 from deskd.venue.settings import Keys
 from deskd.wire.alpaca.venue_replies import trade_update
 
+PATHS = ("/stream", "/stream/")  # the older SDK adds the slash
 STREAMS = ("trade_updates",)
 QUEUE_MAX = 10_000  # events that a client may be behind: minutes of a busy desk, then it is cut off
 CONNECTIONS_MAX = 64  # beyond it the handshake answers 429, as Alpaca does on bursts
@@ -40,6 +41,10 @@ class TradeStream:
         self._keys = keys
         self._faults = faults
         self._clients: set[_Client] = set()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return every route."""
+        return [web.get(path, self.handle) for path in PATHS]
 
     def publish(self, events: Sequence[OrderEvent]) -> None:
         """Send the events, in order, to every client that listens; return without waiting for any of them."""

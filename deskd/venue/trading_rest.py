@@ -4,9 +4,10 @@
 2. What the exchange refuses is answered with its status, code, text and extras, word for word.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 
 from aiohttp import web
 
@@ -191,7 +192,7 @@ class TradingRest:
         account = self._exchange.account()
         today = now.astimezone(NEW_YORK).date()
         last = query.end or today
-        first = query.start or last - query.period
+        first = query.start or date.fromordinal(max(1, last.toordinal() - query.period.days))
         closes = [point for point in self._exchange.equity_points() if point.day != today]
         points = [*closes, EquityPoint(day=today, at=now, equity=account.equity)]
         shown = [point for point in points if first <= point.day <= last]
@@ -210,7 +211,9 @@ class TradingRest:
         if isinstance(bounds, ApiError):
             return refusal(bounds)
         start, end = bounds
-        return json_answer([calendar_row(day) for day in self._calendar.days(start or FIRST_DAY, end or LAST_DAY)])
+        days = self._calendar.days
+        rows = await asyncio.to_thread(lambda: [calendar_row(day) for day in days(start or FIRST_DAY, end or LAST_DAY)])
+        return json_answer(rows)  # without bounds: 11,000 days, a third of a second
 
     async def _list_assets(self, request: web.Request) -> web.Response:
         query = request.query

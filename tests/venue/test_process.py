@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -123,6 +124,20 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
         process.popen.send_signal(number)
         assert process.popen.wait(10) == 0
         assert "exchange_stopped" in process.errors()
+
+
+def test_a_client_that_does_not_answer_delays_no_end(tmp_path: Path) -> None:
+    """With a stream open whose client neither reads nor closes, the process ends within seconds all the same."""
+    with running(settings(write_tape(tmp_path / "tape"))) as (process, url):
+        host, _, port = url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))) as deaf:
+            deaf.sendall(
+                b"GET /stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            assert b"101" in deaf.recv(100)
+            process.popen.terminate()
+            assert process.popen.wait(5) == 0
 
 
 def test_it_says_which_keys_hold_and_never_the_secret(tmp_path: Path) -> None:

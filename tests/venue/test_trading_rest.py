@@ -195,3 +195,52 @@ async def test_what_is_not_there_or_not_readable_is_refused(
     """The recorded refusals, word for word."""
     given: dict[str, Any] = {"json": {}} if method == "PATCH" and "orders" in path else {"data": b"nonsense"}
     assert await call(session, method, path, status, **given) == body
+
+
+NASTY = [
+    "", "0", "-1", "9" * 5_000, "1e400", "NaN", "\x00", "\u0661\u0662", "true", "null", "[]", "a" * 3_000, "%", ",,,",
+    "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "0001-01-01", "9999A", "2013-10-08", "..", "asc", "AAPL",
+]  # fmt: skip
+WELL = {"symbols": "AAPL", "timeframe": "1Day", "start": "2013-10-01", "end": "2013-10-31"}
+READS = {
+    "/v2/orders": "status limit after until direction nested symbols side after_order_id before_order_id",
+    "/v2/orders:by_client_order_id": "client_order_id",
+    "/v2/account/activities": "activity_types category order_id date after until direction page_size page_token",
+    "/v2/account/activities/FILL": "date after until direction page_size page_token",
+    "/v2/account/portfolio/history": "period timeframe start end date_start date_end",
+    "/v2/calendar": "start end date_type",
+    "/v2/assets": "status asset_class exchange attributes",
+    "/v2/watchlists:by_name": "name",
+    "/v2/stocks/bars": "symbols timeframe start end limit adjustment asof feed currency page_token sort",
+    "/v2/stocks/AAPL/trades": "start end limit page_token sort",
+    "/v2/stocks/quotes/latest": "symbols feed",
+    "/v2/stocks/snapshots": "symbols feed",
+}
+
+
+FIELDS = """symbol qty notional side type time_in_force limit_price stop_price trail_price trail_percent extended_hours
+client_order_id order_class take_profit stop_loss position_intent trail"""
+
+
+@pytest.mark.parametrize("path", READS)
+async def test_nonsense_in_a_query_is_answered(session: Session, path: str) -> None:
+    """Whatever a parameter holds, the answer is a page or a refusal with a message, never a failure of ours."""
+    for name in READS[path].split():
+        for value in NASTY:
+            async with session.get(path, params=WELL | {name: value}) as answer:
+                assert answer.status < 500, (name, value[:40])
+                if answer.status >= 400:
+                    assert (await answer.json())["message"], (name, value[:40])
+
+
+async def test_nonsense_in_a_body_is_answered(session: Session) -> None:
+    """Whatever a field holds, an order is taken or refused with a message."""
+    resting = await order(session, REST)
+    values: list[Any] = [*NASTY, None, [], {}, True, -1, 0, 1e300, 1e-12, 10**30, 0.1 + 0.2, {"limit_price": "x"}]
+    for name in FIELDS.split():
+        for value in values:
+            for method, path in (("POST", "/v2/orders"), ("PATCH", f"/v2/orders/{resting['id']}")):
+                async with session.request(method, path, json={**REST, "symbol": "SPY", name: value}) as answer:
+                    assert answer.status < 500, (name, value)
+                    if answer.status >= 400:
+                        assert (await answer.json())["message"], (name, value)

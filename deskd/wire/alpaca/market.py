@@ -52,6 +52,8 @@ CHANNEL_OF = {
 CONTROL_MAX_BYTES = 1_048_576  # 60,000 symbols in one subscription; more is not a client of ours
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = -2_208_988_800 * SECOND  # 1900-01-01
+_LAST = 7_258_118_400 * SECOND  # 2200-01-01
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:?\d\d)")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _json = msgspec.json.Encoder()
@@ -92,13 +94,20 @@ def parse_stamp(text: str) -> int:
             at = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}")
         except ValueError as error:
             raise WireError(f"{text!r} is not an instant: {error}") from None
-        return to_ns(at) + int((fraction or "").ljust(9, "0"))
+        return _within_time(to_ns(at), text) + int((fraction or "").ljust(9, "0"))
     if _DATE.fullmatch(text):
         try:
-            return to_ns(datetime.combine(date.fromisoformat(text), datetime.min.time(), NEW_YORK))
+            return _within_time(to_ns(datetime.combine(date.fromisoformat(text), datetime.min.time(), NEW_YORK)), text)
         except ValueError as error:
             raise WireError(f"{text!r} is not a date: {error}") from None
     raise WireError(f"{text!r} is not a date or an RFC 3339 instant, like 2026-11-20T14:30:00Z")
+
+
+def _within_time(ns: int, text: str) -> int:
+    """Keep clear of the ends of what a datetime can say: an offset may push an instant over them."""
+    if not _FIRST <= ns < _LAST:
+        raise WireError(f"{text!r} lies outside of the years 1900 to 2199")
+    return ns
 
 
 # -- websocket: what a client says
@@ -227,6 +236,6 @@ def parse_page_token(token: str) -> tuple[str, int, int]:
     """Return symbol, instant and rows to skip of a page token, or raise WireError."""
     try:
         symbol, stamp, skip = base64.b64decode(token, validate=True).decode().split("|")
-        return symbol, parse_stamp(stamp), int(skip)
+        return symbol, parse_stamp(stamp), abs(int(skip))
     except (ValueError, binascii.Error, WireError):
         raise WireError("page_token is not one of ours: pass next_page_token of the last page, unchanged") from None

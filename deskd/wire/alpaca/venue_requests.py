@@ -367,7 +367,7 @@ def _count(query: Query, name: str, default: int, most: int) -> int:
     text = query.get(name)
     if not text:
         return default
-    if not text.isdecimal() or not 1 <= int(text) <= most:
+    if len(text) > len(str(most)) or not text.isdecimal() or not 1 <= int(text) <= most:
         raise WireError(f"invalid {name}: {text[:20]}. it must be between 1 and {most}")
     return int(text)
 
