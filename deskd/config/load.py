@@ -8,18 +8,22 @@ Rule 3: a secret in the file is an error, and its value is never shown.
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_settings import InitSettingsSource
 
 from deskd.config import rules
+from deskd.config.environment import Variables, keys_of, misspelt
 from deskd.config.keys import HOME_OF_KEYS
 from deskd.config.leaves import Leaf, leaves
 from deskd.config.locate import KeyPath, Place, locate
 from deskd.config.near import nearest
+from deskd.config.plain import is_plain
 from deskd.config.settings import Config
 from deskd.domain.errors import ConfigError
 
@@ -27,12 +31,11 @@ FILE_BYTES_MAX = 262_144  # the shipped file has some 10,000
 SYNTAX_PROBLEMS_MAX = 10
 DEFAULT = "default"
 
-_FIRST_DESK = {"DB_PATH": "desk.db_path", "PORT": "web.port"}  # names the first desk's officers know
-_PREFIX = "DESKD_"
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _SECRET_NAME = re.compile(r"api_?key|secret|token|password|passphrase|credential|key_?id|^keys?$|apca", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"[PAC]K[A-Z0-9]{16,24}|[A-Za-z0-9/+]{40}|[A-Za-z0-9]{43,44}")
 _SHOWN_MAX = 60
+_VARIABLE_MAX = 1_000  # a longer text is no number and no path; lists may be longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,7 @@ def load(
         reading.read_file(file)
     reading.read_environment(environment)
     for key, (option, value) in (options or {}).items():
-        reading.set(key, value, option)
+        reading.take(key, value, option, into=reading.options)
     config = reading.validate()
     reading.check(config, root)
     if reading.problems:
@@ -79,9 +82,12 @@ class _Problem:
 class _Reading:
     name: str
     known: Mapping[str, Leaf] = field(default_factory=leaves)
-    values: dict[str, object] = field(default_factory=dict)  # by dotted key
-    sources: dict[str, str] = field(default_factory=dict)  # by dotted key, for `origins`
-    places: dict[str, Place] = field(default_factory=dict)  # by dotted key, of those the file set
+    options: dict[str, object] = field(default_factory=dict)  # these, and all that follow, by dotted key
+    texts: dict[str, str] = field(default_factory=dict)  # of the environment
+    in_file: dict[str, object] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)  # who set the key last, for `origins`
+    places: dict[str, Place] = field(default_factory=dict)  # of those that the file set last
+    wrong: set[str] = field(default_factory=set)  # these have been named already, and count as not set
     problems: list[_Problem] = field(default_factory=list)
 
     # --- the file -------------------------------------------------------------------------------------------------
@@ -139,7 +145,8 @@ class _Reading:
                     place, key, f"a secret does not belong into this file (it is not shown here): {HOME_OF_KEYS}"
                 )
             elif key in self.known and "." not in name:
-                self._take(key, value, f"{self.name}:{place.line}", place)
+                taken = str(value) if isinstance(value, date | time) else value  # a time needs no quotes here
+                self.take(key, taken, f"{self.name}:{place.line}", into=self.in_file, place=place)
             elif self._is_section(key) and "." not in name:
                 if isinstance(value, dict):
                     self._walk(value, here, places)
@@ -177,32 +184,21 @@ class _Reading:
     # --- the environment ------------------------------------------------------------------------------------------
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
-        for variable, key in _FIRST_DESK.items():
-            if environment.get(variable) and key in self.known:
-                self.set(key, _from_text(self.known[key], environment[variable]), variable)
-        for variable, text in sorted(environment.items()):
-            if not variable.startswith(_PREFIX) or "__" not in variable or not text:
-                continue
-            key = ".".join(variable.removeprefix(_PREFIX).lower().split("__"))
-            if key in self.known:
-                self.set(key, _from_text(self.known[key], text), variable)
-            else:
-                near = nearest(key, self.known)
-                hint = f"; did you mean {_variable(near)}?" if near else "; `deskctl config show` lists all keys"
-                self._note(None, "", f"{variable}: there is no key {key}{hint}")
+        for key, text, name in keys_of(environment, self.known):
+            is_bounded = len(text) <= _VARIABLE_MAX or self.known[key].kind is tuple
+            self.take(key, text if is_bounded else "\0", name, into=self.texts)
+        for problem in misspelt(environment, self.known):
+            self._note(None, "", problem)
 
-    def set(self, key: str, value: object, source: str) -> None:
-        self._take(key, value, source, None)
-
-    def _take(self, key: str, value: object, source: str, place: Place | None) -> None:
+    def take[V](self, key: str, value: V, source: str, *, into: dict[str, V], place: Place | None = None) -> None:
         self.sources[key] = source
         self.places.pop(key, None)
-        self.values.pop(key, None)
         if place is not None:
             self.places[key] = place
-        if _is_plain(value):
-            self.values[key] = value
+        if is_plain(value):
+            into[key] = value
         else:
+            self.wrong.add(key)
             self._note(place, key, "has control characters, or is beyond all bounds; write plain text or numbers")
 
     # --- checks ---------------------------------------------------------------------------------------------------
@@ -210,29 +206,33 @@ class _Reading:
     def validate(self) -> Config:
         """Return the settings; where a value is wrong note it and take the default, so that all else is checked."""
         for _ in range(2):
-            tree = json.dumps(_nested(self.values), default=str)
+            sources = (  # the first that has a key wins
+                InitSettingsSource(Config, _nested(self._good(self.options))),
+                Variables(self._good(self.texts)),
+                InitSettingsSource(Config, _nested(self._good(self.in_file))),
+            )
             try:
-                return Config.model_validate_json(tree, strict=True)
+                return Config(_build_sources=(sources, {}))
             except ValidationError as error:
-                wrong: dict[str, list[int | str]] = {}
                 for detail in error.errors(include_url=False, include_context=False):
-                    key, *index = self._leaf_of(detail["loc"])
-                    wrong.setdefault(key, index)
-            for key, index in wrong.items():
-                self._note_value(key, self.values.pop(key), index)
+                    key = self._key_at(detail["loc"])
+                    if key not in self.wrong:
+                        self.wrong.add(key)
+                        self._note_value(key, detail["input"])
         raise AssertionError("the defaults do not hold")
 
-    def _leaf_of(self, location: tuple[int | str, ...]) -> tuple[str, *tuple[int | str, ...]]:
+    def _good[V](self, values: Mapping[str, V]) -> dict[str, V]:
+        return {key: value for key, value in values.items() if key not in self.wrong}
+
+    def _key_at(self, location: tuple[int | str, ...]) -> str:
         for length in range(len(location), 0, -1):
             key = ".".join(str(part) for part in location[:length])
             if key in self.known:
-                return key, *location[length:]
+                return key
         raise AssertionError(f"no key at {location}")
 
-    def _note_value(self, key: str, value: object, index: list[int | str]) -> None:
+    def _note_value(self, key: str, value: object) -> None:
         leaf = self.known[key]
-        if isinstance(value, list) and index and isinstance(index[0], int):
-            value = value[index[0]]
         near = nearest(str(value), leaf.choices) if leaf.choices else None
         hint = f'; did you mean "{near}"?' if near else ""
         self._note(self.places.get(key), key, f"is {_shown(value)}; allowed: {leaf.allowed}{hint}")
@@ -240,7 +240,7 @@ class _Reading:
     def check(self, config: Config, root: Path) -> None:
         """Note what is wrong between keys; a key whose own value is wrong has been named already."""
         for key, text in rules.broken(config, root):
-            if key in self.values or key not in self.sources:
+            if key not in self.wrong:
                 self._note(self.places.get(key), key, text)
 
     def origins(self) -> dict[str, str]:
@@ -256,24 +256,6 @@ class _Reading:
         self.problems.append(_Problem(order, f"{front}{key}{': ' if key else ''}{text}"))
 
 
-def _is_plain(value: object) -> bool:
-    """Tell whether the value can be passed on: as JSON to the checks, as a path to the system."""
-    try:
-        return all(ord(c) >= 0x20 and not 0xD800 <= ord(c) < 0xE000 for text in _texts(value) for c in text) and bool(
-            json.dumps(value, default=str)
-        )
-    except (ValueError, RecursionError):
-        return False
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-
-
 def _is_toml(line: str) -> bool:
     try:
         tomllib.loads(line)
@@ -287,10 +269,6 @@ def _first_below(path: KeyPath, places: Mapping[KeyPath, Place]) -> Place:
     return min((p for known, p in places.items() if known[: len(path)] == path), default=Place(1, 1))
 
 
-def _variable(key: str) -> str:
-    return _PREFIX + key.replace(".", "__").upper()
-
-
 def _nested(values: Mapping[str, object]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for key, value in values.items():
@@ -300,26 +278,6 @@ def _nested(values: Mapping[str, object]) -> dict[str, Any]:
             table = table.setdefault(part, {})
         table[name] = value
     return tree
-
-
-def _from_text(leaf: Leaf, text: str) -> object:
-    """Return the variable's text as the TOML value that the key wants; as text, where it is none."""
-    if leaf.kind is tuple:
-        return (
-            _toml(text) if text.lstrip().startswith("[") else [part.strip() for part in text.split(",") if part.strip()]
-        )
-    if leaf.kind is bool:
-        return {"1": True, "yes": True, "on": True, "0": False, "no": False, "off": False}.get(
-            text.lower(), _toml(text.lower())
-        )
-    return _toml(text) if leaf.kind in {int, float} else text
-
-
-def _toml(text: str) -> object:
-    try:
-        return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _shown(value: object) -> str:

@@ -8,29 +8,31 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Money = Annotated[Decimal, Field(gt=0, max_digits=15)]
+# TOML knows no amounts, paths or tuples: these are made from its texts, numbers and lists. All else is taken as it is.
+Money = Annotated[Decimal, Field(gt=0, max_digits=15, strict=False)]
+FilePath = Annotated[Path, Strict(strict=False)]
+Texts = Annotated[tuple[str, ...], Strict(strict=False)]
 
 
 class _Section(BaseModel):
-    model_config = _STRICT
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class DeskSection(_Section):
     """[desk]: who the desk is and where it keeps things."""
 
     name: str = Field("deskd", description="shown in status and logs")
-    state_dir: Path = Field(
+    state_dir: FilePath = Field(
         Path("var"), description="ledger, logs, strategies' state; relative to this file's checkout"
     )
-    runtime_dir: Path = Field(Path("var/run"), description="sockets of this run of the desk")
-    strategies_dir: Path = Field(Path("strategies"), description="one folder per strategy")
+    runtime_dir: FilePath = Field(Path("var/run"), description="sockets of this run of the desk")
+    strategies_dir: FilePath = Field(Path("strategies"), description="one folder per strategy")
     cancel_orders_on_stop: bool = Field(True, description="cancel open orders when the desk stops: nobody watches them")
-    db_path: Path | None = Field(None, description="the ledger; default: state_dir/desk.db")
+    db_path: FilePath | None = Field(None, description="the ledger; default: state_dir/desk.db")
 
 
 class BrokerSection(_Section):
@@ -59,9 +61,7 @@ class ExchangeSection(_Section):
     """[exchange]: the embedded exchange."""
 
     listen: str = Field("127.0.0.1:0", description="HOST:PORT; port 0 takes any free one")
-    tape: tuple[str, ...] = Field(
-        ("synthetic",), description='files or folders of recorded market data, or "synthetic"'
-    )
+    tape: Texts = Field(("synthetic",), description='files or folders of recorded market data, or "synthetic"')
     speed: float = Field(1.0, ge=0, le=100_000, description="market seconds per second; 0 = as fast as it goes")
     loop: bool = Field(True, description="start the tape again at its end")
     seed: int = Field(1, description="of the synthetic market and of partial fills")
@@ -72,14 +72,14 @@ class ExchangeSection(_Section):
     start: str | None = Field(
         None, description="first market time of the tape to play, RFC 3339 or HH:MM (New York); default: its beginning"
     )
-    state: Path | None = Field(None, description="the exchange's account; default: state_dir/exchange.db")
+    state: FilePath | None = Field(None, description="the exchange's account; default: state_dir/exchange.db")
 
 
 class MarketSection(_Section):
     """[market]: market data."""
 
     feed: Literal["iex", "sip", "delayed_sip"] = Field("iex", description="Alpaca's feed")
-    symbols: tuple[str, ...] = Field(("SPY", "AAPL"), description="what a strategy without its own list receives")
+    symbols: Texts = Field(("SPY", "AAPL"), description="what a strategy without its own list receives")
     stale_after_s: Seconds = Field(30.0, description="an order is denied when its quote arrived longer ago")
     feed_buffer_bytes: int = Field(
         262_144, ge=65_536, le=16_777_216, description="unread lines kept per run before prices are conflated"
@@ -106,8 +106,8 @@ class SandboxSection(_Section):
     log_bytes_per_s: int = Field(65_536, ge=1_024, description="what a run may print; more is dropped and counted")
     log_kept_bytes: int = Field(10_485_760, ge=65_536, description="log kept per strategy, over three files")
     stop_grace_s: Seconds = Field(5.0, description="from end of input to kill")
-    python: Path | None = Field(None, description="Python environment of strategies; default: the one set-up made")
-    jail_dir: Path | None = Field(
+    python: FilePath | None = Field(None, description="Python environment of strategies; default: the one set-up made")
+    jail_dir: FilePath | None = Field(
         None,
         description="what jails bind lies here; default: state_dir, or /var/lib/deskd-ID where strategies' uids cannot reach that",
     )
@@ -175,8 +175,20 @@ class LogSection(_Section):
     format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, JSON otherwise")
 
 
-class Config(_Section):
-    """The whole of desk.toml."""
+class Config(BaseSettings):
+    """The whole of desk.toml.
+
+    `Config()` is the defaults: it reads no file and no environment. Only the loader hands it sources.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        env_prefix="DESKD_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+    )
 
     desk: DeskSection = DeskSection()
     broker: BrokerSection = BrokerSection()
@@ -187,3 +199,15 @@ class Config(_Section):
     risk: RiskSection = RiskSection()
     api: ApiSection = ApiSection()
     log: LogSection = LogSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave out the process's environment: a test or a room that builds a Config gets what it wrote."""
+        return (init_settings,)

@@ -210,6 +210,7 @@ def test_a_wrong_variable_is_named(tmp_path: Path, variable: str, text: str, pro
         ("[sandbox]\npids = 0x" + "f" * 5_000, "sandbox.pids: has control characters, or is beyond all bounds"),
         ("[exchange]\ntape = " + "[" * 5_000 + "]" * 5_000, "not TOML: "),
         ('[desk]\nname = "a\\u0000b"', "desk.name: has control characters"),
+        ('[exchange]\ntape = ["' + "a" * 5_000 + '"]', "exchange.tape: there is no "),
         ('[exchange]\ntape = ["a\\u0000b"]', "exchange.tape: has control characters"),
         ('"desk.name" = "x"', "desk.name: no such key"),
         ("desk.name.x = 1", "desk.name: is {…} (a table)"),
@@ -219,6 +220,24 @@ def test_values_without_bounds_are_refused(tmp_path: Path, text: str, problem: s
     """No text makes the loader trip."""
     (found,) = problems_of(tmp_path, text)
     assert problem in found
+
+
+def test_a_time_needs_no_quotes(tmp_path: Path) -> None:
+    """TOML has times of its own; an officer need not know that this key is a text."""
+    config = load_text(tmp_path, "[exchange]\nstart = 09:29:30\n").config
+    assert config.exchange.start == "09:29:30"
+
+
+@pytest.mark.parametrize("text", ["9" * 5_000, "[" * 5_000])
+def test_a_variable_without_bounds_is_refused(tmp_path: Path, text: str) -> None:
+    """No variable makes the loader trip."""
+    (problem,) = problems_of(tmp_path, "", {"DESKD_SANDBOX__PIDS": text})
+    assert problem.startswith("DESKD_SANDBOX__PIDS: sandbox.pids: has control characters, or is beyond all bounds")
+
+
+def test_port_is_read_past_while_there_is_no_web_section(tmp_path: Path) -> None:
+    """PORT, which many hosts set, keeps no desk from starting."""
+    assert load_text(tmp_path, "", {"PORT": "8080"}).config == load_text(tmp_path, "").config
 
 
 def test_a_variable_that_is_no_text_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from deskd.config import Config
 from deskd.config.leaves import sections
 from deskd.config.load import load
@@ -34,3 +36,10 @@ def test_a_config_cannot_be_changed() -> None:
     """Settings are built once at start and handed on."""
     assert Config.model_config["frozen"]
     assert Config.model_config["extra"] == "forbid"
+
+
+def test_a_config_reads_no_environment_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the loader gives sources: what a test or a room builds is what it wrote."""
+    monkeypatch.setenv("DESKD_SANDBOX__PIDS", "99")
+    monkeypatch.setenv("DESKD_DESK", "not even JSON")
+    assert Config().sandbox.pids == Config.model_fields["sandbox"].default.pids
