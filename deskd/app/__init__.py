@@ -1,6 +1,7 @@
 """The composition root: `run` is the whole daemon, from configuration to exit code."""
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -17,16 +18,20 @@ log = structlog.get_logger()
 
 
 def run(config: Config, *, keys: BrokerKeys | None) -> int:
-    """Run the desk until SIGTERM or SIGINT; return the exit code. What went wrong is said in one sentence."""
+    """Run the desk until SIGTERM or SIGINT; return the exit code. What went wrong is said in one sentence.
+
+    A wrong configuration is 78 however late it shows: another start would end the same, and systemd leaves it alone.
+    """
     hidden = [keys.secret_key, keys.key_id] if keys else []
     logs.configure(level=config.log.level, format=config.log.format, secrets=hidden)
     code = 0
     try:
         uvloop.run(_run(config, keys))
-    except* (ConfigError, LedgerError, BrokerFatal, SandboxUnavailable) as group:
-        for error in _leaves(group):
+    except* (ConfigError, LedgerError, BrokerFatal, SandboxUnavailable, ChildProcessError) as group:
+        errors = _leaves(group)
+        for error in errors:
             sys.stderr.write(f"deskd: {error}\n")
-        code = 1
+        code = os.EX_CONFIG if any(isinstance(error, ConfigError) for error in errors) else 1
     return code
 
 

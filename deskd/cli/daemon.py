@@ -13,7 +13,7 @@ from deskd.config import Config
 from deskd.domain.errors import ConfigError, LedgerError, SandboxUnavailable
 
 FAILED = 1
-CONFIG_WRONG = 78  # EX_CONFIG: the unit does not restart on it (RestartPreventExitStatus=78)
+CONFIG_WRONG = os.EX_CONFIG  # 78: the unit does not restart on it (RestartPreventExitStatus=78)
 
 config_option = click.option(
     "--config",

@@ -1,5 +1,9 @@
-"""`python -m deskd.venue`: the exchange as a child of the desk; its settings come on standard input."""
+"""`python -m deskd.venue`: the exchange as a child of the desk; its settings come on standard input.
 
+Exit codes as the desk's own: 0 ended as asked, 1 failed, 78 told something wrong.
+"""
+
+import os
 import sys
 
 import uvloop
@@ -12,4 +16,5 @@ if __name__ == "__main__":
     try:
         uvloop.run(serve(decode(sys.stdin.buffer.read())))
     except (ConfigError, LedgerError) as error:
-        sys.exit(f"exchange: {error}")
+        sys.stderr.write(f"exchange: {error}\n")
+        sys.exit(os.EX_CONFIG if isinstance(error, ConfigError) else 1)

@@ -27,7 +27,10 @@ class EmbeddedExchange:
         self.url = ""
 
     async def start(self) -> str:
-        """Return the address once it answers there; raise ConfigError with its own words where it cannot start."""
+        """Return the address once it answers there.
+
+        Raise ConfigError where it cannot start as told, ChildProcessError where it fell; it has said why itself.
+        """
         await self._spawn()
         return self.url
 
@@ -72,9 +75,13 @@ class EmbeddedExchange:
                 line = await process.stdout.readline()
         except TimeoutError:
             await self.stop()
-            raise ConfigError(f"the embedded exchange was not ready after {READY_S:g} s: see its messages") from None
+            raise ChildProcessError(
+                f"the embedded exchange was not ready after {READY_S:g} s: its messages above may say why; a smaller "
+                "tape is read faster"
+            ) from None
         if not line:
-            await process.wait()
-            raise ConfigError("the embedded exchange did not start: its message above says why")
+            code = await process.wait()
+            wrong = ConfigError if code == os.EX_CONFIG else ChildProcessError
+            raise wrong("the embedded exchange did not start: its message above says why")
         self.url = json.loads(line)["url"]
         self._settings = replace(self._settings, listen=self.url.removeprefix("http://"))

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 async def deskd(*arguments: str, cwd: Path = ROOT) -> tuple[int | None, str, str]:
     pipe = asyncio.subprocess.PIPE
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {name: text for name, text in os.environ.items() if not name.startswith(("APCA_", "ALPACA_"))}
+    environment["PYTHONPATH"] = str(ROOT)
     command = (sys.executable, "-m", "deskd", *arguments)
     process = await asyncio.create_subprocess_exec(*command, cwd=cwd, env=environment, stdout=pipe, stderr=pipe)
     out, err = await process.communicate()
@@ -36,6 +37,29 @@ async def test_a_wrong_configuration_ends_with_78_and_every_problem(tmp_path: Pa
     assert code == 78
     assert out == ""
     assert [line.split(": ")[0] for line in err.splitlines()] == [f"{config}:2:1", f"{config}:3:1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[broker]\nmode = "alpaca"\n', 'deskd: broker.mode = "alpaca" needs keys: the broker\'s keys come from '),
+        (
+            '[exchange]\ntape = ["empty.csv"]\n',
+            "deskd: the embedded exchange did not start: its message above says why",
+        ),
+    ],
+)
+async def test_what_shows_only_while_it_starts_is_a_wrong_configuration_too(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    """Keys that are not there and a tape that is none end the desk with 78, too: systemd does not try for ever."""
+    config = tmp_path / "desk.toml"
+    config.write_text(text)
+    (tmp_path / "empty.csv").touch()
+    code, _, err = await deskd("run", "--config", str(config))
+    assert code == 78
+    assert err.splitlines()[-1].startswith(problem)
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,23 @@ async def test_it_comes_back_on_the_same_address_with_the_same_account(tmp_path:
     assert exchange._process.returncode == 0
 
 
+async def test_a_child_that_fell_is_no_matter_of_configuration(tmp_path: Path) -> None:
+    """What may go well the next time is not told as a wrong setting, which nobody would start again."""
+    exchange = EmbeddedExchange(settings(write_tape(tmp_path / "tape")))
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        starting = tasks.create_task(told_of(exchange))
+        while exchange._process is None:  # noqa: ASYNC110  a process tells nobody that it was started
+            await asyncio.sleep(0)
+        exchange._process.kill()
+    assert "did not start" in starting.result()
+
+
+async def told_of(exchange: EmbeddedExchange) -> str:
+    with pytest.raises(ChildProcessError) as caught:
+        await exchange.start()
+    return str(caught.value)
+
+
 async def test_a_child_that_cannot_start_is_told(tmp_path: Path) -> None:
     """The desk hears that its exchange did not start; the child has said why."""
     exchange = EmbeddedExchange(settings(tmp_path / "nothing"))
