@@ -172,8 +172,8 @@ class Control:
         _must_manage(request, found)
         lines = _count(request, "tail", LINES_DEFAULT, logs.LINES_MAX)
         path = self.runs.log_path(found.strategy_id)
-        if not path.parent.is_dir():
-            raise _Refused(404, f"{found.strategy_id} has no log yet: it never ran; start it with: deskctl start")
+        if not (path.parent.is_dir() if request.query.get("follow") else path.exists()):
+            raise _Refused(404, _never_ran(found))
         last, offset = await asyncio.to_thread(logs.tail, path, lines)
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
         await response.prepare(request)
@@ -354,6 +354,13 @@ def _must_manage(request: web.Request, found: Found) -> None:
     caller = request[CALLER]
     if not _may_manage(caller, found):
         raise _Refused(403, _not_yours(caller, found.strategy_id))
+
+
+def _never_ran(found: Found) -> str:
+    name = found.strategy_id
+    if isinstance(found, BrokenStrategy):
+        return f"{name} has no log: it cannot run. {found.problem}"
+    return f"{name} has no log yet: it never ran; start it with: deskctl start {name}"
 
 
 async def _body(request: web.Request) -> Json:

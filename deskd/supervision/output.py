@@ -96,6 +96,11 @@ class Output:
         self._write(self._told_drop())
         self.log.close()
 
+    def close(self, last: str) -> None:
+        """Add the desk's last words about the run, and close the log."""
+        self.note(last)
+        self.log.close()
+
     def note(self, text: str) -> None:
         """Add a line of the desk's own."""
         self._write(self._line("desk", text.encode()))

@@ -81,7 +81,7 @@ class Run:
         if asked is not None and self._was_killed and asked.reason is ExitReason.STOPPED:
             late_text = f"it did not end within {self.section.stop_grace_s:g} s of the end of its input and was killed"
             asked = Asked(reason=asked.reason, detail=f"{asked.detail}; {late_text}")
-        return classify(
+        end = classify(
             Evidence(
                 status=status,
                 jail_log=self._jail_log.decode("utf-8", "replace") if self.is_jailed else None,
@@ -92,6 +92,8 @@ class Run:
                 section=self.section,
             )
         )
+        self.output.close(f"run {self.run_id} ended as {end.reason}: {end.detail}")
+        return end
 
     def liveness(self) -> Liveness:
         """Return what is known of its progress."""

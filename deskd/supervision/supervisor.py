@@ -206,7 +206,6 @@ class Supervisor:
         await self.post(RunStarted(run_id=run_id, strategy_id=found.strategy_id, at=self.clock.now()))
         kept.last_end = end = await self._run(kept, found, run_id)
         await self.post(RunEnded(run_id=run_id, strategy_id=found.strategy_id, end=end, at=self.clock.now()))
-        log.info("run_ended", strategy_id=found.strategy_id, run_id=run_id, reason=end.reason, detail=end.detail)
         lived = timedelta(seconds=self.clock.monotonic() - began)
         kept.life = after_end(kept.life, end.reason, lived, self.config.restart)
 

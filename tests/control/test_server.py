@@ -261,9 +261,12 @@ async def test_the_door_closes_at_once_although_somebody_follows_a_log(tmp_path:
 async def test_a_strategy_that_never_ran_has_no_log(tmp_path: Path) -> None:
     """The refusal says what to do."""
     async with a_running_desk(tmp_path) as desk:
-        desk.runs.logs = tmp_path / "none"
-        said = await refused(lambda: list(Desk(desk.socket).stream("/logs/bob", {}, is_endless=False)))
-        assert said == "bob has no log yet: it never ran; start it with: deskctl start"
+        for folder in (desk.runs.logs, tmp_path / "none"):
+            desk.runs.logs = folder
+            said = await refused(lambda: list(Desk(desk.socket).stream("/logs/bob", {}, is_endless=False)))
+            assert said == "bob has no log yet: it never ran; start it with: deskctl start bob"
+            said = await refused(lambda: list(Desk(desk.socket).stream("/logs/wreck", {}, is_endless=False)))
+            assert said == "wreck has no log: it cannot run. strategy.py: line 1: bad syntax"
 
 
 async def test_a_ledger_that_cannot_be_read_is_told(tmp_path: Path) -> None:

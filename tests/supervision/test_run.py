@@ -52,3 +52,14 @@ async def test_a_process_that_escaped_its_session_does_not_hold_the_desk_up(tmp_
             end = await world.run("alice")
         assert end.reason is ExitReason.CLEAN
         assert world.supervisor.last_end(StrategyId("alice")) == end
+
+
+async def test_its_log_says_how_it_ended(tmp_path: Path, jail_root: Path) -> None:
+    """The last line of a run is the desk's: the reason, in the words that status shows."""
+    source = "print('hello')\nraise KeyError('prise')\n"
+    async with a_world(tmp_path, jail_root, {"alice": source}, jailed=False) as world:
+        end = await world.run("alice")
+        assert end.reason is ExitReason.ERROR
+        last = world.log("alice").splitlines()[-1]
+        assert last.endswith(" ended as error: it ended with status 1: KeyError: 'prise'")
+        assert " desk run alice." in last
