@@ -75,6 +75,8 @@ _MONEY = frozenset(
 _PRICES = frozenset({"price", "avg_fill_price", "avg_entry_price", "mark_price"})
 _INSTANTS = frozenset({"requested_at", "at"})  # columns of them stand to the left
 _TEXTS = frozenset("strategy_id user_id status side symbol order_type client_order_id why note key value from".split())  # noqa: SIM905
+_WRAPPED = frozenset({"why", "note", "remedy", "found"})  # sentences
+_WRAPPED_LEAST = 24  # columns; a sentence in fewer is a column of words
 _WIDE = 200  # columns of a page that is no terminal: a pipe does not wrap
 
 
@@ -95,15 +97,22 @@ def table(columns: Columns, rows: Sequence[Row], *, nothing: str) -> None:
     drawn = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
     for title, key in columns.items():
         is_text = key in _TEXTS or key in _INSTANTS or key in CHECKS.values()
-        drawn.add_column(
-            title, justify="left" if is_text else "right", no_wrap=key not in {"why", "note", "remedy", "found"}
-        )
+        drawn.add_column(title, justify="left" if is_text else "right", no_wrap=key not in _WRAPPED)
     for row in rows:
         drawn.add_row(*(Text(cell(key, row.get(key)), style=_style(key, row.get(key))) for key in columns.values()))
-    console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    page = Console().width if sys.stdout.isatty() else _WIDE
+    console = Console(width=_width(columns, rows, page), highlight=False)
     with console.capture() as captured:
         console.print(drawn)
     print("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
+
+
+def _width(columns: Columns, rows: Sequence[Row], page: int) -> int:
+    """Return *page*, or more where the columns need more: the terminal folds lines, but nothing is cut off."""
+    natural = {key: max(len(title), *(len(cell(key, row.get(key))) for row in rows)) for title, key in columns.items()}
+    gaps = len(columns) - 1
+    least = sum(min(width, _WRAPPED_LEAST) if key in _WRAPPED else width for key, width in natural.items()) + gaps
+    return page if least <= page else sum(natural.values()) + gaps
 
 
 def cell(key: str, value: object) -> str:

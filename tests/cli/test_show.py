@@ -44,3 +44,15 @@ def test_foreign_text_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     """Square brackets in a member's words are shown as they are, and lines have no trailing blanks."""
     table({"why": "why", "side": "side"}, [{"why": "[red]x[/red]", "side": "buy"}], nothing="")
     assert capsys.readouterr().out == "why          side\n[red]x[/red] buy\n"
+
+
+def test_nothing_is_cut_off_where_the_page_is_narrow(capsys: pytest.CaptureFixture[str]) -> None:
+    """A table wider than its page is folded by the terminal; sentences are wrapped only where there is room for them."""
+    row = {"strategy_id": "s" * 150, "client_order_id": "c" * 50, "why": "BUYING_POWER: ask for less, or wait a while"}
+    table({"strategy": "strategy_id", "order": "client_order_id", "why": "why"}, [row], nothing="")
+    assert capsys.readouterr().out.splitlines()[1] == " ".join(row.values())
+    row["strategy_id"] = "s" * 110
+    table({"strategy": "strategy_id", "order": "client_order_id", "why": "why"}, [row], nothing="")
+    _, first, *more = capsys.readouterr().out.splitlines()
+    assert len(more) == 1
+    assert len(first) <= 200
