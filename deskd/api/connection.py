@@ -1,113 +1,242 @@
-"""One connection's bytes: what has come waits for whoever asks, within bounds; what goes waits for the peer."""
+"""One connection, as aiohttp serves it, with the bounds that aiohttp leaves to its users.
+
+aiohttp bounds lines, headers, requests that wait their turn, and idle time. Added here: the time for a whole request,
+the time for the peer to take an answer, the bytes of a refused request, everybody's turn between two pipelined
+requests, and an answer for a peer that has closed its own side.
+"""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import cast
 
-from deskd.api.http import HEAD_MAX, RequestReader
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-_WAITING_MAX = 4 * HEAD_MAX  # bytes of further requests taken from the kernel while one is answered
+from deskd.api.request import Answer, BadRequest, Request, problem, request_of
+
+LINE_MAX = 2048  # bytes of a request line; the longest of ours, an order's id percent-encoded, has 400
+FIELD_MAX = 1024  # bytes of one header, name and value; a token has 130
+HEADERS_MAX = 50
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LEFTOVER_MAX = 1_048_576  # bytes read and thrown away, so that a refused sender gets to read the refusal
+_SAID_ALL_S = 0.001  # after a peer closed its side: time for a request that is there to get its turn
+_TAIL_MAX = 65_536  # bytes that are read ahead of the request being answered
 
 
-class Connection(asyncio.Protocol):
-    """The protocol of one accepted socket; one task reads from it and writes to it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What one door lets happen."""
 
-    def __init__(self, requests: RequestReader) -> None:
-        self.requests = requests
-        self.leftover = 0  # bytes thrown away since say_no_more
-        self.is_drained = True  # the peer has room for what was written
-        self._transport: asyncio.Transport | None = None
-        self._is_heard_out = False  # the peer has said all of his, or is gone
-        self._is_lost = False
-        self._is_reading = True
-        self._is_over = False
-        self._changed: asyncio.Future[None] | None = None
+    connections_max: int
+    body_max: int
+    idle_s: float = 300.0  # a strategy that has not traded for so long makes a new connection
+    read_s: float = 5.0  # from a request's first byte to its last
+    write_s: float = 5.0  # for the peer to take the answer
+    linger_s: float = 1.0  # after a refusal, for the peer to read it
 
-    # --- for the one who serves it -------------------------------------------------------------------------------
 
-    async def more(self) -> bool:
-        """Return when more bytes have come: True; or none ever will: False."""
-        if self._is_heard_out:
-            return False
-        self._resume()
-        await self._change()
-        return not self._is_heard_out
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What a door does with what comes in."""
 
-    async def drained(self) -> bool:
-        """Return when the peer has taken what was written: True; or is gone: False."""
-        while not self._is_lost and not self.is_drained:
-            await self._change()
-        return not self._is_lost
+    answer: Callable[[Request], Awaitable[Answer]]
+    refuse: Callable[[BadRequest], Answer]
+    on_crash: Callable[[Exception], None]  # a mistake of ours: whoever runs the door must hear of it
 
-    def write(self, data: bytes) -> None:
-        """Send *data*; `is_drained` tells whether the peer keeps up."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
 
-    def say_no_more(self) -> None:
-        """End our side; what still comes is thrown away and counted."""
-        self._is_over = True
-        if self._transport is not None and self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+class Connection(web.RequestHandler):
+    """The protocol of one accepted socket."""
 
-    def close(self) -> None:
-        """End it, at once: what the peer did not take he will not get."""
-        if self._transport is not None:
-            if self.is_drained:
-                self._transport.close()
-            else:
-                self._transport.abort()
+    __slots__ = (
+        "_bounds",
+        "_has_more",
+        "_is_answering",
+        "_is_refused",
+        "_is_turn_taken",
+        "_leftover",
+        "_patience",
+        "_said_all",
+        "_service",
+        "_taking",
+        "_work",
+    )
 
-    def _resume(self) -> None:
-        if not self._is_reading and self._transport is not None:
-            self._is_reading = True
-            self._transport.resume_reading()
+    def __init__(self, server: web.Server, bounds: Bounds, service: Service) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # None is how it is switched off
+            tcp_keepalive=False,
+            keepalive_timeout=bounds.idle_s,
+            lingering_time=bounds.linger_s,
+            max_line_size=LINE_MAX,
+            max_field_size=FIELD_MAX,
+            max_headers=HEADERS_MAX,
+            read_bufsize=_TAIL_MAX,
+            auto_decompress=False,
+        )
+        self._bounds = bounds
+        self._service = service
+        self._work: asyncio.Task[object] | None = None  # answers the present request
+        self._patience: asyncio.TimerHandle | None = None  # runs while part of a request is there, and no answer due
+        self._taking: asyncio.TimerHandle | None = None  # runs while the peer does not take what was sent
+        self._is_answering = False
+        self._is_turn_taken = False  # something was answered since the loop last read for this connection
+        self._has_more = False  # something came while a request was answered: it may be part of one
+        self._said_all = False
+        self._is_refused = False
+        self._leftover = 0
 
-    async def _change(self) -> None:
-        self._changed = asyncio.get_running_loop().create_future()
+    # --- for the door --------------------------------------------------------------------------------------------
+
+    async def respond(self, message: web.BaseRequest) -> web.Response:
+        """Answer one message; this is the handler of aiohttp's server."""
+        self._work = asyncio.current_task()
+        if self._is_turn_taken:  # pipelined: everybody else first
+            await asyncio.sleep(0)
         try:
-            await self._changed
+            asked = await self._whole(message)
+            self._is_answering, self._has_more = True, False
+            self._stop_patience()
+            return await self._response_to(asked)
+        except (ConnectionError, web.RequestPayloadError):  # gone, in the middle of the body
+            return web.Response(status=400)  # to nobody
         finally:
-            self._changed = None
+            self._work = None
+            self._is_answering, self._is_turn_taken = False, True
+            if self._has_more or self._said_all:
+                self._be_patient()
+
+    def end(self) -> asyncio.Task[object] | None:
+        """End it, at once: what the peer did not take he will not get. Return the work that was canceled."""
+        work = self._work
+        if work is not None:
+            work.cancel()
+        if self.transport is not None and self.writing_paused:
+            self.transport.abort()
+        self.force_close()
+        return work
+
+    async def _whole(self, message: web.BaseRequest) -> Request | BadRequest:
+        if (bad := problem(message, self._bounds.body_max)) is not None:
+            return bad
+        if message.headers.get("Expect", "").lower() == "100-continue" and not message.content.is_eof():
+            await message.writer.write(_CONTINUE)
+        return request_of(message, await message.read())
+
+    async def _response_to(self, asked: Request | BadRequest) -> web.Response:
+        if isinstance(asked, BadRequest):
+            return self._last(asked)
+        try:
+            answer = await self._service.answer(asked)
+        except Exception as mistake:
+            self._service.on_crash(mistake)
+            raise
+        if answer.pause_s:
+            await asyncio.sleep(answer.pause_s)
+        return answer.response()
+
+    def _last(self, bad: BadRequest) -> web.Response:
+        self._is_refused = True
+        response = self._service.refuse(bad).response()
+        response.headers["Connection"] = "close"  # to whoever spoke HTTP/1.0, or what was taken for it, as well
+        response.force_close()
+        return response
+
+    # --- for aiohttp ---------------------------------------------------------------------------------------------
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002  aiohttp's signature
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002
+    ) -> web.StreamResponse:
+        """Answer bytes that are no request, in the form of every other refusal."""
+        if isinstance(exc, LineTooLong):
+            text = f"request line, or a header: is over {LINE_MAX} or {FIELD_MAX} bytes"
+            return self._last(BadRequest(431, text))
+        if isinstance(exc, HttpProcessingError):
+            return self._last(BadRequest(400, f"HTTP: {ascii(exc.message.partition(chr(10))[0])[1:-1][:200]}"))
+        return self._last(BadRequest(status, "the desk made a mistake"))
 
     # --- for the loop --------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by shape only
-        # `is_drained` means that the kernel has it all: no answer waits here for a peer that does not read
-        self._transport.set_write_buffer_limits(high=0)
+        # writing is paused until the kernel has it all: no answer waits here for a peer that does not read
+        cast("asyncio.Transport", transport).set_write_buffer_limits(high=0)
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Keep the bytes until they are asked for; stop reading where there are many."""
-        if self._is_over:
-            self.leftover += len(data)
-        else:
-            self.requests.feed(data)
-            if self.requests.waiting > _WAITING_MAX and self._is_reading and self._transport is not None:
-                self._is_reading = False
-                self._transport.pause_reading()
-        self._notify()
+        """Take what came; a request that began must be whole in time."""
+        if data:  # aiohttp calls this with nothing, to go on with what it kept
+            self._is_turn_taken = False
+            if self._is_refused:
+                self._throw_away(len(data))
+            elif self._is_answering:
+                self._has_more = True
+            elif self._patience is None:
+                self._be_patient()
+        super().data_received(data)
 
     def eof_received(self) -> bool:
-        """Let a peer that has said all of his still hear the answer."""
-        self._is_heard_out = True
-        self._notify()
+        """Let a peer that has said all of his still hear the answers."""
+        self._said_all = True
+        if not self._is_answering:
+            self._be_patient()
         return True
 
-    def connection_lost(self, _: Exception | None) -> None:
-        """Tell whoever waits."""
-        self._is_heard_out = self._is_lost = True
-        self._notify()
-
     def pause_writing(self) -> None:
-        """Note that the peer does not keep up."""
-        self.is_drained = False
+        """Give the peer a time to take what was sent."""
+        super().pause_writing()
+        if self.transport is not None:
+            self._taking = self._loop.call_later(self._bounds.write_s, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Note that he has caught up."""
-        self.is_drained = True
-        self._notify()
+        """Note that he has taken it."""
+        self._stop_taking()
+        super().resume_writing()
 
-    def _notify(self) -> None:
-        if self._changed is not None and not self._changed.done():
-            self._changed.set_result(None)
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the peer."""
+        self._said_all, self._has_more = False, False
+        self._stop_patience()
+        self._stop_taking()
+        super().connection_lost(exc)
+
+    def _be_patient(self) -> None:
+        self._stop_patience()
+        seconds, then = (_SAID_ALL_S, self._leave) if self._said_all else (self._bounds.read_s, self._give_up)
+        self._patience = self._loop.call_later(seconds, then)
+
+    def _give_up(self) -> None:
+        self._patience = None
+        text = f"request: did not arrive within {self._bounds.read_s:g} s"
+        if self.transport is not None and not self._is_refused:
+            self.transport.write(self._service.refuse(BadRequest(408, text)).last_words())
+        self.force_close()
+
+    def _leave(self) -> None:
+        self._patience = None
+        if self.writing_paused:  # the next request gets its turn when the last answer is taken
+            self._be_patient()
+        else:
+            self.force_close()
+
+    def _throw_away(self, count: int) -> None:
+        self._leftover += count
+        if self._leftover > _LEFTOVER_MAX and self.transport is not None:
+            self.transport.abort()
+
+    def _stop_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _stop_taking(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None

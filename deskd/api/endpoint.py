@@ -11,9 +11,10 @@ from pathlib import Path
 
 import structlog
 
-from deskd.api.door import Answer, Bounds, Door, listen_unix
-from deskd.api.http import BadRequest, Request
+from deskd.api.connection import Bounds
+from deskd.api.door import Door, listen_unix
 from deskd.api.rate import Budget, TokenBucket
+from deskd.api.request import Answer, BadRequest, Request
 from deskd.api.routes import Reply, Routes, refusal
 from deskd.api.tokens import Tokens
 from deskd.config import ApiSection

@@ -1,6 +1,6 @@
 """How often a strategy may ask. Who asks too often waits himself, and nobody else does."""
 
-from deskd.api.http import Request
+from deskd.api.request import Request
 from deskd.ports import Clock
 
 REFUSALS_PER_S = 500  # answers `429` to one strategy: some microseconds of the desk each, so at most 2 % of a core

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
-from deskd.api.http import Request
+from deskd.api.request import Request
 from deskd.domain.effects import Refuse
 from deskd.domain.errors import WireError
 from deskd.domain.ids import ClientOrderId

@@ -136,7 +136,7 @@ def _read(connection: socket.socket, deadline: float, *, has_left: bool) -> tupl
             head_end = data.find(b"\r\n\r\n")
             if head_end >= 0:
                 length = _LENGTH.search(data, 0, head_end)
-                if not data.startswith(b"HTTP/1.1 ") or length is None:
+                if not data.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or length is None:
                     raise NoAnswer("what answered is not a desk")
                 total = head_end + 4 + int(length[1])
     is_open = has_left and len(data) == total and not _CLOSE.search(data, 0, head_end)

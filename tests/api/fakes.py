@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path, PurePath
 from typing import Any
 
-from deskd.api.door import Bounds
+from deskd.api.connection import Bounds
 from deskd.api.endpoint import Api
 from deskd.config import ApiSection
 from deskd.domain.book import Account, Position

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from deskd.api.door import Answer, Bounds, Door, listen_unix
-from deskd.api.http import BadRequest, Request
+from deskd.api.connection import Bounds
+from deskd.api.door import Door, listen_unix
 from deskd.api.rate import TokenBucket
+from deskd.api.request import Answer, BadRequest, Request
 from deskd.ports import SystemClock
 from tests.api.client import Client, a_call, a_client
 
@@ -140,7 +141,7 @@ async def test_who_has_said_all_of_his_still_hears_the_answer(tmp_path: Path) ->
 
 async def test_who_leaves_in_the_middle_disturbs_nobody(tmp_path: Path) -> None:
     """A peer that vanishes before, during or after its request is forgotten."""
-    async with a_door(tmp_path) as path, a_client(path) as other:
+    async with a_door(tmp_path, connections_max=16) as path, a_client(path) as other:
         for sent in (b"", b"GET / HT", a_call("GET", "/"), a_call("POST", "/", b"x" * 50)[:-10]):
             async with a_client(path) as client:
                 await client.send(sent)
@@ -178,7 +179,7 @@ async def test_a_flood_on_one_connection_leaves_the_others_their_turn(tmp_path: 
 async def test_who_waits_for_continue_is_asked_for_the_body(tmp_path: Path) -> None:
     """Curl with a long body gets its `100 Continue`."""
     async with a_door(tmp_path) as path, a_client(path) as client:
-        await client.send(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        await client.send(b"POST / HTTP/1.1\r\nHost: desk\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
         assert (await client.answer()).status == 100
         await client.send(b"ab")
         assert (await client.answer()).status == 200

@@ -69,7 +69,7 @@ async def _connect_as(uid: int, desk: OpenApi) -> int | str:
         "s = socket.socket(socket.AF_UNIX)\n"
         "try: s.connect('order.sock')\n"
         "except OSError as e: print(type(e).__name__); sys.exit()\n"
-        "try: s.sendall(b'GET /account HTTP/1.1\\r\\n\\r\\n')\n"
+        "try: s.sendall(b'GET /account HTTP/1.1\\r\\nHost: desk\\r\\n\\r\\n')\n"
         "except BrokenPipeError: pass\n"
         "print(s.recv(100).split()[1].decode())\n"
     )
@@ -128,7 +128,7 @@ async def test_garbage_at_the_door_is_answered_in_the_orders_own_form(tmp_path: 
         answer = await client.answer()
         assert (answer.status, answer.order.status, answer.order.reason) == (400, "error", "INVALID")
     async with an_api(tmp_path) as desk, a_client(desk.socket_path) as client:
-        await client.send(b"POST /order HTTP/1.1\r\nContent-Length: 16385\r\n\r\n")
+        await client.send(b"POST /order HTTP/1.1\r\nHost: desk\r\nContent-Length: 16385\r\n\r\n")
         answer = await client.answer()
         assert (answer.status, answer.order.reason) == (413, "TOO_LARGE")
 

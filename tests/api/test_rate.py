@@ -1,12 +1,12 @@
 """A strategy's rate is its own."""
 
-from deskd.api.http import Request
 from deskd.api.rate import BROKER_READS_PER_MIN, REFUSALS_PER_S, Budget, TokenBucket
+from deskd.api.request import Request
 from tests.api.fakes import SteppedClock
 
 
 def a_request(method: str = "POST", path: str = "order") -> Request:
-    return Request(method=method, path=(path,), query={}, headers={}, body=b"", keep_alive=True)
+    return Request(method=method, path=(path,), query={}, headers={}, body=b"")
 
 
 def test_a_second_holds_so_many_requests() -> None:
