@@ -115,7 +115,7 @@ class Run:
         try:
             await self.feeds.attach(self.spec, self.run_id, self.pipes.stdin)
         except Exception as error:  # noqa: BLE001  whatever kept its warm-up away, the run cannot go on without
-            text = f"its warm-up could not be had ({error}): this is not the strategy's fault; it is tried again"
+            text = f"its warm-up could not be had ({_innermost(error)}): this is not the strategy's fault; it is tried again"
             self.end(Asked(reason=ExitReason.SANDBOX_FAILURE, detail=text), grace_s=0)
 
     async def _end_when_asked(self) -> None:
@@ -143,3 +143,10 @@ class Run:
             self.group.kill()
             self.process.kill()
             self.process.wait()  # some ms; only where the desk itself is going down
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return what went wrong first: a group's own words are how many there were."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

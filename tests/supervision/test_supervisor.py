@@ -152,12 +152,12 @@ async def test_a_run_without_its_warm_up_is_tried_again_and_not_blamed(tmp_path:
     """History that cannot be had is the broker's or the desk's fault."""
     restart = {"give_up_after": 1}
     async with a_world(tmp_path, jail_root, {"alice": READS}, jailed=False, restart=restart) as world:
-        world.feeds.problem = ConnectionError("no bars")
+        world.feeds.problem = ExceptionGroup("two symbols", [ConnectionError("no bars"), ConnectionError("none")])
         await world.start("alice")
         await world.until(lambda: world.starts("alice") == 2)
         [end] = world.ends("alice")
         assert end.reason is ExitReason.SANDBOX_FAILURE
-        assert "no bars" in end.detail
+        assert end.detail.startswith("its warm-up could not be had (no bars): ")
         await world.until_fed("alice")
 
 
