@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -25,6 +25,7 @@ class DeskProcess:
     log: list[dict[str, Any]] = field(default_factory=list)
     heard: asyncio.Condition = field(default_factory=asyncio.Condition)
     reading: asyncio.Task[None] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> Path:
@@ -55,6 +56,7 @@ class DeskProcess:
             str(self.folder / "etc" / "desk.toml"),
             *options,
             cwd=ROOT,
+            env=os.environ | self.environment,
             stderr=asyncio.subprocess.PIPE,
         )
         self.reading = asyncio.get_running_loop().create_task(self._read())
@@ -75,9 +77,10 @@ class DeskProcess:
             found = [line for line in self.log if line.get("event") == event and (holds is None or holds(line))]
             return len(found) >= count
 
-        async with asyncio.timeout(READY_S), self.heard:
-            await self.heard.wait_for(lambda: is_there() or self.is_over)
-        assert is_there(), "\n".join(map(str, self.log[-30:]))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READY_S), self.heard:
+                await self.heard.wait_for(lambda: is_there() or self.is_over)
+        assert is_there(), f"no {event} x {count}\n" + "\n".join(map(str, self.log[-30:]))
 
     @property
     def is_over(self) -> bool:
