@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.bench.jails_desk import make_strategies
 from tests.bench.report import Report, median
-from tests.bench.tools import PYTHON, ROOT, answer, end, order, process
+from tests.bench.tools import PYTHON, ROOT, answer, end, finish, order, process
 
 IDLE = 200
 RESTARTED = 50
@@ -44,6 +44,7 @@ def _first_line(report: Report, rounds: int) -> None:
                 for how, found in took.items():
                     order(desk, how)
                     found.append(int(answer(desk, "took")[0]) / 1e6)
+            finish(desk)
     alone, by_desk = median(took["nsjail"]), median(took["desk"])
     columns = ("from start to the first line parsed", "median ms", "best ms", "x nsjail alone")
     rows = [
@@ -63,6 +64,7 @@ def _idle(report: Report) -> None:
             answer(desk, "ready")
             order(desk, "all")
             runs, own = (int(one) for one in answer(desk, "memory"))
+            finish(desk)
     mib = 1024 * 1024
     columns = ("idle", "MiB")
     report.table(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.report import Report, median, quantile
-from tests.bench.tools import CACHE, PYTHON, answer, compiled, order, peers_python, process
+from tests.bench.tools import CACHE, PYTHON, answer, compiled, finish, order, peers_python, process
 
 CALLERS = 20
 GATE_US = 40.0
@@ -57,6 +57,7 @@ def desk(broker: str) -> Serve:
     def serve() -> Iterator[Callable[[str, str, int, float], Sample]]:
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE, prefix="orders-") as folder:
+            Path(folder).chmod(0o711)  # strategies' uids pass through, so that the jails' files lie in it, too
             command = [PYTHON, "-m", "tests.bench.orders_desk", folder, str(CALLERS), broker]
             with process(command, keeps_errors_in=Path(folder, "log")) as running:
                 answer(running, "ready")
@@ -70,6 +71,7 @@ def desk(broker: str) -> Serve:
                     return a_sample(took, calls, seconds, statuses)
 
                 yield measure
+                finish(running)
 
     return serve
 

@@ -32,6 +32,7 @@ NATS = ("nats-server",)
 FETCH_S = 120.0
 START_S = 30.0
 END_S = 5.0
+FINISH_S = 20.0
 ANSWER_S = 60.0  # a process that says nothing for so long is stuck
 
 
@@ -139,6 +140,14 @@ def end(running: subprocess.Popen[str]) -> None:
         if file is not None:
             with contextlib.suppress(OSError):
                 file.close()
+
+
+def finish(running: subprocess.Popen[str]) -> None:
+    """Let a process that reads orders end by itself: a desk removes its cgroups when it is not killed."""
+    assert running.stdin is not None
+    running.stdin.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        running.wait(FINISH_S)
 
 
 def answer(running: subprocess.Popen[str], word: str) -> list[str]:
