@@ -87,7 +87,10 @@ class Launcher:
 
     @classmethod
     def open(cls, config: Config) -> Self:
-        """Prepare the jail folder, end what an earlier desk left, and prove that a jail works. Blocks for a while."""
+        """Prepare the jail folder, end what an earlier desk left, and prove that a jail works. Blocks for a while.
+
+        Raise SandboxUnavailable, with a remedy, where that cannot be done.
+        """
         section = config.sandbox
         folder = choose_jail_folder(section, config.desk.state_dir)
         folder.prepare()
@@ -107,6 +110,12 @@ class Launcher:
                 maps_uids=can_map_uids(),
                 lock=lock,
             )
+        except OSError as error:
+            os.close(lock)
+            raise SandboxUnavailable(
+                f"{folder.root}: what jails need cannot be put there ({error.strerror or error}): free the disk or mend "
+                "the folder, or set [sandbox] jail_dir to another"
+            ) from error
         except BaseException:
             os.close(lock)
             raise

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,16 @@ def test_where_the_cgroups_are_is_remembered(tmp_path: Path, jail_root: Path) ->
     remembered = json.loads((jail_root / "cgroups.json").read_text())
     assert [Path(path) for path in remembered] == list(launcher.groups.folders)
     launcher.close()
+
+
+def test_a_full_disk_is_told_with_its_remedy(tmp_path: Path, jail_root: Path) -> None:
+    """What cannot be copied is no traceback, and the folder can be tried again."""
+    config = a_config(tmp_path, jail_root / "full", jailed=False, sandbox={}, restart={})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, hard))  # as good as full: no file can grow
+    try:
+        with pytest.raises(SandboxUnavailable, match=r"full: what jails need .* free the disk .* jail_dir"):
+            Launcher.open(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    Launcher.open(config).close()
