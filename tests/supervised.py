@@ -23,6 +23,7 @@ from deskd.ports import SystemClock
 from deskd.supervision.hello import hello_jail
 from deskd.supervision.staging import JailFolder, stage_environment
 from deskd.supervision.supervisor import Supervisor
+from tests.leftovers import sweep_up
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +32,7 @@ def jail_root() -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix="deskd-jails-", dir="/tmp"))
     root.chmod(0o711)
     yield root
+    sweep_up(root)
     shutil.rmtree(root)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.leftovers import sweep_up
 from tests.supervised import jail_root, needs_jail
 
 __all__ = ["jail_root", "needs_jail"]
@@ -19,6 +20,7 @@ def folder() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="deskd-whole-", dir="/tmp"))
     made.chmod(0o711)
     yield made
+    sweep_up(made / "var")
     shutil.rmtree(made)
 
 
