@@ -113,8 +113,11 @@ class Runtime:
                 if oid not in self._looking_up:
                     self._looking_up.add(oid)
                     self._tasks.create_task(self._look_up(oid), name=f"look up {oid}")
-            case ef.Reconcile(why):
-                self.reconcile(why)
+            case ef.Reconcile(why, after):
+                if after:
+                    asyncio.get_running_loop().call_later(after.total_seconds(), self.reconcile, why)
+                else:
+                    self.reconcile(why)
             case ef.Reply(oid):
                 self._answer(oid, self.desk.orders[oid])
             case ef.Refuse(oid):

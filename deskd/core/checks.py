@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from deskd.domain.limits import Limits
 from deskd.domain.market import Instrument, Quote
-from deskd.domain.money import NO_QTY, Cash, Price, Qty, plain
+from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty, plain
 from deskd.domain.order import OrderClass, OrderRequest, OrderType, Side
 from deskd.domain.order import TimeInForce as Tif
 from deskd.domain.reasons import DenialReason as R
@@ -34,6 +34,7 @@ class Evidence:
     position_qty: Qty  # signed, of the strategy in this symbol
     promised_qty: Qty  # shares of it that other open sells hold
     opening_qty: Qty  # shares that open orders of the same side may still trade
+    margin_per_share: Price  # cash that each share of a short position holds back; zero where there is none
     buying_power: Cash  # free of reservations
     open_orders: int
     orders_today: int
@@ -303,15 +304,20 @@ def position_notional_is_small(e: Evidence, v: Valued) -> Denied | None:
 
 def buying_power_suffices(e: Evidence, v: Valued) -> Denied | None:
     """Deny what would spend more than the strategy has free."""
-    needed = Cash(v.opening_qty * v.price)
-    if e.request.side is Side.BUY and e.position_qty < 0:
-        needed = v.notional  # covering a short spends its proceeds
+    needed = cash_needed(e, v)
     if needed <= 0 or needed <= e.buying_power:
         return None
     return Denied(
         R.BUYING_POWER,
         f"needed={_money(needed)} buying_power={_money(e.buying_power)}: ask for less, or cancel open orders",
     )
+
+
+def cash_needed(e: Evidence, v: Valued) -> Cash:
+    """Return the buying power that the order takes: what opens, and what covering a short costs over its margin."""
+    if e.request.side is Side.SELL:
+        return Cash(v.opening_qty * v.price)
+    return max(Cash(v.notional - v.closing_qty * e.margin_per_share), NO_CASH)
 
 
 def _position_after(e: Evidence, v: Valued) -> Qty:

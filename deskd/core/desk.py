@@ -5,13 +5,13 @@ ledger, so that a restart, a backtest and a test all stand where the live desk s
 (limits from the configuration, the broker's list of instruments) only ever enters decisions, never the fold.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import assert_never
 
 from deskd.core import gate, lifecycle, reconcile, updates
-from deskd.core.checks import Denied, Evidence
+from deskd.core.checks import Denied, Evidence, cash_needed
 from deskd.core.lifecycle import ImpossibleTransition
 from deskd.core.portfolio import Portfolio
 from deskd.core.reservation import Reservations, leg_holds_shares
@@ -21,14 +21,25 @@ from deskd.domain.book import Account
 from deskd.domain.effects import Effect, Record
 from deskd.domain.ids import HOUSE, BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol
 from deskd.domain.limits import Limits
-from deskd.domain.market import Instrument
-from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty, notional
-from deskd.domain.order import Fill, Order, OrderRequest, OrderStatus, Side
+from deskd.domain.market import Instrument, Quote
+from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty, notional
+from deskd.domain.order import Fill, Order, OrderClass, OrderRequest, OrderStatus, Side
 from deskd.domain.reasons import DenialReason, RefusalReason, RejectReason
 from deskd.domain.run import StrategyStatus
 
 DUPLICATE_MEMORY = timedelta(seconds=60)  # the longest duplicate window that can be configured
+DENIED_KEPT = 1_000  # of each strategy in memory: a loop that is denied for a day must not fill it; the ledger has all
+TAPE_BACK = timedelta(hours=1)  # no real market's time goes back so far: a tape began anew, and with it the day
 TRADES = "trades"  # the name of the trade_updates stream in StreamChanged
+
+
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """How many orders a strategy had approved on its latest market day."""
+
+    day: date
+    count: int
+    latest: datetime  # the market's time of the last of them
 
 
 @dataclass(slots=True)
@@ -42,6 +53,8 @@ class Desk:
 
     # the fold of the ledger
     orders: dict[ClientOrderId, Order] = field(default_factory=dict)
+    by_strategy: dict[StrategyId, dict[ClientOrderId, None]] = field(default_factory=dict)  # of all orders, in order
+    denied_ids: dict[StrategyId, dict[ClientOrderId, None]] = field(default_factory=dict)  # of those still in memory
     by_broker_id: dict[BrokerOrderId, ClientOrderId] = field(default_factory=dict)
     open_ids: dict[ClientOrderId, None] = field(default_factory=dict)  # an ordered set
     strategies: dict[StrategyId, ev.StrategyRegistered] = field(default_factory=dict)
@@ -51,10 +64,11 @@ class Desk:
     reservations: Reservations = field(default_factory=Reservations)
     legs: dict[ClientOrderId, tuple[ClientOrderId, ...]] = field(default_factory=dict)
     fill_ids: set[FillId] = field(default_factory=set)
-    orders_by_day: dict[tuple[StrategyId, date], int] = field(default_factory=dict)
+    days: dict[StrategyId, DayCount] = field(default_factory=dict)
     last_asked: dict[StrategyId, dict[OrderRequest, datetime]] = field(default_factory=dict)
     last_reconciled: ev.AccountReconciled | None = None
     is_trade_stream_up: bool = False
+    trade_stream_changed_at: datetime | None = None
     is_synced: bool = False  # reconciled since the trade stream last came up
 
     def handle(self, event: ev.Event) -> list[Effect]:
@@ -128,12 +142,11 @@ class Desk:
         if isinstance(verdict, Denied):
             return self._denied(event, verdict)
         assert event.quote is not None, "the gate denies orders without a quote"
-        is_buy = request.side is Side.BUY
         approved = ev.OrderApproved(
             request=request,
             quote=event.quote,
-            reserved_cash=verdict.notional if is_buy else notional(verdict.opening_qty, verdict.price),
-            reserved_qty=NO_QTY if is_buy else verdict.qty,
+            reserved_cash=cash_needed(evidence, verdict),
+            reserved_qty=NO_QTY if request.side is Side.BUY else verdict.qty,
             market_day=event.market_day,
             at=event.at,
         )
@@ -145,18 +158,20 @@ class Desk:
         status, limits = self.statuses.get(who), self.limits.get(who)
         if status is None or limits is None:
             return None
+        book = self.portfolio.books.get(who)
         return Evidence(
             request=request,
             status=status,
             limits=limits,
             instrument=self.instruments.get(symbol),
             quote=event.quote,
-            position_qty=self.portfolio.book(who).qty(symbol) if who in self.portfolio.books else NO_QTY,
+            position_qty=book.qty(symbol) if book else NO_QTY,
             promised_qty=self.reservations.qty(who, symbol),
             opening_qty=self.reservations.opening(who, symbol, request.side),
+            margin_per_share=book.short_margin_per_share(symbol) if book else Price(ZERO),
             buying_power=self.buying_power(who),
             open_orders=self.reservations.count(who),
-            orders_today=self.orders_by_day.get((who, event.market_day), 0),
+            orders_today=self._orders_today(who, event.market_day, event.quote),
             last_same_at=self.last_asked.get(who, {}).get(_signature(request)),
             now=event.at,
         )
@@ -198,18 +213,36 @@ class Desk:
         oid = order.request.client_order_id
         caught = lifecycle.catch_up(order, broker, fills, self.fill_ids, at)
         effects: list[Effect] = self._recorded(order, caught.facts)
-        has_arrived_after_all = order.reason == RejectReason.NEVER_ARRIVED and broker.status in _ALIVE
-        if has_arrived_after_all:
+        is_ended_here_alone = order.reason in _ENDED_WITHOUT_BROKER and broker.status in _ALIVE
+        if is_ended_here_alone:
             text = f"the broker has it after all: {broker.raw_status}"
-            effects.append(Record(_discrepancy(oid, "never arrived", text, "cancel", at)))
+            effects.append(Record(_discrepancy(oid, str(order.reason), text, "cancel", at)))
             effects.append(ef.Cancel(oid, broker.broker_order_id))
         if order.broker_order_id is None and order.status.is_open and effects:
             effects.append(ef.Reply(oid))
             if order.status is OrderStatus.PENDING_CANCEL:  # the cancel that had to wait for the broker's id
                 effects.append(ef.Cancel(oid, broker.broker_order_id))
-        if caught.misses_fills and asks_for_missing:
+        effects += self._legs_found(order, broker, at)
+        if asks_for_missing and (caught.misses_fills or (not broker.legs and self._lacks_legs(order))):
             effects.append(ef.LookUp(oid))
         return effects
+
+    def _legs_found(self, order: Order, broker: ev.BrokerOrder, at: datetime) -> list[Effect]:
+        """Return the legs of an order that was acknowledged without them, and questions after those that moved on."""
+        effects: list[Effect] = []
+        if not self._lacks_legs(order) or not broker.legs:
+            return effects
+        if order.broker_order_id is not None:
+            oid = order.request.client_order_id
+            effects.append(Record(ev.LegsFound(client_order_id=oid, legs=lifecycle.legs_of(broker), at=at)))
+        moved_on = [leg for leg in broker.legs if leg.filled_qty or lifecycle.has_ended(leg)]
+        return [*effects, *(ef.LookUp(leg.client_order_id) for leg in moved_on)]
+
+    def _lacks_legs(self, order: Order) -> bool:
+        """Tell whether the broker made legs for the order that the desk does not know yet."""
+        is_carrier = order.request.order_class is not OrderClass.SIMPLE and order.parent_id is None
+        lives_on = order.status.is_open or bool(order.filled_qty)  # legs end with an entry that never filled
+        return is_carrier and lives_on and not self.legs.get(order.request.client_order_id)
 
     def _recorded(self, order: Order, facts: tuple[ev.OrderFact, ...]) -> list[Effect]:
         """Return the facts as effects; from the first that the table forbids on, record a discrepancy instead."""
@@ -245,7 +278,11 @@ class Desk:
     def _on_looked_up(self, event: ev.OrderLookedUp) -> list[Effect]:
         order = self.orders[event.client_order_id]
         if event.order is None:
+            if order.broker_order_id is not None and order.status.is_open:
+                return [ef.Reconcile(f"the broker does not find order {event.client_order_id}")]
             return self._on_missing(order, event.at)
+        if self.find(event.order) is not order:
+            return []  # an order of somebody else, in the place of ours
         effects = self._caught_up(order, event.order, event.fills, event.at, asks_for_missing=False)
         if order.status is OrderStatus.PENDING_CANCEL and event.order.status in _ALIVE:
             effects.append(ef.Cancel(event.client_order_id, event.order.broker_order_id))  # stuck: ask again
@@ -255,13 +292,24 @@ class Desk:
         """Return what follows when the broker says that it does not have the order."""
         if not order.status.is_open:
             return []
-        oid = order.request.client_order_id
         if order.broker_order_id is not None:
-            return [Record(_discrepancy(oid, "an order that the broker had", "the broker has none", "shown", at))]
+            return self._on_lost(order, at)
         if at - order.requested_at < self.doubt_settle:
             return []  # it may still be on its way: the next look decides
         message = "the broker says that it never saw the order: it was not traded; ask again if you still want it"
         return self._rejected(order, RejectReason.NEVER_ARRIVED, message, at)
+
+    def _on_lost(self, order: Order, at: datetime) -> list[Effect]:
+        """Return what follows when the broker had the order, and knows it no more: it ends, or it would for ever hold.
+
+        *at* is when the broker was asked. What it acknowledged shortly before then may not be in its lists yet.
+        """
+        if at - order.updated_at < self.doubt_settle:
+            return []
+        oid = order.request.client_order_id
+        lost = _discrepancy(oid, "an order that the broker had", "the broker has none", "closed", at)
+        message = "the broker knows the order no more (was its account reset?): what it filled until then is booked"
+        return [Record(lost), *self._rejected(order, RejectReason.BROKER_LOST, message, at)]
 
     def _on_cancel_request(self, event: ev.CancelRequested) -> list[Effect]:
         oid = event.client_order_id
@@ -299,8 +347,12 @@ class Desk:
             if order is not None:
                 known = fills.get(order.request.client_order_id, ())
                 effects += self._caught_up(order, theirs, known, snapshot.at, asks_for_missing=True)
+        asked_at = snapshot.asked_at or snapshot.at
         for oid in snapshot.missing:
-            effects += self._on_missing(self.orders[oid], snapshot.at)
+            effects += self._on_missing(self.orders[oid], asked_at)
+        if self.trade_stream_changed_at is not None and asked_at < self.trade_stream_changed_at:
+            # It may lack what happened before the stream listened again: no order rests on it.
+            return [*effects, ef.Reconcile("the last look was older than the stream")]
         return effects + self._compared(snapshot, [e.fact for e in effects if isinstance(e, Record)])
 
     def _compared(self, snapshot: ev.BrokerSnapshot, caught: list[ev.Fact]) -> list[Effect]:
@@ -320,17 +372,24 @@ class Desk:
             why=snapshot.why,
             at=snapshot.at,
         )
-        last = self.last_reconciled
-        is_opening = last is None
-        is_confirmed = (
-            last is not None and last.differences == looked.differences and last.fill_count == looked.fill_count
-        )
         if not looked.differences:
             return [Record(looked)]
-        if is_opening or is_confirmed:
+        since = self._seen_since(looked)
+        is_opening = self.last_reconciled is None
+        if is_opening or snapshot.at - since >= reconcile.LAG_MAX:
             taken = reconcile.house_takes(differences, snapshot, is_opening=is_opening)
             return [*map(Record, taken), Record(replace(looked, differences=()))]
-        return [Record(looked), ef.Reconcile("a difference is to be confirmed")]
+        effects: list[Effect] = [Record(replace(looked, since=since))]
+        if since == snapshot.at:
+            effects.append(ef.Reconcile("a difference is to be confirmed", after=reconcile.LAG_MAX))
+        return effects
+
+    def _seen_since(self, looked: ev.AccountReconciled) -> datetime:
+        """Return since when each look has found these very differences, with no fill in between."""
+        last = self.last_reconciled
+        if last is None or (last.differences, last.fill_count) != (looked.differences, looked.fill_count):
+            return looked.at
+        return last.since or last.at
 
     def _on_marks(self, event: ev.MarksTaken) -> list[Effect]:
         held = {p.symbol: p.mark_price for b in self.portfolio.books.values() for p in b.positions.values() if p.qty}
@@ -357,6 +416,8 @@ class Desk:
                 | ev.OrderExpired()
             ):
                 self._advance(fact)
+            case ev.LegsFound():
+                self._add_legs(self.orders[fact.client_order_id], fact.legs, fact.at)
             case ev.StrategyRegistered():
                 self.strategies[fact.strategy_id] = fact
                 self.statuses.setdefault(fact.strategy_id, StrategyStatus.STOPPED)
@@ -375,6 +436,7 @@ class Desk:
             case ev.StreamChanged():
                 if fact.stream == TRADES:
                     self.is_trade_stream_up, self.is_synced = fact.is_up, False
+                    self.trade_stream_changed_at = fact.at
             case ev.DeskStarted():
                 self.is_trade_stream_up = self.is_synced = False
             case ev.PositionsMarked():
@@ -390,16 +452,25 @@ class Desk:
         who = request.strategy_id
         order = Order(request=request, status=OrderStatus.SUBMITTED, requested_at=fact.at, updated_at=fact.at)
         self._put(order)
-        worst = fact.reserved_cash / fact.quote.ask_price if request.qty is None else request.qty
-        self.reservations.hold(order, fact.reserved_cash, fact.reserved_qty, Qty(worst))
-        day = (who, fact.market_day)
-        self.orders_by_day[day] = self.orders_by_day.get(day, 0) + 1
+        valued = gate.value(request, fact.quote, position_free=NO_QTY)
+        self.reservations.hold(
+            order, cash=fact.reserved_cash, qty=fact.reserved_qty, opening=valued.qty, price=valued.price
+        )
+        count = self._orders_today(who, fact.market_day, fact.quote)
+        self.days[who] = DayCount(fact.market_day, count + 1, fact.quote.quoted_at)
         asked = self.last_asked.setdefault(who, {})
-        for old in [r for r, at in asked.items() if fact.at - at > DUPLICATE_MEMORY]:
-            del asked[old]
+        asked.pop(_signature(request), None)  # so that the oldest are always first
         asked[_signature(request)] = fact.at
+        while fact.at - asked[oldest := next(iter(asked))] > DUPLICATE_MEMORY:
+            del asked[oldest]
 
     def _deny(self, fact: ev.OrderDenied) -> None:
+        who = fact.request.strategy_id
+        kept = self.denied_ids.setdefault(who, {})
+        kept[fact.request.client_order_id] = None
+        if len(kept) > DENIED_KEPT:
+            oldest = next(iter(kept))
+            del kept[oldest], self.orders[oldest], self.by_strategy[who][oldest]
         self._put(
             Order(
                 request=fact.request,
@@ -417,7 +488,7 @@ class Desk:
         self._put(order)
         if isinstance(fact, ev.OrderAccepted):
             self.by_broker_id[fact.broker_order_id] = fact.client_order_id
-            self._add_legs(order, fact)
+            self._add_legs(order, fact.legs, fact.at)
         if isinstance(fact, ev.OrderFilled):
             self._settle(order, fact)
         if not order.status.is_open:
@@ -426,6 +497,7 @@ class Desk:
     def _put(self, order: Order) -> None:
         oid = order.request.client_order_id
         self.orders[oid] = order
+        self.by_strategy.setdefault(order.request.strategy_id, {})[oid] = None
         if order.status.is_open:
             self.open_ids[oid] = None
         else:
@@ -441,8 +513,8 @@ class Desk:
         for leg in self.legs.get(parent, ()):
             self._promise(self.orders[leg])
 
-    def _add_legs(self, parent: Order, fact: ev.OrderAccepted) -> None:
-        for spec in fact.legs:
+    def _add_legs(self, parent: Order, legs: tuple[ev.LegSpec, ...], at: datetime) -> None:
+        for spec in legs:
             self.by_broker_id[spec.broker_order_id] = spec.client_order_id
             request = replace(
                 parent.request,
@@ -460,30 +532,38 @@ class Desk:
             leg = Order(
                 request=request,
                 status=OrderStatus.ACCEPTED,
-                requested_at=fact.at,
-                updated_at=fact.at,
-                submitted_at=fact.submitted_at,
+                requested_at=at,
+                updated_at=at,
+                submitted_at=parent.submitted_at,
                 broker_order_id=spec.broker_order_id,
-                parent_id=fact.client_order_id,
+                parent_id=parent.request.client_order_id,
             )
             self._put(leg)
-        self.legs[fact.client_order_id] = tuple(spec.client_order_id for spec in fact.legs)
+            self._promise(leg)
+        if legs:
+            self.legs[parent.request.client_order_id] = tuple(spec.client_order_id for spec in legs)
 
     def _promise(self, leg: Order) -> None:
         """Hold the shares that a leg may sell: those that its entry has bought by now."""
         if not leg.status.is_open or not leg_holds_shares(leg) or leg.parent_id is None:
             return
         leaves, bought = leg.leaves_qty, self.orders[leg.parent_id].filled_qty
-        assert leaves is not None, "legs are never notional"
-        self.reservations.hold(leg, NO_CASH, Qty(min(leaves, bought)), NO_QTY)
+        assert leaves is not None, "a LegSpec has a quantity"
+        promised = Qty(min(leaves, bought))
+        self.reservations.hold(leg, cash=NO_CASH, qty=promised, opening=NO_QTY, price=Price(ZERO))
 
     def _adjust_house(self, fact: ev.HouseAdjusted) -> None:
         house = self.portfolio.books[HOUSE]
         house.cash = Cash(house.cash + fact.cash)
         if fact.symbol is not None:
-            price = fact.price if fact.price is not None else Price(NO_CASH)
+            price = fact.price if fact.price is not None else self._last_mark(fact.symbol)
             house.trade(fact.symbol, fact.qty, price, fact.at)
             house.cash = Cash(house.cash + fact.qty * price)  # shares only: the cash has a fact of its own
+
+    def _last_mark(self, symbol: Symbol) -> Price:
+        """Return the price at which the books value *symbol*, of which the broker has none any more."""
+        marks = [b.positions[symbol].mark_price for b in self.portfolio.books.values() if symbol in b.positions]
+        return marks[0] if marks else Price(ZERO)
 
     def _mark(self, symbol: Symbol, price: Price, at: datetime) -> None:
         for book in self.portfolio.books.values():
@@ -497,9 +577,25 @@ class Desk:
         return len(self.fill_ids)
 
     def find(self, broker: ev.BrokerOrder) -> Order | None:
-        """Return our order that the broker speaks of."""
+        """Return our order that the broker speaks of: one that carries our id alone may be another."""
         oid = self.by_broker_id.get(broker.broker_order_id, broker.client_order_id)
-        return self.orders.get(oid)
+        order = self.orders.get(oid)
+        if order is None or order.broker_order_id not in {None, broker.broker_order_id}:
+            return None
+        return order
+
+    def newest_first(self, strategy_id: StrategyId | None) -> Iterator[Order]:
+        """Yield the orders of one strategy, or of all, the newest first."""
+        ids = self.orders if strategy_id is None else self.by_strategy.get(strategy_id, {})
+        return (self.orders[oid] for oid in reversed(ids))
+
+    def _orders_today(self, who: StrategyId, day: date, quote: Quote | None) -> int:
+        """Return how many orders the strategy had approved this market day, and this time round of a looped tape."""
+        known = self.days.get(who)
+        if known is None or known.day != day:
+            return 0
+        has_begun_anew = quote is not None and known.latest - quote.quoted_at > TAPE_BACK
+        return 0 if has_begun_anew else known.count
 
     def buying_power(self, strategy_id: StrategyId) -> Cash:
         """Return the cash that no open order and no short position holds."""
@@ -539,6 +635,10 @@ _ALIVE = frozenset(
         ev.BrokerStatus.HELD,
     }
 )
+
+
+# Ends that the desk wrote without the broker's word that the order is dead: if it lives, it must go.
+_ENDED_WITHOUT_BROKER = frozenset({RejectReason.BROKER_REJECTED, RejectReason.NEVER_ARRIVED, RejectReason.BROKER_LOST})
 
 
 def _signature(request: OrderRequest) -> OrderRequest:

@@ -58,8 +58,13 @@ def value(request: OrderRequest, quote: Quote, *, position_free: Qty) -> Valued:
         qty, worth = request.qty, notional(request.qty, price)
     else:
         assert request.notional is not None, "wire: exactly one of qty and notional"
-        qty, worth = Qty(request.notional / price), Cash(request.notional)
+        qty, worth = most_shares(request.notional, request.side, quote), request.notional
     return Valued(qty=qty, price=price, notional=worth, closing_qty=min(qty, position_free))
+
+
+def most_shares(worth: Cash, side: Side, quote: Quote) -> Qty:
+    """Return the most shares that an order for so much money can come to, as far as the quote tells."""
+    return Qty(worth / (quote.ask_price if side is Side.BUY else quote.bid_price * (1 - MARKET_MARGIN)))
 
 
 def worst_price(request: OrderRequest, quote: Quote) -> Price:

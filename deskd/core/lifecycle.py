@@ -127,9 +127,8 @@ def catch_up(
     oid = order.request.client_order_id
     facts: list[ev.OrderFact] = []
     filled_qty = order.filled_qty
-    for fill in fills:
-        if fill.fill_id in seen:
-            continue
+    news = {fill.fill_id: fill for fill in fills if fill.fill_id not in seen}
+    for fill in news.values():
         facts.append(
             ev.OrderFilled(
                 client_order_id=oid, fill_id=fill.fill_id, qty=fill.qty, price=fill.price, filled_at=fill.at, at=at
@@ -139,17 +138,16 @@ def catch_up(
     if order.status.is_open:
         refused_at_once = broker.status is BrokerStatus.REJECTED and order.broker_order_id is None
         if order.broker_order_id is None and not refused_at_once:
-            legs = tuple(_leg(leg) for leg in broker.legs)
             accepted = ev.OrderAccepted(
                 client_order_id=oid,
                 broker_order_id=broker.broker_order_id,
                 submitted_at=broker.submitted_at,
-                legs=legs,
+                legs=legs_of(broker),
                 at=at,
             )
             facts.insert(0, accepted)
         is_filled = filled_qty == order.request.qty
-        if broker.status in _TERMINAL_AT_BROKER and not is_filled and filled_qty >= broker.filled_qty:
+        if has_ended(broker) and not is_filled and filled_qty >= broker.filled_qty:
             facts.append(_end(order, broker, at))
     return CaughtUp(facts=tuple(facts), misses_fills=filled_qty < broker.filled_qty)
 
@@ -170,15 +168,24 @@ def _end(order: Order, broker: ev.BrokerOrder, at: datetime) -> ev.OrderFact:
     return ev.OrderCanceled(client_order_id=oid, at=at)
 
 
-def _leg(leg: ev.BrokerOrder) -> ev.LegSpec:
-    assert leg.qty is not None, "legs are never notional"
-    return ev.LegSpec(
-        client_order_id=leg.client_order_id,
-        broker_order_id=leg.broker_order_id,
-        side=leg.side,
-        order_type=leg.order_type,
-        time_in_force=leg.time_in_force,
-        qty=leg.qty,
-        limit_price=leg.limit_price,
-        stop_price=leg.stop_price,
+def has_ended(broker: ev.BrokerOrder) -> bool:
+    """Tell whether the broker calls the order over."""
+    return broker.status in _TERMINAL_AT_BROKER
+
+
+def legs_of(broker: ev.BrokerOrder) -> tuple[ev.LegSpec, ...]:
+    """Return the legs that the broker names. One without a quantity is none: ours are asked for in shares."""
+    return tuple(
+        ev.LegSpec(
+            client_order_id=leg.client_order_id,
+            broker_order_id=leg.broker_order_id,
+            side=leg.side,
+            order_type=leg.order_type,
+            time_in_force=leg.time_in_force,
+            qty=leg.qty,
+            limit_price=leg.limit_price,
+            stop_price=leg.stop_price,
+        )
+        for leg in broker.legs
+        if leg.qty is not None
     )

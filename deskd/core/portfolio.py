@@ -35,6 +35,11 @@ class Book:
         shorts = (p.market_value for p in self.positions.values() if p.qty < 0)
         return Cash(-SHORT_MARGIN * sum(shorts, ZERO))
 
+    def short_margin_per_share(self, symbol: Symbol) -> Price:
+        """Return the cash that each share of a short position holds back, and covering it sets free."""
+        position = self.positions.get(symbol)
+        return Price(SHORT_MARGIN * position.mark_price if position is not None and position.qty < 0 else ZERO)
+
     def trade(self, symbol: Symbol, qty: Qty, price: Price, at: datetime) -> None:
         """Book an execution of signed *qty*: cash, position, average entry price, realized P&L."""
         self.cash = Cash(self.cash - qty * price)

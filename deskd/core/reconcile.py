@@ -1,13 +1,14 @@
 """Compare the books with the broker's account. The broker is right; members' books are never touched.
 
 Rule 1: orders first: what the broker knows of our orders is caught up, so that a missed fill explains a difference.
-Rule 2: a difference that remains is believed when two looks in a row, with no fill between them, agree on it: the
+Rule 2: a difference that remains is believed when looks over LAG_MAX, with no fill between them, agree on it: the
         broker's positions may lag its orders, and a fill may be on its way.
 Rule 3: what is believed goes to the house book as a named fact.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 
 from deskd.domain import events as ev
@@ -15,6 +16,7 @@ from deskd.domain.ids import Symbol
 from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty, plain
 
 CASH = "cash"
+LAG_MAX = timedelta(seconds=15)  # Alpaca's positions were seen to lag its orders by ten (ALPACA.md 1.5)
 # Alpaca's cash is in whole cents; the books are exact. Less than this is rounding, and waits until it adds up.
 CASH_TOLERANCE = Decimal("0.01")
 

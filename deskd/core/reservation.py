@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from decimal import ROUND_UP, Decimal
 
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
-from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Qty
+from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty
 from deskd.domain.order import Order, OrderClass, OrderType, Side
 
-_CASH_STEP = Decimal("0.0001")  # shares of a reservation are rounded up to this, so that totals stay exact
+# What is held is rounded up to these: sums of endless fractions would not go back to zero.
+_CASH_STEP = Decimal("0.0001")
+_QTY_STEP = Decimal("0.000000001")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +21,11 @@ class Reservation:
 
     cash: Cash
     qty: Qty  # shares promised to a sell
-    opening: Qty  # signed shares that the order may still add
+    opening: Qty  # shares that the order may still trade, unsigned
+    price: Price  # at which a share of it is valued: so much cash is held for each that is left, at most
 
 
-NOTHING = Reservation(cash=NO_CASH, qty=NO_QTY, opening=NO_QTY)
+NOTHING = Reservation(cash=NO_CASH, qty=NO_QTY, opening=NO_QTY, price=Price(ZERO))
 
 
 @dataclass(slots=True)
@@ -51,11 +54,16 @@ class Reservations:
         """Return how many open orders hold something."""
         return self._count.get(strategy_id, 0)
 
-    def hold(self, order: Order, cash: Cash, qty: Qty, opening: Qty) -> None:
+    def hold(self, order: Order, *, cash: Cash, qty: Qty, opening: Qty, price: Price) -> None:
         """Hold so much for *order* from now on, whatever it held before."""
         oid = order.request.client_order_id
         self._add(order, self.by_order.get(oid, NOTHING), sign=-1)
-        new = Reservation(cash=Cash(cash.quantize(_CASH_STEP, ROUND_UP)), qty=qty, opening=opening)
+        new = Reservation(
+            cash=Cash(cash.quantize(_CASH_STEP, ROUND_UP)),
+            qty=Qty(qty.quantize(_QTY_STEP, ROUND_UP)),
+            opening=Qty(opening.quantize(_QTY_STEP, ROUND_UP)),
+            price=price,
+        )
         if oid not in self.by_order:
             self._count[order.request.strategy_id] = self.count(order.request.strategy_id) + 1
         self.by_order[oid] = new
@@ -70,7 +78,10 @@ class Reservations:
         self._count[order.request.strategy_id] -= 1
 
     def shrink(self, order: Order, filled: Qty, value: Cash) -> None:
-        """Release the share of the reservation that a fill of *filled* shares worth *value* used up."""
+        """Release what a fill of *filled* shares worth *value* used up.
+
+        What closes is filled before what opens: as long as the shares left could all be opening, nothing is released.
+        """
         held = self.by_order.get(order.request.client_order_id)
         if held is None:
             return
@@ -79,11 +90,10 @@ class Reservations:
             cash = max(held.cash - value, ZERO)
             opening = max(held.opening - filled, ZERO)
         else:
-            before = leaves + filled
-            cash = held.cash * leaves / before if before else ZERO
+            cash = min(held.cash, leaves * held.price)
             opening = leaves
         qty = max(held.qty - filled, ZERO)
-        self.hold(order, Cash(cash), Qty(qty), Qty(opening))
+        self.hold(order, cash=Cash(cash), qty=Qty(qty), opening=Qty(opening), price=held.price)
 
     def _add(self, order: Order, held: Reservation, *, sign: int) -> None:
         request = order.request

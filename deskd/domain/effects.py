@@ -1,6 +1,7 @@
 """What the core wants done. The runtime does it, in this order: record, then act, then tell."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from deskd.domain.events import Fact
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId
@@ -38,9 +39,10 @@ class LookUp:
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
-    """Take a snapshot of the broker's account and compare."""
+    """Take a snapshot of the broker's account and compare, not before *after* has passed."""
 
     why: str
+    after: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,7 @@ class BrokerSnapshot:
     fill_count: int  # the desk's when the snapshot was asked for: a fill since then makes it too old
     why: str
     at: datetime
+    asked_at: datetime | None = None  # when the first question was sent: what came later it may not know of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +326,15 @@ class OrderAccepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LegsFound:
+    """The broker told the legs of an order that it had acknowledged without them (the stream never names them)."""
+
+    client_order_id: ClientOrderId
+    legs: tuple[LegSpec, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRejected:
     """The order ended at the broker without life: refused, or it never arrived."""
 
@@ -420,6 +430,7 @@ class AccountReconciled:
     fill_count: int  # how many fills the ledger had then: a difference counts only if none came in between
     why: str
     at: datetime
+    since: datetime | None = None  # since when these very differences are seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -471,6 +482,7 @@ type Fact = (
     | OrderApproved
     | OrderDenied
     | OrderFact
+    | LegsFound
     | HouseAdjusted
     | DiscrepancyFound
     | AccountReconciled

@@ -32,6 +32,7 @@ class RejectReason(StrEnum):
     BROKER_REJECTED = "BROKER_REJECTED"  # the broker answered no; the message is the broker's
     NEVER_ARRIVED = "NEVER_ARRIVED"  # the broker says that it never saw the order
     BROKER_REFUSED_LATER = "BROKER_REFUSED_LATER"  # the broker accepted first, and rejected after
+    BROKER_LOST = "BROKER_LOST"  # the broker had the order, and knows it no more: its account was reset
 
 
 class RefusalReason(StrEnum):

@@ -42,7 +42,7 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
             oid = fact.request.client_order_id
         if oid is not None:
             orders[oid] = None
-        if isinstance(fact, ev.OrderAccepted):
+        if isinstance(fact, ev.OrderAccepted | ev.LegsFound):
             orders.update(dict.fromkeys(leg.client_order_id for leg in fact.legs))
         elif isinstance(fact, ev.OrderFilled):
             request = desk.orders[fact.client_order_id].request

@@ -1,15 +1,18 @@
 """The desk's guarantees, as transcripts and as a storm."""
 
 from copy import deepcopy
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
-from deskd.core.desk import TRADES, Desk
+from deskd.core.desk import DENIED_KEPT, TRADES, Desk
+from deskd.core.reconcile import LAG_MAX
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
@@ -21,6 +24,7 @@ from tests.factories import (
     AAPL,
     ALICE,
     BOB,
+    MONDAY,
     NOON,
     a_broker_order,
     a_desk,
@@ -406,7 +410,7 @@ def test_fills_of_an_outage_are_found_by_the_snapshot() -> None:
     assert desk.last_reconciled.differences == ()
 
 
-def test_a_difference_is_believed_at_the_second_look_and_goes_to_the_house() -> None:
+def test_a_difference_that_outlasts_the_brokers_lag_goes_to_the_house() -> None:
     """An officer bought by hand: no member's book moves."""
     desk = a_desk()
     before = deepcopy(desk.portfolio.book(ALICE))
@@ -418,8 +422,10 @@ def test_a_difference_is_believed_at_the_second_look_and_goes_to_the_house() -> 
         Playbook(desk)
         >> by_hand
         << ev.AccountReconciled
-        << ef.Reconcile("a difference is to be confirmed")
-        >> by_hand
+        << ef.Reconcile("a difference is to be confirmed", after=LAG_MAX)
+        >> replace(by_hand, at=NOON + LAG_MAX / 2)  # the broker's positions may still lag
+        << ev.AccountReconciled
+        >> replace(by_hand, at=NOON + LAG_MAX)
         << ev.DiscrepancyFound
         << ev.HouseAdjusted
         << ev.DiscrepancyFound
@@ -672,3 +678,401 @@ def test_a_quote_without_a_bid_is_no_price() -> None:
     assert isinstance(denied, ef.Record)
     assert isinstance(denied.fact, ev.OrderDenied)
     assert denied.fact.reason == DenialReason.QUOTE_MISSING
+
+
+# --- what the broker tells late, twice, or no more --------------------------------------------------------------------
+
+
+def a_bracket() -> OrderRequest:
+    return a_request(
+        order_class=OrderClass.BRACKET,
+        take_profit=TakeProfit(limit_price=price(110)),
+        stop_loss=StopLoss(stop_price=price(90)),
+    )
+
+
+def a_leg(name: str, **overrides: Any) -> ev.BrokerOrder:
+    fields: dict[str, Any] = {
+        "client_order_id": ClientOrderId(name),
+        "broker_order_id": BrokerOrderId(f"b-{name}"),
+        "side": Side.SELL,
+        "order_type": OrderType.LIMIT,
+        "limit_price": price(110),
+        "status": BrokerStatus.HELD,
+    }
+    return a_broker_order(**fields | overrides)
+
+
+def facts_of(effects: list[ef.Effect]) -> list[type]:
+    return [type(e.fact) for e in effects if isinstance(e, ef.Record)]
+
+
+def test_legs_are_found_when_the_stream_overtakes_the_answer() -> None:
+    """The stream never names legs; the answer to the POST does, and what was bought by then is promised to them."""
+    request = a_bracket()
+    desk = a_desk()
+    desk.handle(requested(request))
+    legs = (a_leg("profit"), a_leg("loss", order_type=OrderType.STOP, limit_price=None, stop_price=price(90)))
+    answer = ev.SubmitAccepted(client_order_id=OID, order=a_broker_order(request, legs=legs), at=NOON)
+    assert (
+        Playbook(desk)
+        >> filled(request, 10)
+        << ev.OrderAccepted
+        << ev.OrderFilled
+        << ef.Reply(OID)
+        << ef.LookUp(OID)  # a bracket without legs: they are asked for, if the answer never comes
+        >> answer
+        << ev.LegsFound
+        >> answer
+    )
+    assert [o.request.client_order_id for o in desk.open_orders()] == ["profit", "loss"]
+    assert desk.reservations.qty(ALICE, AAPL) == 10
+    desk.handle(filled(desk.orders[ClientOrderId("loss")].request, 10, at_price="90"))
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 0
+
+
+def test_a_leg_that_moved_on_before_it_was_known_is_asked_for() -> None:
+    """Its fill came when nobody knew whose it was."""
+    request = a_bracket()
+    desk = a_desk()
+    desk.handle(requested(request))
+    done = a_leg("profit", status=BrokerStatus.FILLED, filled_qty=qty(10))
+    gone = a_leg("loss", status=BrokerStatus.CANCELED)
+    unreadable = a_leg("strange", qty=None)
+    answer = a_broker_order(request, legs=(done, gone, unreadable))
+    assert (
+        Playbook(desk)
+        >> ev.SubmitAccepted(client_order_id=OID, order=answer, at=NOON)
+        << ev.OrderAccepted
+        << ef.Reply(OID)
+        << ef.LookUp(ClientOrderId("profit"))
+        << ef.LookUp(ClientOrderId("loss"))
+    )
+    assert ClientOrderId("strange") not in desk.orders
+
+
+def test_a_leg_promises_what_its_entry_has_bought_and_no_more() -> None:
+    """The shares are free again as they are sold, and when the leg ends."""
+    request = a_bracket()
+    desk = a_desk()
+    desk.handle(requested(request))
+    answer = a_broker_order(request, legs=(a_leg("profit"),))
+    desk.handle(ev.SubmitAccepted(client_order_id=OID, order=answer, at=NOON))
+    desk.handle(filled(request, 4))
+    assert desk.reservations.qty(ALICE, AAPL) == 4
+    desk.handle(filled(request, 6, cumulative=10))
+    assert desk.reservations.qty(ALICE, AAPL) == 10
+    leg = desk.orders[ClientOrderId("profit")].request
+    desk.handle(filled(leg, 3, at_price="110"))
+    assert desk.reservations.qty(ALICE, AAPL) == 7
+    desk.handle(updated(a_leg("profit", status=BrokerStatus.CANCELED, filled_qty=qty(3))))
+    assert desk.reservations.qty(ALICE, AAPL) == 0
+
+
+def test_a_fill_that_an_answer_names_twice_counts_once() -> None:
+    """A list of executions may overlap with itself, page by page."""
+    request = a_request()
+    desk = a_desk_with(request)
+    order = a_broker_order(request, status=BrokerStatus.PARTIALLY_FILLED, filled_qty=qty(4))
+    twice = (a_fill(order, 4, cumulative=4),) * 2
+    desk.handle(ev.OrderLookedUp(client_order_id=OID, order=order, fills=twice, at=NOON))
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 4
+
+
+def test_another_order_under_our_id_is_not_ours() -> None:
+    """An officer's replacement may carry our client_order_id: it is told by the broker's own."""
+    request = a_request()
+    desk = a_desk_with(request)
+    theirs = a_broker_order(
+        request, broker_order_id=BrokerOrderId("other"), status=BrokerStatus.FILLED, filled_qty=qty(10)
+    )
+    fill = a_fill(theirs, 10, cumulative=10)
+    assert facts_of(desk.handle(updated(theirs, "fill", fill))) == []
+    assert desk.handle(ev.OrderLookedUp(client_order_id=OID, order=theirs, fills=(fill,), at=NOON)) == []
+    assert desk.orders[OID].status is OrderStatus.ACCEPTED
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 0
+
+
+def test_a_strangers_order_matters_only_when_it_fills() -> None:
+    """An officer trades by hand in the broker's own page: the account is looked at, no book moves."""
+    theirs = a_broker_order(client_order_id=ClientOrderId("by-hand"), broker_order_id=BrokerOrderId("x"))
+    assert Playbook(a_desk()) >> updated(theirs)
+    done = replace(theirs, filled_qty=qty(1))
+    moved = ef.Reconcile("order x is not the desk's")
+    assert Playbook(a_desk()) >> updated(done, "fill", a_fill(done, 1, cumulative=1)) << moved
+
+
+def test_an_order_that_the_broker_lost_ends_once() -> None:
+    """After a reset of the account nothing holds for ever, and the ledger is not filled with one complaint."""
+    request = a_request()
+    desk = a_desk_with(request)
+    later = NOON + timedelta(minutes=1)
+    unknown = ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=later)
+    assert Playbook(desk) >> unknown << ef.Reconcile(f"the broker does not find order {OID}")
+    assert OrderStatus.ACCEPTED is desk.orders[OID].status, "one list may lag"
+    too_early = a_snapshot(missing=(OID,), asked_at=NOON + timedelta(seconds=1))
+    assert Playbook(desk) >> too_early << ev.AccountReconciled
+    lost = a_snapshot(missing=(OID,), asked_at=later)
+    assert (
+        Playbook(desk)
+        >> lost
+        << ev.DiscrepancyFound
+        << ev.OrderRejected
+        << ef.Reply(OID)
+        << ev.AccountReconciled
+        >> lost
+        << ev.AccountReconciled
+        >> unknown
+    )
+    assert desk.orders[OID].reason == RejectReason.BROKER_LOST
+    assert desk.reservations.by_order == {}
+
+
+@pytest.mark.parametrize("reason", [RejectReason.BROKER_REJECTED, RejectReason.BROKER_LOST])
+def test_an_order_that_ended_here_and_lives_there_is_canceled(reason: RejectReason) -> None:
+    """Its strategy was told that it is over: so it must go, and what it fills is booked."""
+    request = a_request()
+    desk = a_desk()
+    desk.handle(requested(request))
+    desk.apply(ev.OrderRejected(client_order_id=OID, reason=reason, message="x", at=NOON))
+    alive = a_broker_order(request)
+    assert Playbook(desk) >> updated(alive) << ev.DiscrepancyFound << ef.Cancel(OID, alive.broker_order_id)
+    desk.handle(filled(request, 4))
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 4
+
+
+def test_an_order_that_the_broker_refuses_after_all_ends() -> None:
+    """Accepted first, rejected by the venue later: what was reserved is free."""
+    request = a_request()
+    desk = a_desk_with(request)
+    rejected = updated(a_broker_order(request, status=BrokerStatus.REJECTED))
+    assert Playbook(desk) >> rejected << ev.OrderRejected >> rejected
+    assert desk.orders[OID].reason == RejectReason.BROKER_REFUSED_LATER
+    assert desk.reservations.by_order == {}
+
+
+def test_a_refusal_of_an_order_that_the_stream_has_seen_is_looked_into() -> None:
+    """Two words of the broker: the order itself decides."""
+    request = a_request()
+    desk = a_desk()
+    desk.handle(requested(request))
+    desk.handle(updated(a_broker_order(request)))
+    no = ev.SubmitRejected(client_order_id=OID, message="no", at=NOON)
+    assert Playbook(desk) >> no << ef.LookUp(OID)
+
+
+def test_a_second_refusal_is_no_news() -> None:
+    """What is over stays as it ended."""
+    request = a_request()
+    desk = a_desk()
+    desk.handle(requested(request))
+    no = ev.SubmitRejected(client_order_id=OID, message="no", at=NOON)
+    assert Playbook(desk) >> no << ev.OrderRejected << ef.Reply(OID) >> no
+    assert Playbook(desk) >> ev.DoubtTimedOut(client_order_id=OID, at=NOON)
+
+
+def test_a_restated_quantity_ends_when_the_broker_calls_it_filled() -> None:
+    """A leg that its sibling's fill made smaller is done with less than was asked for."""
+    request = a_request()
+    desk = a_desk_with(request)
+    whole = a_broker_order(request, qty=qty(6), status=BrokerStatus.FILLED, filled_qty=qty(6))
+    effects = desk.handle(updated(whole, "fill", a_fill(whole, 6, cumulative=6)))
+    assert facts_of(effects) == [ev.OrderFilled, ev.OrderCompleted]
+    assert desk.orders[OID].status is OrderStatus.FILLED
+    assert desk.reservations.by_order == {}
+
+
+def test_a_replaced_order_holds_nothing_and_keeps_its_fills() -> None:
+    """An officer replaced it by hand: the rest of it is the officer's order, and the house's."""
+    request = a_request()
+    desk = a_desk_with(request)
+    desk.handle(filled(request, 4))
+    old = a_broker_order(request, status=BrokerStatus.REPLACED, filled_qty=qty(4))
+    assert Playbook(desk) >> updated(old, "replaced") << ev.OrderCanceled
+    assert desk.reservations.by_order == {}
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 4
+
+
+def test_a_cancel_may_be_asked_for_again() -> None:
+    """The wish is one fact; the question may be sent twice; an answer is news only while it is awaited."""
+    request = a_request()
+    desk = a_desk_with(request)
+    wish = ev.CancelRequested(client_order_id=OID, by="alice", at=NOON)
+    ask = ef.Cancel(OID, BrokerOrderId(f"b-{OID}"))
+    assert (
+        Playbook(desk)
+        >> wish
+        << ev.OrderCancelRequested
+        << ask
+        << ef.Reply(OID)
+        >> wish
+        << ask
+        << ef.Reply(OID)
+        >> ev.CancelAnswered(client_order_id=OID, refusal=None, at=NOON)
+        >> updated(a_broker_order(request, status=BrokerStatus.CANCELED))
+        << ev.OrderCanceled
+        >> ev.CancelAnswered(client_order_id=OID, refusal="it is canceled", at=NOON)
+    )
+
+
+# --- looks at the account ---------------------------------------------------------------------------------------------
+
+
+def test_a_look_that_began_before_the_stream_listened_again_proves_nothing() -> None:
+    """Fills between its questions and the stream's return are known to neither: orders wait for another look."""
+    desk = a_desk()
+    up = NOON + timedelta(seconds=5)
+    desk.handle(ev.TradeStreamChanged(is_up=False, why="dropped", at=NOON + timedelta(seconds=1)))
+    desk.handle(ev.TradeStreamChanged(is_up=True, why="listening", at=up))
+    assert (
+        Playbook(desk)
+        >> a_snapshot(asked_at=NOON, at=NOON + timedelta(seconds=6))
+        << ef.Reconcile("the last look was older than the stream")
+    )
+    assert not desk.is_synced
+    desk.handle(a_snapshot(asked_at=up, at=NOON + timedelta(seconds=7)))
+    assert desk.is_synced
+
+
+def test_a_difference_that_changes_is_waited_for_anew() -> None:
+    """Positions that catch up by and by are no discrepancy."""
+    desk = a_desk()
+    for second in range(0, 60, 10):
+        behind = cash(99_000 + second)
+        effects = desk.handle(a_snapshot(cash=behind, at=NOON + timedelta(seconds=second)))
+        assert facts_of(effects) == [ev.AccountReconciled]
+    assert desk.portfolio.book(HOUSE).cash == 80_000
+
+
+def test_a_holding_that_the_broker_lost_is_taken_at_the_books_own_mark() -> None:
+    """The broker names no price for what it does not have."""
+    request = a_request()
+    desk = a_desk_with(request)
+    desk.handle(filled(request, 10, at_price="101"))
+    for at in (NOON, NOON + LAG_MAX):
+        desk.handle(a_snapshot(cash=cash(98_990), fill_count=1, at=at))
+    house = desk.portfolio.book(HOUSE).positions[AAPL]
+    assert house.qty == -10
+    assert house.avg_entry_price == 101
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 10
+    assert desk.portfolio.holdings() == {}
+
+
+def test_down_twice_is_one_fact() -> None:
+    """A night of refused connections does not fill the ledger."""
+    down = ev.TradeStreamChanged(is_up=False, why="refused", at=NOON)
+    assert Playbook(a_desk()) >> down << ev.StreamChanged >> down
+
+
+def test_lists_of_instruments_are_not_kept() -> None:
+    """They are an input of decisions, and no fact."""
+    assert Playbook(a_desk()) >> ev.InstrumentsListed(instruments=(), at=NOON)
+
+
+# --- what is bounded --------------------------------------------------------------------------------------------------
+
+
+def test_a_tape_that_begins_anew_is_a_new_market_day() -> None:
+    """A looped tape plays the same date again: its orders are counted from nothing."""
+    desk = a_desk(limits=some_limits(orders_per_day_max=1, open_orders_max=100))
+    close, opening = NOON + timedelta(hours=4), NOON - timedelta(hours=3)
+
+    def asked(name: str, quoted_at: datetime) -> list[type]:
+        request = a_request(client_order_id=ClientOrderId(name), qty=qty(1))
+        return facts_of(desk.handle(requested(request, quote=a_quote(quoted_at=quoted_at))))
+
+    assert asked("o1", close) == [ev.OrderApproved]
+    assert asked("o2", close - timedelta(minutes=30)) == [ev.OrderDenied]  # an illiquid symbol's quote is older
+    assert asked("o3", opening) == [ev.OrderApproved]
+    assert asked("o4", opening) == [ev.OrderDenied]
+    tuesday = requested(a_request(client_order_id=ClientOrderId("o5")), market_day=MONDAY + timedelta(days=1))
+    assert facts_of(desk.handle(tuesday)) == [ev.OrderApproved]
+
+
+def test_denied_orders_do_not_fill_the_memory() -> None:
+    """A loop that is denied all day keeps its newest denials; its orders and everybody else's stay."""
+    desk = a_desk()
+    desk.handle(requested(a_request(client_order_id=ClientOrderId("good"))))
+    desk.handle(requested(a_request(strategy_id=BOB, client_order_id=ClientOrderId("bob"), qty=qty(999))))
+    for i in range(DENIED_KEPT + 10):
+        desk.handle(requested(a_request(client_order_id=ClientOrderId(f"d{i}"), qty=qty(999))))
+    assert len(desk.orders) == DENIED_KEPT + 2
+    assert [o.request.client_order_id for o in desk.newest_first(ALICE)][:2] == [
+        f"d{DENIED_KEPT + 9}",
+        f"d{DENIED_KEPT + 8}",
+    ]
+    assert {"good", "bob"} < set(desk.orders)
+    assert list(desk.newest_first(StrategyId("nobody"))) == []
+
+
+def test_what_was_asked_is_remembered_for_a_minute() -> None:
+    """The memory for duplicates is as long as the longest window, and no longer."""
+    desk = a_desk()
+    for second in range(0, 180, 30):
+        request = a_request(client_order_id=ClientOrderId(f"o{second}"), qty=qty(second + 1))
+        desk.apply(an_approval(request, NOON + timedelta(seconds=second)))
+    assert [r.qty for r in desk.last_asked[ALICE]] == [91, 121, 151]
+
+
+def an_approval(request: OrderRequest, at: datetime) -> ev.OrderApproved:
+    return ev.OrderApproved(
+        request=request, quote=a_quote(), reserved_cash=cash(1), reserved_qty=qty(0), market_day=MONDAY, at=at
+    )
+
+
+# --- shorts -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_losing_short_can_always_be_covered() -> None:
+    """Its margin is more than it costs to buy back: what only reduces a risk is not denied for want of money."""
+    desk = a_desk(limits=some_limits(is_short_allowed=True, order_notional_max=cash(50_000)))
+    short = a_request(side=Side.SELL, qty=qty(50))
+    desk.handle(requested(short))
+    desk.handle(filled(short, 50))
+    desk.handle(ev.MarksTaken(marks=((AAPL, price(200)),), at=NOON))
+    assert desk.buying_power(ALICE) == 0
+    quote = a_quote(bid_price=price("199.99"), ask_price=price(200))
+    cover = a_request(client_order_id=ClientOrderId("cover"), qty=qty(50))
+    more = a_request(client_order_id=ClientOrderId("more"), qty=qty(1))
+    assert facts_of(desk.handle(requested(cover, quote=quote))) == [ev.OrderApproved]
+    assert desk.buying_power(ALICE) == 0, "it holds no more than it costs over the margin"
+    assert facts_of(desk.handle(requested(more, quote=quote))) == [ev.OrderDenied]
+    desk.handle(filled(cover, 50, at_price="200"))
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 0
+    assert desk.buying_power(ALICE) == 5_000
+
+
+def test_a_sale_through_zero_holds_its_margin_until_the_short_is_there() -> None:
+    """What closes is filled first: that sets nothing of the opening part's margin free."""
+    desk = a_desk(limits=some_limits(is_short_allowed=True))
+    bought, sold = a_request(), a_request(client_order_id=ClientOrderId("through"), side=Side.SELL, qty=qty(20))
+    desk.handle(requested(bought))
+    desk.handle(filled(bought, 10))
+    desk.handle(requested(sold))
+    held = desk.reservations.cash(ALICE)
+    assert held == cash("999.9")
+    desk.handle(filled(sold, 10))
+    assert desk.reservations.cash(ALICE) == held
+    desk.handle(filled(sold, 5, cumulative=15))
+    assert desk.reservations.cash(ALICE) == held / 2
+    desk.handle(filled(sold, 5, cumulative=20))
+    assert desk.reservations.by_order == {}
+
+
+def test_a_notional_sale_promises_the_shares_that_it_may_come_to() -> None:
+    """The price may fall before it is filled; endless fractions leave nothing behind."""
+    desk = a_desk(limits=some_limits(is_short_allowed=False))
+    bought = a_request()
+    desk.handle(requested(bought))
+    desk.handle(filled(bought, 10))
+    sale = a_request(client_order_id=ClientOrderId("sale"), side=Side.SELL, qty=None, notional=cash(700))
+    assert facts_of(desk.handle(requested(sale))) == [ev.OrderApproved]
+    promised = desk.reservations.qty(ALICE, AAPL)
+    assert qty("7.14") < promised < qty("7.15")
+    assert desk.reservations.opening(ALICE, AAPL, Side.SELL) == promised
+    order = a_broker_order(sale, status=BrokerStatus.PARTIALLY_FILLED, filled_qty=qty("3.1"))
+    desk.handle(updated(order, "partial_fill", a_fill(order, "3.1", cumulative="3.1", at_price="99")))
+    assert desk.reservations.qty(ALICE, AAPL) == promised - qty("3.1")
+    desk.handle(updated(a_broker_order(sale, status=BrokerStatus.CANCELED, filled_qty=qty("3.1"))))
+    assert desk.reservations.qty(ALICE, AAPL) == 0
+    assert desk.reservations.opening(ALICE, AAPL, Side.SELL) == 0

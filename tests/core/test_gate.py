@@ -25,6 +25,7 @@ def evidence(**overrides: Any) -> Evidence:
         "position_qty": qty(0),
         "promised_qty": qty(0),
         "opening_qty": qty(0),
+        "margin_per_share": price(0),
         "buying_power": cash(10_000),
         "open_orders": 0,
         "orders_today": 0,

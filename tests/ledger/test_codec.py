@@ -30,6 +30,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     simple: dict[Any, st.SearchStrategy[Any]] = {
         Decimal: st.decimals(-(10**12), 10**12, places=9),
         str: st.text(max_size=20),
+        float: st.floats(allow_nan=False, allow_infinity=False),  # seconds that were measured
         NoneType: st.none(),
         datetime: st.timedeltas(timedelta(0), timedelta(days=10_000)).map(lambda d: NOON + d),
     }
