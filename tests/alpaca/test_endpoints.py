@@ -53,7 +53,7 @@ def test_an_override_that_is_no_address_is_named(wrong: dict[str, str]) -> None:
     """The text names the key, the value and the form."""
     (key,) = wrong
     with pytest.raises(ConfigError, match=rf"broker\.{key} = .* must be an address like"):
-        endpoints(BrokerSection(mode="alpaca", **wrong), "iex")
+        endpoints(BrokerSection.model_validate({"mode": "alpaca", **wrong}), "iex")
 
 
 def test_keys_show_nowhere() -> None:
