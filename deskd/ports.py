@@ -168,7 +168,7 @@ class Orders(Protocol):
         """Return the order of that client_order_id or broker_order_id, if it is the strategy's."""
 
     def orders(self, strategy_id: StrategyId | None, *, is_open: bool | None = None) -> Sequence[Order]:
-        """Return orders, oldest first; *is_open* None: all."""
+        """Return orders, oldest first: all that are open, else the newest thousand; *is_open* None: of all."""
 
     def positions(self, strategy_id: StrategyId | None) -> Sequence[Position]:
         """Return positions at the latest mark, flat ones left out."""

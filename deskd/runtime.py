@@ -8,8 +8,9 @@ Rule 3: a ledger that cannot be written ends the desk: what is in memory is ahea
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Protocol, assert_never
 from zoneinfo import ZoneInfo
 
@@ -33,6 +34,8 @@ BATCH_MAX = 128  # events decided between two turns of the loop: under 5 ms
 MARKS_EVERY = timedelta(seconds=10)
 RECONCILE_GAP_S = 1.0  # the broker's positions may lag its orders: two looks in a row are never closer
 STUCK_CANCEL = timedelta(seconds=5)  # a cancel without an answer is asked for again
+CANCEL_WAIT_S = 10.0  # for the wish to be on disk; the broker's answer comes as an order line
+LISTED_MAX = 1_000  # orders in one list, the newest: a long history must not hold up the loop; the ledger has all
 
 _NEW_YORK = ZoneInfo("America/New_York")
 
@@ -44,6 +47,14 @@ class Marks(Protocol):
 
     def marks(self) -> Mapping[Symbol, Price]:
         """Return the latest price of each symbol that has one."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """Somebody who waits for what becomes of an event."""
+
+    event: ev.OrderRequested | ev.CancelRequested
+    answer: asyncio.Future[Order | Refuse]
 
 
 type TakeSnapshot = Callable[[Sequence[Order], Callable[[], int], str], Awaitable[ev.BrokerSnapshot]]
@@ -63,14 +74,17 @@ class Runtime:
     wall: Clock  # the desk's own clock
     doubt_check: timedelta
     reconcile_every: timedelta
+    clock_age_max: timedelta  # the broker's clock is asked for again when its last answer is older
     on_fact: list[OnFact] = field(default_factory=list)
     inbox: asyncio.Queue[ev.Event] = field(default_factory=lambda: asyncio.Queue(INBOX_MAX))
     closing: str | None = "the desk is starting"  # why no new orders are taken; None: they are
-    _waiters: dict[ClientOrderId, list[asyncio.Future[Order | Refuse]]] = field(default_factory=dict)
+    _waiters: dict[ClientOrderId, list[_Waiter]] = field(default_factory=dict)
     _looking_up: set[ClientOrderId] = field(default_factory=set)
     _reconcile_why: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(1))
     _committed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _market_clock: MarketClock | None = None
+    _clock_heard_at: float = 0.0  # on the monotonic clock
+    _clock_asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
     async def run(self) -> None:
@@ -87,20 +101,20 @@ class Runtime:
                     self.inbox.task_done()
 
     async def _handle(self, batch: Sequence[ev.Event]) -> None:
-        effects: list[Effect] = []
+        effects: list[tuple[Effect, ev.Event]] = []
         for event in batch:
             if isinstance(event, ev.InstrumentsListed):
                 self.desk.instruments = {i.symbol: i for i in event.instruments}
-            effects += self.desk.handle(event)
-        facts = [effect.fact for effect in effects if isinstance(effect, ef.Record)]
+            effects += [(effect, event) for effect in self.desk.handle(event)]
+        facts = [effect.fact for effect, _ in effects if isinstance(effect, ef.Record)]
         if facts:
             await self.ledger.append(facts, project(facts, self.desk))
-        for effect in effects:
-            self._perform(effect)
+        for effect, event in effects:
+            self._perform(effect, event)
         async with self._committed:
             self._committed.notify_all()
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: Effect, event: ev.Event) -> None:
         match effect:
             case ef.Record(fact):
                 for listener in self.on_fact:
@@ -119,9 +133,10 @@ class Runtime:
                 else:
                     self.reconcile(why)
             case ef.Reply(oid):
-                self._answer(oid, self.desk.orders[oid])
+                if order := self.desk.orders.get(oid):  # else an old denial: newer ones pushed it out of memory
+                    self._reply(order, event)
             case ef.Refuse(oid):
-                self._answer(oid, effect)
+                self._answer(oid, effect, lambda waiter: waiter.event is event)
             case ef.Tell(strategy_id, update):
                 self.tells.tell(strategy_id, update)
             case _:
@@ -200,6 +215,9 @@ class Runtime:
         if not self.desk.is_synced:
             text = "the stream of trade updates is down or not yet re-synced: no order could be watched; cancels pass"
             return Refuse(nobody, RefusalReason.TRADE_STREAM_DOWN, text)
+        if not self.desk.instruments:
+            text = "the broker's list of what can be traded is not there yet: try again later"
+            return Refuse(nobody, RefusalReason.DESK_NOT_READY, text)
         return None
 
     async def place(self, request: OrderRequest, *, timeout_s: float) -> Order | Refuse:
@@ -212,7 +230,15 @@ class Runtime:
         market_now = quote.quoted_at if quote else self._market_clock.timestamp if self._market_clock else now
         market_day = market_now.astimezone(_NEW_YORK).date()
         event = ev.OrderRequested(request=request, quote=quote, market_day=market_day, at=now)
-        return await self._ask(oid, event, timeout_s)
+        return await self._ask(oid, event, timeout_s) or self._undecided(request)
+
+    def _undecided(self, request: OrderRequest) -> Order | Refuse:
+        """Return the order as it stands after the wait for it was over."""
+        oid = request.client_order_id
+        order = self.desk.orders.get(oid)
+        if order is not None and order.request == request:  # the id alone may be another's
+            return order
+        return Refuse(oid, RefusalReason.TIMEOUT, "the desk has not decided yet: ask for the order by its id")
 
     async def cancel(self, strategy_id: StrategyId | None, order_id: str, *, by: str) -> Order | Refuse:
         """Ask for a cancel; see ports.Orders."""
@@ -222,10 +248,13 @@ class Runtime:
             return Refuse(ClientOrderId(order_id), RefusalReason.NOT_FOUND, text)
         oid = order.request.client_order_id
         event = ev.CancelRequested(client_order_id=oid, by=by, at=self.wall.now())
-        return await self._ask(oid, event, timeout_s=10.0)
+        return await self._ask(oid, event, CANCEL_WAIT_S) or self.desk.orders[oid]
 
-    async def _ask(self, oid: ClientOrderId, event: ev.Event, timeout_s: float) -> Order | Refuse:
-        waiter: asyncio.Future[Order | Refuse] = asyncio.get_running_loop().create_future()
+    async def _ask(
+        self, oid: ClientOrderId, event: ev.OrderRequested | ev.CancelRequested, timeout_s: float
+    ) -> Order | Refuse | None:
+        """Return what becomes of *event*; None when that took longer than *timeout_s*."""
+        waiter = _Waiter(event, asyncio.get_running_loop().create_future())
         try:
             self.inbox.put_nowait(event)
         except asyncio.QueueFull:
@@ -234,25 +263,29 @@ class Runtime:
         self._waiters.setdefault(oid, []).append(waiter)
         try:
             async with asyncio.timeout(timeout_s):
-                return await waiter
+                return await waiter.answer
         except TimeoutError:
-            self._forget(oid, waiter)
-            order = self.desk.orders.get(oid)
-            if order is not None:
-                return order
-            return Refuse(oid, RefusalReason.TIMEOUT, "the desk has not decided yet: ask for the order by its id")
+            return None
+        finally:  # whoever asked may have gone away, too
+            self._waiters[oid].remove(waiter)
+            if not self._waiters[oid]:
+                del self._waiters[oid]
 
-    def _answer(self, oid: ClientOrderId, answer: Order | Refuse) -> None:
-        for waiter in self._waiters.pop(oid, ()):
-            if not waiter.done():
-                waiter.set_result(answer)
+    def _reply(self, order: Order, event: ev.Event) -> None:
+        """Answer who posted *event*, and all who asked for this very order; another may have used its id."""
+        self._answer(
+            order.request.client_order_id,
+            order,
+            lambda waiter: (
+                waiter.event is event
+                or (isinstance(waiter.event, ev.OrderRequested) and waiter.event.request == order.request)
+            ),
+        )
 
-    def _forget(self, oid: ClientOrderId, waiter: asyncio.Future[Order | Refuse]) -> None:
-        waiting = self._waiters.get(oid, [])
-        if waiter in waiting:
-            waiting.remove(waiter)
-        if not waiting:
-            self._waiters.pop(oid, None)
+    def _answer(self, oid: ClientOrderId, answer: Order | Refuse, is_meant: Callable[[_Waiter], bool]) -> None:
+        for waiter in self._waiters.get(oid, ()):
+            if is_meant(waiter) and not waiter.answer.done():
+                waiter.answer.set_result(answer)
 
     def find(self, strategy_id: StrategyId | None, order_id: str) -> Order | None:
         """Return the order of that client_order_id or broker_order_id, if it is the strategy's."""
@@ -263,27 +296,37 @@ class Runtime:
         return order
 
     def orders(self, strategy_id: StrategyId | None, *, is_open: bool | None = None) -> Sequence[Order]:
-        """Return orders, oldest first; *is_open* None: all."""
-        among = self.desk.open_orders() if is_open else list(self.desk.orders.values())
-        return [
-            order
-            for order in among
-            if strategy_id in {None, order.request.strategy_id} and is_open in {None, order.status.is_open}
-        ]
+        """Return orders, oldest first: all that are open, else the newest LISTED_MAX; *is_open* None: of all."""
+        if is_open:
+            return [o for o in self.desk.open_orders() if strategy_id in {None, o.request.strategy_id}]
+        listed = (o for o in self.desk.newest_first(strategy_id) if is_open is None or not o.status.is_open)
+        return list(islice(listed, LISTED_MAX))[::-1]
 
     def positions(self, strategy_id: StrategyId | None) -> Sequence[Position]:
         """Return positions at the latest mark, flat ones left out."""
-        books = self.desk.portfolio.books.values()
-        return [p for b in books if strategy_id in {None, b.strategy_id} for p in b.positions.values() if p.qty]
+        books = self.desk.portfolio.books
+        wanted = books.values() if strategy_id is None else [books[strategy_id]] if strategy_id in books else []
+        return [p for book in wanted for p in book.positions.values() if p.qty]
 
     def account(self, strategy_id: StrategyId) -> Account | None:
         """Return the strategy's sub-ledger."""
         return self.desk.account(strategy_id)
 
     async def clock(self) -> MarketClock:
-        """Return the market's clock."""
-        self._market_clock = await self.broker.clock()
-        return self._market_clock
+        """Return the market's clock, its last answer moved on by the time since where that is not too old.
+
+        Many who ask at once are one question: the broker's requests are counted for everybody together.
+        """
+        async with self._clock_asking:
+            since = timedelta(seconds=self.wall.monotonic() - self._clock_heard_at)
+            known = self._market_clock
+            if known is not None and since < self.clock_age_max:
+                moved = replace(known, timestamp=known.timestamp + since)
+                if moved.timestamp < min(known.next_open, known.next_close):  # else the session may have changed
+                    return moved
+            self._market_clock = await self.broker.clock()
+            self._clock_heard_at = self.wall.monotonic()
+            return self._market_clock
 
     async def bars(self, symbol: Symbol, timeframe: str, limit: int) -> Sequence[RawMarketMessage]:
         """Return the latest bars of *symbol*, oldest first."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deskd.core.desk import Desk
+from deskd.core.desk import DENIED_KEPT, Desk
 from deskd.domain import events as ev
 from deskd.domain.effects import OrderUpdate, Refuse
 from deskd.domain.errors import LedgerError
@@ -19,7 +19,7 @@ from deskd.domain.money import Price
 from deskd.domain.order import Order, OrderRequest, OrderStatus
 from deskd.domain.reasons import RefusalReason, RejectReason
 from deskd.ports import Statement
-from deskd.runtime import INBOX_MAX, Runtime
+from deskd.runtime import INBOX_MAX, LISTED_MAX, Runtime
 from tests.factories import (
     AAPL,
     ALICE,
@@ -31,11 +31,17 @@ from tests.factories import (
     a_request,
     a_snapshot,
     accepted,
+    an_instrument,
+    cash,
     filled,
     price,
+    qty,
+    requested,
+    some_limits,
 )
 
 OID = a_request().client_order_id
+DAY = timedelta(days=1)
 
 
 @dataclass
@@ -79,6 +85,7 @@ class CuriousBroker:
     answers: bool = True
     finds: bool = True
     arrival: asyncio.Event = field(default_factory=asyncio.Event)
+    clock_questions: int = 0
 
     async def submit(self, request: OrderRequest) -> Any:
         oid = request.client_order_id
@@ -101,7 +108,12 @@ class CuriousBroker:
         return ev.OrderLookedUp(client_order_id=client_order_id, order=order, fills=(), at=at)
 
     async def clock(self) -> MarketClock:
-        return MarketClock(timestamp=NOON, is_open=True, next_open=NOON, next_close=NOON)
+        self.clock_questions += 1
+        await asyncio.sleep(0)
+        return MarketClock(timestamp=NOON, is_open=True, next_open=NOON + DAY, next_close=NOON + timedelta(minutes=3))
+
+    async def bars(self, symbol: Symbol, timeframe: str, limit: int) -> Any:
+        return [{"S": symbol}] * limit
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"the runtime asked the broker for {name}")
@@ -115,6 +127,7 @@ class World:
     ledger: SlowLedger = field(default_factory=SlowLedger)
     wall: Wall = field(default_factory=Wall)
     doubt_check: timedelta = timedelta(seconds=60)
+    clock_age_max: timedelta = timedelta(0)
     fails: int = 0  # looks at the broker that fail before one succeeds
     told: list[tuple[StrategyId, str]] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
@@ -134,6 +147,7 @@ class World:
             wall=self.wall,
             doubt_check=self.doubt_check,
             reconcile_every=timedelta(seconds=60),
+            clock_age_max=self.clock_age_max,
             closing=None,
         )
 
@@ -329,3 +343,155 @@ async def test_orders_are_seen_by_their_own_strategy_alone() -> None:
         assert account.cash == 9000
         assert runtime.account(StrategyId("nobody")) is None
         assert (await runtime.clock()).is_open
+
+
+async def test_an_id_that_another_uses_answers_nobody_else() -> None:
+    """A stranger's request under my id is refused to the stranger alone, and shows nothing of my order."""
+    async with a_world() as world:
+        held, forever = asyncio.Event(), asyncio.Event()
+
+        async def waits(request: OrderRequest) -> Any:
+            held.set()
+            await forever.wait()
+            return accepted(request)
+
+        world.broker.submit = waits  # type: ignore[method-assign]
+        mine = asyncio.get_running_loop().create_task(world.runtime.place(a_request(), timeout_s=5))
+        await held.wait()
+        theirs = await world.runtime.place(a_request(strategy_id=BOB), timeout_s=5)
+        assert isinstance(theirs, Refuse)
+        assert theirs.reason == RefusalReason.CONFLICT
+        assert not mine.done()
+        too_late = asyncio.get_running_loop().create_task(world.runtime.place(a_request(strategy_id=BOB), timeout_s=0))
+        undecided = await too_late
+        assert isinstance(undecided, Refuse)
+        forever.set()
+        order = await mine
+        assert isinstance(order, Order)
+        assert (order.request.strategy_id, order.status) == (ALICE, OrderStatus.ACCEPTED)
+
+
+async def test_a_cancel_is_answered_by_what_became_of_the_cancel() -> None:
+    """The acknowledgement of the order, which comes at the same moment, is not its answer."""
+    async with a_world() as world:
+        await world.runtime.place(a_request(), timeout_s=5)
+        request = a_request()
+        await world.runtime.post(filled(request, 4))
+        order = await world.runtime.cancel(ALICE, OID, by="alice")
+        assert isinstance(order, Order)
+        assert order.status is OrderStatus.PENDING_CANCEL
+        await world.runtime.post(filled(request, 6, cumulative=10))
+        final = await world.runtime.cancel(ALICE, OID, by="alice")
+        assert isinstance(final, Refuse)
+        assert final.reason == RefusalReason.ORDER_FINAL
+
+
+async def test_who_stops_waiting_is_forgotten() -> None:
+    """A caller that goes away, or waits long enough, leaves nothing behind."""
+    async with a_world() as world:
+        forever = asyncio.Event()
+
+        async def hangs(request: OrderRequest) -> Any:
+            await forever.wait()
+
+        world.broker.submit = hangs  # type: ignore[method-assign]
+        order = await world.runtime.place(a_request(), timeout_s=0.05)
+        assert isinstance(order, Order)
+        assert order.status is OrderStatus.SUBMITTED
+        leaving = asyncio.get_running_loop().create_task(world.runtime.place(a_request(), timeout_s=5))
+        await world.runtime.until_idle()
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        assert world.runtime._waiters == {}
+
+
+async def test_an_old_denial_that_is_asked_for_again_in_a_flood_ends_nothing() -> None:
+    """The memory of denials is bounded; who falls out of it is answered as undecided."""
+    async with a_world() as world:
+        first = a_request(qty=qty(999))
+        await world.runtime.place(first, timeout_s=5)
+        flood = [a_request(client_order_id=ClientOrderId(f"d{i}"), qty=qty(999)) for i in range(DENIED_KEPT - 1)]
+        for request in flood:
+            world.desk.handle(requested(request))
+        async with asyncio.TaskGroup() as tasks:
+            again = tasks.create_task(world.runtime.place(first, timeout_s=0.1))
+            more = a_request(client_order_id=ClientOrderId("more"), qty=qty(999))
+            tasks.create_task(world.runtime.place(more, timeout_s=5))
+        undecided = again.result()
+        assert isinstance(undecided, Refuse)
+        assert undecided.reason == RefusalReason.TIMEOUT
+        assert OID not in world.desk.orders
+
+
+async def test_no_order_is_taken_before_it_is_known_what_can_be_traded() -> None:
+    """A strategy that starts with the desk is not told that the broker does not list its symbol."""
+    async with a_world() as world:
+        world.desk.instruments = {}
+        refusal = await world.runtime.place(a_request(), timeout_s=5)
+        assert isinstance(refusal, Refuse)
+        assert refusal.reason == RefusalReason.DESK_NOT_READY
+        await world.runtime.post(ev.InstrumentsListed(instruments=(an_instrument(),), at=NOON))
+        await world.runtime.until_idle()
+        assert isinstance(await world.runtime.place(a_request(), timeout_s=5), Order)
+
+
+async def test_the_brokers_clock_is_asked_once_for_many() -> None:
+    """Twenty strategies share its answer; it moves on with time, and is asked anew when old or at a session's end."""
+    async with a_world(clock_age_max=timedelta(minutes=5)) as world:
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(world.runtime.clock()) for _ in range(20)]
+        assert {a.result().timestamp for a in asking} == {NOON}
+        world.wall.time += timedelta(minutes=2)
+        assert (await world.runtime.clock()).timestamp == NOON + timedelta(minutes=2)
+        assert world.broker.clock_questions == 1
+        world.wall.time += timedelta(minutes=2)
+        await world.runtime.clock()
+        assert world.broker.clock_questions == 2
+    async with a_world() as world:
+        await world.runtime.clock()
+        await world.runtime.clock()
+        assert world.broker.clock_questions == 2
+
+
+async def test_a_list_of_orders_is_bounded_and_the_newest() -> None:
+    """However long the history, a strategy's list is its own newest thousand, oldest first."""
+    async with a_world() as world:
+        world.desk.limits[ALICE] = world.desk.limits[BOB] = some_limits(orders_per_day_max=10_000)
+        for i in range(LISTED_MAX + 5):
+            request = a_request(client_order_id=ClientOrderId(f"o{i}"), qty=qty(1))
+            world.desk.handle(requested(request))
+            world.desk.handle(filled(request, 1))
+        world.desk.handle(requested(a_request(strategy_id=BOB, client_order_id=ClientOrderId("bob"), qty=qty(1))))
+        listed = world.runtime.orders(ALICE)
+        assert [o.request.client_order_id for o in listed] == [f"o{i}" for i in range(5, LISTED_MAX + 5)]
+        assert world.runtime.orders(ALICE, is_open=False) == listed
+        assert [o.request.client_order_id for o in world.runtime.orders(None, is_open=True)] == ["bob"]
+        assert world.runtime.orders(None)[-1].request.strategy_id == BOB
+        assert world.runtime.positions(StrategyId("nobody")) == []
+        assert world.runtime.positions(None) == world.runtime.positions(ALICE)
+        assert await world.runtime.bars(AAPL, "1Min", 2) == [{"S": AAPL}] * 2
+
+
+async def test_positions_are_valued_and_stuck_cancels_asked_after() -> None:
+    """What the clock brings, while nobody asks."""
+    async with a_world(doubt_check=timedelta(milliseconds=5)) as world:
+        await world.runtime.place(a_request(), timeout_s=5)
+        await world.runtime.post(filled(a_request(), 4))
+        await world.runtime.cancel(ALICE, OID, by="alice")
+        world.wall.time += timedelta(seconds=11)
+        await world.runtime.until(lambda desk: desk.portfolio.book(ALICE).positions[AAPL].mark_price == 101)
+        async with asyncio.timeout(5):
+            while len(world.broker.canceled) < 2:  # noqa: ASYNC110  the second cancel comes after a look-up
+                await asyncio.sleep(0.002)
+        assert OID in world.broker.looked_up
+
+
+async def test_a_difference_is_looked_at_again_after_the_brokers_lag() -> None:
+    """The second look is not taken at once: positions that lag would be believed."""
+    async with a_world() as world:
+        desk = world.desk
+        await world.runtime.post(a_snapshot(cash=cash(1)))
+        await world.runtime.until_idle()
+        assert desk.last_reconciled is not None
+        assert desk.last_reconciled.differences
+        assert world.snapshots == []

@@ -53,6 +53,7 @@ CANCEL_S = 5.0  # for open orders to end when the desk stops
 CLOSE_S = 5.0  # beyond the grace, for runs to be gone
 CLOCK_EVERY_S = 15.0  # the market's clock is asked for
 RESYNC_BACK = timedelta(minutes=5)  # orders and fills are listed from so long before the oldest open order
+CLOCK_AGE_MAX = timedelta(seconds=5)
 PLAN_LIMIT = 200  # Alpaca's requests a minute
 
 log = structlog.get_logger()
@@ -186,6 +187,7 @@ class Daemon:
             wall=wall,
             doubt_check=timedelta(seconds=config.broker.doubt_check_s),
             reconcile_every=timedelta(seconds=config.broker.reconcile_every_s),
+            clock_age_max=CLOCK_AGE_MAX if exchange is None else timedelta(0),  # our own exchange counts no requests
             on_fact=[log_fact],
         )
         self.trade_stream = TradeStream(
