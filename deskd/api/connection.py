@@ -21,7 +21,6 @@ HEADERS_MAX = 50
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LEFTOVER_MAX = 1_048_576  # bytes read and thrown away, so that a refused sender gets to read the refusal
-_SAID_ALL_S = 0.001  # after a peer closed its side: time for a request that is there to get its turn
 _TAIL_MAX = 65_536  # bytes that are read ahead of the request being answered
 
 
@@ -50,6 +49,8 @@ class Connection(web.RequestHandler):
     """The protocol of one accepted socket."""
 
     __slots__ = (
+        "_answered",
+        "_began_at",
         "_bounds",
         "_has_more",
         "_is_answering",
@@ -80,8 +81,10 @@ class Connection(web.RequestHandler):
         self._bounds = bounds
         self._service = service
         self._work: asyncio.Task[object] | None = None  # answers the present request
-        self._patience: asyncio.TimerHandle | None = None  # runs while part of a request is there, and no answer due
+        self._began_at: float | None = None  # when the request came, of which all must be here in time
+        self._patience: asyncio.TimerHandle | None = None  # looks after it; one timer lasts for many requests
         self._taking: asyncio.TimerHandle | None = None  # runs while the peer does not take what was sent
+        self._answered = 0
         self._is_answering = False
         self._is_turn_taken = False  # something was answered since the loop last read for this connection
         self._has_more = False  # something came while a request was answered: it may be part of one
@@ -94,20 +97,22 @@ class Connection(web.RequestHandler):
     async def respond(self, message: web.BaseRequest) -> web.Response:
         """Answer one message; this is the handler of aiohttp's server."""
         self._work = asyncio.current_task()
-        if self._is_turn_taken:  # pipelined: everybody else first
-            await asyncio.sleep(0)
         try:
             asked = await self._whole(message)
-            self._is_answering, self._has_more = True, False
-            self._stop_patience()
+            self._is_answering, self._has_more, self._began_at = True, False, None
+            if self._is_turn_taken:  # pipelined: everybody else first
+                await asyncio.sleep(0)
             return await self._response_to(asked)
         except (ConnectionError, web.RequestPayloadError):  # gone, in the middle of the body
             return web.Response(status=400)  # to nobody
         finally:
             self._work = None
+            self._answered += 1
             self._is_answering, self._is_turn_taken = False, True
-            if self._has_more or self._said_all:
-                self._be_patient()
+            if self._said_all:
+                self._leave_soon()
+            elif self._has_more:
+                self._begin()
 
     def end(self) -> asyncio.Task[object] | None:
         """End it, at once: what the peer did not take he will not get. Return the work that was canceled."""
@@ -124,7 +129,8 @@ class Connection(web.RequestHandler):
             return bad
         if message.headers.get("Expect", "").lower() == "100-continue" and not message.content.is_eof():
             await message.writer.write(_CONTINUE)
-        return request_of(message, await message.read())
+        is_here = message.content.is_eof()  # nearly always
+        return request_of(message, message.content.read_nowait() if is_here else await message.read())
 
     async def _response_to(self, asked: Request | BadRequest) -> web.Response:
         if isinstance(asked, BadRequest):
@@ -178,15 +184,15 @@ class Connection(web.RequestHandler):
                 self._throw_away(len(data))
             elif self._is_answering:
                 self._has_more = True
-            elif self._patience is None:
-                self._be_patient()
+            elif self._began_at is None:
+                self._begin()
         super().data_received(data)
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp never keeps its side open; asyncio lets it
         """Let a peer that has said all of his still hear the answers."""
         self._said_all = True
         if not self._is_answering:
-            self._be_patient()
+            self._leave_soon()
         return True
 
     def pause_writing(self) -> None:
@@ -197,46 +203,48 @@ class Connection(web.RequestHandler):
 
     def resume_writing(self) -> None:
         """Note that he has taken it."""
-        self._stop_taking()
+        if self._taking is not None:
+            self._taking.cancel()
         super().resume_writing()
+        if self._said_all:
+            self._leave_soon()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the peer."""
         self._said_all, self._has_more = False, False
-        self._stop_patience()
-        self._stop_taking()
+        for timer in (self._patience, self._taking):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
 
-    def _be_patient(self) -> None:
-        self._stop_patience()
-        seconds, then = (_SAID_ALL_S, self._leave) if self._said_all else (self._bounds.read_s, self._give_up)
-        self._patience = self._loop.call_later(seconds, then)
+    def _begin(self) -> None:
+        self._began_at = self._loop.time()
+        if self._patience is None:
+            self._patience = self._loop.call_later(self._bounds.read_s, self._look_after)
 
-    def _give_up(self) -> None:
+    def _look_after(self) -> None:
+        """End the connection where its request has taken too long; look again when it will have."""
         self._patience = None
+        if self._began_at is None or self._is_refused:
+            return
+        left = self._began_at + self._bounds.read_s - self._loop.time()
+        if left > 0:
+            self._patience = self._loop.call_later(left, self._look_after)
+            return
         text = f"request: did not arrive within {self._bounds.read_s:g} s"
-        if self.transport is not None and not self._is_refused:
+        if self.transport is not None:
             self.transport.write(self._service.refuse(BadRequest(408, text)).last_words())
         self.force_close()
 
-    def _leave(self) -> None:
-        self._patience = None
-        if self.writing_paused:  # the next request gets its turn when the last answer is taken
-            self._be_patient()
-        else:
+    def _leave_soon(self) -> None:
+        """Leave when aiohttp has nothing more to answer: it takes a turn of the loop to begin with what is there."""
+        self._loop.call_soon(self._loop.call_soon, self._leave, self._answered)
+
+    def _leave(self, answered: int) -> None:
+        if answered == self._answered and not self._is_answering and not self.writing_paused:
             self.force_close()
 
     def _throw_away(self, count: int) -> None:
         self._leftover += count
         if self._leftover > _LEFTOVER_MAX and self.transport is not None:
             self.transport.abort()
-
-    def _stop_patience(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-
-    def _stop_taking(self) -> None:
-        if self._taking is not None:
-            self._taking.cancel()
-            self._taking = None

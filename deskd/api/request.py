@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
+_VERSIONS = frozenset({HttpVersion10, HttpVersion11})
 _TARGET = re.compile(r"/[!-~]*")  # bytes beyond ASCII would get as far as protobuf, which cannot encode them
 
 
@@ -67,13 +68,13 @@ class Answer:
 
 def problem(message: web.BaseRequest, body_max: int) -> BadRequest | None:
     """Return what is wrong with a request's head; nothing of its body has been read."""
-    if not _TARGET.fullmatch(message.raw_path):
+    if message.version not in _VERSIONS or not _TARGET.fullmatch(message.raw_path):
         return BadRequest(400, "request line: is not METHOD /path HTTP/1.1")
-    names = [name.lower() for name in message.headers]
-    if len(set(names)) < len(names):  # two readers could take different ones
-        twice = next(name for name in names if names.count(name) > 1)
+    headers = message.headers
+    if len(set(map(str.lower, headers))) < len(headers):  # two readers could take different ones
+        twice = next(name for name in headers if len(headers.getall(name)) > 1)
         return BadRequest(400, f"{ascii(twice)[:80]}: is given twice")
-    if "transfer-encoding" in message.headers:
+    if "transfer-encoding" in headers:
         return BadRequest(400, "Transfer-Encoding: is not taken here; send Content-Length")
     length = message.content_length or 0
     if length > body_max:
