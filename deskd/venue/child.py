@@ -15,6 +15,8 @@ READY_S = 60.0  # a tape of a whole day is read first
 RESTART_WAIT_S = 1.0
 STOP_S = 5.0
 
+_DID_NOT_START = "the embedded exchange did not start: its message above says why"
+
 log = structlog.get_logger()
 
 
@@ -31,17 +33,22 @@ class EmbeddedExchange:
 
         Raise ConfigError where it cannot start as told, ChildProcessError where it fell; it has said why itself.
         """
-        await self._spawn()
+        if code := await self._spawn():
+            raise (ConfigError if code == os.EX_CONFIG else ChildProcessError)(_DID_NOT_START)
         return self.url
 
     async def watch(self) -> None:
-        """Start it again whenever it dies, on the same port, so that everybody finds it where it was."""
+        """Start it again whenever it dies, on the same port, so that everybody finds it where it was.
+
+        Raise ChildProcessError where that fails.
+        """
         while True:
             assert self._process is not None, "start comes first"
             code = await self._process.wait()
             log.error("exchange_died", exit_code=code)
             await asyncio.sleep(RESTART_WAIT_S)
-            await self._spawn()
+            if await self._spawn():
+                raise ChildProcessError(_DID_NOT_START)  # it was told right once: a new start of the desk may do
 
     async def stop(self) -> None:
         """End it: SIGTERM, then SIGKILL."""
@@ -56,7 +63,8 @@ class EmbeddedExchange:
             process.kill()
             await process.wait()
 
-    async def _spawn(self) -> None:
+    async def _spawn(self) -> int:
+        """Start it; return 0 once it is ready, or its exit code where it ended before."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -80,8 +88,7 @@ class EmbeddedExchange:
                 "tape is read faster"
             ) from None
         if not line:
-            code = await process.wait()
-            wrong = ConfigError if code == os.EX_CONFIG else ChildProcessError
-            raise wrong("the embedded exchange did not start: its message above says why")
+            return await process.wait() or 1
         self.url = json.loads(line)["url"]
         self._settings = replace(self._settings, listen=self.url.removeprefix("http://"))
+        return 0

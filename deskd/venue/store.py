@@ -175,7 +175,10 @@ class Store:
 
 
 def open_store(path: Path | None, *, tape: str) -> Store:
-    """Open or create the file (None: in memory); raise ConfigError with the remedy where that cannot be."""
+    """Open or create the file (None: in memory); raise ConfigError with the remedy where that cannot be.
+
+    Raise LedgerError where another exchange holds it.
+    """
     if path is None:
         connection = _connect(":memory:")
         connection.executescript(_SCHEMA)
@@ -243,7 +246,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise ConfigError(
+        raise LedgerError(  # not for ever: an exchange whose desk was killed lets go of it in a moment
             f"exchange.state {path} is in use by another exchange: stop that one, or name another file with --state"
         ) from None
     return lock

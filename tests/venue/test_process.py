@@ -149,11 +149,11 @@ def test_it_says_which_keys_hold_and_never_the_secret(tmp_path: Path) -> None:
     assert "test-secret" not in errors
 
 
-def start_fails(told: VenueSettings) -> str:
-    """Return what a start that cannot work says; it must be one sentence and exit 1."""
+def start_fails(told: VenueSettings, *, code: int = 78) -> str:
+    """Return what a start that cannot work says; it must be one sentence, and end with the code."""
     process = Process(told)
     try:
-        assert process.popen.wait(30) == 1
+        assert process.popen.wait(30) == code
         lines = [line for line in process.errors().splitlines() if not line.startswith("{")]
         assert len(lines) == 1, lines
         return lines[0]
@@ -162,7 +162,7 @@ def start_fails(told: VenueSettings) -> str:
 
 
 def test_a_bad_start_is_one_clear_sentence(tmp_path: Path) -> None:
-    """A tape or state that cannot be used is named, with the remedy, and the exit code is 1 (more: test_assembly)."""
+    """A tape or state that cannot be used is named, with the remedy, and the exit code is 78 (more: test_assembly)."""
     tape = write_tape(tmp_path / "tape")
     assert "no such file" in start_fails(settings(tmp_path / "tapes"))
     broken = tmp_path / "broken.db"
@@ -175,7 +175,7 @@ def test_a_port_or_state_in_use_is_told(tmp_path: Path) -> None:
     tape = write_tape(tmp_path / "tape")
     with running(settings(tape, state=tmp_path / "x.db")) as (_, url):
         assert "cannot listen on" in start_fails(settings(tape, listen=url.removeprefix("http://")))
-        assert "in use by another exchange" in start_fails(settings(tape, state=tmp_path / "x.db"))
+        assert "in use by another exchange" in start_fails(settings(tape, state=tmp_path / "x.db"), code=1)
 
 
 def test_it_dies_with_its_parent(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_people_can_look_while_it_runs(tmp_path: Path) -> None:
 def test_one_process_holds_the_file(tmp_path: Path) -> None:
     """A second one is told that it is in use; after the first is gone it is free."""
     first = open_store(tmp_path / "x.db", tape="a")
-    with pytest.raises(ConfigError, match="in use by another exchange"):
+    with pytest.raises(LedgerError, match="in use by another exchange"):
         open_store(tmp_path / "x.db", tape="a")
     first.close()
     open_store(tmp_path / "x.db", tape="a").close()
