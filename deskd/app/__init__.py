@@ -44,12 +44,27 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 async def _run(config: Config, keys: BrokerKeys | None) -> None:
     stop = asyncio.Event()
+    main = asyncio.current_task()
+    assert main is not None, "a coroutine runs in a task"
+    is_up = False
+
+    def on_signal() -> None:
+        if not is_up and not stop.is_set():
+            main.cancel()  # a start may wait long for its broker; nothing has been traded yet
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with opened(config, keys) as daemon, daemon.control.serve(config.desk.runtime_dir):
-        await daemon.start()
-        await stop.wait()
-        log.info("desk_stopping")
-        await daemon.stop()
+        loop.add_signal_handler(number, on_signal)
+    try:
+        async with opened(config, keys) as daemon, daemon.control.serve(config.desk.runtime_dir):
+            await daemon.start()
+            is_up = True
+            await daemon.trade()
+            await stop.wait()
+            log.info("desk_stopping")
+            await daemon.stop()
+    except asyncio.CancelledError:
+        if is_up or not stop.is_set():
+            raise
     log.info("desk_stopped")

@@ -1,7 +1,8 @@
 """The daemon: every room built once, started in order, stopped in order.
 
 Start = recovery: ledger -> replay -> broker -> doors -> reconcile -> runs. A crash takes the same road.
-Stop: refuse orders -> end runs -> cancel open orders -> last fact. Each stage has a bound.
+Stop: refuse orders -> end runs -> cancel open orders -> last fact. Each stage has a bound. Whoever asks a desk that
+still starts gets its end at once: no strategy runs before `trade`.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +25,7 @@ from deskd.alpaca.endpoints import Endpoints, Keys, embedded, endpoints
 from deskd.alpaca.resync import snapshot
 from deskd.alpaca.stream import MarketStream
 from deskd.alpaca.trading_stream import TradeStream
+from deskd.api import tokens
 from deskd.api.endpoint import Api
 from deskd.app.fact_log import log_fact
 from deskd.config import Config, RiskSection
@@ -30,7 +33,7 @@ from deskd.config.keys import HOME_OF_KEYS, BrokerKeys
 from deskd.control import Control
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
-from deskd.domain.errors import ConfigError
+from deskd.domain.errors import ConfigError, WireError
 from deskd.domain.ids import HOUSE, RunId, StrategyId, Symbol
 from deskd.domain.limits import Limits
 from deskd.domain.market import MarketClock
@@ -51,8 +54,10 @@ from deskd.venue.settings import settings_from
 SYNC_S = 30.0  # from start to the first reconcile; after that the desk runs, and takes orders when it comes
 CANCEL_S = 5.0  # for open orders to end when the desk stops
 CLOSE_S = 5.0  # beyond the grace, for runs to be gone
+LAST_FACT_S = 5.0  # for the last facts to be on disk
 CLOCK_EVERY_S = 15.0  # the market's clock is asked for
 RESYNC_BACK = timedelta(minutes=5)  # orders and fills are listed from so long before the oldest open order
+RESYNC_SPAN = timedelta(days=1)  # but not from before this: one old GTC order must not bring the list of a month
 CLOCK_AGE_MAX = timedelta(seconds=5)
 PLAN_LIMIT = 200  # Alpaca's requests a minute
 
@@ -69,9 +74,7 @@ async def opened(config: Config, keys: BrokerKeys | None) -> AsyncIterator["Daem
         async for fact in ledger.replay():
             desk.apply(fact)
         log.info("ledger_replayed", facts=ledger.last_seq, open_orders=len(desk.open_ids))
-        exchange, where, pair = await _broker_of(config, keys)
-        if exchange is not None:
-            stack.push_async_callback(exchange.stop)
+        exchange, where, pair = await _broker_of(config, keys, stack)
         broker = await stack.enter_async_context(
             open_broker(
                 where,
@@ -100,8 +103,10 @@ async def opened(config: Config, keys: BrokerKeys | None) -> AsyncIterator["Daem
                 await daemon.close()
 
 
-async def _broker_of(config: Config, keys: BrokerKeys | None) -> tuple[EmbeddedExchange | None, Endpoints, Keys]:
-    """Return where the broker is and the keys to it, starting the embedded exchange where it is that."""
+async def _broker_of(
+    config: Config, keys: BrokerKeys | None, stack: AsyncExitStack
+) -> tuple[EmbeddedExchange | None, Endpoints, Keys]:
+    """Return where the broker is and the keys to it; an embedded exchange is started, and *stack* will stop it."""
     if config.broker.mode == "alpaca":
         if keys is None:
             raise ConfigError(f'broker.mode = "alpaca" needs keys: {HOME_OF_KEYS}')
@@ -116,6 +121,7 @@ async def _broker_of(config: Config, keys: BrokerKeys | None) -> tuple[EmbeddedE
             rate_limit_per_min=0,
         )
     )
+    stack.push_async_callback(exchange.stop)
     return exchange, embedded(await exchange.start(), config.market.feed), pair
 
 
@@ -144,6 +150,15 @@ def limits_of(spec: StrategySpec, risk: RiskSection, stale_after_s: float) -> Li
     )
 
 
+def listed_since(open_orders: Sequence[Order]) -> datetime | None:
+    """Return from when the broker is to list its orders, in its own time; None where no order is open.
+
+    What is open at the broker is listed whatever its age, and what no list has is asked for by its id.
+    """
+    stamps = [o.submitted_at for o in open_orders if o.submitted_at is not None]
+    return max(min(stamps), max(stamps) - RESYNC_SPAN) - RESYNC_BACK if stamps else None
+
+
 class Daemon:
     """The desk, whole. Everything it runs is a named task of one group: a crash of any ends it."""
 
@@ -167,7 +182,7 @@ class Daemon:
         self.started_at = wall.now()
         self.clock: MarketClock | None = None
         self._tasks = tasks
-        self._running: list[asyncio.Task[None]] = []
+        self._running: set[asyncio.Task[None]] = set()
         self.hub = Hub(config.market, clock=wall, bars=broker.bars, on_wanted=self._on_wanted, on_slow=self._on_slow)
         self.market_stream = MarketStream(
             url=where.data_stream,
@@ -197,6 +212,8 @@ class Daemon:
             on_update=self.runtime.post,
             on_state=self._on_trade_state,
         )
+        has_tokens = config.api.local_port != 0 and exchange is None  # our own exchange's money is nobody's
+        self._tokens = tokens.load(config.desk.state_dir / "token.key") if has_tokens else None
         self.api = Api(self.runtime, wall, tasks, config=config.api, requests_per_s=config.risk.strategy.requests_per_s)
         self.supervisor = Supervisor(
             config=config,
@@ -216,12 +233,13 @@ class Daemon:
             wall=wall,
             post=self.runtime.post,
             status=self.status,
+            issue=self._issue_token,
         )
 
     # --- start and stop ----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Reconcile, then start the strategies. A broker that cannot be reached delays orders, not the start."""
+        """Reconcile with the broker. One that cannot be reached delays orders, not the start."""
         mode = self.config.broker.mode
         await self.runtime.post(ev.DeskStarted(version=__version__, broker=mode, at=self.wall.now()))
         self._spawn(self.runtime.run(), "runtime")
@@ -232,17 +250,22 @@ class Daemon:
         self._spawn(self._watch_market(), "market clock")
         self._spawn(self.supervisor.run(), "supervisor")
         await self.supervisor.open()
+        await self._open_local()
         await self.runtime.until_idle()  # the start is on record: what was synced before it does not count
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SYNC_S):
-                await self.runtime.until(lambda desk: desk.is_synced)
-        if not self.runtime.desk.is_synced:
+                await self.runtime.until(lambda desk: desk.is_synced and bool(desk.instruments))
+        if not (self.runtime.desk.is_synced and self.runtime.desk.instruments):
             log.error("broker_not_reached", after_s=SYNC_S, consequence="no orders are taken until it answers")
         for found in self.supervisor.strategies():
             if isinstance(found, StrategySpec):
                 await self._allocate(found.strategy_id)
         await self.runtime.until_idle()
         self._warn_of_overcommitment()
+
+    async def trade(self) -> None:
+        """Take orders, and start the strategies."""
+        mode = self.config.broker.mode
         self.runtime.closing = None
         await self.supervisor.start_enabled(but_not=self.runtime.desk.stopped_by_hand)
         log.info("desk_ready", name=self.config.desk.name, broker=mode, strategies=len(self.supervisor.strategies()))
@@ -250,11 +273,19 @@ class Daemon:
     async def stop(self) -> None:
         """Refuse orders, end runs, cancel open orders, write the last fact."""
         self.runtime.closing = "the desk is stopping"
-        await self.supervisor.stop_all("the desk stopped")
+        try:
+            async with asyncio.timeout(self.config.sandbox.stop_grace_s + CLOSE_S):
+                await self.supervisor.stop_all("the desk stopped")
+        except TimeoutError:
+            log.error("runs_not_ended", consequence="they end with the desk")  # noqa: TRY400  no bug of this line
         if self.config.desk.cancel_orders_on_stop:
             await self._cancel_open_orders()
-        await self.runtime.post(ev.DeskStopped(at=self.wall.now()))
-        await self.runtime.until_idle()
+        try:
+            async with asyncio.timeout(LAST_FACT_S):
+                await self.runtime.post(ev.DeskStopped(at=self.wall.now()))
+                await self.runtime.until_idle()
+        except TimeoutError:
+            log.error("last_fact_not_written", consequence="the next start takes this for a crash")  # noqa: TRY400
 
     async def close(self) -> None:
         """End every task, in whatever state the desk is; no run outlives it."""
@@ -264,8 +295,25 @@ class Daemon:
                 await self.api.close_all()
         except TimeoutError:
             log.exception("runs_not_ended", consequence="they die with the desk; the next start sweeps what is left")
-        for task in self._running:
+        for task in tuple(self._running):
             task.cancel()
+
+    async def _open_local(self) -> None:
+        """Open the door for laptops, where the configuration has one."""
+        if self.config.api.local_port:
+            port = await self.api.open_local(self.config.api.local_port, spec_of=self._spec_of, tokens=self._tokens)
+            log.info("local_port_opened", port=port, needs_token=self._tokens is not None)
+
+    def _spec_of(self, strategy_id: StrategyId) -> StrategySpec | None:
+        found = (one for one in self.supervisor.strategies() if one.strategy_id == strategy_id)
+        return next((one for one in found if isinstance(one, StrategySpec)), None)
+
+    def _issue_token(self, strategy_id: StrategyId) -> str:
+        if not self.config.api.local_port:
+            raise ConfigError("laptops have no door here: set [api] local_port = 8080 and restart the desk")
+        if self._tokens is None:
+            raise ConfigError(f"no token is needed: on the embedded exchange STRATEGY_ID={strategy_id} is enough")
+        return self._tokens.issue(strategy_id)
 
     async def _cancel_open_orders(self) -> None:
         for order in self.runtime.orders(None, is_open=True):
@@ -294,7 +342,9 @@ class Daemon:
             log.warning("allocations_exceed_account", house_cash=str(house.cash), remedy=remedy)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._running.append(self._tasks.create_task(work, name=name))
+        task = self._tasks.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     # --- what rooms tell each other ----------------------------------------------------------------------------------
 
@@ -306,6 +356,8 @@ class Daemon:
     def _on_spec(self, spec: StrategySpec) -> None:
         limits = limits_of(spec, self.config.risk, self.config.market.stale_after_s)
         self.runtime.desk.limits[spec.strategy_id] = limits
+        if self.config.api.local_port:
+            self.hub.keep_quotes(spec.strategy_id, spec.symbols)
 
     def _on_wanted(self, wanted: Wanted) -> None:
         self.market_stream.set_symbols(wanted)
@@ -319,7 +371,13 @@ class Daemon:
             for quote in await self.broker.latest_quotes(symbols):
                 quoted_at = datetime.fromisoformat(quote["t"])
                 self.hub.seed(quote, self.wall.now() - max(market_now - quoted_at, timedelta(0)))
-        except (OSError, KeyError, ValueError) as error:
+        except (
+            OSError,
+            WireError,
+            LookupError,
+            ValueError,
+            TypeError,
+        ) as error:  # whatever it answered: the stream will
             log.warning("quotes_not_seeded", symbols=sorted(symbols), error=str(error))
 
     def _on_slow(self, run_id: RunId) -> None:
@@ -333,15 +391,16 @@ class Daemon:
         await self.runtime.post(ev.StreamChanged(stream="market", is_up=is_up, why=why, at=self.wall.now()))
 
     async def _snapshot(self, orders: Sequence[Order], fill_count: Callable[[], int], why: str) -> ev.BrokerSnapshot:
-        stamps = [o.submitted_at for o in orders if o.submitted_at is not None]
-        return await snapshot(
+        asked_at = self.wall.now()
+        taken = await snapshot(
             self.broker,
             open_orders=orders,
-            since=min(stamps) - RESYNC_BACK if stamps else None,
+            since=listed_since(orders),
             fill_counter=fill_count,
             now=self.wall.now,
             why=why,
         )
+        return replace(taken, asked_at=asked_at)
 
     async def _watch_market(self) -> None:
         """Follow the broker's clock, and fetch what can be traded once a market day."""
@@ -374,6 +433,7 @@ class Daemon:
             "market_time": self.clock.timestamp if self.clock else None,
             "market_is_open": self.clock.is_open if self.clock else None,
             "trade_stream_is_up": desk.is_trade_stream_up,
+            "local_port": self.config.api.local_port or None,
             "orders_open": len(desk.open_ids),
             "orders": len(desk.orders),
             "fills": desk.fill_count,

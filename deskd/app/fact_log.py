@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from deskd.core.reconcile import OPENING
 from deskd.domain import events as ev
 from deskd.domain.order import OrderRequest
 from deskd.domain.run import ExitReason
@@ -57,7 +58,8 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             return "stream_changed", level, {"stream": fact.stream, "is_up": fact.is_up, "why": fact.why}
         case ev.HouseAdjusted():
             what = {"cash": str(fact.cash), "symbol": fact.symbol, "qty": str(fact.qty)}
-            return "house_adjusted", "warning", what | {"why": fact.why}
+            level = "info" if fact.why == OPENING else "warning"
+            return "house_adjusted", level, what | {"why": fact.why}
         case _:
             return "", "info", {}
 

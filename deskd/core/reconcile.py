@@ -16,6 +16,7 @@ from deskd.domain.ids import Symbol
 from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty, plain
 
 CASH = "cash"
+OPENING = "opening balance"
 LAG_MAX = timedelta(seconds=15)  # Alpaca's positions were seen to lag its orders by ten (ALPACA.md 1.5)
 # Alpaca's cash is in whole cents; the books are exact. Less than this is rounding, and waits until it adds up.
 CASH_TOLERANCE = Decimal("0.01")
@@ -48,7 +49,7 @@ def compare(snapshot: ev.BrokerSnapshot, cash: Cash, holdings: Mapping[Symbol, Q
 def house_takes(differences: Differences, snapshot: ev.BrokerSnapshot, *, is_opening: bool) -> list[ev.Fact]:
     """Return the facts by which the house book takes the differences."""
     prices = {p.symbol: p.avg_entry_price for p in snapshot.positions}
-    why = "opening balance" if is_opening else f"no fill explains it ({snapshot.why})"
+    why = OPENING if is_opening else f"no fill explains it ({snapshot.why})"
     facts: list[ev.Fact] = []
     for symbol in sorted(differences.qty):
         qty = differences.qty[symbol]

@@ -1,0 +1,92 @@
+"""The log of facts: one line each, with the words an officer searches for."""
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from deskd.app.fact_log import log_fact
+from deskd.core.reconcile import OPENING
+from deskd.domain import events as ev
+from deskd.domain.ids import RunId
+from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
+from tests.factories import ALICE, MONDAY, NOON, a_fact_of_a_fill, a_quote, a_request, cash, qty
+
+OID = a_request().client_order_id
+
+
+def a_run_end(reason: ExitReason) -> ev.RunEnded:
+    return ev.RunEnded(run_id=RunId("r1"), strategy_id=ALICE, end=RunEnd(reason=reason, detail="why"), at=NOON)
+
+
+def house_took(why: str) -> ev.HouseAdjusted:
+    return ev.HouseAdjusted(cash=cash(5), symbol=None, qty=qty(0), price=None, why=why, at=NOON)
+
+
+LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
+    (
+        ev.OrderApproved(
+            request=a_request(qty=None, notional=cash(100)),
+            quote=a_quote(),
+            reserved_cash=cash(100),
+            reserved_qty=qty(0),
+            market_day=MONDAY,
+            at=NOON,
+        ),
+        "order_approved",
+        "info",
+        {"client_order_id": OID, "strategy_id": ALICE, "qty": "100"},
+    ),
+    (
+        ev.OrderDenied(request=a_request(), reason="DUPLICATE", message="wait", quote=None, market_day=MONDAY, at=NOON),
+        "order_denied",
+        "info",
+        {"reason": "DUPLICATE", "detail": "wait"},
+    ),
+    (a_fact_of_a_fill(a_request(), 4), "order_filled", "info", {"client_order_id": OID, "qty": "4"}),
+    (
+        ev.OrderRejected(client_order_id=OID, reason="NEVER_ARRIVED", message="m", at=NOON),
+        "order_rejected",
+        "warning",
+        {"reason": "NEVER_ARRIVED"},
+    ),
+    (ev.OrderCanceled(client_order_id=OID, at=NOON), "order_canceled", "info", {"client_order_id": OID}),
+    (ev.OrderExpired(client_order_id=OID, at=NOON), "order_expired", "info", {"client_order_id": OID}),
+    (ev.RunStarted(run_id=RunId("r1"), strategy_id=ALICE, at=NOON), "run_started", "info", {"run_id": "r1"}),
+    (a_run_end(ExitReason.STOPPED), "run_ended", "info", {"reason": "stopped"}),
+    (a_run_end(ExitReason.OOM), "run_ended", "warning", {"reason": "oom", "detail": "why"}),
+    (
+        ev.StrategyStatusChanged(strategy_id=ALICE, status=StrategyStatus.FAILED, why="w", at=NOON),
+        "strategy_status_changed",
+        "info",
+        {"status": "failed"},
+    ),
+    (
+        ev.DiscrepancyFound(subject="cash", expected="the books", actual="5 more", action="house", at=NOON),
+        "discrepancy_found",
+        "error",
+        {"subject": "cash", "detail": "5 more"},
+    ),
+    (ev.StreamChanged(stream="trades", is_up=True, why="w", at=NOON), "stream_changed", "info", {"is_up": True}),
+    (ev.StreamChanged(stream="trades", is_up=False, why="w", at=NOON), "stream_changed", "warning", {"why": "w"}),
+    (house_took(OPENING), "house_adjusted", "info", {"cash": "5"}),
+    (house_took("no fill explains it"), "house_adjusted", "warning", {"cash": "5"}),
+]
+
+
+@pytest.mark.parametrize(("fact", "event", "level", "keys"), LINES)
+def test_a_fact_that_people_look_for_is_one_line(fact: ev.Fact, event: str, level: str, keys: dict[str, Any]) -> None:
+    """Its name, how much it matters, and whose it is."""
+    with capture_logs() as lines:
+        log_fact(fact)
+    assert len(lines) == 1
+    assert lines[0]["event"] == event
+    assert lines[0]["log_level"] == level
+    assert lines[0].items() >= keys.items()
+
+
+def test_what_nobody_looks_for_is_no_line() -> None:
+    """A mark every ten seconds would drown the rest."""
+    with capture_logs() as lines:
+        log_fact(ev.PositionsMarked(marks=(), at=NOON))
+    assert lines == []

@@ -1,0 +1,69 @@
+"""The daemon as a process: its ends, whenever they are asked for (twin of deskd/app/__init__.py)."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+from deskd.app import run
+from deskd.config import BrokerSection, Config, DeskSection
+from deskd.ledger.store import LedgerStore
+from tests.whole.desk_process import a_desk_process
+
+NO_BROKER = """
+    [broker]
+    mode = "alpaca"
+    trading_url = "http://127.0.0.1:9"
+    data_url = "http://127.0.0.1:9"
+    data_stream_url = "ws://127.0.0.1:9/v2/iex"
+    trade_stream_url = "ws://127.0.0.1:9/stream"
+    [sandbox]
+    unsafe_without_jail = true
+"""
+KEYS = {"APCA_API_KEY_ID": "PKTEST", "APCA_API_SECRET_KEY": "secret-of-a-test"}
+
+
+async def test_a_desk_that_waits_for_its_broker_ends_at_once_when_asked(tmp_path: Path) -> None:
+    """SIGTERM while it starts is obeyed, not kept for later: no strategy is started first, nothing is left behind."""
+    async with a_desk_process(tmp_path) as desk:
+        desk.environment = KEYS
+        desk.configure(NO_BROKER)
+        desk.strategy("ann", "print('I ran')")
+        await desk.start(ready=False)
+        await desk.hears("broker_unreachable")
+        below = desk.children()
+        began = asyncio.get_running_loop().time()
+        assert await desk.end(signal.SIGTERM) == 0
+        assert asyncio.get_running_loop().time() - began < 10
+        told = [line.get("event") for line in desk.log]
+        assert "desk_stopped" in told
+        assert "run_started" not in told
+        assert "Traceback" not in "".join(str(line) for line in desk.log)
+        assert below == []
+
+
+async def test_asked_twice_it_ends_in_order_all_the_same(tmp_path: Path) -> None:
+    """An impatient second Ctrl-C does not cut the end of the desk short."""
+    async with a_desk_process(tmp_path) as desk:
+        desk.environment = KEYS
+        desk.configure(NO_BROKER)
+        await desk.start(ready=False)
+        await desk.hears("broker_unreachable")
+        assert desk.process is not None
+        desk.process.send_signal(signal.SIGINT)
+        assert await desk.end(signal.SIGINT) == 0
+        assert desk.log[-2]["event"] == "desk_stopped"
+
+
+def test_a_ledger_in_use_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
+    """Two desks on one ledger would be two writers."""
+    config = Config(desk=DeskSection(state_dir=tmp_path))
+    with asyncio.Runner() as runner:
+        ledger = runner.run(LedgerStore.open(tmp_path / "desk.db"))
+        assert run(config, keys=None) == 1
+        runner.run(ledger.close())
+
+
+def test_a_broker_without_keys_is_a_wrong_configuration(tmp_path: Path) -> None:
+    """Another start would end the same: 78, and systemd leaves it alone."""
+    config = Config(desk=DeskSection(state_dir=tmp_path), broker=BrokerSection(mode="alpaca"))
+    assert run(config, keys=None) == 78
