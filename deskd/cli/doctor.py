@@ -21,6 +21,7 @@ from deskd.config.keys import HOME_OF_KEYS, BrokerKeys, read_keys
 from deskd.config.load import load
 from deskd.control.listen import SOCKET_NAME
 from deskd.domain.errors import ConfigError, SandboxUnavailable
+from deskd.ledger.store import migrations
 from deskd.supervision.hello import hello_jail
 from deskd.supervision.staging import choose_jail_folder, stage_environment
 
@@ -107,8 +108,13 @@ def _ledger(config: Config) -> Check:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=1.0)) as ledger:
             (count,) = ledger.execute("SELECT count(*) FROM facts").fetchone()
+            (version,) = ledger.execute("SELECT max(version) FROM migrations").fetchone()
     except sqlite3.Error as error:
         return Check("ledger", BAD, f"{path}: {error}", "restore it from the last backup, or name another desk.db_path")
+    newest = max(known for known, _, _ in migrations())
+    if version is not None and version > newest:
+        found = f"{path}: of version {version}, this deskd knows {newest}"
+        return Check("ledger", BAD, found, "install the newer deskd, or name another desk.db_path")
     return Check("ledger", GOOD, f"{path}: {count} facts")
 
 

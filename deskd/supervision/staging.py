@@ -235,8 +235,9 @@ def _describe(python: Path | None) -> dict[str, object]:
     try:
         answer = subprocess.run([*command, "-I", "-c", _DESCRIBE], capture_output=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
+        why = f"exit status {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else str(error)
         raise SandboxUnavailable(
-            f"[sandbox] python={command[0]}: cannot be run ({error}): name a Python environment or leave it out"
+            f"[sandbox] python={command[0]}: cannot be run ({why}): name a Python environment or leave it out"
         ) from error
     described = json.loads(answer.stdout)
     assert isinstance(described, dict)

@@ -49,8 +49,14 @@ def test_a_broken_ledger_is_found(tmp_path: Path) -> None:
     assert "backup" in str(found.remedy)
     with sqlite3.connect(tmp_path / "good.db") as ledger:
         ledger.execute("CREATE TABLE facts (seq)")
-    ledger.close()
+        ledger.execute("CREATE TABLE migrations (version)")
     assert checks(tmp_path, f'[desk]\ndb_path = "good.db"\n{NO_JAIL}')["ledger"].found.endswith("0 facts")
+    with ledger:
+        ledger.execute("INSERT INTO migrations VALUES (9999)")
+    ledger.close()
+    found = checks(tmp_path, f'[desk]\ndb_path = "good.db"\n{NO_JAIL}')["ledger"]
+    assert found.verdict == "bad"
+    assert "of version 9999" in found.found
 
 
 def test_missing_keys_are_found(tmp_path: Path) -> None:
