@@ -14,12 +14,13 @@ from deskd.domain.ids import StrategyId
 
 type Record = dict[str, Any]
 
-_ORDER_BY = {
-    "orders": "requested_at",
-    "fills": "at",
-    "positions": "updated_at",
-    "runs": "started_at",
-    "trades": "created_at",
+# Of one instant, the last that was written is the newest. A view has no rowid.
+_NEWEST_FIRST = {
+    "orders": "requested_at DESC, rowid DESC",
+    "fills": "at DESC, rowid DESC",
+    "positions": "updated_at DESC, rowid DESC",
+    "runs": "started_at DESC, rowid DESC",
+    "trades": "created_at DESC, order_id DESC",
 }
 
 
@@ -33,10 +34,10 @@ class LedgerReader:
         self, table: str, *, strategy_id: StrategyId | None = None, limit: int = 1_000
     ) -> Sequence[Record]:
         """Return the newest *limit* rows of a projection, oldest first, of one strategy or of all."""
-        order_by = _ORDER_BY[table]  # a KeyError is our own mistake: tables are not input
+        newest_first = _NEWEST_FIRST[table]  # a KeyError is our own mistake: tables are not input
         where = "WHERE strategy_id = ?" if strategy_id is not None else ""
         parameters: tuple[object, ...] = (limit,) if strategy_id is None else (strategy_id, limit)
-        sql = f"SELECT * FROM {table} {where} ORDER BY {order_by} DESC, rowid DESC LIMIT ?"  # noqa: S608  names from the table above
+        sql = f"SELECT * FROM {table} {where} ORDER BY {newest_first} LIMIT ?"  # noqa: S608  names from the table above
         return (await self._rows(sql, parameters))[::-1]
 
     async def _rows(self, sql: str, parameters: tuple[object, ...]) -> list[Record]:

@@ -1076,3 +1076,36 @@ def test_a_notional_sale_promises_the_shares_that_it_may_come_to() -> None:
     desk.handle(updated(a_broker_order(sale, status=BrokerStatus.CANCELED, filled_qty=qty("3.1"))))
     assert desk.reservations.qty(ALICE, AAPL) == 0
     assert desk.reservations.opening(ALICE, AAPL, Side.SELL) == 0
+
+
+# --- what is not there ------------------------------------------------------------------------------------------------
+
+
+def test_who_has_no_book_has_no_money() -> None:
+    """Unknown means nothing to spend, and nothing to show."""
+    desk = Desk()
+    assert desk.buying_power(ALICE) == 0
+    assert desk.account(ALICE) is None
+
+
+def test_who_was_stopped_by_hand_stays_so_until_started() -> None:
+    """It does not start again with the desk; started by anyone, it does."""
+    desk = a_desk()
+    stopped = ev.StrategyStatusChanged(strategy_id=ALICE, status=StrategyStatus.STOPPED, why="x", at=NOON, by_hand=True)
+    desk.handle(stopped)
+    assert desk.stopped_by_hand == {ALICE}
+    desk.handle(replace(stopped, status=StrategyStatus.ACTIVE, by_hand=False))
+    assert desk.stopped_by_hand == set()
+
+
+def test_the_market_data_stream_does_not_close_the_doors() -> None:
+    """Stale quotes deny what needs them; fills are seen all the same."""
+    desk = a_desk()
+    desk.handle(ev.StreamChanged(stream="market", is_up=False, why="dropped", at=NOON))
+    assert desk.is_synced
+
+
+def test_a_strangers_order_in_a_look_is_passed_over() -> None:
+    """What it did to the account shows in the account."""
+    theirs = a_broker_order(client_order_id=ClientOrderId("by-hand"), broker_order_id=BrokerOrderId("x"))
+    assert Playbook(a_desk()) >> a_snapshot(orders=(theirs,)) << ev.AccountReconciled

@@ -1,154 +1,69 @@
-"""The gate: each reason has an order that gets it, and a text that helps."""
+"""The gate: every check, in its order, and an order's worst value."""
 
-from dataclasses import replace
-from datetime import timedelta
-from typing import Any
+import inspect
 
 import pytest
 
-from deskd.core import gate
-from deskd.core.checks import Denied, Evidence, Valued
-from deskd.domain.ids import Symbol
-from deskd.domain.order import OrderClass, OrderType, Side, StopLoss, TakeProfit, TimeInForce
+from deskd.core import checks, gate
+from deskd.core.checks import Denied, Valued
+from deskd.domain.order import OrderType, Side
 from deskd.domain.reasons import DenialReason as R
 from deskd.domain.run import StrategyStatus
-from tests.factories import NOON, SPY, a_limit_request, a_quote, a_request, an_instrument, cash, price, qty, some_limits
+from tests.core.test_checks import a_sale, evidence
+from tests.factories import a_limit_request, a_quote, a_request, cash, price, qty
 
 
-def evidence(**overrides: Any) -> Evidence:
-    fields: dict[str, Any] = {
-        "request": a_request(),
-        "status": StrategyStatus.ACTIVE,
-        "limits": some_limits(),
-        "instrument": an_instrument(),
-        "quote": a_quote(),
-        "position_qty": qty(0),
-        "promised_qty": qty(0),
-        "opening_qty": qty(0),
-        "margin_per_share": price(0),
-        "buying_power": cash(10_000),
-        "open_orders": 0,
-        "orders_today": 0,
-        "last_same_at": None,
-        "now": NOON,
+def test_no_check_is_forgotten() -> None:
+    """A rule that is written is a rule that every order passes."""
+    written: set[object] = {
+        function
+        for name, function in inspect.getmembers(checks, inspect.isfunction)
+        if function.__module__ == checks.__name__ and inspect.signature(function).return_annotation == Denied | None
     }
-    return Evidence(**fields | overrides)
+    assert written == {*gate.CHECKS, *gate.VALUE_CHECKS}
+    assert len(gate.CHECKS) + len(gate.VALUE_CHECKS) == len(written)
 
 
-def a_sale(**overrides: Any) -> Any:
-    return a_request(side=Side.SELL, **overrides)
-
-
-BRACKET: dict[str, Any] = {
-    "order_class": OrderClass.BRACKET,
-    "take_profit": TakeProfit(limit_price=price(110)),
-    "stop_loss": StopLoss(stop_price=price(90)),
-}
-DENIED: list[tuple[R, dict[str, Any]]] = [
-    (R.STRATEGY_NOT_ACTIVE, {"status": StrategyStatus.PAUSED}),
-    (R.SYMBOL_NOT_ALLOWED, {"limits": some_limits(symbols=frozenset({SPY}))}),
-    (R.SYMBOL_UNKNOWN, {"instrument": None}),
-    (R.SYMBOL_NOT_TRADABLE, {"instrument": an_instrument(is_tradable=False)}),
-    (R.FORM_INVALID, {"request": a_request(extended_hours=True)}),
-    (R.FORM_INVALID, {"request": a_limit_request(extended_hours=True, **BRACKET)}),
-    (R.FORM_INVALID, {"request": a_request(order_type=OrderType.TRAILING_STOP, time_in_force=TimeInForce.IOC)}),
-    (R.FORM_INVALID, {"request": a_request(time_in_force=TimeInForce.IOC, **BRACKET)}),
-    (R.FORM_INVALID, {"request": a_request(order_type=OrderType.STOP, stop_price=price(101), **BRACKET)}),
-    (R.FORM_INVALID, {"request": a_request(**BRACKET | {"order_class": OrderClass.OCO})}),
-    (R.FORM_INVALID, {"request": a_request(**BRACKET | {"stop_loss": None})}),
-    (R.FORM_INVALID, {"request": a_request(**BRACKET | {"order_class": OrderClass.OTO})}),
-    (R.FORM_INVALID, {"request": a_request(order_type=OrderType.STOP, time_in_force=TimeInForce.FOK)}),
-    (R.FORM_INVALID, {"request": a_request(qty=qty("1.5"), time_in_force=TimeInForce.GTC)}),
-    (R.FORM_INVALID, {"request": a_request(qty=qty("1.5"), **BRACKET)}),
-    (R.FORM_INVALID, {"request": a_request(qty=qty("1.5"), order_type=OrderType.TRAILING_STOP)}),
-    (R.FORM_INVALID, {"request": a_limit_request(qty=None, notional=cash(50))}),
-    (R.FORM_INVALID, {"request": a_request(qty=None, notional=cash("0.99"))}),
-    (R.SUB_PENNY, {"request": a_limit_request("99.999")}),
-    (R.SUB_PENNY, {"request": a_request(**BRACKET | {"take_profit": TakeProfit(limit_price=price("110.001"))})}),
-    (R.NOT_FRACTIONABLE, {"request": a_request(qty=qty("1.5")), "instrument": an_instrument(is_fractionable=False)}),
-    (R.OPEN_ORDERS_MAX, {"open_orders": 20}),
-    (R.ORDERS_PER_DAY_MAX, {"orders_today": 500}),
-    (R.DUPLICATE, {"limits": some_limits(duplicate_window=timedelta(seconds=1)), "last_same_at": NOON}),
-    (R.QUOTE_MISSING, {"quote": None}),
-    (R.QUOTE_MISSING, {"quote": a_quote(ask_price=price("99.98"))}),
-    (R.QUOTE_STALE, {"now": NOON + timedelta(seconds=31)}),
-    (R.ORDER_NOTIONAL_MAX, {"request": a_request(qty=qty(50))}),
-    (R.SHORT_NOT_ALLOWED, {"request": a_sale()}),
-    (R.SHORT_NOT_ALLOWED, {"request": a_sale(), "position_qty": qty(15), "promised_qty": qty(6)}),
-    (
-        R.SHORT_NOT_ALLOWED,
-        {
-            "request": a_sale(),
-            "limits": some_limits(is_short_allowed=True),
-            "instrument": an_instrument(is_shortable=False),
-        },
-    ),
-    (R.POSITION_QTY_MAX, {"limits": some_limits(position_qty_max=qty(15)), "position_qty": qty(6)}),
-    (R.POSITION_QTY_MAX, {"limits": some_limits(position_qty_max=qty(15)), "opening_qty": qty(6)}),
-    (R.POSITION_NOTIONAL_MAX, {"position_qty": qty(40)}),
-    (R.BUYING_POWER, {"buying_power": cash(1_000)}),  # a market buy is valued 2 % over the ask
-    (R.BUYING_POWER, {"request": a_request(qty=None, notional=cash(100)), "buying_power": cash(99)}),
-]
-
-
-@pytest.mark.parametrize(("reason", "case"), DENIED, ids=[f"{i}-{r}" for i, (r, _) in enumerate(DENIED)])
-def test_each_reason_has_an_order_that_gets_it(reason: R, case: dict[str, Any]) -> None:
-    """The reason is stable, and the text has a figure and a remedy."""
-    verdict = gate.judge(evidence(**case))
-    assert isinstance(verdict, Denied)
-    assert verdict.reason is reason
-    assert ":" in verdict.message
-
-
-def test_every_reason_of_the_gate_is_tried() -> None:
-    """Only an unknown strategy is found out before the gate."""
-    assert {reason for reason, _ in DENIED} | {R.STRATEGY_UNKNOWN} == set(R)
+def test_the_first_no_is_the_answer() -> None:
+    """A paused strategy is told that, and not that its quote is missing."""
+    denied = gate.judge(evidence(status=StrategyStatus.PAUSED, quote=None, instrument=None))
+    assert isinstance(denied, Denied)
+    assert denied.reason is R.STRATEGY_NOT_ACTIVE
 
 
 @pytest.mark.parametrize(
-    "case",
+    ("request_", "worst"),
     [
-        {},
-        {"request": a_limit_request("100.01")},
-        {"request": a_limit_request("0.0001", qty=qty(1))},
-        {"request": a_request(qty=qty("0.000000001"))},
-        {"request": a_request(qty=None, notional=cash(100))},
-        {"request": a_request(**BRACKET)},
-        {"request": a_limit_request(extended_hours=True, time_in_force=TimeInForce.GTC)},
-        {"request": a_sale(), "position_qty": qty(10)},
-        {"request": a_sale(), "position_qty": qty(10), "buying_power": cash(0)},
-        {"request": a_sale(), "limits": some_limits(is_short_allowed=True)},
-        {"request": a_sale(qty=qty(60)), "position_qty": qty(60), "limits": some_limits(order_notional_max=cash(9000))},
-        {"position_qty": qty(-10), "buying_power": cash(2_000)},
-        {"now": NOON + timedelta(seconds=30)},
-    ],
-)
-def test_what_is_within_every_limit_passes(case: dict[str, Any]) -> None:
-    """The bounds themselves are allowed."""
-    assert isinstance(gate.judge(evidence(**case)), Valued)
-
-
-@pytest.mark.parametrize(
-    ("request_", "expected"),
-    [
-        (a_request(), "102.00"),
-        (a_limit_request("99"), "99"),
-        (a_request(order_type=OrderType.STOP, stop_price=price(105)), "109.20"),
-        (a_request(order_type=OrderType.TRAILING_STOP, trail_price=price(3)), "105.00"),
-        (a_request(order_type=OrderType.TRAILING_STOP, trail_percent=price(5)), "107.00"),
+        (a_request(), "102"),  # the far side, and two percent
+        (a_limit_request("90"), "90"),
+        (a_request(order_type=OrderType.STOP, stop_price=price(110)), "114.4"),  # Alpaca's own collar
+        (a_request(order_type=OrderType.TRAILING_STOP, trail_price=price(3)), "105"),
+        (a_request(order_type=OrderType.TRAILING_STOP, trail_percent=price(5)), "107"),
         (a_sale(), "99.99"),
-        (replace(a_limit_request("120"), side=Side.SELL), "120"),
+        (a_sale(order_type=OrderType.LIMIT, limit_price=price(120)), "120"),
+        (a_sale(order_type=OrderType.LIMIT, limit_price=price(50)), "99.99"),
     ],
 )
-def test_an_order_is_valued_at_its_worst(request_: Any, expected: str) -> None:
-    """What is reserved covers what may be paid."""
-    assert gate.worst_price(request_, a_quote()) == price(expected)
+def test_an_order_is_valued_at_the_worst_price_that_the_quote_allows(request_: object, worst: str) -> None:
+    """What may be paid, or must be covered, is provided for."""
+    assert gate.worst_price(request_, a_quote()) == price(worst)  # type: ignore[arg-type]
 
 
-def test_the_text_names_limit_and_figure() -> None:
-    """A student sees which bound and by how much."""
-    verdict = gate.judge(evidence(request=a_request(qty=qty(50))))
-    assert verdict == Denied(R.ORDER_NOTIONAL_MAX, "notional=5100.00 order_notional_max=5000.00: ask for less")
-    other = gate.judge(evidence(request=a_request(symbol=Symbol("KO")), instrument=None))
-    assert isinstance(other, Denied)
-    assert "symbol=KO symbols=AAPL,SPY" in other.message
+def test_money_is_valued_in_the_most_shares_that_it_may_come_to() -> None:
+    """A bought share may cost no more than the ask; a sold one may bring two percent less than the bid."""
+    bought = gate.value(a_request(qty=None, notional=cash(1000)), a_quote(), position_free=qty(0))
+    sold = gate.value(a_sale(qty=None, notional=cash(1000)), a_quote(bid_price=price(50)), position_free=qty(15))
+    assert (bought.qty, bought.notional) == (qty(10), cash(1000))
+    assert qty("20.4") < sold.qty < qty("20.5")
+    assert (sold.closing_qty, sold.opening_qty) == (qty(15), sold.qty - 15)
+
+
+def test_covering_a_short_takes_what_it_costs_over_its_margin() -> None:
+    """The margin of each share that is bought back is set free; what opens is paid in full."""
+    short = {"position_qty": qty(-10), "margin_per_share": price(150), "buying_power": cash(0)}
+    covering = gate.judge(evidence(request=a_limit_request("100"), **short))
+    assert isinstance(covering, Valued)
+    dear = gate.judge(evidence(request=a_limit_request("151"), **short))
+    assert isinstance(dear, Denied)
+    assert dear.message.startswith("needed=10.00 buying_power=0.00")
+    assert evidence().request.side is Side.BUY

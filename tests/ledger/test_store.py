@@ -189,3 +189,11 @@ async def test_appending_does_not_block_the_loop(tmp_path: Path) -> None:
         await ledger.append(facts, project(facts, desk))
         counting.cancel()
     assert turns > 1
+
+
+async def test_a_ledger_that_is_a_folder_is_refused_in_words(tmp_path: Path) -> None:
+    """The file and the remedy; the lock is let go."""
+    (tmp_path / "desk.db").mkdir()
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="cannot be used"):
+            await LedgerStore.open(tmp_path / "desk.db")

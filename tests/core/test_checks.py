@@ -1,0 +1,154 @@
+"""The gate: each reason has an order that gets it, and a text that helps."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from deskd.core import gate
+from deskd.core.checks import Denied, Evidence, Valued
+from deskd.domain.ids import Symbol
+from deskd.domain.order import OrderClass, OrderType, Side, StopLoss, TakeProfit, TimeInForce
+from deskd.domain.reasons import DenialReason as R
+from deskd.domain.run import StrategyStatus
+from tests.factories import NOON, SPY, a_limit_request, a_quote, a_request, an_instrument, cash, price, qty, some_limits
+
+
+def evidence(**overrides: Any) -> Evidence:
+    fields: dict[str, Any] = {
+        "request": a_request(),
+        "status": StrategyStatus.ACTIVE,
+        "limits": some_limits(),
+        "instrument": an_instrument(),
+        "quote": a_quote(),
+        "position_qty": qty(0),
+        "promised_qty": qty(0),
+        "opening_qty": qty(0),
+        "margin_per_share": price(0),
+        "buying_power": cash(10_000),
+        "open_orders": 0,
+        "orders_today": 0,
+        "last_same_at": None,
+        "now": NOON,
+    }
+    return Evidence(**fields | overrides)
+
+
+def a_sale(**overrides: Any) -> Any:
+    return a_request(side=Side.SELL, **overrides)
+
+
+BRACKET: dict[str, Any] = {
+    "order_class": OrderClass.BRACKET,
+    "take_profit": TakeProfit(limit_price=price(110)),
+    "stop_loss": StopLoss(stop_price=price(90)),
+}
+DENIED: list[tuple[R, dict[str, Any]]] = [
+    (R.STRATEGY_NOT_ACTIVE, {"status": StrategyStatus.PAUSED}),
+    (R.SYMBOL_NOT_ALLOWED, {"limits": some_limits(symbols=frozenset({SPY}))}),
+    (R.SYMBOL_UNKNOWN, {"instrument": None}),
+    (R.SYMBOL_NOT_TRADABLE, {"instrument": an_instrument(is_tradable=False)}),
+    (R.FORM_INVALID, {"request": a_request(extended_hours=True)}),
+    (R.FORM_INVALID, {"request": a_limit_request(extended_hours=True, **BRACKET)}),
+    (R.FORM_INVALID, {"request": a_request(order_type=OrderType.TRAILING_STOP, time_in_force=TimeInForce.IOC)}),
+    (R.FORM_INVALID, {"request": a_request(time_in_force=TimeInForce.IOC, **BRACKET)}),
+    (R.FORM_INVALID, {"request": a_request(order_type=OrderType.STOP, stop_price=price(101), **BRACKET)}),
+    (R.FORM_INVALID, {"request": a_request(**BRACKET | {"order_class": OrderClass.OCO})}),
+    (R.FORM_INVALID, {"request": a_request(**BRACKET | {"stop_loss": None})}),
+    (R.FORM_INVALID, {"request": a_request(**BRACKET | {"order_class": OrderClass.OTO})}),
+    (R.FORM_INVALID, {"request": a_request(order_type=OrderType.STOP, time_in_force=TimeInForce.FOK)}),
+    (R.FORM_INVALID, {"request": a_request(qty=qty("1.5"), time_in_force=TimeInForce.GTC)}),
+    (R.FORM_INVALID, {"request": a_request(qty=qty("1.5"), **BRACKET)}),
+    (R.FORM_INVALID, {"request": a_request(qty=qty("1.5"), order_type=OrderType.TRAILING_STOP)}),
+    (R.FORM_INVALID, {"request": a_limit_request(qty=None, notional=cash(50))}),
+    (R.FORM_INVALID, {"request": a_request(qty=None, notional=cash("0.99"))}),
+    (R.SUB_PENNY, {"request": a_limit_request("99.999")}),
+    (R.SUB_PENNY, {"request": a_request(**BRACKET | {"take_profit": TakeProfit(limit_price=price("110.001"))})}),
+    (R.NOT_FRACTIONABLE, {"request": a_request(qty=qty("1.5")), "instrument": an_instrument(is_fractionable=False)}),
+    (R.OPEN_ORDERS_MAX, {"open_orders": 20}),
+    (R.ORDERS_PER_DAY_MAX, {"orders_today": 500}),
+    (R.DUPLICATE, {"limits": some_limits(duplicate_window=timedelta(seconds=1)), "last_same_at": NOON}),
+    (R.QUOTE_MISSING, {"quote": None}),
+    (R.QUOTE_MISSING, {"quote": a_quote(ask_price=price("99.98"))}),
+    (R.QUOTE_STALE, {"now": NOON + timedelta(seconds=31)}),
+    (R.ORDER_NOTIONAL_MAX, {"request": a_request(qty=qty(50))}),
+    (R.SHORT_NOT_ALLOWED, {"request": a_sale()}),
+    (R.SHORT_NOT_ALLOWED, {"request": a_sale(), "position_qty": qty(15), "promised_qty": qty(6)}),
+    (
+        R.SHORT_NOT_ALLOWED,
+        {
+            "request": a_sale(),
+            "limits": some_limits(is_short_allowed=True),
+            "instrument": an_instrument(is_shortable=False),
+        },
+    ),
+    (R.POSITION_QTY_MAX, {"limits": some_limits(position_qty_max=qty(15)), "position_qty": qty(6)}),
+    (R.POSITION_QTY_MAX, {"limits": some_limits(position_qty_max=qty(15)), "opening_qty": qty(6)}),
+    (R.POSITION_NOTIONAL_MAX, {"position_qty": qty(40)}),
+    (R.BUYING_POWER, {"buying_power": cash(1_000)}),  # a market buy is valued 2 % over the ask
+    (R.BUYING_POWER, {"request": a_request(qty=None, notional=cash(100)), "buying_power": cash(99)}),
+]
+
+
+@pytest.mark.parametrize(("reason", "case"), DENIED, ids=[f"{i}-{r}" for i, (r, _) in enumerate(DENIED)])
+def test_each_reason_has_an_order_that_gets_it(reason: R, case: dict[str, Any]) -> None:
+    """The reason is stable, and the text has a figure and a remedy."""
+    verdict = gate.judge(evidence(**case))
+    assert isinstance(verdict, Denied)
+    assert verdict.reason is reason
+    assert ":" in verdict.message
+
+
+def test_every_reason_of_the_gate_is_tried() -> None:
+    """Only an unknown strategy is found out before the gate."""
+    assert {reason for reason, _ in DENIED} | {R.STRATEGY_UNKNOWN} == set(R)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {},
+        {"request": a_limit_request("100.01")},
+        {"request": a_limit_request("0.0001", qty=qty(1))},
+        {"request": a_request(qty=qty("0.000000001"))},
+        {"request": a_request(qty=None, notional=cash(100))},
+        {"request": a_request(**BRACKET)},
+        {"request": a_limit_request(extended_hours=True, time_in_force=TimeInForce.GTC)},
+        {"request": a_sale(), "position_qty": qty(10)},
+        {"request": a_sale(), "position_qty": qty(10), "buying_power": cash(0)},
+        {"request": a_sale(), "limits": some_limits(is_short_allowed=True)},
+        {"request": a_sale(qty=qty(60)), "position_qty": qty(60), "limits": some_limits(order_notional_max=cash(9000))},
+        {"position_qty": qty(-10), "buying_power": cash(2_000)},
+        {"now": NOON + timedelta(seconds=30)},
+    ],
+)
+def test_what_is_within_every_limit_passes(case: dict[str, Any]) -> None:
+    """The bounds themselves are allowed."""
+    assert isinstance(gate.judge(evidence(**case)), Valued)
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (a_request(), "102.00"),
+        (a_limit_request("99"), "99"),
+        (a_request(order_type=OrderType.STOP, stop_price=price(105)), "109.20"),
+        (a_request(order_type=OrderType.TRAILING_STOP, trail_price=price(3)), "105.00"),
+        (a_request(order_type=OrderType.TRAILING_STOP, trail_percent=price(5)), "107.00"),
+        (a_sale(), "99.99"),
+        (replace(a_limit_request("120"), side=Side.SELL), "120"),
+    ],
+)
+def test_an_order_is_valued_at_its_worst(request_: Any, expected: str) -> None:
+    """What is reserved covers what may be paid."""
+    assert gate.worst_price(request_, a_quote()) == price(expected)
+
+
+def test_the_text_names_limit_and_figure() -> None:
+    """A student sees which bound and by how much."""
+    verdict = gate.judge(evidence(request=a_request(qty=qty(50))))
+    assert verdict == Denied(R.ORDER_NOTIONAL_MAX, "notional=5100.00 order_notional_max=5000.00: ask for less")
+    other = gate.judge(evidence(request=a_request(symbol=Symbol("KO")), instrument=None))
+    assert isinstance(other, Denied)
+    assert "symbol=KO symbols=AAPL,SPY" in other.message
