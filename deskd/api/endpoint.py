@@ -18,6 +18,7 @@ from deskd.api.request import Answer, BadRequest, Request
 from deskd.api.routes import Reply, Routes, refusal
 from deskd.api.tokens import Tokens
 from deskd.config import ApiSection
+from deskd.domain.errors import ConfigError
 from deskd.domain.ids import STRATEGY_ID, RunId, StrategyId
 from deskd.domain.reasons import RefusalReason
 from deskd.domain.strategy import StrategySpec
@@ -103,7 +104,10 @@ class Api:
     async def open_local(
         self, port: int, *, spec_of: Callable[[StrategyId], StrategySpec | None], tokens: Tokens | None
     ) -> int:
-        """Listen on loopback (0: any free port) and return the port. Without *tokens* a name is believed: embedded only."""
+        """Listen on loopback (0: any free port) and return the port. Without *tokens* a name is believed: embedded only.
+
+        Raise ConfigError where the port is not free.
+        """
         assert self._local is None, "one local endpoint"
         callers: dict[StrategyId, _Caller] = {}
         strangers = TokenBucket(self._requests_per_s, self._clock)
@@ -119,9 +123,7 @@ class Api:
                 caller = callers[spec.strategy_id] = _Caller(spec, self._budget(spec))
             return await self._answer(caller, request)
 
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        listener = _listen_local(port)
         accepts = TokenBucket(max(_ACCEPTS_PER_S, self._requests_per_s), self._clock)
         self._local = Door(listener, self._bounds, accepts, admit=_anybody, answer=answer, refuse=_refuse_bytes)
         self._local.start(self._tasks, "local")
@@ -186,6 +188,18 @@ def _identify(
     if spec is None:
         return f"X-Strategy-ID: the desk has no strategy {ascii(name)[:60]}; see `deskctl status` for those it has"
     return spec
+
+
+def _listen_local(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        why = f"api.local_port = {port}: {error.strerror}"
+        raise ConfigError(f"{why}; choose another port, or end what listens on this one") from None
+    return listener
 
 
 def _anybody(_: socket.socket) -> Answer | None:

@@ -10,6 +10,7 @@ import os
 import secrets
 from pathlib import Path
 
+from deskd.domain.errors import ConfigError
 from deskd.domain.ids import STRATEGY_ID, StrategyId
 
 _KEY_BYTES = 32
@@ -47,5 +48,5 @@ def load(path: Path) -> Tokens:
             file.write(secrets.token_bytes(_KEY_BYTES))
     key = path.read_bytes()
     if len(key) != _KEY_BYTES:
-        raise ValueError(f"{path}: is no key of {_KEY_BYTES} bytes; remove it and every token is made anew")
+        raise ConfigError(f"{path}: is no key of {_KEY_BYTES} bytes; remove it and every token is made anew")
     return Tokens(key)

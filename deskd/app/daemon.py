@@ -356,8 +356,6 @@ class Daemon:
     def _on_spec(self, spec: StrategySpec) -> None:
         limits = limits_of(spec, self.config.risk, self.config.market.stale_after_s)
         self.runtime.desk.limits[spec.strategy_id] = limits
-        if self.config.api.local_port:
-            self.hub.keep_quotes(spec.strategy_id, spec.symbols)
 
     def _on_wanted(self, wanted: Wanted) -> None:
         self.market_stream.set_symbols(wanted)

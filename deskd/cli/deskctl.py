@@ -248,6 +248,16 @@ def _tell_orders(body: dict[str, Any]) -> None:
         print("no open orders")
 
 
+@cli.command()
+@click.argument("name")
+@json_option
+@pass_call
+def token(call: Call, name: str, *, as_json: bool) -> None:
+    """Print the token with which a laptop trades as the strategy NAME; its member sets it as DESK_TOKEN."""
+    answer = call.desk().command("/token", {"name": name})
+    _print_command(answer, lambda body: print(body["token"]), as_json=as_json)
+
+
 def _exactly_one(given: dict[str, object]) -> None:
     if sum(bool(value) for value in given.values()) != 1:
         raise click.UsageError(f"give exactly one of {', '.join(given)}")

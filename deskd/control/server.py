@@ -65,6 +65,7 @@ class Control:
     wall: Clock
     post: Callable[[CommandGiven], Awaitable[None]]
     status: Callable[[], Json]  # the desk's own state, for `deskctl status`
+    issue: Callable[[StrategyId], str]  # a token for laptops; raises ConfigError where there are none
     who_is: Callable[[int], Caller] = people.look_up
     _commands: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _followers: set[asyncio.Task[object]] = field(default_factory=set)
@@ -98,6 +99,7 @@ class Control:
         app.router.add_post("/stop", self._stop)
         app.router.add_post("/restart", self._restart)
         app.router.add_post("/cancel", self._cancel)
+        app.router.add_post("/token", self._token)
         return app
 
     @web.middleware
@@ -305,6 +307,21 @@ class Control:
         ]
         shown = [views.order(a) for a in answers.values() if isinstance(a, Order)]
         return _json({"orders": shown, "refused": refused}, status=422 if refused else 200)
+
+    async def _token(self, request: web.Request) -> web.StreamResponse:
+        caller, body = request[CALLER], await _body(request)
+        typed = body.get("name")
+        if not isinstance(typed, str):
+            raise _Refused(400, "a token for which strategy? Give its name")
+        if not caller.is_officer:  # a token outlives whatever its bearer was trusted with: there is no taking back one
+            raise _Refused(403, f"tokens are given out by officers: {caller.name} is none")
+        name = self._named(typed).strategy_id
+        try:
+            token = self.issue(name)
+        except ConfigError as error:
+            raise _Refused(422, str(error)) from None
+        await self._record(request, "token", name)
+        return _json({"strategy_id": name, "token": token})
 
     async def _record(self, request: web.Request, command: str, arguments: str) -> None:
         caller = request[CALLER]

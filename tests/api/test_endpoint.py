@@ -15,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from deskd.api.tokens import Tokens
+from deskd.domain.errors import ConfigError
 from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.strategy import StrategySpec
 from tests.api.client import Client, a_call, a_client, an_order
@@ -217,3 +218,14 @@ async def test_the_local_door_is_on_loopback_only(tmp_path: Path) -> None:
         host, _port = client.writer.get_extra_info("peername")
         assert host == "127.0.0.1"
         assert client.writer.get_extra_info("socket").family == socket.AF_INET
+
+
+async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    """The text names the key, and what to do."""
+    async with an_api(tmp_path) as desk:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            with pytest.raises(ConfigError, match=f"api.local_port = {port}: Address already in use; choose another"):
+                await desk.api.open_local(port, spec_of=SPECS.get, tokens=None)

@@ -6,6 +6,7 @@ import pytest
 
 from deskd.api import tokens
 from deskd.api.tokens import Tokens
+from deskd.domain.errors import ConfigError
 from tests.factories import ALICE, BOB
 
 
@@ -41,5 +42,5 @@ def test_a_broken_key_is_refused_with_the_remedy(tmp_path: Path) -> None:
     """A key cut short by a full disk is not used."""
     path = tmp_path / "token.key"
     path.write_bytes(b"short")
-    with pytest.raises(ValueError, match="remove it"):
+    with pytest.raises(ConfigError, match="remove it"):
         tokens.load(path)

@@ -252,3 +252,10 @@ async def test_a_pipe_that_closes_early_is_no_failure(tmp_path: Path) -> None:
         )
         out, err = await process.communicate()
     assert (out, err) == (b"x", b"")
+
+
+async def test_a_token_is_printed_alone(tmp_path: Path) -> None:
+    """`DESK_TOKEN=$(deskctl token alice)` works."""
+    async with a_running_desk(tmp_path) as desk:
+        assert await deskctl(desk, "token", "alice") == Said(0, "alice.0123\n", "")
+        assert await deskctl(desk, "token", "bob") == Said(1, "", "deskctl: no token is needed here\n")

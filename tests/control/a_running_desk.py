@@ -14,7 +14,7 @@ from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.book import Account, Position
 from deskd.domain.effects import Record, Refuse
-from deskd.domain.errors import SandboxUnavailable
+from deskd.domain.errors import ConfigError, SandboxUnavailable
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol, UserId
 from deskd.domain.market import MarketClock
 from deskd.domain.order import Order, OrderRequest
@@ -177,6 +177,11 @@ async def a_running_desk(folder: Path, *, caller: Caller = OFFICER) -> AsyncIter
     async def post(command: ev.CommandGiven) -> None:
         commands.append(command)
 
+    def issue(strategy_id: StrategyId) -> str:
+        if strategy_id != ALICE:
+            raise ConfigError("no token is needed here")
+        return f"{strategy_id}.0123"
+
     control = Control(
         orders=FakeOrders(desk),
         runs=runs,
@@ -184,6 +189,7 @@ async def a_running_desk(folder: Path, *, caller: Caller = OFFICER) -> AsyncIter
         wall=SystemClock(),
         post=post,
         status=lambda: {"name": "testdesk", "mode": "embedded", "trade_stream_up": True, "equity": Decimal("100.50")},
+        issue=issue,
         who_is=lambda _uid: caller,
     )
     async with control.serve(folder / "run") as socket:

@@ -300,3 +300,23 @@ async def test_a_folder_with_a_long_name_is_no_hindrance(tmp_path: Path) -> None
         assert (await look(desk, "/status"))["desk"]["name"] == "testdesk"
     with pytest.raises(DeskNotReachable):
         await look(desk, "/status")
+
+
+async def test_an_officer_hands_out_tokens(tmp_path: Path) -> None:
+    """Who asked for whose is on record, the token is not; where there are none, it is said why."""
+    async with a_running_desk(tmp_path) as desk:
+        answer = await command(desk, "/token", name="ali")
+        none = await refused(lambda: Desk(desk.socket).command("/token", {"name": "bob"}))
+        wrong = await refused(lambda: Desk(desk.socket).command("/token", {"name": 3}))
+    assert answer.body == {"strategy_id": "alice", "token": "alice.0123"}
+    assert none == "no token is needed here"
+    assert wrong == "a token for which strategy? Give its name"
+    assert [(c.command, c.arguments) for c in desk.commands] == [("token", "alice")]
+
+
+async def test_a_member_is_given_no_token(tmp_path: Path) -> None:
+    """Not for his own strategy either: a token goes on when he is no longer let near the desk."""
+    async with a_running_desk(tmp_path, caller=MEMBER) as desk:
+        why = await refused(lambda: Desk(desk.socket).command("/token", {"name": "alice"}))
+    assert why == "tokens are given out by officers: alice is none"
+    assert desk.commands == []
