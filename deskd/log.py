@@ -4,12 +4,15 @@ Rule 1: a secret that is known never gets out, wherever it hides in an entry.
 Rule 2: what others wrote (members, the broker) is shown escaped: it cannot move the cursor or fake a line.
 """
 
+import json
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from typing import Literal, TextIO
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -17,6 +20,8 @@ MASK = "***"
 SECRET_LENGTH_MIN = 6  # masking shorter text would eat half of the log
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_encode = msgspec.json.Encoder().encode
 
 
 def printable(text: str) -> str:
@@ -39,28 +44,20 @@ def configure(
     """Set up structlog, and logging for libraries, to write to *stream* (stderr); later calls replace earlier ones."""
     stream = stream or sys.stderr
     is_text = format == "text" or (format == "auto" and stream.isatty())
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-        masked(secrets),
-        escaped,
-    ]
-    json = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
-    rendering = [_text(stream)] if is_text else [_ordered, json]
+    shared: list[Processor] = [structlog.processors.format_exc_info, masked(secrets), escaped]
+    render: Processor = _text(stream) if is_text else _json
+    stamped: list[Processor] = [structlog.processors.add_log_level, _stamp]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*stamped, *shared, render] if is_text else [*stamped, _Json(secrets, [*shared, _json])],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,  # a module's logger, made at import, follows this set-up
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_named, *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+            foreign_pre_chain=[_named, *stamped, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
     root = logging.getLogger()
@@ -68,6 +65,30 @@ def configure(
     root.setLevel(level.upper())
     for noisy in ("asyncio", "aiohttp.access", "websockets", "urllib3"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+class _Json:
+    """Renders an entry that needs no care at once, and any other by *careful*: most lines need none."""
+
+    def __init__(self, secrets: Iterable[str], careful: Sequence[Processor]) -> None:
+        known = [secret for secret in secrets if len(secret) >= SECRET_LENGTH_MIN]
+        # A backslash is JSON's own sign that a text holds something special.
+        self._needs_care = re.compile("|".join([r"\\", _CONTROL.pattern, *map(re.escape, known)]))
+        self._careful = careful
+
+    def __call__(self, logger: WrappedLogger, name: str, entry: EventDict) -> str:
+        """Return the entry as one line of JSON."""
+        if "exc_info" not in entry:
+            try:
+                line = _encode(_ordered(entry)).decode()
+            except (TypeError, ValueError, RecursionError):  # a value that JSON has no form for
+                line = "\\"
+            if not self._needs_care.search(line):
+                return line
+        careful: Any = entry
+        for processor in self._careful:
+            careful = processor(logger, name, careful)
+        return str(careful)
 
 
 def masked(secrets: Iterable[str]) -> Processor:
@@ -111,10 +132,18 @@ def _named(_logger: WrappedLogger, _name: str, entry: EventDict) -> EventDict:
     return entry
 
 
-def _ordered(_logger: WrappedLogger, _name: str, entry: EventDict) -> EventDict:
+def _stamp(_logger: WrappedLogger, _name: str, entry: EventDict) -> EventDict:
+    entry["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")  # noqa: TID251  the log's own clock
+    return entry
+
+
+def _ordered(entry: EventDict) -> EventDict:
     """Put first what every line has, so that lines read well below each other."""
-    first = {key: entry.pop(key) for key in ("timestamp", "level", "event") if key in entry}
-    return {**first, **entry}
+    return {key: entry[key] for key in ("timestamp", "level", "event") if key in entry} | dict(entry)
+
+
+def _json(_logger: WrappedLogger, _name: str, entry: EventDict) -> str:
+    return json.dumps(_ordered(entry), ensure_ascii=False, default=str)
 
 
 def _text(stream: TextIO) -> Processor:
