@@ -26,7 +26,7 @@ from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.ids import StrategyId
 from deskd.supervision.folder import read_folder
-from deskd.supervision.uids import Identity
+from deskd.supervision.uids import Identity, can_map_uids
 
 SANDBOX = Path(__file__).resolve().parents[2] / "sandbox"  # runner, desk_client, seccomp policy
 SOCKET_PATH_MAX = 107  # sun_path without its end
@@ -138,17 +138,21 @@ class JailFolder:
 
 
 def choose_jail_folder(section: SandboxSection, state_dir: Path) -> JailFolder:
-    """Return the folder for what jails bind: where it is set, else state_dir, else one that strategies can reach."""
+    """Return the folder for what jails bind: where it is set, else state_dir, else one that strategies can reach.
+
+    Where strategies run as the desk's own user, they reach what the desk reaches.
+    """
+    are_strangers = can_map_uids() and not section.unsafe_without_jail
     if section.jail_dir is not None:
         root = section.jail_dir.resolve()
-        if blocked := _first_closed(root):
+        if are_strangers and (blocked := _first_closed(root)):
             raise SandboxUnavailable(
                 f"[sandbox] jail_dir={root}: strategies' uids cannot pass {blocked} (mode "
                 f"{blocked.stat().st_mode & 0o777:04o}): choose a folder whose parents all have o+x, or chmod o+x it"
             )
         return JailFolder(root)
     state_dir = state_dir.resolve()
-    if _first_closed(state_dir) is None:
+    if not are_strangers or _first_closed(state_dir) is None:
         return JailFolder(state_dir)
     return JailFolder(Path("/var/lib") / f"deskd-{hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:12]}")
 

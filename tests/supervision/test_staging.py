@@ -11,7 +11,7 @@ from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.ids import StrategyId
 from deskd.supervision.staging import JailFolder, choose_jail_folder, stage_environment
-from deskd.supervision.uids import Identity
+from deskd.supervision.uids import Identity, can_map_uids
 
 ME = Identity(os.geteuid(), os.getegid(), True)
 ALICE = StrategyId("alice")
@@ -82,6 +82,17 @@ def test_code_is_the_strategys_alone_and_unchanging(tmp_path: Path, jail_root: P
     assert folder.stage_code(ALICE, tmp_path, who)[0] == second
 
 
+def test_who_runs_strategies_as_himself_needs_no_other_folder(tmp_path: Path) -> None:
+    """A laptop's 0700 home is good enough where no strategy has a uid of its own."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    unsafe = SandboxSection(unsafe_without_jail=True)
+    assert choose_jail_folder(unsafe, closed / "var").root == closed / "var"
+    unsafe = SandboxSection(unsafe_without_jail=True, jail_dir=closed / "jails")
+    assert choose_jail_folder(unsafe, tmp_path).root == closed / "jails"
+
+
+@pytest.mark.skipif(not can_map_uids(), reason="needs the right to give strategies uids of their own")
 def test_jails_lie_where_others_can_pass(tmp_path: Path) -> None:
     """A state_dir under a 0700 home is left for a folder that can be reached; a jail_dir is checked."""
     open_dir, closed = tmp_path / "open", tmp_path / "closed"
