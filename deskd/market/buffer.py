@@ -6,7 +6,8 @@
    not free: the bound is passed by a quarter and one batch before it is looked again, the lag by half.
 3. Bars, status and order lines are never dropped. Where they alone break a bound, the buffer has `overflowed`: it takes
    nothing more, and the run must be stopped.
-4. Before the lines that follow a drop stands one gap line: how many were dropped, and the stamp of the first.
+4. Before the lines that follow a drop stands one gap line: how many were dropped, and the stamp of the first. It has
+   no price, so only a run that expects lines without one gets it (`tells_gaps`).
 
 Lines come in batches that all runs of an audience share, and wait as such: a run that is a little late costs an append.
 Only conflation looks at single lines, and it makes one batch of what it leaves.
@@ -55,10 +56,11 @@ def batch_of(lines: Sequence[Line]) -> Batch:
 class Buffer:
     """The unread lines of one run."""
 
-    def __init__(self, *, bytes_max: int, order_lines_max: int, lag_max_s: float) -> None:
+    def __init__(self, *, bytes_max: int, order_lines_max: int, lag_max_s: float, tells_gaps: bool = True) -> None:
         self._bytes_max = bytes_max
         self._order_lines_max = order_lines_max
         self._lag_max_s = lag_max_s
+        self._tells_gaps = tells_gaps
         self._rest = b""  # of a line that the pipe took in part: it must come next
         self._batches: deque[Batch] = deque()
         self._offset = 0  # what the pipe took of the first batch
@@ -185,7 +187,7 @@ class Buffer:
                 continue
             if not self._gap:
                 self._gap_since = line.sent_at
-            self._gap += 1
+            self._gap += self._tells_gaps
             self.dropped += 1
         self._batches.clear()
         self._bytes = self._kept_bytes = self._order_lines = 0

@@ -34,6 +34,7 @@ WAKE_S = 25e-6  # of a core, for a strategy to wake and parse a line: no new flu
 GATHER_MAX_S = 0.005  # and no line waits longer for others
 TICK_S = 0.0005  # loops count in milliseconds: for less than half of one, wait for the next turn instead
 NOTHING = batch_of([])
+PRICELESS = frozenset({Channel.ORDERS, Channel.STATUS})  # who asked for one of them gets lines without a price
 SLICE = 64  # feeds written in one go: some 0.5 ms, then the loop may do other work
 
 type Bars = Callable[[Symbol, str, int], Awaitable[Sequence[RawMarketMessage]]]
@@ -180,6 +181,7 @@ class Hub:
             bytes_max=self._settings.feed_buffer_bytes,
             order_lines_max=self._settings.order_lines_max,
             lag_max_s=self._settings.feed_lag_max_s,
+            tells_gaps=not PRICELESS.isdisjoint(spec.channels),
         )
         feed = Feed(spec, run_id, stdin, buffer=buffer, clock=self._clock, on_slow=self._on_slow)
         self._feeds[run_id] = feed

@@ -63,7 +63,7 @@ for line in sys.stdin:
     try:
         if message.get("type") == "order":
             on_order(message)
-        else:
+        elif "price" in message:  # a `gap` line has none
             on_price(message["symbol"], message["price"], market_seconds(message))
     except DeskUnavailable as error:
         print(error)

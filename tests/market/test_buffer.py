@@ -52,6 +52,15 @@ def test_what_a_first_write_took_is_not_queued_again() -> None:
     assert buffer.delivered == 1
 
 
+def test_who_expects_only_prices_gets_no_gap_line() -> None:
+    """A plain script reads message["price"] of every line; what was dropped is counted all the same."""
+    buffer = Buffer(bytes_max=30, order_lines_max=5, lag_max_s=LAG, tells_gaps=False)
+    buffer.push(batch_of([line(f"trade-{n}", key="t:A") for n in range(5)]))
+    assert drain(buffer) == ["trade-4"]
+    assert buffer.dropped == 4
+    assert not buffer
+
+
 def test_over_the_bound_the_newest_of_each_symbol_stays_and_a_gap_is_told() -> None:
     """The gap line comes before what follows, with the count and the stamp of the first line dropped."""
     buffer = a_buffer(bytes_max=30)

@@ -105,7 +105,7 @@ async def test_under_load_lines_are_gathered_and_a_strategy_wakes_once_for_many(
 async def test_a_run_that_never_reads_costs_the_others_nothing() -> None:
     """Its pipe and its buffer fill, its prices are conflated; the others get every line."""
     desk = Desk(feed_buffer_bytes=65_536)
-    stuck = await desk.run(Channel.TRADES, Channel.QUOTES, Channel.BARS)
+    stuck = await desk.run(Channel.TRADES, Channel.QUOTES, Channel.BARS, Channel.STATUS)
     other = await desk.run(Channel.TRADES, **BOB_RUN)
     found: list[float] = []
     for n in range(1, 2_001):
