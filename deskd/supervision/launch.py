@@ -98,6 +98,10 @@ class Launcher:
         try:
             limit_core_dumps()
             environment = stage_environment(folder, section.python)
+            if section.unsafe_without_jail:
+                log.warning(
+                    "strategies_run_without_jail", consequence="any of them can read, change and end all of ours"
+                )
             if not section.unsafe_without_jail and (problem := hello_jail(section, folder, environment)):
                 raise SandboxUnavailable(problem)  # noqa: TRY301  the lock is given back below
             return cls(

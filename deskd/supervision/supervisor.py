@@ -269,7 +269,8 @@ class Supervisor:
             bytes_per_s=self.config.sandbox.log_bytes_per_s,
             is_noise=is_jail_noise,
         )
-        output.note(f"run {run_id} of version {spec.version} ({spec.code_hash[:12]}) starts")
+        where = "" if self.launcher.is_jailed else " WITHOUT a jail: sandbox.unsafe_without_jail = true"
+        output.note(f"run {run_id} of version {spec.version} ({spec.code_hash[:12]}) starts{where}")
         return Run(
             run_id=run_id,
             spec=spec,

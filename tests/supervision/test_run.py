@@ -63,3 +63,4 @@ async def test_its_log_says_how_it_ended(tmp_path: Path, jail_root: Path) -> Non
         last = world.log("alice").splitlines()[-1]
         assert last.endswith(" ended as error: it ended with status 1: KeyError: 'prise'")
         assert " desk run alice." in last
+        assert " starts WITHOUT a jail: " in world.log("alice")
