@@ -53,19 +53,19 @@ class Books:
         return [BrokerPosition(symbol=AAPL, qty=qty(4), avg_entry_price=price(100))]
 
     async def submit(self, request: OrderRequest) -> ev.SubmitInDoubt:
-        raise NotImplementedError
+        raise AssertionError("a look at the account does not ask for this")
 
     async def cancel(self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> None:
-        raise NotImplementedError
+        raise AssertionError("a look at the account does not ask for this")
 
     async def clock(self) -> MarketClock:
-        raise NotImplementedError
+        raise AssertionError("a look at the account does not ask for this")
 
     async def instruments(self) -> Sequence[Instrument]:
-        raise NotImplementedError
+        raise AssertionError("a look at the account does not ask for this")
 
     async def bars(self, symbol: Symbol, timeframe: str, limit: int) -> Sequence[RawMarketMessage]:
-        raise NotImplementedError
+        raise AssertionError("a look at the account does not ask for this")
 
 
 def ours(oid: str) -> Order:

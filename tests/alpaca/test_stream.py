@@ -358,6 +358,7 @@ async def test_a_black_hole_is_found_and_left() -> None:
             await ears.until(lambda: not ears.told[-1][0])
             hole.is_open.set()
             await ears.until_up(2)
+    assert [is_up for is_up, _ in ears.told][-1]
 
 
 async def test_canceling_closes_the_socket() -> None:

@@ -119,7 +119,7 @@ class FakeOrders:
         return None
 
     async def place(self, request: OrderRequest, *, timeout_s: float) -> Order | Refuse:
-        raise NotImplementedError
+        raise AssertionError("the control socket does not ask for this")
 
     async def cancel(self, strategy_id: StrategyId | None, order_id: str, *, by: str) -> Order | Refuse:
         order = self.desk.orders[ClientOrderId(order_id)]
@@ -146,10 +146,10 @@ class FakeOrders:
         return self.desk.account(strategy_id)
 
     async def clock(self) -> MarketClock:
-        raise NotImplementedError
+        raise AssertionError("the control socket does not ask for this")
 
     async def bars(self, symbol: Symbol, timeframe: str, limit: int) -> Sequence[RawMarketMessage]:
-        raise NotImplementedError
+        raise AssertionError("the control socket does not ask for this")
 
 
 @dataclass

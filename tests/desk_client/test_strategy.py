@@ -88,7 +88,9 @@ def test_parameters_are_the_configs_env_as_it_is_now(tmp_path: Path, monkeypatch
 
 def test_a_strategy_may_leave_everything_out() -> None:
     """Every method has a default that does nothing."""
-    Strategy().run(json.dumps(line) for line in LINES)
+    lines = iter([json.dumps(line) for line in LINES])
+    Strategy().run(lines)
+    assert next(lines, None) is None, "every line was read"
 
 
 def test_what_a_method_raises_ends_the_strategy() -> None:

@@ -108,6 +108,7 @@ async def test_a_run_that_dies_behind_a_full_pipe_is_noticed(run: Run) -> None:
     while feed.is_open:  # noqa: ASYNC110  the feed has no event to await: nobody needs one
         await asyncio.sleep(0)
     feed.close()
+    assert not feed.is_open
 
 
 async def test_the_end_of_input_comes_after_what_fits(run: Run) -> None:
@@ -134,3 +135,4 @@ def test_a_descriptor_that_is_no_pipe_is_taken_as_it_is() -> None:
     """A laptop's plain file or terminal does as well."""
     with open(os.devnull, "wb") as null:  # noqa: PTH123  a descriptor is what is meant
         set_pipe_size(null.fileno())
+        assert null.write(b"a line") == 6
