@@ -12,7 +12,7 @@ from deskd.api.tokens import load
 from deskd.domain.ids import StrategyId
 from tests.whole.books import agree
 from tests.whole.desk_process import ROOT, a_desk_process
-from tests.whole.test_lying_exchange import KEYS, an_exchange
+from tests.whole.exchange_process import KEYS, an_exchange
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
 
@@ -83,14 +83,9 @@ async def test_with_a_real_broker_a_laptop_needs_a_token(folder: Path) -> None:
     (folder / "var").mkdir()
     async with an_exchange(folder / "var" / "exchange.db") as exchange, a_desk_process(folder) as desk:
         desk.environment = KEYS
-        address = exchange.url.removeprefix("http")
         desk.configure(f"""
             [broker]
-            mode = "alpaca"
-            trading_url = "{exchange.url}"
-            data_url = "{exchange.url}"
-            data_stream_url = "ws{address}/v2/iex"
-            trade_stream_url = "ws{address}/stream"
+            {exchange.broker_keys}
             [api]
             local_port = {port}
         """)

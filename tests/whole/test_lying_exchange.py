@@ -1,23 +1,18 @@
 """A broker that loses, doubles, delays and denies: whatever it does on the wire, the books agree in the end."""
 
 import asyncio
-import json
-import os
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from tests.whole.books import soon_agree
-from tests.whole.desk_process import ROOT, a_desk_process
+from tests.whole.desk_process import a_desk_process
+from tests.whole.exchange_process import KEYS, an_exchange
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
 
-KEYS = {"APCA_API_KEY_ID": "a-key", "APCA_API_SECRET_KEY": "a-secret"}
 ORDERS = {"method": "POST", "path": "/v2/orders"}
 TRADER = """
     import json, sys
@@ -42,65 +37,14 @@ FAULTS: dict[str, Mapping[str, Any]] = {
 }
 
 
-class Exchange:
-    """The exchange alone, started with its fault switches."""
-
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
-        self.url = url
-        self._session = session
-
-    async def misbehave(self, fault: Mapping[str, Any]) -> None:
-        """Have it do so from now on."""
-        async with self._session.post(f"{self.url}/faults", json=fault) as answer:
-            assert answer.status == 200, await answer.text()
-
-    async def behave(self) -> None:
-        """Have it do well again."""
-        async with self._session.delete(f"{self.url}/faults") as answer:
-            assert answer.status == 200
-
-
-@asynccontextmanager
-async def an_exchange(state: Path) -> AsyncIterator[Exchange]:
-    """Run `deskd exchange` with its switches; its account is the file *state*."""
-    options = ["--state", str(state), "--fills", "immediate", "--speed", "5", "--rate-limit", "0", "--faults"]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "deskd",
-        "exchange",
-        "--listen",
-        "127.0.0.1:0",
-        *options,
-        cwd=ROOT,
-        env=os.environ | KEYS,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
-    headers = {"APCA-API-KEY-ID": KEYS["APCA_API_KEY_ID"], "APCA-API-SECRET-KEY": KEYS["APCA_API_SECRET_KEY"]}
-    try:
-        url = json.loads(await process.stdout.readline())["url"]
-        async with aiohttp.ClientSession(headers=headers) as session:
-            yield Exchange(url, session)
-    finally:
-        process.kill()
-        await process.wait()
-
-
 async def test_whatever_the_broker_does_on_the_wire_the_books_agree(folder: Path) -> None:
     """Under each fault orders go on or are settled; after all of them nothing is lost, doubled or left to the house."""
     (folder / "var").mkdir()
     async with an_exchange(folder / "var" / "exchange.db") as exchange, a_desk_process(folder) as desk:
         desk.environment = KEYS
-        address = exchange.url.removeprefix("http")
         desk.configure(f"""
             [broker]
-            mode = "alpaca"
-            trading_url = "{exchange.url}"
-            data_url = "{exchange.url}"
-            data_stream_url = "ws{address}/v2/iex"
-            trade_stream_url = "ws{address}/stream"
+            {exchange.broker_keys}
             doubt_check_s = 0.5
             doubt_settle_s = 1.5
             reconcile_every_s = 1.0

@@ -1,0 +1,74 @@
+"""The exchange as a process of its own, and the desk's configuration that points at it as if it were Alpaca."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.whole.desk_process import ROOT
+
+KEYS = {"APCA_API_KEY_ID": "a-key", "APCA_API_SECRET_KEY": "a-secret"}
+
+
+class Exchange:
+    """The exchange alone, started with its fault switches."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self.url = url
+        self._session = session
+
+    @property
+    def broker_keys(self) -> str:
+        """Return the lines of [broker] in desk.toml that point here."""
+        address = self.url.removeprefix("http")
+        return f"""
+            mode = "alpaca"
+            trading_url = "{self.url}"
+            data_url = "{self.url}"
+            data_stream_url = "ws{address}/v2/iex"
+            trade_stream_url = "ws{address}/stream"
+        """
+
+    async def misbehave(self, fault: Mapping[str, Any]) -> None:
+        """Have it do so from now on."""
+        async with self._session.post(f"{self.url}/faults", json=fault) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def behave(self) -> None:
+        """Have it do well again."""
+        async with self._session.delete(f"{self.url}/faults") as answer:
+            assert answer.status == 200
+
+
+@asynccontextmanager
+async def an_exchange(state: Path) -> AsyncIterator[Exchange]:
+    """Run `deskd exchange` with its switches; its account is the file *state*."""
+    options = ["--state", str(state), "--fills", "immediate", "--speed", "5", "--rate-limit", "0", "--faults"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "deskd",
+        "exchange",
+        "--listen",
+        "127.0.0.1:0",
+        *options,
+        cwd=ROOT,
+        env=os.environ | KEYS,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    headers = {"APCA-API-KEY-ID": KEYS["APCA_API_KEY_ID"], "APCA-API-SECRET-KEY": KEYS["APCA_API_SECRET_KEY"]}
+    try:
+        url = json.loads(await process.stdout.readline())["url"]
+        async with aiohttp.ClientSession(headers=headers) as session:
+            yield Exchange(url, session)
+    finally:
+        process.kill()
+        await process.wait()
