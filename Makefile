@@ -5,6 +5,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 PYTEST_FLAGS ?=
+RUN_FLAGS ?=
 UV ?= uv
 LOCK_FLAGS := --generate-hashes --universal --python-version 3.12 --no-header --no-emit-index-url
 
@@ -15,7 +16,7 @@ help:  ## list the targets
 
 run:  ## set up what is missing, then run the desk on the embedded exchange; Ctrl-C ends it
 	@tools/setup.sh run
-	@exec .venv/bin/deskd run
+	@exec .venv/bin/deskd run $(RUN_FLAGS)
 
 setup:  ## Python, .venv, pinned packages, the system library, a proven jail
 	@tools/setup.sh run
