@@ -27,7 +27,7 @@ from deskd.alpaca.stream import MarketStream
 from deskd.alpaca.trading_stream import TradeStream
 from deskd.api import tokens
 from deskd.api.endpoint import Api
-from deskd.app.fact_log import log_fact
+from deskd.app.fact_log import FactLog
 from deskd.config import Config, RiskSection
 from deskd.config.keys import HOME_OF_KEYS, BrokerKeys
 from deskd.control import Control
@@ -203,7 +203,7 @@ class Daemon:
             doubt_check=timedelta(seconds=config.broker.doubt_check_s),
             reconcile_every=timedelta(seconds=config.broker.reconcile_every_s),
             clock_age_max=CLOCK_AGE_MAX if exchange is None else timedelta(0),  # our own exchange counts no requests
-            on_fact=[log_fact],
+            on_fact=[FactLog(desk.orders)],
         )
         self.trade_stream = TradeStream(
             url=where.trade_stream,
@@ -268,7 +268,13 @@ class Daemon:
         mode = self.config.broker.mode
         self.runtime.closing = None
         await self.supervisor.start_enabled(but_not=self.runtime.desk.stopped_by_hand)
-        log.info("desk_ready", name=self.config.desk.name, broker=mode, strategies=len(self.supervisor.strategies()))
+        log.info(
+            "desk_ready",
+            name=self.config.desk.name,
+            broker=mode,
+            strategies=len(self.supervisor.strategies()),
+            look="in another terminal: .venv/bin/deskctl status",
+        )
 
     async def stop(self) -> None:
         """Refuse orders, end runs, cancel open orders, write the last fact."""
@@ -403,6 +409,7 @@ class Daemon:
     async def _watch_market(self) -> None:
         """Follow the broker's clock, and fetch what can be traded once a market day."""
         listed: date | None = None
+        trouble = ""
         while True:
             try:
                 self.clock = await self.runtime.clock()
@@ -411,8 +418,11 @@ class Daemon:
                     instruments = tuple(await self.broker.instruments())
                     await self.runtime.post(ev.InstrumentsListed(instruments=instruments, at=self.wall.now()))
                     listed = self.clock.timestamp.date()
+                trouble = ""
             except OSError as error:
-                log.warning("broker_unreachable", error=str(error))
+                if str(error) != trouble:  # said once, not every second of an outage
+                    trouble = str(error)
+                    log.warning("broker_unreachable", error=trouble)
             await asyncio.sleep(CLOCK_EVERY_S if listed else 1.0)
 
     def status(self) -> Mapping[str, object]:

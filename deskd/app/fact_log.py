@@ -1,22 +1,37 @@
 """One line in the log for each fact that a person may look for, its identities as keys."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import structlog
 
 from deskd.core.reconcile import OPENING
 from deskd.domain import events as ev
-from deskd.domain.order import OrderRequest
+from deskd.domain.ids import ClientOrderId
+from deskd.domain.order import Order, OrderRequest
 from deskd.domain.run import ExitReason
 
 log = structlog.get_logger()
 
 
-def log_fact(fact: ev.Fact) -> None:
-    """Write the fact into the log: one line a fact, its identities as keys."""
-    name, level, keys = _words(fact)
-    if name:
-        getattr(log, level)(name, **keys)
+@dataclass(frozen=True, slots=True)
+class FactLog:
+    """Writes facts into the log; *orders* tell whose an order is."""
+
+    orders: Mapping[ClientOrderId, Order]
+
+    def __call__(self, fact: ev.Fact) -> None:
+        """Write the fact into the log: one line a fact, its identities as keys."""
+        name, level, keys = _words(fact)
+        if name:
+            getattr(log, level)(name, **self._identities(fact), **keys)
+
+    def _identities(self, fact: ev.Fact) -> Mapping[str, object]:
+        oid = getattr(fact, "client_order_id", None)
+        if oid is None:
+            return {}
+        request = self.orders[oid].request
+        return _about(request) | {"side": request.side}
 
 
 def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
@@ -29,17 +44,17 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             return (
                 "order_filled",
                 "info",
-                {"client_order_id": fact.client_order_id, "qty": str(fact.qty), "price": str(fact.price)},
+                {"qty": str(fact.qty), "price": str(fact.price)},
             )
         case ev.OrderRejected():
             return (
                 "order_rejected",
                 "warning",
-                {"client_order_id": fact.client_order_id, "reason": fact.reason, "detail": fact.message},
+                {"reason": fact.reason, "detail": fact.message},
             )
         case ev.OrderCanceled() | ev.OrderExpired():
             word = "order_canceled" if isinstance(fact, ev.OrderCanceled) else "order_expired"
-            return word, "info", {"client_order_id": fact.client_order_id}
+            return word, "info", {}
         case ev.RunEnded(end=end):
             level = "info" if end.reason in {ExitReason.CLEAN, ExitReason.STOPPED} else "warning"
             return (

@@ -1,13 +1,12 @@
 """Read-only questions to the ledger, over a connection of their own: they never delay the writer."""
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-
-import aiosqlite
 
 from deskd.domain.errors import LedgerError
 from deskd.domain.ids import StrategyId
@@ -42,13 +41,11 @@ class LedgerReader:
 
     async def _rows(self, sql: str, parameters: tuple[object, ...]) -> list[Record]:
         try:
-            async with self._open() as db, db.execute(sql, parameters) as cursor:
-                return [dict(row) for row in await cursor.fetchall()]
+            return await asyncio.to_thread(self._read, sql, parameters)
         except sqlite3.Error as error:
             raise LedgerError(f"{self._path}: the ledger cannot be read ({error})") from error
 
-    @asynccontextmanager
-    async def _open(self) -> AsyncIterator[aiosqlite.Connection]:
-        async with aiosqlite.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True) as db:
+    def _read(self, sql: str, parameters: tuple[object, ...]) -> list[Record]:
+        with closing(sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True)) as db:
             db.row_factory = sqlite3.Row
-            yield db
+            return [dict(row) for row in db.execute(sql, parameters)]

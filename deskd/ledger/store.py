@@ -26,7 +26,8 @@ _REPLAY_CHUNK = 1_000  # facts decoded at a time: some milliseconds of the loop
 class LedgerStore:
     """The open ledger. `append` returns only when the facts are on disk."""
 
-    def __init__(self, db: aiosqlite.Connection, lock: int, last_seq: int, last_hash: str) -> None:
+    def __init__(self, path: Path, db: aiosqlite.Connection, lock: int, last_seq: int, last_hash: str) -> None:
+        self._path = path
         self._db = db
         self._lock = lock
         self.last_seq = last_seq
@@ -51,7 +52,7 @@ class LedgerStore:
             os.close(lock)
             raise error if isinstance(error, LedgerError) else _unusable(path, error) from error
         seq, last_hash = (last[0], last[1]) if last else (0, codec.GENESIS)
-        return cls(db, lock, seq, last_hash)
+        return cls(path, db, lock, seq, last_hash)
 
     async def append(self, facts: Sequence[Fact], statements: Sequence[Statement]) -> None:
         """Store the facts, and the projections of them, in one transaction; return when they are on disk."""
@@ -87,10 +88,15 @@ class LedgerStore:
         self.last_seq, self.last_hash = seq, prev
 
     async def replay(self) -> AsyncIterator[Fact]:
-        """Yield every fact, oldest first."""
-        async with self._db.execute("SELECT kind, body FROM facts ORDER BY seq") as cursor:
+        """Yield every fact, oldest first; raise LedgerError at the first that is not what was written."""
+        prev, last_seq = codec.GENESIS, 0
+        async with self._db.execute("SELECT seq, at, kind, body, hash FROM facts ORDER BY seq") as cursor:
             while rows := await cursor.fetchmany(_REPLAY_CHUNK):
-                for kind, body in rows:
+                for seq, at, kind, body, entry_hash in rows:
+                    if seq != last_seq + 1 or entry_hash != codec.chain(prev, seq, at, kind, body):
+                        text = f"{self._path}: entry {seq} is not what the desk wrote: somebody changed the ledger, or the disk did"
+                        raise LedgerError(f"{text}; restore a backup")
+                    prev, last_seq = entry_hash, seq
                     yield codec.decode(kind, body)
 
     async def close(self) -> None:

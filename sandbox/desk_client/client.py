@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, TypeVar, Union
 
@@ -161,8 +162,12 @@ def _about_order(
 
 def _read(kind: type[_M], path: str) -> _M:
     desk = _the_desk()
+    give_up_at = time.monotonic() + _READ_TIMEOUT_S
     try:
         answer = desk.ask("GET", path, timeout=_READ_TIMEOUT_S)
+        while answer.status == 429 and time.monotonic() + answer.retry_after_s <= give_up_at:
+            time.sleep(answer.retry_after_s)  # looking can wait: only orders are told at once that they are too many
+            answer = desk.ask("GET", path, timeout=_READ_TIMEOUT_S)
         if answer.status == 200:
             return kind.FromString(answer.body)
         refusal = pb.Error.FromString(answer.body)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 _IDLE_MAX = 4  # connections kept for the next request; one per thread that trades at the same time
 _RECEIVE = 65_536
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)", re.IGNORECASE)
+_RETRY_AFTER = re.compile(rb"\r\nRetry-After: ([0-9]{1,4})\r\n", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
 
 
@@ -23,6 +24,7 @@ class Answer(NamedTuple):
 
     status: int
     body: bytes
+    retry_after_s: int = 1  # of a 429
 
 
 class NotSent(Exception):
@@ -140,7 +142,8 @@ def _read(connection: socket.socket, deadline: float, *, has_left: bool) -> tupl
                     raise NoAnswer("what answered is not a desk")
                 total = head_end + 4 + int(length[1])
     is_open = has_left and len(data) == total and not _CLOSE.search(data, 0, head_end)
-    return Answer(int(data[9:12]), data[head_end + 4 :]), is_open
+    wait = _RETRY_AFTER.search(data, 0, head_end)
+    return Answer(int(data[9:12]), data[head_end + 4 :], int(wait[1]) if wait else 1), is_open
 
 
 def _left(deadline: float) -> float:

@@ -5,14 +5,16 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from deskd.app.fact_log import log_fact
+from deskd.app.fact_log import FactLog
 from deskd.core.reconcile import OPENING
 from deskd.domain import events as ev
 from deskd.domain.ids import RunId
+from deskd.domain.order import Order, OrderStatus
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
 from tests.factories import ALICE, MONDAY, NOON, a_fact_of_a_fill, a_quote, a_request, cash, qty
 
 OID = a_request().client_order_id
+AN_ORDER = Order(request=a_request(), status=OrderStatus.ACCEPTED, requested_at=NOON, updated_at=NOON)
 
 
 def a_run_end(reason: ExitReason) -> ev.RunEnded:
@@ -43,7 +45,12 @@ LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
         "info",
         {"reason": "DUPLICATE", "detail": "wait"},
     ),
-    (a_fact_of_a_fill(a_request(), 4), "order_filled", "info", {"client_order_id": OID, "qty": "4"}),
+    (
+        a_fact_of_a_fill(a_request(), 4),
+        "order_filled",
+        "info",
+        {"client_order_id": OID, "strategy_id": ALICE, "symbol": "AAPL", "side": "buy", "qty": "4"},
+    ),
     (
         ev.OrderRejected(client_order_id=OID, reason="NEVER_ARRIVED", message="m", at=NOON),
         "order_rejected",
@@ -78,7 +85,7 @@ LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
 def test_a_fact_that_people_look_for_is_one_line(fact: ev.Fact, event: str, level: str, keys: dict[str, Any]) -> None:
     """Its name, how much it matters, and whose it is."""
     with capture_logs() as lines:
-        log_fact(fact)
+        FactLog({OID: AN_ORDER})(fact)
     assert len(lines) == 1
     assert lines[0]["event"] == event
     assert lines[0]["log_level"] == level
@@ -88,5 +95,5 @@ def test_a_fact_that_people_look_for_is_one_line(fact: ev.Fact, event: str, leve
 def test_what_nobody_looks_for_is_no_line() -> None:
     """A mark every ten seconds would drown the rest."""
     with capture_logs() as lines:
-        log_fact(ev.PositionsMarked(marks=(), at=NOON))
+        FactLog({})(ev.PositionsMarked(marks=(), at=NOON))
     assert lines == []

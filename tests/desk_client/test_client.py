@@ -18,6 +18,7 @@ from deskd.domain.effects import Refuse
 from deskd.domain.ids import ClientOrderId
 from deskd.domain.order import OrderClass, OrderStatus, StopLoss, TakeProfit
 from deskd.domain.reasons import RefusalReason
+from deskd.ports import SystemClock
 from tests.api.fakes import FakeOrders, OpenApi, SteppedClock, a_spec, an_api
 from tests.factories import ALICE, price, qty
 
@@ -172,6 +173,14 @@ async def test_a_question_refused_is_raised_with_its_reason(tmp_path: Path, monk
         assert (await call(desk_client.cancel_order, "nope")).reason == "NOT_FOUND"
         with pytest.raises(DeskError, match="is not one of open, closed, all"):
             await call(desk_client.list_orders, "ope n&x=1")
+
+
+async def test_a_look_over_the_rate_waits_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A strategy that looks too often is slowed down, not ended."""
+    async with a_desk(tmp_path, monkeypatch, clock=SystemClock(), requests_per_s=1) as desk:
+        looks = [await call(desk_client.list_orders) for _ in range(2)]
+        assert looks == [[], []]
+        assert desk.orders.refusal() is None
 
 
 async def test_threads_may_trade_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,3 +197,26 @@ async def test_a_ledger_that_is_a_folder_is_refused_in_words(tmp_path: Path) -> 
     for _ in range(2):
         with pytest.raises(LedgerError, match="cannot be used"):
             await LedgerStore.open(tmp_path / "desk.db")
+
+
+@pytest.mark.parametrize(
+    "crime",
+    [
+        "UPDATE facts SET body = replace(body, '\"10\"', '\"11\"') WHERE kind = 'OrderApproved'",
+        "UPDATE facts SET at = '2030-01-01T00:00:00.000000Z' WHERE seq = 5",
+        "DELETE FROM facts WHERE seq = 5",
+        "UPDATE facts SET kind = 'OrderExpired' WHERE kind = 'OrderCanceled'",
+    ],
+)
+async def test_a_changed_entry_is_found_at_the_next_start(tmp_path: Path, crime: str) -> None:
+    """Whoever edits the truth, with the trigger out of the way, is found out before the desk acts on it."""
+    facts, _ = a_story()
+    async with await LedgerStore.open(tmp_path / "desk.db") as ledger:
+        await ledger.append(facts, [])
+    with closing(sqlite3.connect(tmp_path / "desk.db")) as db, db:
+        db.execute("DROP TRIGGER facts_are_never_changed")
+        db.execute("DROP TRIGGER facts_are_never_deleted")
+        assert db.execute(crime).rowcount > 0
+    async with await LedgerStore.open(tmp_path / "desk.db") as ledger:
+        with pytest.raises(LedgerError, match="is not what the desk wrote"):
+            assert [fact async for fact in ledger.replay()]
