@@ -94,3 +94,9 @@ async def soon_agree(state_dir: Path) -> Books:
                 return agree(state_dir)
             except AssertionError:
                 await asyncio.sleep(0.2)
+
+
+def strategies_that_asked(state_dir: Path) -> set[str]:
+    """Return the strategies that have asked for an order, approved or denied."""
+    with closing(sqlite3.connect(state_dir / "desk.db")) as db:
+        return {row[0] for row in db.execute("SELECT DISTINCT strategy_id FROM orders")}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.whole.books import agree, played_until, soon_agree
+from tests.whole.books import agree, played_until, soon_agree, strategies_that_asked
 from tests.whole.desk_process import ROOT, a_desk_process, alive, all_gone
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
@@ -143,6 +143,9 @@ async def test_six_strategies_trade_a_recorded_day(folder: Path, ticks: Path) ->
         await all_gone(below)
         books = agree(desk.state)
         assert len(books.fills) >= 10
+        died = [line for line in desk.log if line.get("event") == "run_ended" and line["reason"] != "stopped"]
+        assert died == []
+        assert len(strategies_that_asked(desk.state)) >= 5  # momentum may see no signal that day
 
 
 async def test_a_strategy_that_came_later_has_its_capital_at_once(folder: Path) -> None:
