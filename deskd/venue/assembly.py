@@ -119,7 +119,7 @@ async def opened(
         )
         async with _listening(app, settings, (trade_stream, data_stream)) as url, asyncio.TaskGroup() as tasks:
             market_tasks = [
-                tasks.create_task(player.run(floor.on_step, floor.on_day), name="player"),
+                tasks.create_task(_play(player, floor, data_stream, settings), name="player"),
                 tasks.create_task(floor.run_timers(), name="timers"),
                 tasks.create_task(_keep_house(floor, outbox, store), name="housekeeping"),
                 tasks.create_task(_wait(bug), name="bug"),
@@ -229,6 +229,12 @@ async def _keep_house(floor: Floor, outbox: Outbox, store: Store) -> None:
         await asyncio.sleep(HOUSEKEEPING_EVERY_S)
         outbox.note_time(floor.now())
         await asyncio.to_thread(store.checkpoint)
+
+
+async def _play(player: Player, floor: Floor, data_stream: DataStream, settings: VenueSettings) -> None:
+    if settings.waits_for_listener:
+        await data_stream.listened.wait()
+    await player.run(floor.on_step, floor.on_day)
 
 
 async def _wait(bug: "asyncio.Future[None]") -> None:

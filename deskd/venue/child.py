@@ -24,7 +24,9 @@ class EmbeddedExchange:
     """Runs `python -m deskd.venue` with *settings*. Its account is its own file: a restart finds it unchanged."""
 
     def __init__(self, settings: VenueSettings) -> None:
-        self._settings = replace(settings, die_with_parent=True, parent_pid=os.getpid())
+        self._settings = replace(
+            settings, die_with_parent=True, parent_pid=os.getpid(), waits_for_listener=not settings.speed
+        )
         self._process: asyncio.subprocess.Process | None = None
         self.url = ""
 

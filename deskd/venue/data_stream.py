@@ -84,6 +84,7 @@ class DataStream:
         self._stuck_s = stuck_s
         self._clients: set[_Client] = set()
         self._readers: dict[str, dict[str, Readers]] = {}  # by message type and symbol; "*" for all others
+        self.listened = asyncio.Event()  # somebody has subscribed to something
 
     def routes(self) -> list[web.RouteDef]:
         """Return every route."""
@@ -246,6 +247,8 @@ class DataStream:
             return
         client.held = held
         self._route()
+        if any(held.values()):
+            self.listened.set()
         client.say(wire.subscription(held))
 
     def _fail(self, client: "_Client", code: int) -> None:

@@ -40,6 +40,7 @@ class VenueSettings:
     rate_limit_per_min: int = 200  # Alpaca's; 0 = no limit
     faults: bool = False  # opens /faults: tests only
     die_with_parent: bool = False  # for a desk's child: no exchange outlives its desk
+    waits_for_listener: bool = False  # the market stands until somebody subscribes: at speed 0 a day is over at once
     parent_pid: int = 0  # of that desk: a parent that died before we could ask to die with it is noticed
 
     @property

@@ -1,5 +1,6 @@
 """The exchange put together: what it resumes, what it refuses, what it does when a part of it fails."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -60,6 +61,22 @@ async def test_another_tape_keeps_the_account_and_starts_at_its_own_beginning(tm
         assert (await get(session, "/v2/clock"))["timestamp"].startswith("2013-10-07")
         asset = await get(session, "/v2/assets/IBM")
         assert (asset["tradable"], asset["status"]) == (False, "inactive")
+
+
+async def test_as_fast_as_it_goes_the_market_may_wait_for_who_listens(tmp_path: Path) -> None:
+    """A day is over in a second at speed 0: a desk that starts its exchange must not come too late for it."""
+    told = settings(write_tape(tmp_path / "tape"), speed=0.0, waits_for_listener=True)
+    async with served(told) as (_, session):
+        clocks = [await get(session, "/v2/clock") for _ in range(3)]
+        assert len({clock["timestamp"][:16] for clock in clocks}) == 1
+        async with session.ws_connect("/v2/iex", headers=HEADERS) as socket:
+            await socket.send_json({"action": "subscribe", "quotes": ["AAPL"]})
+            async with asyncio.timeout(10):
+                async for message in socket:
+                    if '"T":"q"' in message.data.replace(" ", ""):
+                        break
+        later = (await get(session, "/v2/clock"))["timestamp"]
+        assert later > clocks[0]["timestamp"]
 
 
 async def test_a_looped_tape_goes_back_in_time_and_trades_on(tmp_path: Path) -> None:
