@@ -362,6 +362,10 @@ class Daemon:
     def _on_spec(self, spec: StrategySpec) -> None:
         limits = limits_of(spec, self.config.risk, self.config.market.stale_after_s)
         self.runtime.desk.limits[spec.strategy_id] = limits
+        listed = self.runtime.desk.instruments
+        if listed and (unknown := sorted(set(spec.symbols) - listed.keys())):
+            consequence = "no data and no orders for them: check the spelling in config.json"
+            log.warning("symbols_unknown", strategy_id=spec.strategy_id, symbols=unknown, consequence=consequence)
 
     def _on_wanted(self, wanted: Wanted) -> None:
         self.market_stream.set_symbols(wanted)

@@ -34,6 +34,8 @@ def update(fact: ev.Fact, order: Order, position_qty: Qty) -> OrderUpdate | None
     if isinstance(fact, ev.OrderFilled):
         event = "fill" if order.status is OrderStatus.FILLED else "partial_fill"
         fill_qty, fill_price, stamp = plain(fact.qty), plain(fact.price), fact.filled_at
+    elif isinstance(fact, ev.OrderAccepted) and fact.submitted_at is not None:
+        stamp = fact.submitted_at  # the market's time, where the broker tells it, as on every price line
     return OrderUpdate(
         event=event,
         order=order,

@@ -44,3 +44,14 @@ def test_a_fill_tells_its_own_figures(status: OrderStatus, event: str) -> None:
     heard = updates.update(a_fact_of_a_fill(a_request(), 4, "100.50"), replace(ORDER, status=status), qty(4))
     assert heard is not None
     assert (heard.event, heard.fill_qty, heard.fill_price) == (event, "4", "100.5")
+
+
+def test_an_acceptance_is_told_at_the_markets_time() -> None:
+    """On a tape that is the tape's day, like every price line's; the desk's own clock stands in where it is unknown."""
+    accepted = FACTS[ev.OrderAccepted]
+    assert isinstance(accepted, ev.OrderAccepted)
+    told = [
+        updates.update(replace(accepted, submitted_at=stamp), ORDER, qty(0))
+        for stamp in (NOON.replace(year=2013), None)
+    ]
+    assert [t and t.timestamp[:4] for t in told] == ["2013", "2026"]
