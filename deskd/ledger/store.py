@@ -39,6 +39,7 @@ class LedgerStore:
         lock = _lock(path)
         db = None
         try:
+            sqlite3.connect(path).close()  # what cannot be opened shows here: aiosqlite would leave its thread behind
             db = await aiosqlite.connect(path, isolation_level=None)
             await db.execute("PRAGMA journal_mode = WAL")
             await db.execute("PRAGMA synchronous = FULL")
