@@ -66,6 +66,8 @@ def desk(broker: str) -> Serve:
                     order(running, "reset")
                     addresses = [f"{folder}/{n}/order.sock" for n in range(callers)]
                     took, statuses = measured(how, form, seconds, addresses)
+                    if "503" in statuses or "error" in statuses:  # fast, and no order: never a figure
+                        raise RuntimeError(f"the desk took no orders, nothing was measured: {statuses}")
                     order(running, "report")
                     calls = sorted(int(one) for one in answer(running, "calls"))
                     return a_sample(took, calls, seconds, statuses)

@@ -134,6 +134,7 @@ async def main(folder: Path, count: int, *, is_there: bool) -> None:
         await daemon.runtime.until_idle()
         while daemon.hub.quote(SYMBOL) is None or not daemon.runtime.desk.instruments:  # noqa: ASYNC110  a bench may poll
             await asyncio.sleep(0.01)
+        await daemon.trade()
         said = await commands()
         print("ready", flush=True)
         while command := (await said.readline()).strip():
