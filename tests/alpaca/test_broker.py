@@ -47,7 +47,10 @@ async def a_broker(**overrides: Any) -> AsyncIterator[tuple[FakeAlpaca, AlpacaBr
 
 def test_it_is_a_broker() -> None:
     """The room's face is ports.Broker, checked by the type checker."""
-    _: Callable[[AlpacaBroker], Broker] = lambda broker: broker  # noqa: E731
+    as_broker: Callable[[AlpacaBroker], Broker] = lambda broker: broker  # noqa: E731
+    assert callable(as_broker)
+    asked = {name for name in vars(Broker) if not name.startswith("_")}
+    assert asked <= set(dir(AlpacaBroker))
 
 
 # --- submit ----------------------------------------------------------------------------------------------------------
