@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import assert_never
 
-from deskd.core import gate, lifecycle, reconcile, updates
+from deskd.core import gate, house, lifecycle, reconcile, updates
 from deskd.core.checks import Denied, Evidence, cash_needed
 from deskd.core.lifecycle import ImpossibleTransition
 from deskd.core.portfolio import Portfolio
@@ -19,7 +19,7 @@ from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.book import Account
 from deskd.domain.effects import Effect, Record
-from deskd.domain.ids import HOUSE, BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol
 from deskd.domain.limits import Limits
 from deskd.domain.market import Instrument, Quote
 from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty, notional
@@ -353,43 +353,14 @@ class Desk:
         if self.trade_stream_changed_at is not None and asked_at < self.trade_stream_changed_at:
             # It may lack what happened before the stream listened again: no order rests on it.
             return [*effects, ef.Reconcile("the last look was older than the stream")]
-        return effects + self._compared(snapshot, [e.fact for e in effects if isinstance(e, Record)])
+        found = [e.fact for e in effects if isinstance(e, Record) and isinstance(e.fact, ev.OrderFilled)]
+        trades = [self._trade_of(fill) for fill in found]
+        books = reconcile.Books.of(self.portfolio, trades, fill_count=self.fill_count)
+        return effects + reconcile.judged(snapshot, books, self.last_reconciled)
 
-    def _compared(self, snapshot: ev.BrokerSnapshot, caught: list[ev.Fact]) -> list[Effect]:
-        is_too_old = snapshot.fill_count != self.fill_count
-        found = [f for f in caught if isinstance(f, ev.OrderFilled)]
-        cash, holdings = self.portfolio.cash(), self.portfolio.holdings()
-        for fill in found:
-            request = self.orders[fill.client_order_id].request
-            signed = Qty(request.side.sign * fill.qty)
-            cash = Cash(cash - signed * fill.price)
-            holdings[request.symbol] = Qty(holdings.get(request.symbol, NO_QTY) + signed)
-        differences = reconcile.compare(snapshot, cash, {s: q for s, q in holdings.items() if q})
-        looked = ev.AccountReconciled(
-            cash=snapshot.cash,
-            differences=() if is_too_old else differences.named(),
-            fill_count=self.fill_count + len(found),
-            why=snapshot.why,
-            at=snapshot.at,
-        )
-        if not looked.differences:
-            return [Record(looked)]
-        since = self._seen_since(looked)
-        is_opening = self.last_reconciled is None
-        if is_opening or snapshot.at - since >= reconcile.LAG_MAX:
-            taken = reconcile.house_takes(differences, snapshot, is_opening=is_opening)
-            return [*map(Record, taken), Record(replace(looked, differences=()))]
-        effects: list[Effect] = [Record(replace(looked, since=since))]
-        if since == snapshot.at:
-            effects.append(ef.Reconcile("a difference is to be confirmed", after=reconcile.LAG_MAX))
-        return effects
-
-    def _seen_since(self, looked: ev.AccountReconciled) -> datetime:
-        """Return since when each look has found these very differences, with no fill in between."""
-        last = self.last_reconciled
-        if last is None or (last.differences, last.fill_count) != (looked.differences, looked.fill_count):
-            return looked.at
-        return last.since or last.at
+    def _trade_of(self, fill: ev.OrderFilled) -> reconcile.Trade:
+        request = self.orders[fill.client_order_id].request
+        return reconcile.Trade(request.symbol, Qty(request.side.sign * fill.qty), fill.price)
 
     def _on_marks(self, event: ev.MarksTaken) -> list[Effect]:
         held = {p.symbol: p.mark_price for b in self.portfolio.books.values() for p in b.positions.values() if p.qty}
@@ -429,7 +400,7 @@ class Desk:
             case ev.AllocationChanged():
                 self.portfolio.allocate(fact.strategy_id, fact.allocation)
             case ev.HouseAdjusted():
-                self._adjust_house(fact)
+                house.adjust(self.portfolio, fact)
             case ev.AccountReconciled():
                 self.last_reconciled = fact
                 self.is_synced = self.is_trade_stream_up
@@ -551,19 +522,6 @@ class Desk:
         assert leaves is not None, "a LegSpec has a quantity"
         promised = Qty(min(leaves, bought))
         self.reservations.hold(leg, cash=NO_CASH, qty=promised, opening=NO_QTY, price=Price(ZERO))
-
-    def _adjust_house(self, fact: ev.HouseAdjusted) -> None:
-        house = self.portfolio.books[HOUSE]
-        house.cash = Cash(house.cash + fact.cash)
-        if fact.symbol is not None:
-            price = fact.price if fact.price is not None else self._last_mark(fact.symbol)
-            house.trade(fact.symbol, fact.qty, price, fact.at)
-            house.cash = Cash(house.cash + fact.qty * price)  # shares only: the cash has a fact of its own
-
-    def _last_mark(self, symbol: Symbol) -> Price:
-        """Return the price at which the books value *symbol*, of which the broker has none any more."""
-        marks = [b.positions[symbol].mark_price for b in self.portfolio.books.values() if symbol in b.positions]
-        return marks[0] if marks else Price(ZERO)
 
     def _mark(self, symbol: Symbol, price: Price, at: datetime) -> None:
         for book in self.portfolio.books.values():

@@ -6,12 +6,15 @@ Rule 2: a difference that remains is believed when looks over LAG_MAX, with no f
 Rule 3: what is believed goes to the house book as a named fact.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from deskd.core.portfolio import Portfolio
+from deskd.domain import effects as ef
 from deskd.domain import events as ev
+from deskd.domain.effects import Effect, Record
 from deskd.domain.ids import Symbol
 from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty, plain
 
@@ -33,6 +36,70 @@ class Differences:
         """Return the differences as (subject, figure), in a fixed order."""
         cash = ((CASH, plain(self.cash)),) if self.cash else ()
         return cash + tuple((symbol, plain(self.qty[symbol])) for symbol in sorted(self.qty))
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A signed execution that the snapshot brought to light: it is booked before the books are compared."""
+
+    symbol: Symbol
+    qty: Qty
+    price: Price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """The sum over all books, as it stands once the fills that the snapshot brought are booked."""
+
+    cash: Cash
+    holdings: Mapping[Symbol, Qty]
+    fill_count: int
+    fill_count_before: int  # without the fills that the snapshot brought
+
+    @classmethod
+    def of(cls, portfolio: Portfolio, found: Sequence[Trade], *, fill_count: int) -> "Books":
+        """Return the sum over *portfolio* with the trades *found* added; *fill_count* is without them."""
+        cash, holdings = portfolio.cash(), portfolio.holdings()
+        for trade in found:
+            cash = Cash(cash - trade.qty * trade.price)
+            holdings[trade.symbol] = Qty(holdings.get(trade.symbol, NO_QTY) + trade.qty)
+        return cls(
+            cash=cash,
+            holdings={s: q for s, q in holdings.items() if q},
+            fill_count=fill_count + len(found),
+            fill_count_before=fill_count,
+        )
+
+
+def judged(snapshot: ev.BrokerSnapshot, books: Books, last: ev.AccountReconciled | None) -> list[Effect]:
+    """Return what follows from comparing the books with the broker's account; *last* is the look before this one."""
+    is_too_old = snapshot.fill_count != books.fill_count_before
+    differences = compare(snapshot, books.cash, books.holdings)
+    looked = ev.AccountReconciled(
+        cash=snapshot.cash,
+        differences=() if is_too_old else differences.named(),
+        fill_count=books.fill_count,
+        why=snapshot.why,
+        at=snapshot.at,
+    )
+    if not looked.differences:
+        return [Record(looked)]
+    since = _seen_since(looked, last)
+    is_opening = last is None
+    if is_opening or snapshot.at - since >= LAG_MAX:
+        taken = house_takes(differences, snapshot, is_opening=is_opening)
+        return [*map(Record, taken), Record(replace(looked, differences=()))]
+    effects: list[Effect] = [Record(replace(looked, since=since))]
+    if since == snapshot.at:
+        effects.append(ef.Reconcile("a difference is to be confirmed", after=LAG_MAX))
+    return effects
+
+
+def _seen_since(looked: ev.AccountReconciled, last: ev.AccountReconciled | None) -> datetime:
+    """Return since when each look has found these very differences, with no fill in between."""
+    if last is None or (last.differences, last.fill_count) != (looked.differences, looked.fill_count):
+        return looked.at
+    return last.since or last.at
 
 
 def compare(snapshot: ev.BrokerSnapshot, cash: Cash, holdings: Mapping[Symbol, Qty]) -> Differences:
