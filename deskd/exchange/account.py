@@ -61,10 +61,10 @@ class Activity:
     activity_type: str  # FILL, CSD
     sequence: int  # counts activities as they came
     at: datetime
-    # FILL
+    # FILL; symbol and qty also of what moves shares otherwise
     order_id: str | None = None
     order_status: BrokerStatus | None = None
-    type: str | None = None  # fill, partial_fill
+    type: str | None = None  # fill, partial_fill, trade_bust, trade_correct
     side: Side | None = None
     is_short_sale: bool = False  # the wire's side is then sell_short
     symbol: str | None = None
@@ -75,6 +75,9 @@ class Activity:
     # others
     net_amount: Cash | None = None
     description: str | None = None
+    # FILL again: what a stream calls it, and of a bust or a correction (type trade_bust, trade_correct) whose it is
+    execution_id: str | None = None
+    corrects: str | None = None  # the corrected activity's id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

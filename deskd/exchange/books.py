@@ -1,6 +1,6 @@
 """Keeps what happens: an order's new status, its event, its line of history, and the money it holds.
 
-Rule 1: `happen` is the only way for a status to change, along order.TRANSITIONS.
+Rule 1: `happen` and `fill` are the only ways for a status to change, along order.TRANSITIONS.
 Rule 2: an order that has ended reserves nothing and is in no book.
 """
 
@@ -78,55 +78,82 @@ class Books:
         qty: Qty | None = None,
     ) -> None:
         """Move the order along the table, and tell of it."""
-        now = self._timetable.now
         order.status = TRANSITIONS[order.status, word]
+        self.tell(order, word, price=price, qty=qty)
+
+    def tell(
+        self,
+        order: ExchangeOrder,
+        word: OrderWord,
+        *,
+        price: Price | None = None,
+        qty: Qty | None = None,
+        previous_execution_id: str | None = None,
+    ) -> OrderEvent:
+        """Have the order stored and its event sent, its status as it is."""
+        now = self._timetable.now
         order.updated_at = now
         self.touch(order)
-        self.journal.events.append(
-            OrderEvent(
-                event=word,
-                event_id=ulid(now, self.next_sequence()),
-                execution_id=self.ids.uuid(),
-                at=now,
-                order=order.snapshot(),
-                price=price,
-                qty=qty,
-                position_qty=None if qty is None else self.portfolio.qty(order.symbol),
-            )
+        event = OrderEvent(
+            event=word,
+            event_id=ulid(now, self.next_sequence()),
+            execution_id=self.ids.uuid(),
+            at=now,
+            order=order.snapshot(),
+            price=price,
+            qty=qty,
+            position_qty=None if qty is None else self.portfolio.qty(order.symbol),
+            previous_execution_id=previous_execution_id,
         )
+        self.journal.events.append(event)
+        return event
 
     def fill(self, order: ExchangeOrder, qty: Qty, price: Price, *, is_done: bool) -> None:
         """Count one execution: shares, cash, history."""
         now = self._timetable.now
         self.portfolio.book(order.symbol, Qty(order.side.sign * qty), price)
         self.journal.dirty_holdings.add(order.symbol)
-        order.filled_qty = Qty(order.filled_qty + qty)
-        order.filled_notional = Cash(order.filled_notional + qty * price)
-        average = order.filled_notional / order.filled_qty
-        order.filled_avg_price = Price(average.quantize(_AVERAGE_STEP, ROUND_HALF_UP))
+        self._count(order, Qty(order.filled_qty + qty), Cash(order.filled_notional + qty * price))
         if is_done:
             order.filled_at = now
             self._end(order)
         else:
             self._reserve_for(order)
         word = OrderWord.FILL if is_done else OrderWord.PARTIAL_FILL
-        self.happen(order, word, price=price, qty=qty)
+        order.status = TRANSITIONS[order.status, word]
+        self.note_execution(order, self.tell(order, word, price=price, qty=qty))
+
+    def restate(self, order: ExchangeOrder, filled_qty: Qty, filled_notional: Cash) -> None:
+        """Give the order other totals: one of its fills was busted or corrected."""
+        self._count(order, filled_qty, filled_notional)
+        if order.is_open:
+            self._reserve_for(order)
+
+    def _count(self, order: ExchangeOrder, filled_qty: Qty, filled_notional: Cash) -> None:
+        order.filled_qty, order.filled_notional = filled_qty, filled_notional
+        average = filled_notional / filled_qty if filled_qty else None
+        order.filled_avg_price = None if average is None else Price(average.quantize(_AVERAGE_STEP, ROUND_HALF_UP))
+
+    def note_execution(self, order: ExchangeOrder, event: OrderEvent, *, corrects: str | None = None) -> None:
+        """Put the execution, or its correction, into the account's history."""
         self.journal.add_activity(
             Activity(
-                id=activity_id(now, self.ids.uuid()),
+                id=activity_id(event.at, self.ids.uuid()),
                 activity_type="FILL",
                 sequence=self.next_sequence(),
-                at=now,
+                at=event.at,
                 order_id=order.id,
                 order_status=order.status,
-                type=word.value,
+                type=event.event.value,
                 side=order.side,
                 is_short_sale=order.position_intent is PositionIntent.SELL_TO_OPEN,
                 symbol=order.symbol,
-                qty=qty,
-                price=price,
+                qty=event.qty,
+                price=event.price,
                 cum_qty=order.filled_qty,
                 leaves_qty=order.leaves_qty,
+                execution_id=event.execution_id,
+                corrects=corrects,
             )
         )
 

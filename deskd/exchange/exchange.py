@@ -13,10 +13,11 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Self
 
 from deskd.domain.market import Session
-from deskd.domain.money import NO_QTY, Cash, Qty
+from deskd.domain.money import NO_QTY, Cash, Price, Qty
 from deskd.domain.order import OrderClass, OrderType, Side, TimeInForce
 from deskd.exchange import errors
 from deskd.exchange.account import AccountView, Activity, Asset, Configurations, EquityPoint, PositionView, delisted
+from deskd.exchange.back_office import BackOffice
 from deskd.exchange.books import Books
 from deskd.exchange.checks import Evidence, check
 from deskd.exchange.engine import Engine
@@ -81,6 +82,7 @@ class Exchange:
         self._engine = Engine(
             books=self._books, prices=self._prices, timetable=self._timetable, fills=fills, random=self._random
         )
+        self.back_office = BackOffice(self._books, self._timetable)
         self._rejections: dict[str, str] = {}
         self._quotes = self._prices.quotes  # the fast path's own names
         self._trades = self._prices.trades
@@ -296,6 +298,10 @@ class Exchange:
     def _view(self, holding: Holding) -> PositionView:
         held, _ = promised(self._books.register.open_in.get(holding.symbol, {}).values())
         return self._portfolio.view(holding, self._assets[holding.symbol], held)
+
+    def last_price(self, symbol: str) -> Price | None:
+        """Return the latest price, if the symbol has one."""
+        return self._prices.last(symbol) if symbol in self._assets else None
 
     def account(self) -> AccountView:
         """Return the account's figures at the latest prices."""

@@ -47,6 +47,8 @@ class OrderWord(StrEnum):
     REPLACED = "replaced"
     REJECTED = "rejected"
     RESTATED = "restated"  # the quantity of an exit shrank with its sibling's fill
+    TRADE_BUST = "trade_bust"  # a fill was undone: told, no transition
+    TRADE_CORRECT = "trade_correct"  # a fill got another price: told, no transition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,3 +226,4 @@ class OrderEvent:
     price: Price | None = None
     qty: Qty | None = None
     position_qty: Qty | None = None  # signed, after this execution
+    previous_execution_id: str | None = None  # of a bust or a correction: the execution that it is about

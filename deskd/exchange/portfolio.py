@@ -1,6 +1,6 @@
 """The account's money and positions.
 
-Rule 1: cash moves by fills and by nothing else; it is exact, never rounded.
+Rule 1: cash moves by fills and by what the back office books; it is exact, never rounded.
 Rule 2: equity = cash + long market value + short market value.
 Rule 3: buying power = multiplier x equity - gross market value - what open orders reserve.
 """
@@ -99,6 +99,26 @@ class Portfolio:
             assert (qty > 0) is (old.qty > 0), f"{symbol}: a closing order is never larger than its position"
             basis = Cash(old.intraday_basis * qty / old.qty)
             self.holdings[symbol] = replace(old, qty=qty, intraday_basis=basis, mark_price=price)
+
+    def book_across(self, symbol: str, signed_qty: Qty, price: Price) -> None:
+        """Count an execution that may cross zero: what is undone may have been sold long since."""
+        held = self.qty(symbol)
+        closes = held * signed_qty < 0
+        closing = Qty(-held if abs(signed_qty) > abs(held) else signed_qty) if closes else NO_QTY
+        for part in (closing, Qty(signed_qty - closing)):
+            if part:
+                self.book(symbol, part, price)
+
+    def split(self, symbol: str, ratio: Decimal, more: Qty) -> None:
+        """Give the position *more* shares; what one share cost is divided by *ratio*."""
+        old = self.holdings[symbol]
+        self.holdings[symbol] = replace(
+            old,
+            qty=Qty(old.qty + more),
+            avg_entry_price=Price(old.avg_entry_price / ratio),
+            lastday_price=Price(old.lastday_price / ratio),
+            mark_price=Price(old.mark_price / ratio),
+        )
 
     def mark(self, holding: Holding) -> Price:
         """Return the latest price of what is held."""

@@ -108,13 +108,13 @@ async def opened(
         )
         app = door.app(
             [
-                *TradingRest(floor, calendar).routes(),
+                *TradingRest(floor, calendar, faults).routes(),
                 *Watchlists(floor, list(store.watchlists().values())).routes(),
                 *not_traded.routes(),
                 *trade_stream.routes(),
                 *DataRest(History(tape, market), market, player.now_ns).routes(),
                 *data_stream.routes(),
-                *(FaultsRest(faults, exchange, trade_stream, data_stream).routes() if faults is not None else []),
+                *(FaultsRest(faults, floor, trade_stream, data_stream).routes() if faults is not None else []),
             ]
         )
         async with _listening(app, settings, (trade_stream, data_stream)) as url, asyncio.TaskGroup() as tasks:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from deskd.venue.faults_account import AccountOrder, PositionsLag
+
 
 class RestRule(msgspec.Struct, forbid_unknown_fields=True):
     """What happens to the next *times* requests of *method* (any) whose path starts with *path*."""
@@ -82,6 +84,7 @@ class FaultsOrder(msgspec.Struct, forbid_unknown_fields=True):
     trade_stream_now: StreamOrder | None = None
     data_stream_now: StreamOrder | None = None
     reject_next: Rejection | None = None
+    account: AccountOrder | None = None
 
 
 class Faults:
@@ -91,6 +94,7 @@ class Faults:
         self.rest: list[RestRule] = []
         self.trade_stream = StreamFaults()
         self.data_stream = StreamFaults()
+        self.positions = PositionsLag()
 
     def take_rule(self, method: str, path: str) -> RestRule | None:
         """Return the first rule for this request, and count its use."""

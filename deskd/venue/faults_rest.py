@@ -3,9 +3,11 @@
 import msgspec
 from aiohttp import web
 
-from deskd.exchange.exchange import Exchange
+from deskd.exchange.back_office import NothingToCorrect
 from deskd.venue.data_stream import DataStream
 from deskd.venue.faults import Faults, FaultsOrder
+from deskd.venue.faults_account import carry_out
+from deskd.venue.floor import Floor
 from deskd.venue.server import json_answer
 from deskd.venue.trade_stream import TradeStream
 
@@ -13,9 +15,10 @@ from deskd.venue.trade_stream import TradeStream
 class FaultsRest:
     """GET what is wrong at present, POST what shall be, DELETE to behave well again."""
 
-    def __init__(self, faults: Faults, exchange: Exchange, trade_stream: TradeStream, data_stream: DataStream) -> None:
+    def __init__(self, faults: Faults, floor: Floor, trade_stream: TradeStream, data_stream: DataStream) -> None:
         self._faults = faults
-        self._exchange = exchange
+        self._floor = floor
+        self._exchange = floor.exchange
         self._trade_stream = trade_stream
         self._data_stream = data_stream
 
@@ -43,6 +46,13 @@ class FaultsRest:
             self._data_stream.do(order.data_stream_now)
         if order.reject_next is not None:
             self._exchange.reject_next(order.reject_next.symbol, order.reject_next.reason)
+        if order.account is not None:
+            self._exchange.advance(self._floor.stamp())
+            try:
+                carry_out(order.account, self._exchange, self._faults.positions)
+            except NothingToCorrect as error:
+                return json_answer({"message": str(error)}, status=422)
+            await self._floor.settled()
         return await self._show(request)
 
     async def _clear(self, request: web.Request) -> web.Response:

@@ -12,10 +12,11 @@ from datetime import date, datetime
 from aiohttp import web
 
 from deskd.exchange import errors
-from deskd.exchange.account import EquityPoint
+from deskd.exchange.account import EquityPoint, PositionView
 from deskd.exchange.errors import ApiError
 from deskd.exchange.order import ExchangeOrder
 from deskd.venue.calendar import FIRST_DAY, LAST_DAY, Calendar, calendar_row
+from deskd.venue.faults import Faults
 from deskd.venue.floor import Floor
 from deskd.venue.server import json_answer
 from deskd.wire.alpaca import venue_replies as replies
@@ -26,10 +27,11 @@ from deskd.wire.alpaca.market import NEW_YORK
 class TradingRest:
     """The endpoints of the trading API, over one floor."""
 
-    def __init__(self, floor: Floor, calendar: Calendar) -> None:
+    def __init__(self, floor: Floor, calendar: Calendar, faults: Faults | None = None) -> None:
         self._floor = floor
         self._exchange = floor.exchange
         self._calendar = calendar
+        self._faults = faults
 
     def routes(self) -> list[web.RouteDef]:
         """Return every endpoint."""
@@ -125,7 +127,10 @@ class TradingRest:
 
     async def _positions(self, _request: web.Request) -> web.Response:
         self._pass_time()
-        body = [replies.position(position) for position in self._exchange.positions()]
+        positions: Sequence[PositionView] = self._exchange.positions()
+        if self._faults is not None:
+            positions = self._faults.positions.shown(positions)
+        body = [replies.position(position) for position in positions]
         await self._floor.settled()
         return json_answer(body)
 

@@ -115,6 +115,8 @@ def trade_update(event: OrderEvent) -> Json:
         "timestamp": instant(event.at),
         "order": order(event.order),
     }
+    if event.previous_execution_id is not None:
+        data["previous_execution_id"] = event.previous_execution_id
     if event.price is not None and event.qty is not None and event.position_qty is not None:
         data |= {
             "price": figure(event.price),
@@ -231,7 +233,8 @@ def position(it: PositionView) -> Json:
 def activity(it: Activity) -> Json:
     """Return one line of the account's history."""
     if it.activity_type != "FILL":
-        return {
+        shares: Json = {} if it.symbol is None else {"symbol": it.symbol, "qty": figure(it.qty or Decimal(0))}
+        return shares | {
             "activity_type": it.activity_type,
             "date": it.at.astimezone(NEW_YORK).date().isoformat(),
             "description": it.description or "",
