@@ -19,6 +19,7 @@ from deskd.domain.errors import WireError
 from deskd.ports import Clock
 from deskd.venue.faults import Faults, StreamOrder
 from deskd.venue.settings import Keys
+from deskd.venue.stream_faults import open_way, refused_handshake, switch_reading, turn
 from deskd.wire.alpaca import market as wire
 from deskd.wire.alpaca.market import Codec, Message
 
@@ -84,6 +85,7 @@ class DataStream:
         self._stuck_s = stuck_s
         self._clients: set[_Client] = set()
         self._readers: dict[str, dict[str, Readers]] = {}  # by message type and symbol; "*" for all others
+        self._through = open_way()
         self.listened = asyncio.Event()  # somebody has subscribed to something
 
     def routes(self) -> list[web.RouteDef]:
@@ -150,6 +152,14 @@ class DataStream:
             elif order.close is not None:
                 client.say(wire.error(order.close, ERRORS.get(order.close, "error")))
                 client.end()
+            elif order.error is not None:
+                client.say(wire.error(order.error, ERRORS.get(order.error, "error")))
+
+    def black_hole(self, *, is_open: bool) -> None:
+        """Swallow whatever comes and goes, on every connection there is and to come, or let it through again."""
+        turn(self._through, is_open=not is_open)
+        for client in self._clients:
+            client.read(is_on=not is_open)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -160,13 +170,14 @@ class DataStream:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one connection until it ends."""
-        if self._faults is not None and self._faults.data_stream.refuses_handshake():
-            return web.json_response({"message": "too many requests."}, status=429)
+        await self._through.wait()
+        if self._faults and (refusal := refused_handshake(self._faults.data_stream)):
+            return refusal
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=wire.CONTROL_MAX_BYTES)
         await socket.prepare(request)
         assert request.transport is not None, "prepared just now"
         codec: Codec = "msgpack" if request.headers.get("Content-Type") == "application/msgpack" else "json"
-        client = _Client(socket, request.transport, codec, request.match_info["feed"])
+        client = _Client(socket, request.transport, codec, request.match_info["feed"], self._through)
         self._clients.add(client)
         client.say(wire.success("connected"))
         if key := request.headers.get("APCA-API-KEY-ID"):
@@ -216,10 +227,9 @@ class DataStream:
         connected = sum(other.is_authenticated for other in self._clients)
         if client.is_authenticated:
             self._fail(client, 403)
-        elif (self._faults is not None and self._faults.data_stream.refuses_auth()) or (key, secret) != (
-            self._keys.key_id,
-            self._keys.secret_key,
-        ):
+        elif self._faults is not None and (code := self._faults.data_stream.auth_error()):
+            self._fail(client, code)
+        elif (key, secret) != (self._keys.key_id, self._keys.secret_key):
             self._fail(client, 402)
         elif client.feed not in (*self._feeds, TEST_FEED):
             self._fail(client, 409)
@@ -255,7 +265,7 @@ class DataStream:
         if code == 407:
             client.forget()
             log.warning("data_stream_client_cut", reason="slow client", behind_bytes_max=self._behind_max_bytes)
-        client.say(wire.error(code, ERRORS[code]))
+        client.say(wire.error(code, ERRORS.get(code, "error")))
         if code in _ENDING:
             client.end()
 
@@ -289,7 +299,14 @@ class DataStream:
 class _Client:
     """One connection, and what waits to be sent on it."""
 
-    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport, codec: Codec, feed: str) -> None:
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        codec: Codec,
+        feed: str,
+        through: asyncio.Event,
+    ) -> None:
         self.socket = socket
         self.codec = codec
         self.feed = feed
@@ -299,6 +316,7 @@ class _Client:
         self.behind = 0  # bytes not yet taken by the connection
         self.ended = asyncio.Event()
         self._transport = transport
+        self._through = through
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._caught_up = asyncio.Event()
@@ -319,6 +337,10 @@ class _Client:
         self.is_ending = True
         self._wake.set()
         asyncio.get_running_loop().call_later(LAST_WORDS_S, self.cut)
+
+    def read(self, *, is_on: bool) -> None:
+        """Take bytes from the connection, or leave them where they are."""
+        switch_reading(self._transport, is_on=is_on)
 
     def cut(self) -> None:
         """End the connection without a word."""
@@ -346,6 +368,9 @@ class _Client:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._queue:
+                    await self._through.wait()
+                    if not self._queue:  # cut meanwhile
+                        break
                     data = self._queue.popleft()
                     await (
                         self.socket.send_str(data.decode()) if self.codec == "json" else self.socket.send_bytes(data)

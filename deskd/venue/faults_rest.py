@@ -40,6 +40,7 @@ class FaultsRest:
         except msgspec.DecodeError as error:
             return json_answer({"message": f"not a fault: {error}"}, status=400)
         self._faults.set(order)
+        self._open_or_close_holes()
         if order.trade_stream_now is not None:
             self._trade_stream.do(order.trade_stream_now)
         if order.data_stream_now is not None:
@@ -57,4 +58,9 @@ class FaultsRest:
 
     async def _clear(self, request: web.Request) -> web.Response:
         self._faults.clear()
+        self._open_or_close_holes()
         return await self._show(request)
+
+    def _open_or_close_holes(self) -> None:
+        self._trade_stream.black_hole(is_open=self._faults.trade_stream.black_hole)
+        self._data_stream.black_hole(is_open=self._faults.data_stream.black_hole)

@@ -82,7 +82,8 @@ class FrontDoor:
         return answer
 
     async def _maybe_wrong(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        rule = None if self._faults is None else self._faults.take_rule(request.method, request.path)
+        now = asyncio.get_running_loop().time()
+        rule = None if self._faults is None else self._faults.take_rule(request.method, request.path, now)
         if rule is None:
             return await self._guarded(request, handler)
         await asyncio.sleep(rule.delay_s)

@@ -17,6 +17,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from deskd.exchange.order import OrderEvent
 from deskd.venue.faults import Faults, StreamOrder
 from deskd.venue.settings import Keys
+from deskd.venue.stream_faults import open_way, refused_handshake, switch_reading, turn
 from deskd.wire.alpaca.venue_replies import trade_update
 
 PATHS = ("/stream", "/stream/")  # the older SDK adds the slash
@@ -40,6 +41,7 @@ class TradeStream:
     def __init__(self, keys: Keys, faults: Faults | None = None) -> None:
         self._keys = keys
         self._faults = faults
+        self._through = open_way()
         self._clients: set[_Client] = set()
 
     def routes(self) -> list[web.RouteDef]:
@@ -69,6 +71,14 @@ class TradeStream:
             elif order.close is not None:
                 client.close_code = order.close
                 client.send(b"")
+            elif order.error is not None:
+                client.send(client.encode(_error(f"{order.error}: as a test wants it")))
+
+    def black_hole(self, *, is_open: bool) -> None:
+        """Swallow whatever comes and goes, on every connection there is and to come, or let it through again."""
+        turn(self._through, is_open=not is_open)
+        for client in self._clients:
+            client.read(is_on=not is_open)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -77,14 +87,16 @@ class TradeStream:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one connection until it ends."""
-        is_refused = self._faults is not None and self._faults.trade_stream.refuses_handshake()
-        if is_refused or len(self._clients) >= CONNECTIONS_MAX:
+        await self._through.wait()
+        if self._faults and (refusal := refused_handshake(self._faults.trade_stream)):
+            return refusal
+        if len(self._clients) >= CONNECTIONS_MAX:
             return web.json_response({"message": "too many requests."}, status=429)
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_MAX)
         await socket.prepare(request)
         assert request.transport is not None  # prepared just now
         is_msgpack = request.headers.get("Content-Type") == "application/msgpack"
-        client = _Client(socket, request.transport, _MSGPACK if is_msgpack else _JSON)
+        client = _Client(socket, request.transport, _MSGPACK if is_msgpack else _JSON, self._through)
         client.is_authorized = self._may(
             request.headers.get("APCA-API-KEY-ID"), request.headers.get("APCA-API-SECRET-KEY")
         )
@@ -146,7 +158,11 @@ class _Client:
     """One connection and what waits to be sent on it."""
 
     def __init__(
-        self, socket: web.WebSocketResponse, transport: asyncio.Transport, encode: Callable[[object], bytes]
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        encode: Callable[[object], bytes],
+        through: asyncio.Event,
     ) -> None:
         self.socket = socket
         self.encode = encode
@@ -154,6 +170,7 @@ class _Client:
         self.streams: list[str] = []
         self.close_code: int | None = None
         self._transport = transport
+        self._through = through
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_MAX)
 
     def send(self, frame: bytes) -> None:
@@ -164,6 +181,10 @@ class _Client:
             log.warning("trade_stream_client_cut", reason="too slow", events_behind=QUEUE_MAX)
             self.cut()
 
+    def read(self, *, is_on: bool) -> None:
+        """Take bytes from the connection, or leave them where they are."""
+        switch_reading(self._transport, is_on=is_on)
+
     def cut(self) -> None:
         """End the connection without a word."""
         self.streams = []
@@ -173,6 +194,7 @@ class _Client:
         """Send what is queued, in order, until the connection ends."""
         while True:
             frame = await self._queue.get()
+            await self._through.wait()
             try:
                 if self.close_code is not None:
                     await self.socket.close(code=self.close_code)

@@ -10,10 +10,18 @@ def test_a_rule_is_spent_after_its_times() -> None:
     """A rule for two requests hits two requests that match, and no other."""
     faults = Faults()
     faults.set(FaultsOrder(rest=[RestRule(method="POST", path="/v2/orders", times=2, status=504)]))
-    assert faults.take_rule("GET", "/v2/orders") is None
-    assert faults.take_rule("POST", "/v2/watchlists") is None
-    hits = [faults.take_rule("POST", "/v2/orders") for _ in range(3)]
+    assert faults.take_rule("GET", "/v2/orders", 0.0) is None
+    assert faults.take_rule("POST", "/v2/watchlists", 0.0) is None
+    hits = [faults.take_rule("POST", "/v2/orders", 0.0) for _ in range(3)]
     assert [hit.status if hit else None for hit in hits] == [504, 504, None]
+
+
+def test_a_rule_of_seconds_is_spent_after_them() -> None:
+    """A storm of 429 lasts as long as told, from the first request that it hits, and hits each of them."""
+    faults = Faults()
+    faults.set(FaultsOrder(rest=[RestRule(status=429, for_s=5.0), RestRule(status=500)]))
+    hits = [faults.take_rule("GET", "/v2/clock", now) for now in (10.0, 12.0, 14.9, 15.0, 15.1)]
+    assert [hit.status if hit else None for hit in hits] == [429, 429, 429, 500, None]
 
 
 def test_what_is_not_named_stays() -> None:
@@ -32,6 +40,8 @@ def test_what_is_not_named_stays() -> None:
     [
         (StreamFaults(), [1, 2, 3, 4]),
         (StreamFaults(mute=True), []),
+        (StreamFaults(drop_next=3), [4]),
+        (StreamFaults(drop_next=2, duplicate=True), [3, 3, 4, 4]),
         (StreamFaults(duplicate=True), [1, 1, 2, 2, 3, 3, 4, 4]),
         (StreamFaults(reorder=True), [2, 1, 4, 3]),
     ],
@@ -50,8 +60,26 @@ def test_reordering_reaches_over_single_messages() -> None:
 def test_refusals_are_counted_down() -> None:
     """So many handshakes and authentications are refused as told, then none."""
     wrong = StreamFaults(refuse_handshakes=1, refuse_auth=2)
-    assert [wrong.refuses_handshake() for _ in range(2)] == [True, False]
+    assert [wrong.refuses_handshake(0.0) for _ in range(2)] == [True, False]
     assert [wrong.refuses_auth() for _ in range(3)] == [True, True, False]
+
+
+def test_lost_messages_are_counted_down() -> None:
+    """So many messages are lost as told, over however many steps of the market, then none."""
+    wrong = StreamFaults(drop_next=3)
+    assert [wrong.shape(messages) for messages in ([1, 2], [3, 4], [5])] == [[], [4], [5]]
+
+
+def test_a_storm_of_handshakes_ends_by_itself() -> None:
+    """All handshakes of so many seconds are refused, from the first one on."""
+    wrong = StreamFaults(refuse_handshakes_s=5.0)
+    assert [wrong.refuses_handshake(now) for now in (10.0, 14.9, 15.0, 16.0)] == [True, True, False, False]
+
+
+def test_authentications_are_answered_with_the_codes_in_turn() -> None:
+    """Each code is used once; refused ones are 402; then the truth is told."""
+    wrong = StreamFaults(auth_errors=[406, 409], refuse_auth=1)
+    assert [wrong.auth_error() for _ in range(4)] == [406, 409, 402, 0]
 
 
 def test_an_unknown_fault_is_an_error() -> None:

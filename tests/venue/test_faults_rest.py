@@ -104,3 +104,57 @@ async def test_streams_are_ended_as_told(session: aiohttp.ClientSession) -> None
         if messages[0].get("msg") == "authenticated":  # the session's headers show the keys
             messages = await socket.receive_json(timeout=5)
         assert messages == [{"T": "error", "code": 406, "msg": "connection limit exceeded"}]
+
+
+async def test_an_error_after_the_login_is_said_and_no_more(session: aiohttp.ClientSession) -> None:
+    """The connections stay: what the client makes of it is its own matter."""
+    async with session.ws_connect("/v2/iex") as data, session.ws_connect("/stream") as trade:
+        assert await data.receive_json(timeout=5) == [{"T": "success", "msg": "connected"}]
+        assert await data.receive_json(timeout=5) == [{"T": "success", "msg": "authenticated"}]
+        await wrong(session, data_stream_now={"error": 407}, trade_stream_now={"error": 500})
+        assert await data.receive_json(timeout=5) == [{"T": "error", "code": 407, "msg": "slow client"}]
+        assert b"error" in await trade.receive_bytes(timeout=5)
+        await data.send_json({"action": "subscribe", "trades": ["AAPL"]})
+        assert (await data.receive_json(timeout=5))[0]["T"] == "subscription"
+
+
+@pytest.mark.parametrize(("stream", "path"), [("trade_stream", "/stream"), ("data_stream", "/v2/iex")])
+async def test_a_black_hole_swallows_everything_and_closes_nothing(
+    session: aiohttp.ClientSession, stream: str, path: str
+) -> None:
+    """No ping is answered, no new handshake ends; once it is filled, what was sent meanwhile is answered."""
+    async with session.ws_connect(path, autoping=False) as socket, asyncio.TaskGroup() as tasks:
+        await wrong(session, **{stream: {"black_hole": True}})
+        await socket.ping()
+        await socket.send_json(AUTH | LISTEN if path == "/stream" else {"action": "subscribe"})
+        swallowed = tasks.create_task(_until_pong(socket))
+        assert not (await asyncio.wait([swallowed], timeout=0.3))[0]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2), session.ws_connect(path):
+                pass
+        assert not socket.closed
+        await wrong(session, **{stream: {"black_hole": False}})
+        await asyncio.wait_for(swallowed, 5)
+
+
+async def _until_pong(socket: aiohttp.ClientWebSocketResponse) -> None:
+    while (await socket.receive()).type is not aiohttp.WSMsgType.PONG:
+        pass
+
+
+async def test_a_storm_of_429_tells_when_to_come_again(session: aiohttp.ClientSession) -> None:
+    """Handshakes of both streams, and REST, are refused for so long as told."""
+    storm = {"refuse_handshakes_s": 0.3, "retry_after_s": 2}
+    await wrong(session, data_stream=storm, trade_stream=storm, rest=[{"path": "/v2", "status": 429, "for_s": 0.3}])
+    for path in ("/stream", "/v2/iex"):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect(path)
+        assert refused.value.headers is not None
+        assert (refused.value.status, refused.value.headers["Retry-After"]) == (429, "2")
+    async with session.get("/v2/clock") as answer:
+        assert answer.status == 429
+    await asyncio.sleep(0.35)
+    for path in ("/stream", "/v2/iex"):
+        await (await session.ws_connect(path)).close()
+    async with session.get("/v2/clock") as answer:
+        assert answer.status == 200
