@@ -1,12 +1,15 @@
 """Pre-trade checks. One rule each: pure, no logging, and what is unknown is denied.
 
-A denial's text is for the strategy's author: rule, limit and actual figure as key=value, then what to do.
+A check says what it found: whether the order may pass, the figure that it looked at, and the limit, as key=value. All
+of it is kept with the order (`deskctl why`). Where it says no, figure, limit and remedy are the text that the
+strategy's author reads. A new check is one function that returns a Finding, and one line in `gate`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
+from typing import NamedTuple
 
 from deskd.domain.limits import Limits
 from deskd.domain.market import Instrument, Quote
@@ -65,55 +68,63 @@ class Denied:
     message: str
 
 
-type Check = Callable[[Evidence], Denied | None]
-type ValueCheck = Callable[[Evidence, Valued], Denied | None]
+class Finding(NamedTuple):
+    """What a check found. A tuple: it is made for every check of every order."""
+
+    is_good: bool
+    reason: R  # of the denial, where it is not good
+    figure: str  # what the check looked at, as key=value
+    limit: str = ""  # what it held it against, as key=value; empty where there is no bound
+    remedy: str = ""  # what the author can do; only needed where it is not good
+
+    @property
+    def denied(self) -> Denied:
+        """Return the no, in words: figure, limit and remedy."""
+        found = f"{self.figure} {self.limit}" if self.limit else self.figure
+        return Denied(self.reason, f"{found}: {self.remedy}")
+
+
+type Check = Callable[[Evidence], Finding]
+type ValueCheck = Callable[[Evidence, Valued], Finding]
 
 
 # --- what needs no price ---------------------------------------------------------------------------------------------
 
 
-def strategy_is_active(e: Evidence) -> Denied | None:
+def strategy_is_active(e: Evidence) -> Finding:
     """Deny what a strategy that is not active asks for."""
-    if e.status is StrategyStatus.ACTIVE:
-        return None
-    return Denied(R.STRATEGY_NOT_ACTIVE, f"status={e.status}: the strategy is not active; an officer can start it")
+    is_active = e.status is StrategyStatus.ACTIVE
+    remedy = "the strategy is not active; an officer can start it"
+    return Finding(is_active, R.STRATEGY_NOT_ACTIVE, f"status={e.status.value}", remedy=remedy)
 
 
-def symbol_is_allowed(e: Evidence) -> Denied | None:
+def symbol_is_allowed(e: Evidence) -> Finding:
     """Deny a symbol that is not among the strategy's own."""
-    if e.request.symbol in e.limits.symbols:
-        return None
-    allowed = ",".join(sorted(e.limits.symbols))
-    return Denied(
-        R.SYMBOL_NOT_ALLOWED,
-        f"symbol={e.request.symbol} symbols={allowed}: add the symbol to `symbols` in config.json",
-    )
+    is_allowed, figure = e.request.symbol in e.limits.symbols, f"symbol={e.request.symbol}"
+    limit = "" if is_allowed else "symbols=" + ",".join(sorted(e.limits.symbols))  # may be hundreds
+    return Finding(is_allowed, R.SYMBOL_NOT_ALLOWED, figure, limit, "add the symbol to `symbols` in config.json")
 
 
-def symbol_is_known(e: Evidence) -> Denied | None:
+def symbol_is_known(e: Evidence) -> Finding:
     """Deny a symbol that the broker does not list."""
-    if e.instrument is not None:
-        return None
-    return Denied(R.SYMBOL_UNKNOWN, f"symbol={e.request.symbol}: the broker does not list it; check the spelling")
+    is_listed, remedy = e.instrument is not None, "the broker does not list it; check the spelling"
+    return Finding(is_listed, R.SYMBOL_UNKNOWN, f"symbol={e.request.symbol}", remedy=remedy)
 
 
-def symbol_is_tradable(e: Evidence) -> Denied | None:
+def symbol_is_tradable(e: Evidence) -> Finding:
     """Deny an instrument that the broker does not trade."""
-    if e.instrument is not None and e.instrument.is_tradable:
-        return None
-    return Denied(R.SYMBOL_NOT_TRADABLE, f"symbol={e.request.symbol}: the broker does not trade it at present")
+    is_tradable = e.instrument is not None and e.instrument.is_tradable
+    remedy = "the broker does not trade it at present"
+    return Finding(is_tradable, R.SYMBOL_NOT_TRADABLE, f"symbol={e.request.symbol}", remedy=remedy)
 
 
-def form_is_valid(e: Evidence) -> Denied | None:
+def form_is_valid(e: Evidence) -> Finding:
     """Deny what no broker takes: type, time in force, class and hours that do not go together (ALPACA.md 2.3)."""
     r = e.request
-    for is_wrong, rule in _form_rules(r):
-        if is_wrong:
-            return Denied(
-                R.FORM_INVALID,
-                f"order_type={r.order_type} time_in_force={r.time_in_force} order_class={r.order_class}: {rule}",
-            )
-    return None
+    broken = next((rule for is_broken, rule in _form_rules(r) if is_broken), "")
+    kind, tif, order_class = r.order_type.value, r.time_in_force.value, r.order_class.value
+    figure = f"order_type={kind} time_in_force={tif} order_class={order_class}"
+    return Finding(not broken, R.FORM_INVALID, figure, remedy=broken)
 
 
 def _form_rules(r: OrderRequest) -> tuple[tuple[bool, str], ...]:
@@ -166,7 +177,7 @@ def _form_rules(r: OrderRequest) -> tuple[tuple[bool, str], ...]:
     )
 
 
-def prices_are_in_pennies(e: Evidence) -> Denied | None:
+def prices_are_in_pennies(e: Evidence) -> Finding:
     """Deny prices finer than the exchanges take: two decimals from $1, four below (Rule 612 of Regulation NMS)."""
     r = e.request
     prices: tuple[tuple[str, Price | None], ...] = (
@@ -177,140 +188,120 @@ def prices_are_in_pennies(e: Evidence) -> Denied | None:
         ("stop_loss.stop_price", r.stop_loss.stop_price if r.stop_loss else None),
         ("stop_loss.limit_price", r.stop_loss.limit_price if r.stop_loss else None),
     )
+    figures = []
     for name, price in prices:
         if price is None:
             continue
-        places = 2 if price >= 1 else 4
+        figure, places = f"{name}={plain(price)}", 2 if price >= 1 else 4
         if price != round(price, places):
-            return Denied(R.SUB_PENNY, f"{name}={plain(price)} decimals_max={places}: round the price")
-    return None
+            return Finding(False, R.SUB_PENNY, figure, f"decimals_max={places}", "round the price")
+        figures.append(figure)
+    return Finding(True, R.SUB_PENNY, " ".join(figures) or "prices=none")
 
 
-def quantity_is_sold_so(e: Evidence) -> Denied | None:
+def quantity_is_sold_so(e: Evidence) -> Finding:
     """Deny fractions of an instrument that is sold in whole shares only."""
     r = e.request
     is_whole = r.qty is not None and r.qty == r.qty.to_integral_value()
-    if is_whole or (e.instrument is not None and e.instrument.is_fractionable):
-        return None
-    return Denied(R.NOT_FRACTIONABLE, f"symbol={r.symbol}: the broker sells it in whole shares only; use a whole qty")
+    is_good = is_whole or (e.instrument is not None and e.instrument.is_fractionable)
+    figure = f"symbol={r.symbol} notional={plain(r.notional)}" if r.notional is not None else f"symbol={r.symbol}"
+    if r.qty is not None:
+        figure = f"symbol={r.symbol} qty={plain(r.qty)}"
+    remedy = "the broker sells it in whole shares only; use a whole qty"
+    return Finding(is_good, R.NOT_FRACTIONABLE, figure, remedy=remedy)
 
 
-def open_orders_are_few(e: Evidence) -> Denied | None:
+def open_orders_are_few(e: Evidence) -> Finding:
     """Deny one open order more than allowed."""
-    if e.open_orders < e.limits.open_orders_max:
-        return None
-    return Denied(
-        R.OPEN_ORDERS_MAX,
-        f"open_orders={e.open_orders} open_orders_max={e.limits.open_orders_max}: cancel some, or wait until they end",
-    )
+    count, most = e.open_orders, e.limits.open_orders_max
+    limit, remedy = f"open_orders_max={most}", "cancel some, or wait until they end"
+    return Finding(count < most, R.OPEN_ORDERS_MAX, f"open_orders={count}", limit, remedy)
 
 
-def orders_today_are_few(e: Evidence) -> Denied | None:
+def orders_today_are_few(e: Evidence) -> Finding:
     """Deny one order more in a market day than allowed."""
-    if e.orders_today < e.limits.orders_per_day_max:
-        return None
-    return Denied(
-        R.ORDERS_PER_DAY_MAX,
-        f"orders_today={e.orders_today} orders_per_day_max={e.limits.orders_per_day_max}: no more until the next day",
-    )
+    count, most = e.orders_today, e.limits.orders_per_day_max
+    limit, remedy = f"orders_per_day_max={most}", "no more until the next day"
+    return Finding(count < most, R.ORDERS_PER_DAY_MAX, f"orders_today={count}", limit, remedy)
 
 
-def is_no_duplicate(e: Evidence) -> Denied | None:
+def is_no_duplicate(e: Evidence) -> Finding:
     """Deny the very same order again within the window: a loop that forgot to remember."""
-    if e.last_same_at is None or not e.limits.duplicate_window:
-        return None
+    window = e.limits.duplicate_window
+    limit = f"duplicate_window_s={window.total_seconds():g}"
+    if e.last_same_at is None:
+        return Finding(True, R.DUPLICATE, "same_order=none", limit)
     age = e.now - e.last_same_at
-    if age >= e.limits.duplicate_window:
-        return None
-    window = e.limits.duplicate_window.total_seconds()
-    return Denied(
-        R.DUPLICATE,
-        f"same_order_s_ago={age.total_seconds():.3f} duplicate_window_s={window:g}: wait, or change the order",
-    )
+    is_good = not window or age >= window
+    figure = f"same_order_s_ago={age.total_seconds():.3f}"
+    return Finding(is_good, R.DUPLICATE, figure, limit, "wait, or change the order")
 
 
-def quote_is_there(e: Evidence) -> Denied | None:
+def quote_is_there(e: Evidence) -> Finding:
     """Deny when there is no two-sided price: the order's value is unknown."""
-    if e.quote is not None and e.quote.is_two_sided:
-        return None
-    seen = "none" if e.quote is None else f"{plain(e.quote.bid_price)}/{plain(e.quote.ask_price)}"
-    return Denied(R.QUOTE_MISSING, f"quote={seen}: no price to value the order by yet; try again when quotes arrive")
+    q = e.quote
+    figure = "quote=none" if q is None else f"quote={plain(q.bid_price)}/{plain(q.ask_price)}"
+    remedy = "no price to value the order by yet; try again when quotes arrive"
+    return Finding(q is not None and q.is_two_sided, R.QUOTE_MISSING, figure, remedy=remedy)
 
 
-def quote_is_fresh(e: Evidence) -> Denied | None:
+def quote_is_fresh(e: Evidence) -> Finding:
     """Deny when the last quote arrived too long ago."""
     assert e.quote is not None, "quote_is_there comes first"
-    age = e.now - e.quote.received_at
-    if age <= e.limits.quote_age_max:
-        return None
-    return Denied(
-        R.QUOTE_STALE,
-        f"quote_age_s={age.total_seconds():.1f} quote_age_max_s={e.limits.quote_age_max.total_seconds():g}: "
-        "no order on an old price; wait for the next quote",
-    )
+    age, most = e.now - e.quote.received_at, e.limits.quote_age_max
+    figure, limit = f"quote_age_s={age.total_seconds():.1f}", f"quote_age_max_s={most.total_seconds():g}"
+    return Finding(age <= most, R.QUOTE_STALE, figure, limit, "no order on an old price; wait for the next quote")
 
 
 # --- what needs one --------------------------------------------------------------------------------------------------
 
 
-def order_notional_is_small(e: Evidence, v: Valued) -> Denied | None:
+def order_notional_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny an order whose value is over the limit for one order."""
-    if v.notional <= e.limits.order_notional_max:
-        return None
-    return Denied(
-        R.ORDER_NOTIONAL_MAX,
-        f"notional={_money(v.notional)} order_notional_max={_money(e.limits.order_notional_max)}: ask for less",
-    )
+    most = e.limits.order_notional_max
+    is_small = v.notional <= most
+    remedy = "" if is_small else _at_most(most, v, e)
+    figure, limit = f"notional={v.notional:.2f}", f"order_notional_max={most:.2f}"
+    return Finding(is_small, R.ORDER_NOTIONAL_MAX, figure, limit, remedy)
 
 
-def sells_what_it_has(e: Evidence, v: Valued) -> Denied | None:
+def sells_what_it_has(e: Evidence, v: Valued) -> Finding:
     """Deny a sale of more than the strategy holds and has not promised, where shorts are not allowed."""
-    if e.request.side is Side.BUY or v.opening_qty <= 0:
-        return None
+    if e.request.side is Side.BUY:
+        return Finding(True, R.SHORT_NOT_ALLOWED, "side=buy")
+    free = Qty(max(e.position_qty - e.promised_qty, NO_QTY))
+    figure = f"qty={plain(v.qty)} position_qty={plain(e.position_qty)} free_qty={plain(free)}"
     is_shortable = e.instrument is not None and e.instrument.is_shortable
-    if e.limits.is_short_allowed and is_shortable:
-        return None
-    free = max(e.position_qty - e.promised_qty, NO_QTY)
+    is_good = v.opening_qty <= 0 or (e.limits.is_short_allowed and is_shortable)
     why = "shorts are off on this desk" if not e.limits.is_short_allowed else "the broker does not lend it"
-    return Denied(
-        R.SHORT_NOT_ALLOWED,
-        f"qty={plain(v.qty)} position_qty={plain(e.position_qty)} free_qty={plain(Qty(free))}: {why}; "
-        "sell at most what is free",
-    )
+    return Finding(is_good, R.SHORT_NOT_ALLOWED, figure, remedy=f"{why}; sell at most what is free")
 
 
-def position_qty_is_small(e: Evidence, v: Valued) -> Denied | None:
+def position_qty_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny growth of the position over the bound, open orders of the same side counted."""
-    after = _position_after(e, v)
-    if v.opening_qty <= 0 or after <= e.limits.position_qty_max:
-        return None
-    return Denied(
-        R.POSITION_QTY_MAX,
-        f"position_qty_after={plain(after)} position_qty_max={plain(e.limits.position_qty_max)}: ask for less",
-    )
+    after, most = _position_after(e, v), e.limits.position_qty_max
+    is_small = v.opening_qty <= 0 or after <= most
+    remedy = "" if is_small else _shares(most - (after - v.qty))
+    figure, limit = f"position_qty_after={plain(after)}", f"position_qty_max={plain(most)}"
+    return Finding(is_small, R.POSITION_QTY_MAX, figure, limit, remedy)
 
 
-def position_notional_is_small(e: Evidence, v: Valued) -> Denied | None:
+def position_notional_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny growth of the position's value over the bound, open orders of the same side counted."""
-    value = Cash(_position_after(e, v) * v.price)
-    if v.opening_qty <= 0 or value <= e.limits.position_notional_max:
-        return None
-    return Denied(
-        R.POSITION_NOTIONAL_MAX,
-        f"position_notional_after={_money(value)} position_notional_max={_money(e.limits.position_notional_max)}: "
-        "ask for less",
-    )
+    after, most = _position_after(e, v), e.limits.position_notional_max
+    worth = Cash(after * v.price)
+    is_small = v.opening_qty <= 0 or worth <= most
+    remedy = "" if is_small else _at_most(Cash(most - (after - v.qty) * v.price), v, e)
+    figure, limit = f"position_notional_after={worth:.2f}", f"position_notional_max={most:.2f}"
+    return Finding(is_small, R.POSITION_NOTIONAL_MAX, figure, limit, remedy)
 
 
-def buying_power_suffices(e: Evidence, v: Valued) -> Denied | None:
+def buying_power_suffices(e: Evidence, v: Valued) -> Finding:
     """Deny what would spend more than the strategy has free."""
-    needed = cash_needed(e, v)
-    if needed <= 0 or needed <= e.buying_power:
-        return None
-    return Denied(
-        R.BUYING_POWER,
-        f"needed={_money(needed)} buying_power={_money(e.buying_power)}: ask for less, or cancel open orders",
-    )
+    needed, free = cash_needed(e, v), e.buying_power
+    suffices = needed <= 0 or needed <= free
+    remedy = "" if suffices else f"{_at_most(free, v, e)}, or cancel open orders"
+    return Finding(suffices, R.BUYING_POWER, f"needed={needed:.2f}", f"buying_power={free:.2f}", remedy)
 
 
 def cash_needed(e: Evidence, v: Valued) -> Cash:
@@ -325,5 +316,13 @@ def _position_after(e: Evidence, v: Valued) -> Qty:
     return Qty(abs(e.position_qty + sign * (e.opening_qty + v.qty)))
 
 
-def _money(cash: Cash) -> str:
-    return f"{cash:.2f}"
+def _at_most(worth: Cash, v: Valued, e: Evidence) -> str:
+    """Say what could have been asked for, had it been worth no more than *worth*."""
+    if e.request.qty is None:
+        return f"ask for at most ${worth:.2f}" if worth >= 1 else "wait until there is room"
+    return _shares(Decimal(worth) / v.price)
+
+
+def _shares(most: Decimal) -> str:
+    whole = most.to_integral_value(ROUND_FLOOR)
+    return f"ask for at most {whole} share{'' if whole == 1 else 's'}" if whole >= 1 else "there is no room for a share"

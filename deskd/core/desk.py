@@ -12,6 +12,7 @@ from typing import assert_never
 
 from deskd.core import gate, house, lifecycle, reconcile, updates
 from deskd.core.checks import Denied, Evidence, cash_needed
+from deskd.core.gate import Verdict
 from deskd.core.lifecycle import ImpossibleTransition
 from deskd.core.portfolio import Portfolio
 from deskd.core.reservation import Reservations, leg_holds_shares
@@ -137,18 +138,21 @@ class Desk:
         evidence = self._evidence(event)
         if evidence is None:
             text = f"strategy_id={request.strategy_id}: the desk does not know this strategy"
-            return self._denied(event, Denied(DenialReason.STRATEGY_UNKNOWN, text))
+            checked = ev.Checked("strategy_is_known", f"strategy_id={request.strategy_id}")
+            return self._denied(event, Verdict(Denied(DenialReason.STRATEGY_UNKNOWN, text), (checked,)))
         verdict = gate.judge(evidence)
-        if isinstance(verdict, Denied):
+        valued = verdict.answer
+        if isinstance(valued, Denied):
             return self._denied(event, verdict)
         assert event.quote is not None, "the gate denies orders without a quote"
         approved = ev.OrderApproved(
             request=request,
             quote=event.quote,
-            reserved_cash=cash_needed(evidence, verdict),
-            reserved_qty=NO_QTY if request.side is Side.BUY else verdict.qty,
+            reserved_cash=cash_needed(evidence, valued),
+            reserved_qty=NO_QTY if request.side is Side.BUY else valued.qty,
             market_day=event.market_day,
             at=event.at,
+            checks=verdict.checks,
         )
         return [Record(approved), ef.Submit(request)]
 
@@ -177,7 +181,9 @@ class Desk:
         )
 
     @staticmethod
-    def _denied(event: ev.OrderRequested, denied: Denied) -> list[Effect]:
+    def _denied(event: ev.OrderRequested, verdict: Verdict) -> list[Effect]:
+        denied = verdict.answer
+        assert isinstance(denied, Denied)
         fact = ev.OrderDenied(
             request=event.request,
             reason=denied.reason,
@@ -185,6 +191,7 @@ class Desk:
             quote=event.quote,
             market_day=event.market_day,
             at=event.at,
+            checks=verdict.checks,
         )
         return [Record(fact), ef.Reply(event.request.client_order_id)]
 

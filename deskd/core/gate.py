@@ -1,9 +1,14 @@
-"""The gate: every order passes every check, in this order, and the first no is the answer."""
+"""The gate: every order passes every check, in this order, and the first no is the answer.
 
+What each check found is kept with the verdict: an order can be explained for as long as the ledger lives.
+"""
+
+from dataclasses import dataclass
 from decimal import Decimal
 
 from deskd.core import checks
 from deskd.core.checks import BUY_STOP_MARGIN, MARKET_MARGIN, Check, Denied, Evidence, ValueCheck, Valued
+from deskd.domain.events import Checked
 from deskd.domain.market import Quote
 from deskd.domain.money import Cash, Price, Qty, notional
 from deskd.domain.order import OrderRequest, OrderType, Side
@@ -29,19 +34,34 @@ VALUE_CHECKS: tuple[ValueCheck, ...] = (
     checks.position_notional_is_small,
     checks.buying_power_suffices,
 )
+_CHECKS = tuple((check.__name__, check) for check in CHECKS)
+_VALUE_CHECKS = tuple((check.__name__, check) for check in VALUE_CHECKS)
 
 
-def judge(evidence: Evidence) -> Valued | Denied:
-    """Return the value at which the order is approved, or why it is denied."""
-    for check in CHECKS:
-        if denied := check(evidence):
-            return denied
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The value at which the order is approved, or why it is denied; and what each check found until then."""
+
+    answer: Valued | Denied
+    checks: tuple[Checked, ...]
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Return the value at which the order is approved, or why it is denied, and the findings up to there."""
+    kept: list[Checked] = []
+    for name, check in _CHECKS:
+        found = check(evidence)
+        kept.append(Checked(name, found.figure, found.limit))
+        if not found.is_good:
+            return Verdict(found.denied, tuple(kept))
     assert evidence.quote is not None, "quote_is_there passed"
     valued = value(evidence.request, evidence.quote, position_free=free_to_close(evidence))
-    for value_check in VALUE_CHECKS:
-        if denied := value_check(evidence, valued):
-            return denied
-    return valued
+    for name, value_check in _VALUE_CHECKS:
+        found = value_check(evidence, valued)
+        kept.append(Checked(name, found.figure, found.limit))
+        if not found.is_good:
+            return Verdict(found.denied, tuple(kept))
+    return Verdict(valued, tuple(kept))
 
 
 def free_to_close(e: Evidence) -> Qty:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, RunId, StrategyId, Symbol, UserId
 from deskd.domain.market import Instrument, Quote
@@ -276,6 +277,14 @@ class RunEnded:
     at: datetime
 
 
+class Checked(NamedTuple):
+    """What one check of the gate looked at, and its limit, as key=value. A tuple: it is stored as a short array."""
+
+    name: str  # the good case as a statement: `quote_is_fresh`
+    figure: str
+    limit: str = ""  # empty where there is no bound
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderApproved:
     """The gate let the order through. What is reserved is held until the order is final."""
@@ -286,6 +295,7 @@ class OrderApproved:
     reserved_qty: Qty
     market_day: date
     at: datetime
+    checks: tuple[Checked, ...] = ()  # all passed, in order; none in ledgers from before they were kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +308,7 @@ class OrderDenied:
     quote: Quote | None
     market_day: date
     at: datetime
+    checks: tuple[Checked, ...] = ()  # those that passed, and last the one that said no
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ def parse_decimal(text: str) -> Decimal:
 
 def plain(value: Decimal) -> str:
     """Return *value* without exponent and without trailing zeros: `10`, `150.25`, `0.057436865`."""
-    if value == 0:
+    if not value:
         return "0"
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text

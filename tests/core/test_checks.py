@@ -94,7 +94,7 @@ DENIED: list[tuple[R, dict[str, Any]]] = [
 @pytest.mark.parametrize(("reason", "case"), DENIED, ids=[f"{i}-{r}" for i, (r, _) in enumerate(DENIED)])
 def test_each_reason_has_an_order_that_gets_it(reason: R, case: dict[str, Any]) -> None:
     """The reason is stable, and the text has a figure and a remedy."""
-    verdict = gate.judge(evidence(**case))
+    verdict = gate.judge(evidence(**case)).answer
     assert isinstance(verdict, Denied)
     assert verdict.reason is reason
     assert ":" in verdict.message
@@ -125,7 +125,7 @@ def test_every_reason_of_the_gate_is_tried() -> None:
 )
 def test_what_is_within_every_limit_passes(case: dict[str, Any]) -> None:
     """The bounds themselves are allowed."""
-    assert isinstance(gate.judge(evidence(**case)), Valued)
+    assert isinstance(gate.judge(evidence(**case)).answer, Valued)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,10 @@ def test_an_order_is_valued_at_its_worst(request_: Any, expected: str) -> None:
 
 def test_the_text_names_limit_and_figure() -> None:
     """A student sees which bound and by how much."""
-    verdict = gate.judge(evidence(request=a_request(qty=qty(50))))
-    assert verdict == Denied(R.ORDER_NOTIONAL_MAX, "notional=5100.00 order_notional_max=5000.00: ask for less")
-    other = gate.judge(evidence(request=a_request(symbol=Symbol("KO")), instrument=None))
+    verdict = gate.judge(evidence(request=a_request(qty=qty(50)))).answer
+    assert verdict == Denied(
+        R.ORDER_NOTIONAL_MAX, "notional=5100.00 order_notional_max=5000.00: ask for at most 49 shares"
+    )
+    other = gate.judge(evidence(request=a_request(symbol=Symbol("KO")), instrument=None)).answer
     assert isinstance(other, Denied)
     assert "symbol=KO symbols=AAPL,SPY" in other.message

@@ -1,5 +1,6 @@
 """Stored facts: what goes in comes out, and the chain shows any change."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import NoneType, UnionType
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 
 from deskd.domain import events as ev
+from deskd.domain.effects import Record
 from deskd.domain.errors import LedgerError
 from deskd.ledger import codec
-from tests.factories import NOON
+from tests.factories import NOON, a_desk, requested
 
 
 def values(hint: Any) -> st.SearchStrategy[Any]:
@@ -78,3 +80,23 @@ def test_every_stored_field_is_in_the_hash() -> None:
 def test_stamps_sort_as_time_does() -> None:
     """Fixed width, UTC."""
     assert codec.stamp(NOON) == "2026-01-05T17:00:00.000000Z"
+
+
+def test_an_approval_from_before_findings_were_kept_is_still_read() -> None:
+    """A field is only ever added with a default: it says what an old ledger did not know."""
+    fact = a_desk().decide(requested())[0]
+    assert isinstance(fact, Record)
+    assert isinstance(fact.fact, ev.OrderApproved)
+    kind, body = codec.encode(fact.fact)
+    old = body[: body.index(',"checks":')] + "}"
+    read = codec.decode(kind, old)
+    assert isinstance(read, ev.OrderApproved)
+    assert read.checks == ()
+    assert replace(fact.fact, checks=()) == read
+
+
+def test_what_a_check_found_is_stored_as_a_short_array() -> None:
+    """Seventeen of them come with every order: no key is written seventeen times."""
+    fact = a_desk().decide(requested())[0]
+    assert isinstance(fact, Record)
+    assert '["open_orders_are_few","open_orders=0","open_orders_max=20"]' in codec.encode(fact.fact)[1]
