@@ -1,33 +1,30 @@
-"""What the tables beside `facts` hold after a batch: rows from the desk's state, for all that the facts touched."""
+"""What the tables beside `facts` hold after a batch: rows from the desk's state, for all that the facts touched.
 
-from collections.abc import Sequence
+Rule 1: how facts were split into batches does not show in any table: rebuilt by replay, the tables are the same.
+Rule 2: a column is one line of a row below, named as in the migration that added it; a table is one name in TABLES.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
+from itertools import groupby
+from operator import itemgetter
 
 from deskd.core import updates
-from deskd.core.desk import Desk
+from deskd.core.desk import DENIED_KEPT, Desk
 from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
-from deskd.domain.money import plain
+from deskd.domain.money import NO_CASH, plain
 from deskd.domain.order import Order
 from deskd.ledger.codec import stamp
 
 type Statement = tuple[str, tuple[object, ...]]  # SQL and its parameters
+type Row = Mapping[str, object]
 
-ORDER = f"INSERT OR REPLACE INTO orders VALUES ({','.join('?' * 21)})"  # noqa: S608  constants only
-FILL = f"INSERT INTO fills VALUES ({','.join('?' * 9)})"  # noqa: S608
-POSITION = f"INSERT OR REPLACE INTO positions VALUES ({','.join('?' * 9)})"  # noqa: S608
-STRATEGY = """INSERT INTO strategies VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (strategy_id) DO UPDATE SET
-    user_id = excluded.user_id, name = excluded.name, version = excluded.version, path = excluded.path,
-    code_hash = excluded.code_hash, status = excluded.status, allocation = excluded.allocation, cash = excluded.cash,
-    updated_at = excluded.updated_at"""
-RUN_STARTED = """INSERT INTO runs (run_id, strategy_id, started_at) VALUES (?,?,?)
-    ON CONFLICT (run_id) DO UPDATE SET started_at = excluded.started_at"""
-RUN_ENDED = """INSERT INTO runs (run_id, strategy_id, ended_at, exit_reason, exit_detail, peak_memory_bytes, cpu_seconds)
-    VALUES (?,?,?,?,?,?,?) ON CONFLICT (run_id) DO UPDATE SET ended_at = excluded.ended_at,
-    exit_reason = excluded.exit_reason, exit_detail = excluded.exit_detail,
-    peak_memory_bytes = excluded.peak_memory_bytes, cpu_seconds = excluded.cpu_seconds"""
-TABLES = ("strategies", "runs", "orders", "fills", "positions")
+TABLES = ("strategies", "runs", "orders", "fills", "positions")  # emptied and filled anew by a rebuild
+BATCH_MOST = DENIED_KEPT  # facts: an order that was denied before so many others is not in the desk's memory any more
 
 
 def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
@@ -36,6 +33,7 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
     orders: dict[ClientOrderId, None] = {}
     positions: dict[tuple[StrategyId, Symbol], None] = {}
     strategies: dict[StrategyId, datetime] = {}
+    registered: dict[StrategyId, datetime] = {}  # when first: later registrations are changes
     for fact in facts:
         oid = updates.order_of(fact)
         if isinstance(fact, ev.OrderApproved):
@@ -46,7 +44,8 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
             orders.update(dict.fromkeys(leg.client_order_id for leg in fact.legs))
         elif isinstance(fact, ev.OrderFilled):
             request = desk.orders[fact.client_order_id].request
-            statements.append((FILL, _fill(fact, desk.orders[fact.client_order_id])))
+            fill = _fill(fact, desk.orders[fact.client_order_id])
+            statements.append((_insert("fills", tuple(fill)), tuple(fill.values())))
             positions[request.strategy_id, request.symbol] = None
             strategies[request.strategy_id] = fact.at
         elif isinstance(fact, ev.PositionsMarked):
@@ -64,103 +63,139 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
             positions.update(dict.fromkeys((b, fact.symbol) for b in house if fact.symbol in house[b].positions))
         elif isinstance(fact, ev.StrategyRegistered | ev.StrategyStatusChanged | ev.AllocationChanged):
             strategies[fact.strategy_id] = fact.at
-        elif isinstance(fact, ev.RunStarted):
-            statements.append((RUN_STARTED, (fact.run_id, fact.strategy_id, stamp(fact.at))))
-        elif isinstance(fact, ev.RunEnded):
-            statements.append((RUN_ENDED, _run_end(fact)))
-    statements += [(ORDER, _order(desk.orders[oid])) for oid in orders]
-    statements += [(POSITION, _position(desk, who, symbol)) for who, symbol in positions]
-    statements += [(STRATEGY, _strategy(desk, who, at)) for who, at in strategies.items() if who in desk.strategies]
+            if isinstance(fact, ev.StrategyRegistered):
+                registered.setdefault(fact.strategy_id, fact.at)
+        elif isinstance(fact, ev.RunStarted | ev.RunEnded):
+            statements.append(_put("runs", ("run_id",), _run(fact), is_part=True))
+    statements += [_put("orders", ("client_order_id",), _order(desk.orders[oid])) for oid in orders]
+    statements += [
+        _put("positions", ("strategy_id", "symbol"), _position(desk, who, symbol)) for who, symbol in positions
+    ]
+    for who, at in strategies.items():
+        if who in desk.strategies:
+            row = _strategy(desk, who, created_at=registered.get(who, at), updated_at=at)
+            statements.append(_put("strategies", ("strategy_id",), row, kept="created_at"))
     return statements
+
+
+def write(db: sqlite3.Connection, statements: Sequence[Statement]) -> None:
+    """Perform the statements in the transaction that is open: those of one table in their order, many at a time."""
+    for sql, group in groupby(sorted(statements, key=itemgetter(0)), key=itemgetter(0)):
+        db.executemany(sql, [parameters for _, parameters in group])
+
+
+# --- statements: a row that changes keeps its place (rowid), so that rows stand in the order of their facts -------------
+
+
+def _put(table: str, key: tuple[str, ...], row: Row, *, kept: str = "", is_part: bool = False) -> Statement:
+    """Return what adds the row, or changes it: all but the column *kept*; where it *is_part*, what it knows."""
+    return _upsert(table, key, tuple(row), kept, is_part), tuple(row.values())
+
+
+@cache
+def _insert(table: str, columns: tuple[str, ...]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({','.join('?' * len(columns))})"  # noqa: S608  our own names
+
+
+@cache
+def _upsert(table: str, key: tuple[str, ...], columns: tuple[str, ...], kept: str, is_part: bool) -> str:  # noqa: FBT001
+    new = "coalesce(excluded.{0}, {0})" if is_part else "excluded.{0}"
+    changes = ", ".join(f"{column} = {new.format(column)}" for column in columns if column not in {*key, kept})
+    return f"{_insert(table, columns)} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
+
+
+# --- rows --------------------------------------------------------------------------------------------------------------
 
 
 def _text(value: Decimal | None) -> str | None:
     return None if value is None else plain(value)
 
 
-def _order(order: Order) -> tuple[object, ...]:
+def _order(order: Order) -> Row:
     r = order.request
-    return (
-        r.client_order_id,
-        order.broker_order_id,
-        order.parent_id,
-        r.strategy_id,
-        r.user_id,
-        r.symbol,
-        r.side,
-        _text(r.qty),
-        _text(r.notional),
-        r.order_type,
-        r.time_in_force,
-        _text(r.limit_price),
-        _text(r.stop_price),
-        order.status,
-        plain(order.filled_qty),
-        _text(order.avg_fill_price),
-        order.reason,
-        order.message,
-        stamp(order.requested_at),
-        None if order.submitted_at is None else stamp(order.submitted_at),
-        stamp(order.updated_at),
-    )
+    return {
+        "client_order_id": r.client_order_id,
+        "broker_order_id": order.broker_order_id,
+        "parent_id": order.parent_id,
+        "strategy_id": r.strategy_id,
+        "user_id": r.user_id,
+        "symbol": r.symbol,
+        "side": r.side,
+        "qty": _text(r.qty),
+        "notional": _text(r.notional),
+        "order_type": r.order_type,
+        "time_in_force": r.time_in_force,
+        "limit_price": _text(r.limit_price),
+        "stop_price": _text(r.stop_price),
+        "status": order.status,
+        "filled_qty": plain(order.filled_qty),
+        "avg_fill_price": _text(order.avg_fill_price),
+        "reason": order.reason,
+        "message": order.message,
+        "requested_at": stamp(order.requested_at),
+        "submitted_at": None if order.submitted_at is None else stamp(order.submitted_at),
+        "updated_at": stamp(order.updated_at),
+    }
 
 
-def _fill(fact: ev.OrderFilled, order: Order) -> tuple[object, ...]:
+def _fill(fact: ev.OrderFilled, order: Order) -> Row:
     r = order.request
-    return (
-        fact.fill_id,
-        fact.client_order_id,
-        r.strategy_id,
-        r.user_id,
-        r.symbol,
-        r.side,
-        plain(fact.qty),
-        plain(fact.price),
-        stamp(fact.filled_at),
-    )
+    return {
+        "fill_id": fact.fill_id,
+        "client_order_id": fact.client_order_id,
+        "strategy_id": r.strategy_id,
+        "user_id": r.user_id,
+        "symbol": r.symbol,
+        "side": r.side,
+        "qty": plain(fact.qty),
+        "price": plain(fact.price),
+        "at": stamp(fact.filled_at),
+    }
 
 
-def _position(desk: Desk, who: StrategyId, symbol: Symbol) -> tuple[object, ...]:
+def _position(desk: Desk, who: StrategyId, symbol: Symbol) -> Row:
     p = desk.portfolio.books[who].positions[symbol]
-    return (
-        who,
-        symbol,
-        plain(p.qty),
-        plain(p.avg_entry_price),
-        plain(p.mark_price),
-        plain(p.market_value),
-        plain(p.unrealized_pnl),
-        plain(p.realized_pnl),
-        stamp(p.updated_at),
-    )
+    return {
+        "strategy_id": who,
+        "symbol": symbol,
+        "qty": plain(p.qty),
+        "avg_entry_price": plain(p.avg_entry_price),
+        "mark_price": plain(p.mark_price),
+        "market_value": plain(p.market_value),
+        "unrealized_pnl": plain(p.unrealized_pnl),
+        "realized_pnl": plain(p.realized_pnl),
+        "updated_at": stamp(p.updated_at),
+    }
 
 
-def _strategy(desk: Desk, who: StrategyId, at: datetime) -> tuple[object, ...]:
+def _strategy(desk: Desk, who: StrategyId, *, created_at: datetime, updated_at: datetime) -> Row:
     known = desk.strategies[who]
-    book = desk.portfolio.book(who)
-    return (
-        who,
-        known.user_id,
-        known.name,
-        known.version,
-        known.path,
-        known.code_hash,
-        desk.statuses[who],
-        plain(book.allocation),
-        plain(book.cash),
-        stamp(known.at),
-        stamp(at),
-    )
+    book = desk.portfolio.books.get(who)
+    return {
+        "strategy_id": who,
+        "user_id": known.user_id,
+        "name": known.name,
+        "version": known.version,
+        "path": known.path,
+        "code_hash": known.code_hash,
+        "status": desk.statuses[who],
+        "allocation": plain(book.allocation if book else NO_CASH),
+        "cash": plain(book.cash if book else NO_CASH),
+        "created_at": stamp(created_at),
+        "updated_at": stamp(updated_at),
+    }
 
 
-def _run_end(fact: ev.RunEnded) -> tuple[object, ...]:
-    end = fact.end
-    return (
-        fact.run_id,
-        fact.strategy_id,
-        stamp(fact.at),
-        end.reason,
-        end.detail,
-        end.peak_memory_bytes,
-        end.cpu_seconds,
-    )
+def _run(fact: ev.RunStarted | ev.RunEnded) -> Row:
+    end = fact.end if isinstance(fact, ev.RunEnded) else None
+    at = stamp(fact.at)
+    return {
+        "run_id": fact.run_id,
+        "strategy_id": fact.strategy_id,
+        "started_at": at if end is None else None,
+        "ended_at": None if end is None else at,
+        "exit_reason": None if end is None else end.reason,
+        "exit_detail": None if end is None else end.detail,
+        "peak_memory_bytes": None if end is None else end.peak_memory_bytes,
+        "cpu_seconds": None if end is None else end.cpu_seconds,
+    }

@@ -23,6 +23,24 @@ _NEWEST_FIRST = {
 }
 
 
+def read_only(path: Path) -> sqlite3.Connection:
+    """Open the ledger so that nothing can be written: beside a running desk, or where the file lies on its own."""
+    address = f"file:{quote(str(path))}?mode=ro"
+    db = sqlite3.connect(address, uri=True, isolation_level=None)
+    try:
+        db.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    except sqlite3.OperationalError:  # a folder that cannot be written into has no room for SQLite's index of the WAL
+        if path.with_name(path.name + "-wal").exists() or not path.exists():
+            db.close()
+            raise
+        db.close()
+        return sqlite3.connect(f"{address}&immutable=1", uri=True, isolation_level=None)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
 class LedgerReader:
     """Answers from the projections. Each question is one short read transaction."""
 
@@ -46,6 +64,6 @@ class LedgerReader:
             raise LedgerError(f"{self._path}: the ledger cannot be read ({error})") from error
 
     def _read(self, sql: str, parameters: tuple[object, ...]) -> list[Record]:
-        with closing(sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True)) as db:
+        with closing(read_only(self._path)) as db:
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute(sql, parameters)]

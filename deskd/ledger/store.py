@@ -1,13 +1,10 @@
 """The ledger's file: open, append, replay. One writer, held by a lock, in aiosqlite's thread."""
 
+import asyncio
 import fcntl
-import hashlib
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from importlib import resources
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +14,10 @@ import aiosqlite
 from deskd.domain.errors import LedgerError
 from deskd.domain.events import Fact
 from deskd.ledger import codec
+from deskd.ledger.chain import SELECT, Chain, Damage, Entry
+from deskd.ledger.migrating import migrate
 from deskd.ledger.projections import Statement
+from deskd.ledger.projections import write as write_rows
 
 _APPEND = "INSERT INTO facts (seq, at, kind, body, prev_hash, hash) VALUES (?,?,?,?,?,?)"
 _REPLAY_CHUNK = 1_000  # facts decoded at a time: some milliseconds of the loop
@@ -39,12 +39,12 @@ class LedgerStore:
         lock = _lock(path)
         db = None
         try:
-            sqlite3.connect(path).close()  # what cannot be opened shows here: aiosqlite would leave its thread behind
+            # What cannot be opened shows here: aiosqlite would leave its thread behind.
+            await asyncio.to_thread(migrate, path)
             db = await aiosqlite.connect(path, isolation_level=None)
             await db.execute("PRAGMA journal_mode = WAL")
             await db.execute("PRAGMA synchronous = FULL")
             await db.execute("PRAGMA foreign_keys = ON")
-            await _migrate(db, path)
             async with db.execute("SELECT seq, hash FROM facts ORDER BY seq DESC LIMIT 1") as cursor:
                 last = await cursor.fetchone()
         except (sqlite3.Error, LedgerError) as error:
@@ -72,8 +72,7 @@ class LedgerStore:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 connection.executemany(_APPEND, entries)
-                for sql, group in groupby(sorted(statements, key=itemgetter(0)), key=itemgetter(0)):
-                    connection.executemany(sql, [parameters for _, parameters in group])
+                write_rows(connection, statements)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
@@ -90,15 +89,15 @@ class LedgerStore:
 
     async def replay(self) -> AsyncIterator[Fact]:
         """Yield every fact, oldest first; raise LedgerError at the first that is not what was written."""
-        prev, last_seq = codec.GENESIS, 0
-        async with self._db.execute("SELECT seq, at, kind, body, hash FROM facts ORDER BY seq") as cursor:
+        read = Chain()
+        async with self._db.execute(SELECT) as cursor:
             while rows := await cursor.fetchmany(_REPLAY_CHUNK):
-                for seq, at, kind, body, entry_hash in rows:
-                    if seq != last_seq + 1 or entry_hash != codec.chain(prev, seq, at, kind, body):
-                        text = f"{self._path}: entry {seq} is not what the desk wrote: somebody changed the ledger, or the disk did"
-                        raise LedgerError(f"{text}; restore a backup")
-                    prev, last_seq = entry_hash, seq
-                    yield codec.decode(kind, body)
+                for row in rows:
+                    fact = read.take(Entry(*row))
+                    if isinstance(fact, Damage):
+                        text = f"{self._path}: entry {read.seq + 1} is not what the desk wrote: somebody changed the ledger, or the disk did"
+                        raise LedgerError(f"{text}; restore a backup ({fact})")
+                    yield fact
 
     async def close(self) -> None:
         """Close the file and let go of the lock."""
@@ -134,33 +133,3 @@ def _lock(path: Path) -> int:
 
 def _unusable(path: Path, error: sqlite3.Error) -> LedgerError:
     return LedgerError(f"{path}: the ledger cannot be used ({error}): restore a backup, or set another desk.db_path")
-
-
-def migrations() -> list[tuple[int, str, str]]:
-    """Return (version, name, SQL) of every migration, in order."""
-    folder = resources.files("deskd.ledger") / "migrations"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return [(int(name[:4]), name, (folder / name).read_text()) for name in names]
-
-
-async def _migrate(db: aiosqlite.Connection, path: Path) -> None:
-    await db.execute(
-        "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, name TEXT, checksum TEXT) STRICT"
-    )
-    async with db.execute("SELECT version, checksum FROM migrations") as cursor:
-        applied: dict[int, str] = {row[0]: row[1] for row in await cursor.fetchall()}
-    known = migrations()
-    newest = max(version for version, _, _ in known)
-    if applied and max(applied) > newest:
-        text = f"{path}: the ledger is of version {max(applied)}, this deskd knows {newest}: install the newer deskd"
-        raise LedgerError(text)
-    for version, name, sql in known:
-        checksum = hashlib.sha256(sql.encode()).hexdigest()
-        if version in applied:
-            if applied[version] != checksum:
-                raise LedgerError(f"{path}: migration {name} is not the one that made this ledger: reinstall deskd")
-            continue
-        # executescript commits what is open first, so the transaction is part of the script.
-        await db.executescript(
-            f"BEGIN;\n{sql}\nINSERT INTO migrations VALUES ({version}, '{name}', '{checksum}');\nCOMMIT;"
-        )

@@ -16,7 +16,7 @@ from deskd.domain import events as ev
 from deskd.domain.errors import LedgerError
 from deskd.ledger import codec
 from deskd.ledger.projections import project
-from deskd.ledger.store import LedgerStore, migrations
+from deskd.ledger.store import LedgerStore
 from tests.factories import NOON, a_desk, a_request, accepted, filled, requested
 from tests.ledger.story import a_story, rebuilt
 
@@ -162,11 +162,6 @@ async def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
         stored = [f.command async for f in ledger.replay() if isinstance(f, ev.CommandGiven)]
     assert stored[: last + 1] == [str(i) for i in range(last + 1)]
     assert len(stored) - (last + 1) in {0, 1}  # one may have been on disk, and not yet acknowledged
-
-
-def test_migrations_are_numbered_without_gaps() -> None:
-    """Version n is the n-th file."""
-    assert [version for version, _, _ in migrations()] == list(range(1, len(migrations()) + 1))
 
 
 async def test_appending_does_not_block_the_loop(tmp_path: Path) -> None:

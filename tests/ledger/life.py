@@ -1,0 +1,204 @@
+"""A desk's life of any length, from a seed: orders of two members that fill, cross, end and are denied, runs, looks."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+from deskd.core.desk import Desk
+from deskd.domain import effects as ef
+from deskd.domain import events as ev
+from deskd.domain.events import BrokerStatus
+from deskd.domain.ids import ClientOrderId, RunId
+from deskd.domain.order import OrderRequest, Side
+from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
+from deskd.ledger.projections import TABLES, project
+from deskd.ledger.store import LedgerStore
+from tests.factories import (
+    AAPL,
+    ALICE,
+    BOB,
+    NOON,
+    SPY,
+    a_broker_order,
+    a_desk,
+    a_limit_request,
+    a_quote,
+    a_snapshot,
+    accepted,
+    cash,
+    filled,
+    price,
+    qty,
+    registered,
+    requested,
+    updated,
+)
+
+type Dump = dict[str, list[tuple[object, ...]]]
+
+
+class Life:
+    """Lives on, event by event; `facts` are what was kept."""
+
+    def __init__(self, seed: int) -> None:
+        template = a_desk()
+        self.desk = Desk(limits=template.limits, instruments=template.instruments)
+        self.facts: list[ev.Fact] = []
+        self._dice = Random(seed)
+        self._now = NOON
+        self._count = 0
+        self._open: list[tuple[OrderRequest, int]] = []  # accepted, and how much of it is filled
+        self._runs: list[RunId] = []
+        self._happens(ev.DeskStarted(version="0", broker="embedded", at=NOON))
+        self._happens(ev.TradeStreamChanged(is_up=True, why="listening", at=NOON))
+        self._happens(a_snapshot(positions=(ev.BrokerPosition(symbol=AAPL, qty=qty(3), avg_entry_price=price(90)),)))
+        for who in (ALICE, BOB):
+            self._happens(registered(who))
+            self._happens(ev.StrategyStatusChanged(strategy_id=who, status=StrategyStatus.ACTIVE, why="", at=NOON))
+            self._happens(ev.AllocationChanged(strategy_id=who, allocation=cash(40_000), by="config", at=NOON))
+
+    def goes_on(self, events: int) -> list[ev.Fact]:
+        """Let so many things happen; return the facts of them."""
+        before = len(self.facts)
+        steps = (
+            self._ask,
+            self._ask,
+            self._ask,
+            self._fill,
+            self._fill,
+            self._end,
+            self._mark,
+            self._run,
+            self._change,
+        )
+        for _ in range(events):
+            self._now += timedelta(seconds=self._dice.randrange(3), microseconds=self._dice.randrange(1_000_000))
+            self._dice.choice(steps)()
+        return self.facts[before:]
+
+    def _happens(self, event: ev.Event) -> None:
+        self.facts += [e.fact for e in self.desk.handle(event) if isinstance(e, ef.Record)]
+
+    def _at(self, event: ev.TradeUpdated | ev.SubmitAccepted) -> None:
+        self._happens(replace(event, at=self._now))
+
+    def _ask(self) -> None:
+        self._count += 1
+        who, dice = self._dice.choice((ALICE, BOB)), self._dice
+        request = a_limit_request(
+            str(dice.choice((99, 100, "100.5"))),
+            strategy_id=who,
+            client_order_id=ClientOrderId(f"{who}-{self._count}"),
+            symbol=dice.choice((AAPL, SPY)),
+            side=dice.choice((Side.BUY, Side.BUY, Side.SELL)),
+            qty=qty(dice.choice((1, 10, 10, 999))),  # the last is more than the gate lets pass
+            reason=dice.choice((None, 'crossing\n\N{GREEK SMALL LETTER MU} > 0, "so" what\u2028')),
+        )
+        quote = a_quote(symbol=request.symbol, received_at=self._now)
+        self._happens(requested(request, quote=quote, at=self._now))
+        if self.desk.orders[request.client_order_id].status.is_open:
+            if dice.random() < 0.9:
+                self._at(accepted(request))
+            self._open.append((request, 0))
+
+    def _fill(self) -> None:
+        if not self._open:
+            return
+        request, done = self._open.pop(0)
+        assert request.qty is not None
+        shares = self._dice.randint(1, int(request.qty) - done)
+        at_price = str(100 + Decimal(self._dice.randrange(-99, 100)) / 100)
+        self._at(filled(request, shares, cumulative=done + shares, at_price=at_price))
+        if done + shares < request.qty:
+            self._open.append((request, done + shares))
+
+    def _end(self) -> None:
+        if not self._open:
+            return
+        request, done = self._open.pop()
+        oid = request.client_order_id
+        self._happens(ev.CancelRequested(client_order_id=oid, by=request.user_id, at=self._now))
+        self._at(updated(a_broker_order(request, status=BrokerStatus.CANCELED, filled_qty=qty(done))))
+
+    def _mark(self) -> None:
+        marks = tuple((symbol, price(self._dice.randrange(90, 110))) for symbol in (AAPL, SPY))
+        self._happens(ev.MarksTaken(marks=marks, at=self._now))
+
+    def _run(self) -> None:
+        if self._runs and self._dice.random() < 0.5:
+            reason = self._dice.choice(list(ExitReason))
+            end = RunEnd(reason=reason, detail="it ended", peak_memory_bytes=2**20, cpu_seconds=self._dice.random())
+            run = self._runs.pop()
+            self._happens(ev.RunEnded(run_id=run, strategy_id=ALICE, end=end, at=self._now))
+            return
+        self._count += 1
+        self._runs.append(RunId(f"r{self._count}"))
+        self._happens(ev.RunStarted(run_id=self._runs[-1], strategy_id=ALICE, at=self._now))
+
+    def _change(self) -> None:
+        who, dice = self._dice.choice((ALICE, BOB)), self._dice
+        event: ev.Event = dice.choice(
+            (
+                ev.StrategyRegistered(
+                    strategy_id=who,
+                    user_id=registered(who).user_id,
+                    name=who,
+                    version=str(self._count),
+                    path="strategies",
+                    code_hash="1",
+                    at=self._now,
+                ),
+                ev.StrategyStatusChanged(strategy_id=who, status=StrategyStatus.ACTIVE, why="again", at=self._now),
+                ev.AllocationChanged(
+                    strategy_id=who, allocation=cash(dice.randrange(30_000, 50_000)), by="", at=self._now
+                ),
+                ev.CommandGiven(by="anna", command="restart", arguments=who, at=self._now),
+            )
+        )
+        self._happens(event)
+
+
+def a_life(seed: int, events: int) -> list[ev.Fact]:
+    """Return the facts of a life."""
+    life = Life(seed)
+    life.goes_on(events)
+    return life.facts
+
+
+def batches(facts: Sequence[ev.Fact], cuts: Sequence[int]) -> list[Sequence[ev.Fact]]:
+    """Return the facts cut into batches before each of *cuts*."""
+    bounds = [0, *sorted({cut % (len(facts) + 1) for cut in cuts}), len(facts)]
+    return [facts[a:b] for a, b in pairwise(bounds) if a < b]
+
+
+async def append(ledger: LedgerStore, desk: Desk, parts: Sequence[Sequence[ev.Fact]]) -> None:
+    """Append batch by batch, as the runtime does."""
+    for part in parts:
+        for fact in part:
+            desk.apply(fact)
+        await ledger.append(part, project(part, desk))
+
+
+async def written(path: Path, facts: Sequence[ev.Fact], cuts: Sequence[int] = ()) -> Path:
+    """Write a ledger of the facts; return its path."""
+    async with await LedgerStore.open(path) as ledger:
+        await append(ledger, Desk(), batches(facts, cuts))
+    return path
+
+
+def dump(path: Path, tables: Sequence[str] = (*TABLES, "facts")) -> Dump:
+    """Return what the tables hold; of one table, the rows by their key."""
+    with closing(sqlite3.connect(path)) as db:
+        return {table: sorted(db.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in tables}
+
+
+def in_order(path: Path, table: str) -> list[tuple[object, ...]]:
+    """Return the rows as they came into the table."""
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(f"SELECT * FROM {table} ORDER BY rowid").fetchall()
