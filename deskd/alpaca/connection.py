@@ -1,6 +1,7 @@
 """Keeps one stream connected: opens, serves until it is lost, waits with jitter, opens again.
 
-Rule 1: what heals by itself is retried for ever; what an officer must mend ends with BrokerFatal.
+Rule 1: what heals by itself is retried for ever, and so is what an officer must mend, at longer intervals. Only keys
+        that never worked end with BrokerFatal: an officer stands before a desk that starts (docs/decisions/0023).
 Rule 2: the wait grows with failures in a row, and starts anew after a connection that held or brought data. An idle
         trade stream is dropped now and then: it must not be away for longer each time.
 Rule 3: the socket is closed before the next one opens, and when the task is canceled. A half-dead one would hold the
@@ -20,6 +21,8 @@ from deskd.domain.errors import BrokerFatal, WireError
 STEADY_S = 20.0  # a connection that lived so long was a good one
 CLOSE_S = 1.5  # the closing handshake; then the socket is cut
 AUTH_TRIES = 3  # keys are refused now and then for no reason; three times in a row is a no
+RETRY_DIGITS_MAX = 6  # a date is not worth a parser, and longer numbers are nonsense
+RETRY_AFTER_MAX_S = 120.0  # a server that asks for a longer wait is asked again all the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class Timing:
     ping_answer_s: float = 10.0
     reconnect_min_s: float = 1.0
     reconnect_max_s: float = 30.0
+    refused_s: float = 60.0  # between tries, where only an officer can help
 
     def websocket(self) -> dict[str, Any]:
         """Return the settings of the websocket. max_queue is back-pressure, in frames."""
@@ -83,27 +87,34 @@ async def keep_connected(link: Link, on_lost: Callable[[str], Awaitable[None]]) 
     while True:
         opened_at = loop.time()
         try:
-            why = await _live(link)
+            why, wait_s = await _live(link)
         finally:
             await link.close()
         if link.has_received() or loop.time() - opened_at >= STEADY_S:
             failures = 0
         failures += 1
         await on_lost(why)
-        await asyncio.sleep(link.delay(failures))
+        await asyncio.sleep(max(link.delay(failures), wait_s))
 
 
-async def _live(link: Link) -> str:
-    """Open and serve; return why it ended."""
+async def _live(link: Link) -> tuple[str, float]:
+    """Open and serve; return why it ended, and for how many seconds the server does not want to be asked again."""
     try:
         async with asyncio.timeout(link.timing.open_s):
             await link.open()
     except _NOT_OPENED as error:
-        return f"not connected: {in_words(error)}"
+        return f"not connected: {in_words(error)}", retry_after(error)
     try:
         await link.serve()
     except LOST as error:
-        return f"connection lost: {in_words(error)}"
+        return f"connection lost: {in_words(error)}", 0.0
+
+
+def retry_after(error: BaseException) -> float:
+    """Return the seconds that a refused handshake asks for; 0 where it does not, or not in seconds."""
+    said = error.headers.get_all("Retry-After") if isinstance(error, InvalidStatusCode) else []
+    counts = [float(text) for text in said if text.isascii() and text.isdecimal() and len(text) <= RETRY_DIGITS_MAX]
+    return min(*counts, RETRY_AFTER_MAX_S) if counts else 0.0
 
 
 def in_words(error: BaseException) -> str:

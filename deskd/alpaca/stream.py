@@ -18,7 +18,7 @@ import structlog
 
 from deskd.alpaca.connection import TIMING, OnState, Timing, keep_connected, worst
 from deskd.alpaca.endpoints import Keys
-from deskd.alpaca.sockets import DataSocket, raise_if_fatal
+from deskd.alpaca.sockets import PLAN_CODES, DataSocket
 from deskd.domain.ids import Symbol
 from deskd.ports import RawMarketMessage
 from deskd.wire.alpaca.client import decode_market_frame, is_control, well_formed
@@ -26,7 +26,9 @@ from deskd.wire.alpaca.client import decode_market_frame, is_control, well_forme
 FRAMES_MAX = 32  # taken between two turns of the loop
 MESSAGES_MAX = 2_000  # likewise: with the hub's work on them, some milliseconds
 SILENCES_MAX = 5  # doublings: half a minute becomes a quarter of an hour
-ANSWER_CODES = frozenset({400, 401, 405, 410})  # errors that answer a subscribe; others come unasked
+ANSWER_CODES = frozenset({400, 405, 410})  # errors that answer a subscribe; others come unasked
+# Not authenticated, auth failed, auth timeout, connection limit, v2 not enabled: to this server we are nobody (any more).
+ENDING_CODES = frozenset({401, 402, 404, 406, 408})
 
 type Pair = tuple[str, Symbol]  # channel and symbol
 type Wanted = Mapping[str, frozenset[Symbol]]  # symbols by channel: trades, quotes, bars, statuses, ...
@@ -55,6 +57,7 @@ class MarketStream:
     _answer: asyncio.Future[dict[str, Any]] | None = field(default=None, init=False)
     _is_up: bool = field(default=False, init=False)
     _last_why: str = field(default="", init=False)
+    _last_error: str = field(default="", init=False)  # what the server said on this connection, in its words
     _is_market_open: bool = field(default=False, init=False)
     _data_at: float = field(default=0.0, init=False)  # loop time; of the last data, or since when it is expected
     _has_data: bool = field(default=False, init=False)
@@ -84,7 +87,7 @@ class MarketStream:
         return dict(self._refused)
 
     async def run(self) -> NoReturn:
-        """Keep the stream connected until canceled; raise BrokerFatal where only an officer can help."""
+        """Keep the stream connected until canceled. What only an officer can mend is told, and tried again."""
         while not self._wanted:
             await self._changed.wait()
             self._changed.clear()
@@ -94,7 +97,7 @@ class MarketStream:
 
     async def open(self) -> None:
         """Connect and authenticate."""
-        self._has_data = False
+        self._has_data, self._last_error = False, ""
         self._websocket = await self._socket.open()
 
     async def serve(self) -> NoReturn:
@@ -125,6 +128,8 @@ class MarketStream:
 
     async def _on_lost(self, why: str) -> None:
         self._refused.clear()
+        if self._last_error and self._last_error not in why:  # a slow client (407) is cut off after it was told
+            why = f"{why} (the server had said: {self._last_error})"
         await self._tell(is_up=False, why=why)
 
     async def _tell(self, *, is_up: bool, why: str) -> None:
@@ -158,13 +163,18 @@ class MarketStream:
         if message["T"] == "success":
             return
         code, text = _error(message)
-        raise_if_fatal(self.url, code, text)
+        if message["T"] == "error":
+            self._last_error = f"{code} {text}"
+            if code in PLAN_CODES:
+                self._socket.welcome.refuse_plan(self._last_error)
+            if code in ENDING_CODES:
+                raise ConnectionError(self._last_error)
         is_answer = message["T"] == "subscription" or code in ANSWER_CODES
         if is_answer and self._answer is not None and not self._answer.done():
             self._answer.set_result(message)
         elif message["T"] == "error":
             log.warning("market_stream_error", code=code, text=text)
-            await self._tell(is_up=self._is_up, why=f"{code} {text}")
+            await self._tell(is_up=self._is_up, why=self._last_error)
 
     async def _watching(self) -> NoReturn:
         """End the connection when it is mute: TCP and pings can be well, and no data come.
@@ -212,6 +222,7 @@ class MarketStream:
         except TimeoutError:
             raise ConnectionError(f"no answer to {action} within {self.timing.ack_s:g} s") from None
         if answer["T"] == "subscription":
+            self._socket.welcome.settle()
             if not self._held:
                 self._expect_data()
             ours = self._wanted.keys() | {channel for channel, _ in self._held | pairs}

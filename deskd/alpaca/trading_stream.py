@@ -4,6 +4,8 @@ Rule 1: it has no replay. `on_state(True)` comes with each `listening` acknowled
         before now must be asked for by REST.
 Rule 2: a message that cannot be read is a message missed: the stream asks to listen again, and the acknowledgement
         starts the same re-sync.
+Rule 3: answered pings prove the connection, not that events come. Nothing on it can prove that: who knows of an event
+        that did not come says `reconnect` (core.silence).
 """
 
 import asyncio
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import structlog
+from websockets.exceptions import WebSocketException
 
 from deskd.alpaca.connection import TIMING, OnState, Timing, keep_connected
 from deskd.alpaca.endpoints import Keys
@@ -42,13 +45,19 @@ class TradeStream:
     _websocket: Any = field(default=None, init=False)
     _last_lost: str | None = field(default=None, init=False)  # why, while it is down
     _has_updates: bool = field(default=False, init=False)
+    _left: str = field(default="", init=False)  # why this connection was given up
 
     def __post_init__(self) -> None:
         self._socket = TradeSocket(self.url, self.keys, self.timing)
 
     async def run(self) -> NoReturn:
-        """Keep the stream connected until canceled; raise BrokerFatal where only an officer can help."""
+        """Keep the stream connected until canceled; raise BrokerFatal where the keys never worked."""
         await keep_connected(self, self._on_lost)
+
+    def reconnect(self, why: str) -> None:
+        """Give the connection up, if there is one: it does not bring what it must. A new one is made at once."""
+        self._left = why
+        self._socket.cut()
 
     async def _on_lost(self, why: str) -> None:
         if why != self._last_lost:  # one fact for a night of refused connections
@@ -59,7 +68,7 @@ class TradeStream:
 
     async def open(self) -> None:
         """Connect and authenticate."""
-        self._has_updates = False
+        self._has_updates, self._left = False, ""
         self._websocket = await self._socket.open()
 
     async def serve(self) -> NoReturn:
@@ -73,11 +82,18 @@ class TradeStream:
                     if message.get("stream") == "listening":
                         unanswered.reschedule(None)
                         await self._on_listening(message)
-                    elif message.get("stream") == "trade_updates" and not await self._on_update(message):
-                        unanswered.reschedule(loop.time() + self.timing.ack_s)
-                        await socket.send(_LISTEN)
+                    elif message.get("stream") == "trade_updates":
+                        if not await self._on_update(message):
+                            unanswered.reschedule(loop.time() + self.timing.ack_s)
+                            await socket.send(_LISTEN)
+                    else:
+                        _on_refusal(message)
         except TimeoutError:
             raise ConnectionError(f"no answer to listen within {self.timing.ack_s:g} s") from None
+        except WebSocketException:
+            if self._left:
+                raise ConnectionError(self._left) from None
+            raise
 
     async def close(self) -> None:
         """Close the socket."""
@@ -96,6 +112,7 @@ class TradeStream:
         if not isinstance(streams, list) or "trade_updates" not in streams:
             raise ConnectionError(f"the broker listens to {streams}, not to trade_updates")
         self._last_lost = None
+        self._socket.welcome.settle()
         await self.on_state(True, "listening")
 
     async def _on_update(self, message: Mapping[str, Any]) -> bool:
@@ -108,6 +125,15 @@ class TradeStream:
         self._has_updates = True
         await self.on_update(update)
         return True
+
+
+def _on_refusal(message: Mapping[str, Any]) -> None:
+    """Log what the server says besides events; raise where it does not know us (any more)."""
+    stream, data = message.get("stream"), message.get("data")
+    status = data.get("status") if isinstance(data, dict) else None
+    if stream == "authorization" and status != "authorized":
+        raise ConnectionError(f"authorization: {status}")
+    log.warning("trade_stream_message", stream=str(stream)[:40], data=str(data)[:200])
 
 
 def _data(message: Mapping[str, Any]) -> dict[str, Any]:

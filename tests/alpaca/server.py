@@ -38,6 +38,7 @@ class NoonClock:
 class FakeAlpaca:
     url: str = ""
     handshakes: deque[int] = field(default_factory=deque)  # HTTP statuses for the next websocket handshakes
+    retry_after: str = ""  # in the header of these
     data_auth: deque[Row] = field(default_factory=deque)  # answers to the next auth messages; then: authenticated
     trade_auth: deque[str] = field(default_factory=deque)  # statuses; then: authorized
     symbol_limit: int = 10_000
@@ -69,8 +70,11 @@ class FakeAlpaca:
             await ws.send_bytes(frame)
 
     async def send_update(self, data: Row) -> None:
+        await self.send_trade("trade_updates", data)
+
+    async def send_trade(self, stream: str, data: Row) -> None:
         for ws in self.trade_sockets:
-            await ws.send_bytes(msgspec.json.encode({"stream": "trade_updates", "data": data}))
+            await ws.send_bytes(msgspec.json.encode({"stream": stream, "data": data}))
 
     def drop(self) -> None:
         """Cut every websocket without a word."""
@@ -91,7 +95,7 @@ class FakeAlpaca:
 
     async def data(self, request: web.Request) -> web.StreamResponse:
         if self.handshakes:
-            return web.Response(status=self.handshakes.popleft())
+            return self._refused()
         assert request.headers["Content-Type"] == "application/msgpack"
         ws = web.WebSocketResponse()
         await ws.prepare(request)
@@ -104,6 +108,10 @@ class FakeAlpaca:
         finally:
             await self._gone(self.data_sockets, ws)
         return ws
+
+    def _refused(self) -> web.Response:
+        headers = {"Retry-After": self.retry_after} if self.retry_after else None
+        return web.Response(status=self.handshakes.popleft(), headers=headers)
 
     async def _on_data_control(self, ws: web.WebSocketResponse, said: Row) -> None:
         action = said.pop("action")
@@ -129,7 +137,7 @@ class FakeAlpaca:
 
     async def trade(self, request: web.Request) -> web.StreamResponse:
         if self.handshakes:
-            return web.Response(status=self.handshakes.popleft())
+            return self._refused()
         ws = web.WebSocketResponse()
         await ws.prepare(request)
         try:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 import pytest
+from websockets.datastructures import Headers
+from websockets.legacy.exceptions import InvalidStatusCode
 
-from deskd.alpaca.connection import TIMING, Timing, close_socket, keep_connected, worst
+from deskd.alpaca.connection import RETRY_AFTER_MAX_S, TIMING, Timing, close_socket, keep_connected, retry_after, worst
 from deskd.domain.errors import BrokerFatal
 
 HASTY = Timing(open_s=0.05)
@@ -110,3 +112,37 @@ def test_a_dead_link_is_found_in_seconds() -> None:
     """alpaca-py's own setting takes over three minutes."""
     assert TIMING.ping_every_s + TIMING.ping_answer_s <= 15
     assert TIMING.websocket()["close_timeout"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7.0),
+        ("999999", RETRY_AFTER_MAX_S),
+        ("", 0.0),
+        ("-1", 0.0),
+        ("Fri, 31 Dec", 0.0),
+        ("1" * 50, 0.0),
+    ],
+)
+def test_a_server_that_says_when_to_come_again_is_obeyed(text: str, seconds: float) -> None:
+    """In whole seconds, and within a bound; anything else is as if nothing was said."""
+    assert retry_after(InvalidStatusCode(429, Headers({"Retry-After": text}))) == seconds
+    assert retry_after(ConnectionError("refused")) == 0
+
+
+def test_a_header_that_comes_twice_is_no_crash() -> None:
+    """A peer that says two things is believed in the shorter one."""
+    headers = Headers()
+    headers["Retry-After"] = "9"
+    headers["Retry-After"] = "7"
+    assert retry_after(InvalidStatusCode(429, headers)) == 7
+
+
+async def test_the_longer_wait_of_the_two_is_waited() -> None:
+    """A storm of 429 is not fed by a desk that knows better than the server."""
+    refused = InvalidStatusCode(429, Headers({"Retry-After": "1"}))
+    line = Line([(refused, LOST), (None, THE_END)])
+    began = asyncio.get_running_loop().time()
+    await kept(line)
+    assert asyncio.get_running_loop().time() - began >= 1

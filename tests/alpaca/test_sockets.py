@@ -1,9 +1,10 @@
 """alpaca-py's streams as connections."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from deskd.alpaca.connection import TIMING
-from deskd.alpaca.sockets import DataSocket, TradeSocket, decode_text, encode_text, raise_if_fatal
+from deskd.alpaca.sockets import DataSocket, TradeSocket, Welcome, decode_text, encode_text
 from deskd.domain.errors import BrokerFatal, WireError
 from tests.alpaca.server import KEYS, fake_alpaca
 
@@ -46,12 +47,46 @@ def test_the_waits_double_with_jitter() -> None:
         assert most / 2 <= data.delay(failures) <= most
 
 
-def test_only_a_plans_limits_are_fatal_at_once() -> None:
-    """The other codes heal."""
-    for code in (400, 402, 405, 406, 407, 500, "409", None):
-        raise_if_fatal("ws://x", code, "text")
-    with pytest.raises(BrokerFatal, match="409 insufficient subscription: choose a"):
-        raise_if_fatal("ws://x", 409, "insufficient subscription")
+def tried(welcome: Welcome, *, is_fatal: bool = True) -> type[BaseException]:
+    """Let the keys be refused once more; return what that is."""
+    welcome.begin()
+    try:
+        welcome.refuse_keys("402 auth failed", is_fatal=is_fatal)
+    except (ConnectionError, BrokerFatal) as error:
+        return type(error)
+
+
+def test_keys_that_never_worked_are_fatal_after_three_tries() -> None:
+    """Whoever starts a desk with wrong keys hears of it at once, with what to check."""
+    welcome = Welcome("ws://x", 60.0)
+    assert [tried(welcome) for _ in range(3)] == [ConnectionError, ConnectionError, BrokerFatal]
+    with pytest.raises(BrokerFatal, match=r"ws://x: 402 auth failed: check APCA_API_KEY_ID"):
+        welcome.refuse_keys("402 auth failed", is_fatal=True)
+
+
+def test_keys_that_have_worked_are_never_fatal() -> None:
+    """A broker whose login fails at noon must not take the desk down that holds its members' positions."""
+    welcome = Welcome("ws://x", 60.0)
+    welcome.accept()
+    with capture_logs() as logs:
+        assert {tried(welcome) for _ in range(5)} == {ConnectionError}
+    assert [(line["event"], line["log_level"]) for line in logs] == [("stream_refused", "error")], "said once"
+    assert 30 <= welcome.delay(1.0) <= 60, "and tried again seldom"
+    welcome.begin()
+    assert welcome.delay(1.0) == 1.0, "the next try may fail for another reason"
+
+
+def test_a_plan_without_the_feed_is_said_with_its_remedy_and_tried_again() -> None:
+    """It is said once until it has worked again: the next time is news."""
+    welcome = Welcome("ws://x", 60.0)
+    with capture_logs() as logs:
+        for _ in range(3):
+            with pytest.raises(ConnectionError, match=r"409 insufficient subscription: choose a \[market\] feed"):
+                welcome.refuse_plan("409 insufficient subscription")
+        welcome.settle()
+        with pytest.raises(ConnectionError):
+            welcome.refuse_plan("409 insufficient subscription")
+    assert [line["event"] for line in logs] == ["stream_refused"] * 2
 
 
 def test_stream_messages_are_json_objects() -> None:

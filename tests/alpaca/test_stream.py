@@ -11,13 +11,12 @@ import pytest
 
 from deskd.alpaca.connection import Timing
 from deskd.alpaca.stream import MarketStream
-from deskd.domain.errors import BrokerFatal
 from deskd.domain.ids import Symbol
 from deskd.ports import RawMarketMessage
 from tests.alpaca.server import KEYS, FakeAlpaca, Hole, a_tick, fake_alpaca, states
 from tests.factories import AAPL, NOON, SPY
 
-QUICK = Timing(open_s=2, ack_s=2, reconnect_min_s=0.01, reconnect_max_s=0.05)
+QUICK = Timing(open_s=2, ack_s=2, reconnect_min_s=0.01, reconnect_max_s=0.05, refused_s=0.05)
 ONE = {"trades": frozenset({AAPL})}
 
 
@@ -248,33 +247,87 @@ async def test_a_refusal_that_may_heal_is_tried_again(answer: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
-        ([{"T": "error", "code": 402, "msg": "auth failed"}] * 3, "check APCA_API_KEY_ID"),
-        ([{"T": "error", "code": 409, "msg": "insufficient subscription"}], "choose a \\[market\\] feed"),
-        ([{"T": "error", "code": 411, "msg": "insufficient scope"}], "choose a \\[market\\] feed"),
+        ([{"T": "error", "code": 402, "msg": "auth failed"}] * 5, "402 auth failed: check APCA_API_KEY_ID"),
+        ([{"T": "error", "code": 409, "msg": "insufficient subscription"}] * 3, "choose a [market] feed"),
+        ([{"T": "error", "code": 411, "msg": "insufficient scope"}] * 3, "choose a [market] feed"),
     ],
 )
-async def test_a_refusal_for_good_ends_the_stream(answers: Sequence[dict[str, Any]], says: str) -> None:
-    """Bad keys (three times) and a plan without the feed are an officer's matter; the text says what to do."""
+async def test_what_an_officer_must_mend_is_told_and_heals_when_it_is_mended(
+    answers: Sequence[dict[str, Any]], says: str
+) -> None:
+    """Bad keys and a plan without the feed end no desk: its orders are watched by the other stream."""
     ears = Ears()
     async with fake_alpaca() as fake:
         fake.data_auth.extend(answers)
         stream = a_stream(fake, ears)
         stream.set_symbols(ONE)
-        async with asyncio.timeout(5):
-            with pytest.raises(BrokerFatal, match=says):
-                await stream.run()
-        await fake.until(lambda: not fake.data_sockets)
+        async with running(stream):
+            await ears.until_up()
+    assert states(ears.told)[-1] is True
+    assert says in ears.told[-2][1]
 
 
-async def test_a_fatal_code_after_the_login_ends_the_stream() -> None:
-    """409 may come in answer to the subscription, too."""
+@pytest.mark.parametrize("code", [401, 402, 404, 406, 408, 409, 411])
+async def test_a_code_that_says_we_are_nobody_ends_the_connection(code: int) -> None:
+    """After the login, too: no data would ever come, so a new connection is made at once instead of after a silence."""
     ears = Ears()
     async with fake_alpaca() as fake:
         stream = a_stream(fake, ears)
         stream.set_symbols(ONE)
-        with pytest.raises(ExceptionGroup) as caught:
-            await end_of(stream, ears, fake.send_data({"T": "error", "code": 409, "msg": "insufficient subscription"}))
-        assert caught.group_contains(BrokerFatal)
+        async with running(stream):
+            await ears.until_up()
+            await fake.send_data({"T": "error", "code": code, "msg": "as told"})
+            await ears.until_up(2)
+            assert len(fake.data_sockets) == 1
+    assert ears.told[1][0] is False
+    assert ears.told[1][1].startswith(f"connection lost: {code} as told")
+
+
+@pytest.mark.parametrize("code", [400, 403, 405, 407, 410, 500])
+async def test_a_code_that_changes_nothing_is_told_and_the_connection_stays(code: int) -> None:
+    """It shows in the state, in the server's words; data go on."""
+    ears = Ears()
+    async with fake_alpaca() as fake:
+        stream = a_stream(fake, ears)
+        stream.set_symbols(ONE)
+        async with running(stream):
+            await ears.until_up()
+            await fake.send_data({"T": "error", "code": code, "msg": "as told"})
+            await ears.until(lambda: len(ears.told) == 2)
+            await fake.send_data(a_tick())
+            await ears.until(lambda: ears.messages)
+    assert ears.told[1] == (True, f"{code} as told")
+
+
+async def test_a_slow_client_that_is_cut_off_knows_why() -> None:
+    """The loss is told with what the server had said, not as a mere drop."""
+    ears = Ears()
+    async with fake_alpaca() as fake:
+        stream = a_stream(fake, ears)
+        stream.set_symbols(ONE)
+        async with running(stream):
+            await ears.until_up()
+            await fake.send_data({"T": "error", "code": 407, "msg": "slow client"})
+            await ears.until(lambda: len(ears.told) == 2)
+            fake.drop()
+            await ears.until_up(3)
+            fake.drop()
+            await ears.until(lambda: len(ears.told) == 5)
+    assert ears.told[2][1].endswith("(the server had said: 407 slow client)")
+    assert "slow client" not in ears.told[4][1], "the next connection has a clean record"
+
+
+async def test_a_slot_that_an_old_session_holds_is_waited_for() -> None:
+    """406 may last for a minute and a half: it is told once, tried again, and heals by itself."""
+    ears = Ears()
+    taken = {"T": "error", "code": 406, "msg": "connection limit exceeded"}
+    async with fake_alpaca() as fake:
+        fake.data_auth.extend([taken] * 12)
+        stream = a_stream(fake, ears)
+        stream.set_symbols(ONE)
+        async with running(stream):
+            await ears.until_up()
+    assert ears.told == [(False, "not connected: 406 connection limit exceeded"), (True, "subscribed")]
 
 
 async def test_an_http_refusal_of_the_handshake_heals() -> None:

@@ -17,7 +17,7 @@ from deskd.domain.events import BrokerStatus, TradeUpdated
 from tests.alpaca.server import KEYS, FakeAlpaca, Hole, NoonClock, an_update, fake_alpaca, states
 from tests.factories import NOON
 
-QUICK = Timing(open_s=2, ack_s=2, reconnect_min_s=0.01, reconnect_max_s=0.05)
+QUICK = Timing(open_s=2, ack_s=2, reconnect_min_s=0.01, reconnect_max_s=0.05, refused_s=0.05)
 
 
 @dataclass
@@ -136,6 +136,71 @@ async def test_bad_keys_end_the_stream() -> None:
         async with asyncio.timeout(5):
             with pytest.raises(BrokerFatal, match="check APCA_API_KEY_ID"):
                 await a_stream(fake, ears).run()
+
+
+async def test_keys_that_worked_once_end_nothing() -> None:
+    """A login that fails in the middle of the day is an outage: the stream is back as soon as the broker is."""
+    ears = Ears()
+    async with fake_alpaca() as fake, running(a_stream(fake, ears)):
+        await ears.until_up()
+        fake.trade_auth.extend(["unauthorized"] * 5)
+        fake.drop()
+        await ears.until_up(2)
+    assert states(ears.told) == [True, False, False, False, True]
+    assert (
+        ears.told[3][1] == "not connected: authorization: unauthorized: check APCA_API_KEY_ID and APCA_API_SECRET_KEY"
+    )
+
+
+async def test_a_connection_that_brings_nothing_is_given_up() -> None:
+    """Who knows of an event that did not come says so, and a new connection is told from a lost one by its reason."""
+    ears = Ears()
+    async with fake_alpaca() as fake:
+        stream = a_stream(fake, ears)
+        stream.reconnect("there is no connection yet")
+        async with running(stream):
+            await ears.until_up()
+            stream.reconnect("order alice-1 was acknowledged, and no event came for 10 s")
+            await ears.until_up(2)
+            fake.drop()
+            await ears.until_up(3)
+            assert len(fake.trade_sockets) == 1
+    assert ears.told[1] == (False, "connection lost: order alice-1 was acknowledged, and no event came for 10 s")
+    assert "alice-1" not in ears.told[3][1]
+
+
+async def test_a_session_that_ends_is_left() -> None:
+    """`unauthorized` after the login: no event would ever come."""
+    ears = Ears()
+    async with fake_alpaca() as fake, running(a_stream(fake, ears)):
+        await ears.until_up()
+        await fake.send_trade("authorization", {"status": "unauthorized", "action": "listen"})
+        await ears.until_up(2)
+    assert ears.told[1] == (False, "connection lost: authorization: unauthorized")
+
+
+async def test_what_the_server_says_besides_is_logged_and_bounded() -> None:
+    """An error message ends nothing; a long one does not flood the log."""
+    ears = Ears()
+    async with fake_alpaca() as fake, running(a_stream(fake, ears)):
+        await ears.until_up()
+        with capture_logs() as logs:
+            await fake.send_trade("error", {"error": "x" * 10_000})
+            await fake.send_trade("authorization", {"status": "authorized"})
+            await fake.send_update(an_update("new"))
+            await ears.until(lambda: ears.updates)
+    assert [line["event"] for line in logs] == ["trade_stream_message"] * 2
+    assert len(logs[0]["data"]) == 200
+
+
+async def test_a_storm_of_429_heals() -> None:
+    """However often the handshake is refused, the stream is back when the broker lets it, and told it once."""
+    ears = Ears()
+    async with fake_alpaca() as fake:
+        fake.handshakes.extend([429] * 10)
+        async with running(a_stream(fake, ears)):
+            await ears.until_up()
+    assert states(ears.told) == [False, True]
 
 
 async def test_a_broker_that_is_gone_is_one_fact() -> None:
