@@ -1,0 +1,273 @@
+"""What both sides wrote down, read independently of the desk's own code: facts as JSON, rows as they lie there."""
+
+import hashlib
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.settled import MANUAL
+
+type Fact = dict[str, Any]
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class BookedFill:
+    """One fill of the ledger, and what it led to."""
+
+    seq: int
+    client_order_id: str
+    qty: Decimal
+    price: Decimal
+    filled_qty: Decimal  # of the order, after it
+    position_qty: Decimal  # of the strategy, after it
+
+
+@dataclass(slots=True)
+class Asked:
+    """One order as the facts tell of it."""
+
+    strategy_id: str
+    symbol: str
+    side: str
+    approved_seq: int
+    at: str
+    accepted_seq: int | None = None
+    broker_order_id: str | None = None
+    filled_qty: Decimal = ZERO
+    is_leg: bool = False
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The facts, folded by hand."""
+
+    broken_chain: list[str] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    orders: dict[str, Asked] = field(default_factory=dict)
+    denied: dict[str, str] = field(default_factory=dict)  # reason by order
+    rejected: dict[str, str] = field(default_factory=dict)
+    fills: dict[str, BookedFill] = field(default_factory=dict)  # by fill_id
+    doubled_fills: list[str] = field(default_factory=list)
+    doubled_orders: list[str] = field(default_factory=list)
+    positions: dict[tuple[str, str], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    cash: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    allocations: dict[str, Decimal] = field(default_factory=dict)
+    house: list[Fact] = field(default_factory=list)  # adjustments
+    discrepancies: list[Fact] = field(default_factory=list)
+    outages: Counter[str] = field(default_factory=Counter)
+    ended_runs: Counter[str] = field(default_factory=Counter)
+    late_fills: int = 0
+    first_at: str = ""
+
+
+def read_facts(path: Path) -> Iterator[tuple[int, str, str, str, str, str]]:
+    """Yield every entry: seq, at, kind, body, prev_hash, hash."""
+    with closing(sqlite3.connect(path)) as db:
+        yield from db.execute("SELECT seq, at, kind, body, prev_hash, hash FROM facts ORDER BY seq")
+
+
+def read_ledger(path: Path) -> Ledger:
+    """Fold the facts, and check their chain."""
+    ledger = Ledger()
+    prev = "0" * 64
+    for number, (seq, at, kind, body, prev_hash, entry_hash) in enumerate(read_facts(path), start=1):
+        told = hashlib.sha256(f"{prev}\n{seq}\n{at}\n{kind}\n{body}".encode()).hexdigest()
+        if seq != number or prev_hash != prev or entry_hash != told:
+            ledger.broken_chain.append(f"entry {seq} ({kind}): number, hash or the hash before it is wrong")
+        prev = entry_hash
+        ledger.kinds[kind] += 1
+        _fold(ledger, seq, kind, json.loads(body))
+    return ledger
+
+
+def _fold(ledger: Ledger, seq: int, kind: str, fact: Fact) -> None:
+    match kind:
+        case "OrderApproved":
+            request = fact["request"]
+            oid = request["client_order_id"]
+            if oid in ledger.orders:
+                ledger.doubled_orders.append(oid)
+            asked = Asked(request["strategy_id"], request["symbol"], request["side"], seq, fact["at"])
+            ledger.orders[oid] = asked
+        case "OrderDenied":
+            ledger.denied[fact["request"]["client_order_id"]] = fact["reason"]
+        case "OrderAccepted" | "LegsFound":
+            order = ledger.orders[fact["client_order_id"]]
+            if kind == "OrderAccepted":
+                order.accepted_seq, order.broker_order_id = seq, fact["broker_order_id"]
+            for leg in fact["legs"]:
+                ledger.orders[leg["client_order_id"]] = Asked(
+                    order.strategy_id,
+                    order.symbol,
+                    leg["side"],
+                    order.approved_seq,
+                    order.at,
+                    seq,
+                    leg["broker_order_id"],
+                    is_leg=True,
+                )
+        case "OrderRejected":
+            ledger.rejected[fact["client_order_id"]] = fact["reason"]
+        case "OrderFilled":
+            _fill(ledger, seq, fact)
+        case "AllocationChanged":
+            who, allocation = fact["strategy_id"], Decimal(fact["allocation"])
+            moved = allocation - ledger.allocations.get(who, ZERO)
+            ledger.allocations[who] = allocation
+            ledger.cash[who] += moved
+            ledger.cash["house"] -= moved
+        case "HouseAdjusted":
+            ledger.house.append(fact)
+            ledger.cash["house"] += Decimal(fact["cash"])
+            if fact["symbol"] is not None:
+                ledger.positions["house", fact["symbol"]] += Decimal(fact["qty"])
+        case "DiscrepancyFound":
+            ledger.discrepancies.append(fact)
+        case "StreamChanged" if not fact["is_up"]:
+            ledger.outages[fact["stream"]] += 1
+        case "RunEnded":
+            ledger.ended_runs[fact["end"]["reason"]] += 1
+
+
+def _fill(ledger: Ledger, seq: int, fact: Fact) -> None:
+    oid, fill_id = fact["client_order_id"], fact["fill_id"]
+    if fill_id in ledger.fills:
+        ledger.doubled_fills.append(fill_id)
+    order = ledger.orders[oid]
+    qty, price = Decimal(fact["qty"]), Decimal(fact["price"])
+    signed = qty if order.side == "buy" else -qty
+    order.filled_qty += qty
+    ledger.positions[order.strategy_id, order.symbol] += signed
+    ledger.cash[order.strategy_id] -= signed * price
+    position = ledger.positions[order.strategy_id, order.symbol]
+    ledger.fills[fill_id] = BookedFill(seq, oid, qty, price, order.filled_qty, position)
+
+
+@dataclass(frozen=True, slots=True)
+class TheirOrder:
+    """One order of the exchange."""
+
+    id: str
+    client_order_id: str
+    symbol: str
+    status: str
+    filled_qty: Decimal
+    parent_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TheirFill:
+    """One execution of the exchange."""
+
+    order_id: str
+    qty: Decimal
+    price: Decimal
+    side: str
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """The exchange's file."""
+
+    orders: Mapping[str, TheirOrder]  # by id
+    fills: Mapping[str, TheirFill]  # by the order's id and its cumulative quantity
+    doubled: tuple[str, ...]  # client_order_ids that two orders carry
+    cash: Decimal
+    holdings: Mapping[str, Decimal]
+
+    def is_manual(self, order_id: str) -> bool:
+        """Tell whether the run itself made the order, past the desk."""
+        return self.orders[order_id].client_order_id.startswith(MANUAL)
+
+
+def read_exchange(path: Path) -> Theirs:
+    """Read what the exchange wrote."""
+    with closing(sqlite3.connect(path)) as db:
+        bodies = [json.loads(body) for (body,) in db.execute("SELECT body FROM orders")]
+        activities = [json.loads(body) for (body,) in db.execute("SELECT body FROM activities")]
+        cash = Decimal(db.execute("SELECT cash FROM account").fetchone()[0])
+        holdings = {symbol: Decimal(qty) for symbol, qty in db.execute("SELECT symbol, qty FROM holdings")}
+    orders = {
+        body["id"]: TheirOrder(
+            body["id"],
+            body["client_order_id"],
+            body["symbol"],
+            body["status"],
+            Decimal(body["filled_qty"]),
+            body["parent_id"],
+        )
+        for body in bodies
+    }
+    fills = {
+        f"{a['order_id']}:{Decimal(a['cum_qty']).normalize():f}": TheirFill(
+            a["order_id"], Decimal(a["qty"]), Decimal(a["price"]), a["side"], a["symbol"]
+        )
+        for a in activities
+        if a["activity_type"] == "FILL"
+    }
+    ids = Counter(order.client_order_id for order in orders.values())
+    return Theirs(
+        orders=orders,
+        fills=fills,
+        doubled=tuple(oid for oid, count in ids.items() if count > 1),
+        cash=cash,
+        holdings={symbol: qty for symbol, qty in holdings.items() if qty},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """When an order first reached the exchange's door, and how often it did."""
+
+    first_at: str
+    count: int
+
+
+def read_wire(log: Path) -> dict[str, Came]:
+    """Return what came to the exchange's door, by client_order_id."""
+    came: dict[str, Came] = {}
+    with log.open("rb") as file:
+        for line in file:
+            if b'"order_came"' not in line:
+                continue
+            told = json.loads(line)
+            oid = told["client_order_id"]
+            known = came.get(oid)
+            came[oid] = Came(
+                told["timestamp"] if known is None else known.first_at, 1 if known is None else known.count + 1
+            )
+    return came
+
+
+def read_said(state: Path) -> dict[str, list[Fact]]:
+    """Return what each strategy wrote of what it was told; a line that a kill cut short is left out."""
+    said: dict[str, list[Fact]] = {}
+    for file in sorted(state.glob("state/*/said.jsonl")):
+        lines = said[file.parent.name] = []
+        for line in file.read_text(errors="replace").splitlines():
+            if line.startswith("{") and line.endswith("}"):
+                try:
+                    lines.append(json.loads(line))
+                except ValueError:
+                    continue
+    return said
+
+
+def crashes_in(log: Path) -> list[str]:
+    """Return what speaks of an unhandled exception, with what stands around it."""
+    lines = log.read_text(errors="replace").splitlines()
+    found = []
+    for number, line in enumerate(lines):
+        is_trace = "Traceback (most recent call last)" in line or "Exception Group Traceback" in line
+        if is_trace or ('"exception"' in line and line.startswith("{")):
+            found.append("\n".join(lines[number : number + 40])[-4000:])
+    return found

@@ -1,0 +1,351 @@
+"""ARCHITECTURE 3, checked on what a run left. Each check returns what is broken, in words with the evidence.
+
+A check looks at the evidence and at nothing else: not at the clock, and not at how fast anything was.
+"""
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from deskd.core.desk import Desk
+from deskd.ledger.codec import decode
+from tests.chaos.club import BY_HAND
+from tests.chaos.evidence import (
+    ZERO,
+    Came,
+    Ledger,
+    Theirs,
+    crashes_in,
+    read_exchange,
+    read_facts,
+    read_ledger,
+    read_said,
+    read_wire,
+)
+from tests.chaos.settled import agrees
+
+CENT = Decimal("0.01")
+SHOWN_MAX = 5  # examples of what one check found
+
+# What the order door answers where no order came to be.
+REFUSED = frozenset({"INVALID", "RATE", "DESK_NOT_READY", "TRADE_STREAM_DOWN", "OVERLOADED", "TOO_LARGE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One order's row among the projections."""
+
+    status: str
+    filled_qty: Decimal
+    reason: str | None
+    broker_order_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a check may look at."""
+
+    ledger: Ledger
+    theirs: Theirs
+    came: dict[str, Came]
+    said: dict[str, list[dict[str, Any]]]
+    rows: dict[str, Row]
+    positions: dict[tuple[str, str], Decimal]  # among the projections
+    cash: dict[str, Decimal]
+    desk: Desk  # replayed
+    without_denials: Desk  # replayed but for what was denied
+    logs: tuple[Path, ...]
+    opening_cash: Decimal
+
+
+def gather(files: Path, state: Path, logs: Sequence[Path], wire_log: Path, opening_cash: Decimal) -> Evidence:
+    """Read everything."""
+    with closing(sqlite3.connect(files / "desk.db")) as db:
+        rows = {
+            oid: Row(status, Decimal(filled), reason, broker)
+            for oid, status, filled, reason, broker in db.execute(
+                "SELECT client_order_id, status, filled_qty, reason, broker_order_id FROM orders"
+            )
+        }
+        positions = {(who, s): Decimal(q) for who, s, q in db.execute("SELECT strategy_id, symbol, qty FROM positions")}
+        cash = {who: Decimal(money) for who, money in db.execute("SELECT strategy_id, cash FROM strategies")}
+    whole, without = Desk(), Desk()
+    for _, _, kind, body, _, _ in read_facts(files / "desk.db"):
+        fact = decode(kind, body)
+        whole.apply(fact)
+        if kind != "OrderDenied":
+            without.apply(fact)
+    return Evidence(
+        ledger=read_ledger(files / "desk.db"),
+        theirs=read_exchange(files / "exchange.db"),
+        came=read_wire(wire_log),
+        said=read_said(state),
+        rows=rows,
+        positions=positions,
+        cash=cash,
+        desk=whole,
+        without_denials=without,
+        logs=tuple(logs),
+        opening_cash=opening_cash,
+    )
+
+
+type Broken = Iterator[str]
+type Invariant = Callable[[Evidence], Broken]
+
+
+def chain_is_whole(e: Evidence) -> Broken:
+    """Facts are only ever appended; each carries the hash of the one before."""
+    yield from e.ledger.broken_chain
+
+
+def fills_are_booked_once(e: Evidence) -> Broken:
+    """Every fill of the exchange is in the ledger, once, with its quantity and price; and none that it does not know."""
+    for fill_id in e.ledger.doubled_fills:
+        yield f"fill {fill_id} is booked twice"
+    theirs = {fill_id: fill for fill_id, fill in e.theirs.fills.items() if not e.theirs.is_manual(fill.order_id)}
+    for fill_id in theirs.keys() - e.ledger.fills.keys():
+        order = e.theirs.orders[theirs[fill_id].order_id]
+        yield f"fill {fill_id} of order {order.client_order_id} is lost: {theirs[fill_id]}"
+    for fill_id in e.ledger.fills.keys() - theirs.keys():
+        yield f"fill {fill_id} is in the ledger alone: {e.ledger.fills[fill_id]}"
+    for fill_id in theirs.keys() & e.ledger.fills.keys():
+        ours, real = e.ledger.fills[fill_id], theirs[fill_id]
+        if (ours.qty, ours.price) != (real.qty, real.price):
+            yield f"fill {fill_id} is booked as {ours.qty} at {ours.price}, and was {real.qty} at {real.price}"
+        if e.theirs.orders[real.order_id].client_order_id != ours.client_order_id:
+            yield f"fill {fill_id} is booked to {ours.client_order_id}, and is another order's"
+
+
+def books_are_the_account(e: Evidence) -> Broken:
+    """Strategies and house together hold what the broker's account holds: shares exactly, cash to the cent."""
+    holdings: dict[str, Decimal] = defaultdict(Decimal)
+    for (_, symbol), qty in e.ledger.positions.items():
+        holdings[symbol] += qty
+    for symbol in sorted(holdings.keys() | e.theirs.holdings.keys()):
+        ours, real = holdings[symbol], e.theirs.holdings.get(symbol, ZERO)
+        if ours != real:
+            yield f"{symbol}: the books hold {ours}, the account {real}"
+    cash = sum(e.ledger.cash.values(), ZERO)
+    if abs(cash - e.theirs.cash) >= CENT:
+        yield f"cash: the books have {cash}, the account {e.theirs.cash}"
+
+
+def books_are_the_fold_of_fills(e: Evidence) -> Broken:
+    """A strategy's position and cash are the fold of its fills: projections and replayed desk say the same."""
+    for key in e.ledger.positions.keys() | e.positions.keys():
+        who, symbol = key
+        folded = e.ledger.positions.get(key, ZERO)
+        if e.positions.get(key, ZERO) != folded and who != "house":
+            yield f"{who} {symbol}: projection {e.positions.get(key)}, fold of its fills {folded}"
+        if e.desk.portfolio.books[who].qty(symbol) != folded:  # type: ignore[index, arg-type]
+            yield f"{who} {symbol}: desk {e.desk.portfolio.books[who].qty(symbol)}, fold of its fills {folded}"  # type: ignore[index, arg-type]
+    for who, cash in e.ledger.cash.items():
+        if e.desk.portfolio.books[who].cash != cash:  # type: ignore[index]
+            yield f"{who}: the desk has {e.desk.portfolio.books[who].cash} in cash, the fold of its fills {cash}"  # type: ignore[index]
+        if who != "house" and e.cash.get(who) != cash:
+            yield f"{who}: projection {e.cash.get(who)} in cash, fold of its fills {cash}"
+
+
+def replay_is_the_projection(e: Evidence) -> Broken:
+    """Replaying the facts gives the orders that the tables show."""
+    for oid, order in e.desk.orders.items():
+        row = e.rows.get(oid)
+        if row is None:
+            yield f"order {oid} has no row"
+        elif (row.status, row.filled_qty, row.broker_order_id) != (
+            order.status,
+            order.filled_qty,
+            order.broker_order_id,
+        ):
+            yield f"order {oid}: row {row}, replay {order.status} {order.filled_qty} {order.broker_order_id}"
+    for oid in e.rows.keys() - e.desk.orders.keys():
+        if oid not in e.ledger.denied:
+            yield f"order {oid} has a row, and no replay knows it"
+
+
+def orders_agree(e: Evidence) -> Broken:
+    """Each order stands where the exchange says it does."""
+    by_client_id = {order.client_order_id: order for order in e.theirs.orders.values()}
+    for order in e.theirs.orders.values():
+        row = e.rows.get(order.client_order_id)
+        if row is None or order.client_order_id not in e.ledger.orders:
+            continue
+        if not agrees(order.status, row.status, row.reason):
+            yield f"order {order.client_order_id}: {order.status} at the exchange, {row.status} in the ledger"
+        if row.filled_qty != order.filled_qty:
+            yield f"order {order.client_order_id}: {order.filled_qty} filled at the exchange, {row.filled_qty} here"
+    for oid in e.ledger.orders.keys() - by_client_id.keys():
+        row = e.rows[oid]
+        if row.status != "rejected" or row.reason not in {"BROKER_REJECTED", "NEVER_ARRIVED"}:
+            yield f"order {oid}: the exchange has none, and the ledger says {row}"
+
+
+def no_order_is_unknown(e: Evidence) -> Broken:
+    """The exchange has no order that the ledger does not know: durable before sent."""
+    for order in e.theirs.orders.values():
+        oid = order.client_order_id
+        if oid in e.ledger.orders or e.theirs.is_manual(order.id):
+            continue
+        parent = e.theirs.orders.get(order.parent_id) if order.parent_id else None
+        if parent is not None and (not parent.filled_qty or e.theirs.is_manual(parent.id)):
+            continue  # a leg of an entry that never filled: the desk need not have learned of it
+        yield f"order {oid} ({order.status}) is at the exchange, and not in the ledger"
+
+
+def orders_are_durable_before_they_are_sent(e: Evidence) -> Broken:
+    """No order came to the exchange's door before its fact, and none whose fact is missing."""
+    for oid, came in e.came.items():
+        order = e.ledger.orders.get(oid)
+        if order is None:
+            if not oid.startswith("manual-"):
+                yield f"order {oid} came to the exchange at {came.first_at}, and has no fact"
+        elif came.first_at < order.at:
+            yield f"order {oid} came to the exchange at {came.first_at}, before it was asked for at {order.at}"
+        if order is not None and order.accepted_seq is not None and order.accepted_seq <= order.approved_seq:
+            yield f"order {oid} was accepted by entry {order.accepted_seq}, before entry {order.approved_seq}"
+
+
+def no_order_is_sent_twice(e: Evidence) -> Broken:
+    """No client_order_id came to the exchange's door twice, or is carried by two of its orders."""
+    for oid, came in e.came.items():
+        if came.count > 1:
+            yield f"order {oid} was sent {came.count} times"
+    for oid in e.theirs.doubled:
+        yield f"client_order_id {oid} is carried by two orders"
+    for oid in e.ledger.doubled_orders:
+        yield f"order {oid} was approved twice"
+
+
+def reservations_are_for_open_orders(e: Evidence) -> Broken:
+    """What is held is held for open orders, and the sums are the sums of it."""
+    held = e.desk.reservations
+    for oid in held.by_order.keys() - e.desk.open_ids.keys():
+        yield f"order {oid} is {e.desk.orders[oid].status}, and holds {held.by_order[oid]}"
+    cash: Counter[str] = Counter()
+    for oid, reservation in held.by_order.items():
+        cash[e.desk.orders[oid].request.strategy_id] += reservation.cash  # type: ignore[assignment]
+    for who in e.desk.portfolio.books:
+        if held.cash(who) != cash.get(who, ZERO):
+            yield f"{who}: {held.cash(who)} is held, its open orders hold {cash.get(who, ZERO)}"
+
+
+def refusals_change_nothing(e: Evidence) -> Broken:
+    """Without what the gate denied the books are the same; what the door refused is not in the ledger at all."""
+    whole, without = e.desk, e.without_denials
+    for name in ("portfolio", "reservations", "fill_ids", "open_ids", "legs", "by_broker_id", "days"):
+        if getattr(whole, name) != getattr(without, name):
+            yield f"what was denied changed {name}"
+    for who, lines in e.said.items():
+        fates: dict[str, set[str]] = defaultdict(set)
+        for line in lines:
+            if line["what"] == "answer":
+                fates[line["id"]].add(line["reason"] if line["status"] == "error" else "taken")
+            elif line["what"] == "no_answer":
+                fates[line["id"]].add("unknown")
+        for oid, reasons in fates.items():
+            if reasons <= REFUSED and (oid in e.ledger.orders or oid in e.ledger.denied):
+                yield f"{who}: order {oid} was refused ({', '.join(reasons)}), and is in the ledger"
+
+
+def house_has_what_the_run_gave_it(e: Evidence) -> Broken:
+    """Nothing is left to the house but what the run traded by hand, and the opening balance."""
+    by_hand: dict[str, Decimal] = defaultdict(Decimal)
+    cost = ZERO
+    for fill in e.theirs.fills.values():
+        if e.theirs.is_manual(fill.order_id):
+            signed = fill.qty if fill.side == "buy" else -fill.qty
+            by_hand[fill.symbol] += signed
+            cost += signed * fill.price
+    held = {symbol: qty for (who, symbol), qty in e.ledger.positions.items() if who == "house"}
+    for symbol in held.keys() | by_hand.keys():
+        if held.get(symbol, ZERO) != by_hand[symbol]:
+            yield f"the house holds {held.get(symbol, ZERO)} {symbol}, the run traded {by_hand[symbol]} by hand"
+    expected = e.opening_cash - sum(e.ledger.allocations.values(), ZERO) - cost
+    if abs(e.ledger.cash["house"] - expected) >= CENT:
+        yield f"the house has {e.ledger.cash['house']} in cash, the run left it {expected}"
+    for fact in e.ledger.house[1:]:
+        if fact["symbol"] not in {None, BY_HAND} or not by_hand:
+            yield f"the house took what no hand gave it: {fact}"
+
+
+def told_is_in_the_ledger(e: Evidence) -> Broken:
+    """What strategies were told of their orders, in answers and in lines, is what the ledger says, and came after it."""
+    by_order: dict[str, dict[Decimal, tuple[Decimal, Decimal, Decimal]]] = defaultdict(dict)
+    seen: dict[tuple[str, str], set[Decimal]] = defaultdict(lambda: {ZERO})
+    for fill in e.ledger.fills.values():
+        by_order[fill.client_order_id][fill.filled_qty] = (fill.qty, fill.price, fill.position_qty)
+        order = e.ledger.orders[fill.client_order_id]
+        seen[order.strategy_id, order.symbol].add(fill.position_qty)
+    for who, lines in e.said.items():
+        told: Counter[tuple[str, str]] = Counter()
+        for line in lines:
+            match line["what"]:
+                case "answer":
+                    yield from _answer_is_true(e, who, line)
+                case "line" if line.get("fill_qty") is not None:
+                    oid, filled = line["client_order_id"], Decimal(line["filled_qty"])
+                    told[oid, str(filled)] += 1
+                    real = by_order[oid].get(filled)
+                    heard = (Decimal(line["fill_qty"]), Decimal(line["fill_price"]), Decimal(line["position_qty"]))
+                    if real != heard:
+                        yield f"{who}: was told of a fill {heard} of {oid} to {filled}, the ledger has {real}"
+                case "order_seen":
+                    filled = Decimal(line["filled_qty"] or 0)
+                    if filled and filled not in by_order[line["id"]]:
+                        yield f"{who}: saw {line['id']} filled to {filled}, which it never was"
+                case "position_seen":
+                    if Decimal(line["qty"]) not in seen[who, line["symbol"]]:
+                        yield f"{who}: saw a position of {line['qty']} {line['symbol']}, which it never had"
+        for (oid, filled), count in told.items():
+            if count > 1:
+                yield f"{who}: was told {count} times that {oid} is filled to {filled}"
+
+
+def _answer_is_true(e: Evidence, who: str, line: dict[str, Any]) -> Broken:
+    oid, status = line["id"], line["status"]
+    order = e.ledger.orders.get(oid)
+    if status == "success" and (order is None or order.broker_order_id is None):
+        yield f"{who}: was told that the broker has {oid}, and the ledger does not say so"
+    elif status == "success" and order is not None and line["order_id"] and order.broker_order_id != line["order_id"]:
+        yield f"{who}: was told that {oid} is {line['order_id']}, the ledger says {order.broker_order_id}"
+    elif status == "denied" and oid not in e.ledger.denied:
+        yield f"{who}: was told that {oid} is denied, and the ledger does not say so"
+    elif status == "rejected" and oid not in e.ledger.rejected:
+        yield f"{who}: was told that {oid} is rejected, and the ledger does not say so"
+
+
+def logs_have_no_crash(e: Evidence) -> Broken:
+    """No exception went unhandled, in the desk or in the exchange."""
+    for log in e.logs:
+        for crash in crashes_in(log):
+            yield f"{log.name}: {crash}"
+
+
+INVARIANTS: tuple[Invariant, ...] = (
+    chain_is_whole,
+    fills_are_booked_once,
+    books_are_the_account,
+    books_are_the_fold_of_fills,
+    replay_is_the_projection,
+    orders_agree,
+    no_order_is_unknown,
+    orders_are_durable_before_they_are_sent,
+    no_order_is_sent_twice,
+    reservations_are_for_open_orders,
+    refusals_change_nothing,
+    house_has_what_the_run_gave_it,
+    told_is_in_the_ledger,
+    logs_have_no_crash,
+)
+
+
+def check(e: Evidence) -> dict[str, list[str]]:
+    """Return what is broken, by invariant."""
+    found = {invariant.__name__: list(invariant(e)) for invariant in INVARIANTS}
+    return {name: broken for name, broken in found.items() if broken}

@@ -1,0 +1,74 @@
+"""Whether desk and exchange have come to rest: quick questions to both files, asked again and again."""
+
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+MANUAL = "manual-"  # the run's own orders, which the desk never sent
+
+# The desk's word for each of the broker's.
+STATUS: Mapping[str, frozenset[str]] = {
+    "filled": frozenset({"filled"}),
+    "canceled": frozenset({"canceled"}),
+    "expired": frozenset({"expired"}),
+    "rejected": frozenset({"rejected"}),
+    "replaced": frozenset({"replaced", "canceled"}),
+}
+OPEN = frozenset({"accepted", "partially_filled", "pending_cancel", "pending_replace", "submitted"})
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+
+
+def agrees(theirs: str, ours: str, reason: str | None) -> bool:
+    """Tell whether both say the same of one order."""
+    if theirs not in STATUS:
+        return ours in OPEN
+    # An order that came so late that the desk had closed it: told by name, and canceled at once.
+    return ours in STATUS[theirs] or (ours == "rejected" and reason in {"NEVER_ARRIVED", "BROKER_REJECTED"})
+
+
+def why_not(state: Path) -> str | None:
+    """Return what is still on its way, or None."""
+    with closing(connect(state / "desk.db")) as desk, closing(connect(state / "exchange.db")) as exchange:
+        ours = {
+            oid: (status, reason)
+            for oid, status, reason in desk.execute("SELECT client_order_id, status, reason FROM orders")
+        }
+        theirs = dict(exchange.execute("SELECT client_order_id, status FROM orders").fetchall())
+        for oid, status in theirs.items():
+            if oid in ours and not agrees(status, *ours[oid]):
+                return f"order {oid} is {status} at the exchange, {ours[oid][0]} in the ledger"
+        if doubtful := [oid for oid, (status, _) in ours.items() if status == "submitted" and oid not in theirs]:
+            return f"orders in doubt: {doubtful[:3]}"
+        filled = exchange.execute(
+            "SELECT count(*) FROM activities JOIN orders ON orders.id = activities.order_id"
+            " WHERE orders.client_order_id NOT LIKE ?",
+            (f"{MANUAL}%",),
+        ).fetchone()[0]
+        booked = desk.execute("SELECT count(*) FROM fills").fetchone()[0]
+        if filled != booked:
+            return f"the exchange has {filled} fills, the ledger {booked}"
+        started = desk.execute("SELECT max(seq) FROM facts WHERE kind = 'DeskStarted'").fetchone()[0]
+        last = desk.execute(
+            "SELECT seq, body FROM facts WHERE kind = 'AccountReconciled' ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        if last is None or last[0] < started:
+            return "the account was not compared since the last start"
+        if '"differences":[]' not in last[1]:
+            return f"the account differs: {last[1]}"
+    return None
+
+
+def frozen(state: Path) -> Path:
+    """Return a copy of both files as they are: everything that could write them is dead."""
+    kept = state.parent / "evidence"
+    kept.mkdir(exist_ok=True)
+    for name in ("desk.db", "exchange.db"):
+        for suffix in ("", "-wal"):
+            if (state / (name + suffix)).exists():
+                shutil.copy(state / (name + suffix), kept / (name + suffix))
+    return kept
