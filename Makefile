@@ -6,10 +6,11 @@ MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 PYTEST_FLAGS ?=
 RUN_FLAGS ?=
+SECONDS ?= 120
 UV ?= uv
 LOCK_FLAGS := --generate-hashes --universal --python-version 3.12 --no-header --no-emit-index-url
 
-.PHONY: help run setup test check fmt lint type arch docs proto lock bench deploy start stop status clean
+.PHONY: help run setup test check fmt lint type arch docs proto lock bench chaos deploy start stop status clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +59,10 @@ lock:  ## pin what pyproject.toml asks for, with hashes; pins that are there sta
 bench:  ## measure fan-out, order round trip and jail start beside their peers
 	@tools/setup.sh dev
 	@$(PYTHON) -m tests.bench
+
+chaos:  ## let everything go wrong around twenty jailed strategies, then open the books; SECONDS=120 SEED=random
+	@tools/setup.sh dev
+	@$(PYTHON) -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(CHAOS_FLAGS)
 
 deploy:  ## on the running desk: start every enabled strategy, and those that run with the code that lies there now
 	@.venv/bin/deskctl restart --all

@@ -21,9 +21,9 @@ from tests.chaos.evidence import (
     Ledger,
     Theirs,
     crashes_in,
+    folded,
     read_exchange,
     read_facts,
-    read_ledger,
     read_said,
     read_wire,
 )
@@ -81,7 +81,7 @@ def gather(files: Path, state: Path, logs: Sequence[Path], wire_log: Path, openi
         if kind != "OrderDenied":
             without.apply(fact)
     return Evidence(
-        ledger=read_ledger(files / "desk.db"),
+        ledger=folded(read_facts(files / "desk.db")),
         theirs=read_exchange(files / "exchange.db"),
         came=read_wire(wire_log),
         said=read_said(state),
@@ -137,7 +137,7 @@ def books_are_the_account(e: Evidence) -> Broken:
 
 
 def books_are_the_fold_of_fills(e: Evidence) -> Broken:
-    """A strategy's position and cash are the fold of its fills: projections and replayed desk say the same."""
+    """Find what projections or replayed desk say of position and cash, and the fold of the fills does not."""
     for key in e.ledger.positions.keys() | e.positions.keys():
         who, symbol = key
         folded = e.ledger.positions.get(key, ZERO)
@@ -154,7 +154,8 @@ def books_are_the_fold_of_fills(e: Evidence) -> Broken:
 
 def replay_is_the_projection(e: Evidence) -> Broken:
     """Replaying the facts gives the orders that the tables show."""
-    for oid, order in e.desk.orders.items():
+    replayed = {str(oid): order for oid, order in e.desk.orders.items()}
+    for oid, order in replayed.items():
         row = e.rows.get(oid)
         if row is None:
             yield f"order {oid} has no row"
@@ -164,7 +165,7 @@ def replay_is_the_projection(e: Evidence) -> Broken:
             order.broker_order_id,
         ):
             yield f"order {oid}: row {row}, replay {order.status} {order.filled_qty} {order.broker_order_id}"
-    for oid in e.rows.keys() - e.desk.orders.keys():
+    for oid in e.rows.keys() - replayed.keys():
         if oid not in e.ledger.denied:
             yield f"order {oid} has a row, and no replay knows it"
 
@@ -187,7 +188,7 @@ def orders_agree(e: Evidence) -> Broken:
 
 
 def no_order_is_unknown(e: Evidence) -> Broken:
-    """The exchange has no order that the ledger does not know: durable before sent."""
+    """Find orders of the exchange that the ledger does not know."""
     for order in e.theirs.orders.values():
         oid = order.client_order_id
         if oid in e.ledger.orders or e.theirs.is_manual(order.id):
@@ -223,13 +224,13 @@ def no_order_is_sent_twice(e: Evidence) -> Broken:
 
 
 def reservations_are_for_open_orders(e: Evidence) -> Broken:
-    """What is held is held for open orders, and the sums are the sums of it."""
+    """Find what is held for no open order, and sums that are not the sums of it."""
     held = e.desk.reservations
     for oid in held.by_order.keys() - e.desk.open_ids.keys():
         yield f"order {oid} is {e.desk.orders[oid].status}, and holds {held.by_order[oid]}"
     cash: Counter[str] = Counter()
-    for oid, reservation in held.by_order.items():
-        cash[e.desk.orders[oid].request.strategy_id] += reservation.cash  # type: ignore[assignment]
+    for order_id, reservation in held.by_order.items():
+        cash[e.desk.orders[order_id].request.strategy_id] += reservation.cash  # type: ignore[assignment]
     for who in e.desk.portfolio.books:
         if held.cash(who) != cash.get(who, ZERO):
             yield f"{who}: {held.cash(who)} is held, its open orders hold {cash.get(who, ZERO)}"
@@ -275,7 +276,7 @@ def house_has_what_the_run_gave_it(e: Evidence) -> Broken:
 
 
 def told_is_in_the_ledger(e: Evidence) -> Broken:
-    """What strategies were told of their orders, in answers and in lines, is what the ledger says, and came after it."""
+    """Find what strategies were told of their orders, in answers and in lines, that the ledger does not say."""
     by_order: dict[str, dict[Decimal, tuple[Decimal, Decimal, Decimal]]] = defaultdict(dict)
     seen: dict[tuple[str, str], set[Decimal]] = defaultdict(lambda: {ZERO})
     for fill in e.ledger.fills.values():
@@ -302,9 +303,11 @@ def told_is_in_the_ledger(e: Evidence) -> Broken:
                 case "position_seen":
                     if Decimal(line["qty"]) not in seen[who, line["symbol"]]:
                         yield f"{who}: saw a position of {line['qty']} {line['symbol']}, which it never had"
-        for (oid, filled), count in told.items():
+                case _:
+                    pass
+        for (oid, level), count in told.items():
             if count > 1:
-                yield f"{who}: was told {count} times that {oid} is filled to {filled}"
+                yield f"{who}: was told {count} times that {oid} is filled to {level}"
 
 
 def _answer_is_true(e: Evidence, who: str, line: dict[str, Any]) -> Broken:

@@ -60,9 +60,8 @@ def text(found: dict[str, Any], broken: dict[str, list[str]]) -> str:
     """Return the report for people."""
     lines = [f"\nchaos run, seed {found['seed']}, {found['seconds']:g} s"]
     for key, value in found.items():
-        if isinstance(value, dict):
-            value = "  ".join(f"{name}: {count}" for name, count in value.items()) or "-"
-        lines.append(f"  {key:<24} {value}")
+        parts = [f"{name}: {count}" for name, count in value.items()] if isinstance(value, dict) else [str(value)]
+        lines.append(f"  {key:<24} {'  '.join(parts) or '-'}")
     lines.append("")
     for invariant in INVARIANTS:
         verdict = "BROKEN" if invariant.__name__ in broken else "holds"

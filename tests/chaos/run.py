@@ -1,6 +1,8 @@
 """One chaos run: the club trades, everything breaks, and in the end the books are opened."""
 
 import asyncio
+import json
+import os
 import shutil
 import signal
 import tempfile
@@ -137,7 +139,7 @@ class Run:
             return
         for pid in jailed(desk.pid, step.names):
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(open_pidfd(pid), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
                 self.counts["strategy kills"] += 1
 
     async def _break_wire(self, step: Step) -> None:
@@ -212,7 +214,8 @@ class Run:
         await asyncio.sleep(0.5)
         await self.desk.ready()
         self.journal.write("last restart done")
-        began, why = time.monotonic(), "?"
+        began = time.monotonic()
+        why: str | None = "?"
         while time.monotonic() - began < SETTLE_S:
             await asyncio.sleep(1.0)
             if why := await asyncio.to_thread(settled.why_not, self.state):
@@ -229,6 +232,8 @@ class Run:
             child.is_wanted = False
             child.signal(signal.SIGKILL)
             await child.ended(END_S)
+            if child.unasked:
+                self.broken.append(f"the {child.name} ended by itself, with codes {child.unasked}: {child.log}")
         self.journal.write("at rest")
 
     async def leave_nothing(self) -> None:
@@ -247,12 +252,16 @@ class Run:
                 await child.ended(END_S)
                 if child.process is not None and child.process.returncode != 0:
                     self.broken.append(f"the {child.name} stopped in order with code {child.process.returncode}, not 0")
+        left = self._left_behind()
         for _ in range(100):
-            if not (left := [*speaks_of(self.folder), *_cgroups_of(self.state), *_sockets_in(self.state)]):
-                break
-            await asyncio.sleep(0.1)
-        else:
+            if left:
+                await asyncio.sleep(0.1)
+                left = self._left_behind()
+        if left:
             self.broken.append(f"left behind after the end (of {len(pids)} processes): {left[:5]}")
+
+    def _left_behind(self) -> list[str]:
+        return [*speaks_of(self.folder), *_cgroups_of(self.state), *_sockets_in(self.state)]
 
     async def give_up(self) -> None:
         """End what is left, when the run itself fails."""
@@ -262,15 +271,7 @@ class Run:
             child.signal(signal.SIGKILL)
 
 
-def open_pidfd(pid: int) -> int:
-    import os
-
-    return os.pidfd_open(pid)
-
-
 def _cgroups_of(state: Path) -> list[str]:
-    import json
-
     remembered = state / "cgroups.json"
     groups = json.loads(remembered.read_text()) if remembered.exists() else []
     return [path for path in groups if Path(path).exists()]
@@ -280,10 +281,16 @@ def _sockets_in(state: Path) -> list[str]:
     return [str(path) for path in state.rglob("*") if path.is_socket()]
 
 
+def a_folder() -> Path:
+    """Make a folder that strategies' uids can reach."""
+    made = Path(tempfile.mkdtemp(prefix="deskd-chaos-", dir="/tmp"))
+    made.chmod(0o711)
+    return made
+
+
 async def run(seed: int, seconds: float, *, pace: float, echoes: bool) -> Run:
     """Do one chaos run; what it made is left in its folder, and its processes are gone."""
-    folder = Path(tempfile.mkdtemp(prefix="deskd-chaos-", dir="/tmp"))
-    folder.chmod(0o711)
+    folder = a_folder()
     conditions = weather(seed)
     config, port = set_up(folder, seed, conditions, pace)
     journal = Journal(folder / "journal.jsonl", echoes=echoes)

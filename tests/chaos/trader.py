@@ -244,6 +244,8 @@ class Trader:
                 os.kill(os.getpid(), signal.SIGSEGV)
             case 3:
                 os._exit(3)
+            case _:
+                pass
 
     def leaver(self, symbol: str, price: float) -> None:
         self.market(symbol, price)

@@ -1,0 +1,259 @@
+"""A check that nothing can break is none: each invariant names what is wrong as soon as it is."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from deskd.core.desk import Desk
+from deskd.domain import effects as ef
+from deskd.domain import events as ev
+from deskd.domain.events import BrokerStatus
+from deskd.domain.ids import ClientOrderId
+from deskd.ledger import codec
+from tests.chaos.evidence import Came, Entry, TheirFill, TheirOrder, Theirs, folded
+from tests.chaos.invariants import INVARIANTS, Evidence, Row, check
+from tests.factories import (
+    ALICE,
+    NOON,
+    a_broker_order,
+    a_desk,
+    a_limit_request,
+    a_request,
+    a_snapshot,
+    accepted,
+    cash,
+    filled,
+    qty,
+    registered,
+    requested,
+    updated,
+)
+
+MARKET = a_request()
+LIMIT = a_limit_request("99", client_order_id=ClientOrderId("alice-2"))
+DENIED = a_request(qty=qty(999), client_order_id=ClientOrderId("alice-3"))
+AFTER_NOON = "2026-01-05T23:00:00Z"
+
+
+def facts() -> list[ev.Fact]:
+    """Return those of a market order in two fills, a canceled limit order, and a denied one."""
+    known = a_desk()
+    desk = Desk(limits=known.limits, instruments=known.instruments)
+    kept: list[ev.Fact] = []
+    for event in (
+        ev.TradeStreamChanged(is_up=True, why="listening", at=NOON),
+        a_snapshot(),
+        registered(ALICE),
+        ev.StrategyStatusChanged(strategy_id=ALICE, status=known.statuses[ALICE], why="start", at=NOON),
+        ev.AllocationChanged(strategy_id=ALICE, allocation=cash(10_000), by="config", at=NOON),
+        requested(MARKET),
+        accepted(MARKET),
+        filled(MARKET, 4),
+        filled(MARKET, 6, cumulative=10, at_price="100.5"),
+        requested(LIMIT),
+        accepted(LIMIT),
+        ev.CancelRequested(client_order_id=LIMIT.client_order_id, by="alice", at=NOON),
+        updated(a_broker_order(LIMIT, status=BrokerStatus.CANCELED)),
+        requested(DENIED),
+    ):
+        kept += [effect.fact for effect in desk.handle(event) if isinstance(effect, ef.Record)]
+    return kept
+
+
+def entries(kept: list[ev.Fact]) -> list[Entry]:
+    made: list[Entry] = []
+    prev = codec.GENESIS
+    for seq, fact in enumerate(kept, start=1):
+        (kind, body), at = codec.encode(fact), codec.stamp(fact.at)
+        made.append((seq, at, kind, body, prev, prev := codec.chain(prev, seq, at, kind, body)))
+    return made
+
+
+def replayed(kept: list[ev.Fact]) -> Desk:
+    desk = Desk()
+    for fact in kept:
+        desk.apply(fact)
+    return desk
+
+
+@pytest.fixture
+def good() -> Evidence:
+    """Return the evidence of a run in which all is well."""
+    kept = facts()
+    desk = replayed(kept)
+    ledger = folded(entries(kept))
+    theirs = [
+        TheirOrder(str(o.broker_order_id), str(oid), str(o.request.symbol), word, o.filled_qty, None)
+        for oid, o, word in (
+            (oid, desk.orders[oid], word)
+            for oid, word in ((MARKET.client_order_id, "filled"), (LIMIT.client_order_id, "canceled"))
+        )
+    ]
+    fills = {
+        fill_id: TheirFill(fill_id.split(":")[0], fill.qty, fill.price, "buy", str(MARKET.symbol))
+        for fill_id, fill in ledger.fills.items()
+    }
+    opening = a_snapshot().cash
+    account = Theirs(
+        orders={order.id: order for order in theirs},
+        fills=fills,
+        doubled=(),
+        cash=desk.portfolio.cash(),
+        holdings={str(s): q for s, q in desk.portfolio.holdings().items()},
+    )
+    told = {"what": "answer", "id": MARKET.client_order_id, "status": "success", "order_id": "", "reason": ""}
+    return Evidence(
+        ledger=ledger,
+        theirs=account,
+        came={str(one.client_order_id): Came(AFTER_NOON, 1) for one in (MARKET, LIMIT)},
+        said={str(ALICE): [told]},
+        rows={str(oid): Row(o.status, o.filled_qty, o.reason, o.broker_order_id) for oid, o in desk.orders.items()},
+        positions=dict(ledger.positions),
+        cash=dict(ledger.cash),
+        desk=desk,
+        without_denials=replayed([fact for fact in kept if not isinstance(fact, ev.OrderDenied)]),
+        logs=(),
+        opening_cash=opening,
+    )
+
+
+def test_all_is_well_where_all_is_well(good: Evidence) -> None:
+    """A desk and an exchange that agree break nothing."""
+    assert check(good) == {}
+
+
+def lose_a_fill(e: Evidence) -> Evidence:
+    e.ledger.fills.popitem()
+    return e
+
+
+def book_twice(e: Evidence) -> Evidence:
+    e.ledger.doubled_fills.append(next(iter(e.ledger.fills)))
+    return e
+
+
+def another_price(e: Evidence) -> Evidence:
+    fill_id, fill = next(iter(e.theirs.fills.items()))
+    fills = dict(e.theirs.fills) | {fill_id: replace(fill, price=fill.price + 1)}
+    return replace(e, theirs=replace(e.theirs, fills=fills))
+
+
+def a_share_less(e: Evidence) -> Evidence:
+    return replace(e, theirs=replace(e.theirs, holdings={}))
+
+
+def a_cent_less(e: Evidence) -> Evidence:
+    return replace(e, theirs=replace(e.theirs, cash=e.theirs.cash - Decimal("0.01")))
+
+
+def a_wrong_row(e: Evidence) -> Evidence:
+    return replace(e, rows=e.rows | {"alice-2": replace(e.rows["alice-2"], status="accepted")})
+
+
+def a_wrong_projection(e: Evidence) -> Evidence:
+    return replace(e, positions=dict.fromkeys(e.positions, Decimal(1)))
+
+
+def an_unknown_order(e: Evidence) -> Evidence:
+    orders = dict(e.theirs.orders) | {"b-9": TheirOrder("b-9", "alice-9", "AAPL", "filled", Decimal(1), None)}
+    return replace(e, theirs=replace(e.theirs, orders=orders))
+
+
+def a_lost_order(e: Evidence) -> Evidence:
+    return replace(e, theirs=replace(e.theirs, orders={}, fills={}))
+
+
+def sent_twice(e: Evidence) -> Evidence:
+    return replace(e, came=e.came | {"alice-2": Came(AFTER_NOON, 2)})
+
+
+def sent_before_it_was_asked_for(e: Evidence) -> Evidence:
+    return replace(e, came=e.came | {"alice-2": Came("2020-01-01T00:00:00Z", 1)})
+
+
+def sent_without_a_fact(e: Evidence) -> Evidence:
+    return replace(e, came=e.came | {"alice-9": Came(AFTER_NOON, 1)})
+
+
+def held_for_nothing(e: Evidence) -> Evidence:
+    order = e.desk.orders[LIMIT.client_order_id]
+    assert order.request.limit_price is not None
+    e.desk.reservations.hold(order, cash=cash(5), qty=qty(0), opening=qty(0), price=order.request.limit_price)
+    return e
+
+
+def a_denial_that_moved_money(e: Evidence) -> Evidence:
+    e.without_denials.portfolio.books[ALICE].cash = cash(1)
+    return e
+
+
+def refused_and_kept(e: Evidence) -> Evidence:
+    line = {"what": "answer", "id": "alice-2", "status": "error", "reason": "TRADE_STREAM_DOWN", "order_id": ""}
+    return replace(e, said={"alice": [line]})
+
+
+def given_to_the_house(e: Evidence) -> Evidence:
+    e.ledger.house.append({"symbol": "AAPL", "qty": "1", "cash": "0", "why": "no fill explains it"})
+    return e
+
+
+def told_of_nothing(e: Evidence) -> Evidence:
+    line = {"what": "line", "client_order_id": "alice-1", "filled_qty": "3", "fill_qty": "3"}
+    return replace(e, said={"alice": [line | {"fill_price": "100", "position_qty": "3"}]})
+
+
+def told_of_a_denial_that_was_none(e: Evidence) -> Evidence:
+    line = {"what": "answer", "id": "alice-1", "status": "denied", "reason": "DUPLICATE", "order_id": ""}
+    return replace(e, said={"alice": [line]})
+
+
+WRONGS: dict[Callable[[Evidence], Evidence], str] = {
+    lose_a_fill: "fills_are_booked_once",
+    book_twice: "fills_are_booked_once",
+    another_price: "fills_are_booked_once",
+    a_share_less: "books_are_the_account",
+    a_cent_less: "books_are_the_account",
+    a_wrong_projection: "books_are_the_fold_of_fills",
+    a_wrong_row: "replay_is_the_projection",
+    an_unknown_order: "no_order_is_unknown",
+    a_lost_order: "orders_agree",
+    sent_twice: "no_order_is_sent_twice",
+    sent_before_it_was_asked_for: "orders_are_durable_before_they_are_sent",
+    sent_without_a_fact: "orders_are_durable_before_they_are_sent",
+    held_for_nothing: "reservations_are_for_open_orders",
+    a_denial_that_moved_money: "refusals_change_nothing",
+    refused_and_kept: "refusals_change_nothing",
+    given_to_the_house: "house_has_what_the_run_gave_it",
+    told_of_nothing: "told_is_in_the_ledger",
+    told_of_a_denial_that_was_none: "told_is_in_the_ledger",
+}
+
+
+@pytest.mark.parametrize(("wrong", "name"), WRONGS.items(), ids=[wrong.__name__ for wrong in WRONGS])
+def test_what_is_wrong_is_named(good: Evidence, wrong: Callable[[Evidence], Evidence], name: str) -> None:
+    """One thing that is not as it should be breaks the invariant that speaks of it."""
+    assert name in check(wrong(good))
+
+
+def test_a_changed_entry_breaks_the_chain(good: Evidence) -> None:
+    """A byte that somebody changed in a fact is found."""
+    changed = entries(facts())
+    seq, at, kind, body, prev, entry_hash = changed[0]
+    changed[0] = (seq, at, kind, body.replace("listening", "Listening"), prev, entry_hash)
+    assert "chain_is_whole" in check(replace(good, ledger=folded(changed)))
+
+
+def test_a_traceback_in_a_log_is_found(good: Evidence, tmp_path: Path) -> None:
+    """An exception that nobody caught is no end in peace, whoever went on after it."""
+    log = tmp_path / "desk.log"
+    log.write_text('{"event":"desk_ready"}\nTraceback (most recent call last):\n  File "x"\nKeyError: 1\n')
+    assert "logs_have_no_crash" in check(replace(good, logs=(log,)))
+
+
+def test_every_invariant_can_be_broken() -> None:
+    """No invariant is without a test that breaks it."""
+    broken = {*WRONGS.values(), "chain_is_whole", "logs_have_no_crash"}
+    assert {invariant.__name__ for invariant in INVARIANTS} == broken
