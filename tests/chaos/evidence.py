@@ -17,6 +17,7 @@ type Fact = dict[str, Any]
 type Entry = tuple[int, str, str, str, str, str]  # seq, at, kind, body, prev_hash, hash
 
 ZERO = Decimal(0)
+OURS = "chaos"  # the description of what the run had the broker book
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,7 @@ class Theirs:
     doubled: tuple[str, ...]  # client_order_ids that two orders carry
     cash: Decimal
     holdings: Mapping[str, Decimal]
+    booked: Decimal = ZERO  # cash that the run had the broker book: fees, dividends
 
     def is_manual(self, order_id: str) -> bool:
         """Tell whether the run itself made the order, past the desk."""
@@ -222,6 +224,7 @@ def read_exchange(path: Path) -> Theirs:
         doubled=tuple(oid for oid, count in ids.items() if count > 1),
         cash=cash,
         holdings={symbol: qty for symbol, qty in holdings.items() if qty},
+        booked=sum((Decimal(a["net_amount"]) for a in activities if a.get("description") == OURS), ZERO),
     )
 
 

@@ -255,7 +255,7 @@ def refusals_change_nothing(e: Evidence) -> Broken:
 
 
 def house_has_what_the_run_gave_it(e: Evidence) -> Broken:
-    """Nothing is left to the house but what the run traded by hand, and the opening balance."""
+    """Nothing is left to the house but the opening balance, what the run traded by hand, and what it had booked."""
     by_hand: dict[str, Decimal] = defaultdict(Decimal)
     cost = ZERO
     for fill in e.theirs.fills.values():
@@ -267,7 +267,7 @@ def house_has_what_the_run_gave_it(e: Evidence) -> Broken:
     for symbol in held.keys() | by_hand.keys():
         if held.get(symbol, ZERO) != by_hand[symbol]:
             yield f"the house holds {held.get(symbol, ZERO)} {symbol}, the run traded {by_hand[symbol]} by hand"
-    expected = e.opening_cash - sum(e.ledger.allocations.values(), ZERO) - cost
+    expected = e.opening_cash - sum(e.ledger.allocations.values(), ZERO) - cost + e.theirs.booked
     if abs(e.ledger.cash["house"] - expected) >= CENT:
         yield f"the house has {e.ledger.cash['house']} in cash, the run left it {expected}"
     for fact in e.ledger.house[1:]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos.club import BY_HAND, CLUB
+from tests.chaos.evidence import OURS
 
 ORDERS = "/v2/orders"
 PROCESS_GAP_S = 3.0  # between two steps of a track, in the mean
@@ -125,6 +126,10 @@ def _stream(name: str, *, drops: bool = False, **wrong: Any) -> Any:
     return make
 
 
+def _booked(dice: random.Random, kind: str, amount: str) -> Fault:
+    return {"account": {"book": {"type": kind, "amount": amount.format(dice.randint(1, 9)), "description": OURS}}}
+
+
 def _some_s(most: float) -> Any:
     return lambda dice: round(dice.uniform(0.05, most), 3)
 
@@ -165,5 +170,22 @@ FAULTS: Mapping[str, Any] = {
     "data stream late": _stream("data_stream", delay_s=_some_s(2.0)),
     "data stream refused": _stream("data_stream", drops=True, refuse_handshakes=lambda dice: dice.randint(1, 2)),
     "data stream unauthorized": _stream("data_stream", drops=True, refuse_auth=1),
+    "trade stream swallowed": _stream("trade_stream", black_hole=True),
+    "trade stream loses": _stream("trade_stream", drop_next=lambda dice: dice.randint(1, 20)),
+    "trade stream storm": _stream("trade_stream", drops=True, refuse_handshakes_s=_some_s(5.0), retry_after_s=1),
+    "trade stream closed": lambda dice: {"trade_stream_now": {"close": dice.choice((1000, 1001, 1008, 1011))}},
+    "trade stream error": lambda dice: {"trade_stream_now": {"error": dice.choice((402, 406, 500))}},
+    "data stream swallowed": _stream("data_stream", black_hole=True),
+    "data stream loses": _stream("data_stream", drop_next=lambda dice: dice.randint(1, 50)),
+    "data stream storm": _stream("data_stream", drops=True, refuse_handshakes_s=_some_s(5.0), retry_after_s=1),
+    "data stream closed": lambda dice: {"data_stream_now": {"close": dice.choice((405, 406, 407))}},
+    "data stream error": lambda dice: {"data_stream_now": {"error": dice.choice((405, 406, 407))}},
+    "data stream refuses by code": _stream(
+        "data_stream", drops=True, auth_errors=lambda dice: [dice.choice((402, 404, 406))]
+    ),
+    "REST storm": lambda dice: {"rest": [{"path": "/v2/", "status": 503, "for_s": round(dice.uniform(0.5, 4.0), 3)}]},
+    "positions lag": lambda dice: {"account": {"positions_lag_s": round(dice.uniform(0.5, 10.0), 3)}},
+    "a fee": lambda dice: _booked(dice, "FEE", "-0.0{}"),
+    "a dividend": lambda dice: _booked(dice, "DIV", "{}.25"),
     "an order refused late": lambda dice: {"reject_next": {"symbol": dice.choice((BY_HAND, "SPY", "KO", "AAPL"))}},
 }
