@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -218,10 +219,10 @@ class Run:
         why: str | None = "?"
         while time.monotonic() - began < SETTLE_S:
             await asyncio.sleep(1.0)
-            if why := await asyncio.to_thread(settled.why_not, self.state):
+            if why := await self._why_not_settled():
                 continue
             self.exchange.signal(signal.SIGSTOP)  # the market stands still while the books are compared
-            if not (why := await asyncio.to_thread(settled.why_not, self.state)):
+            if not (why := await self._why_not_settled()):
                 break
             self.exchange.signal(signal.SIGCONT)
         self.figures["settled_after_s"] = round(time.monotonic() - began, 1)
@@ -235,6 +236,11 @@ class Run:
             if child.unasked:
                 self.broken.append(f"the {child.name} ended by itself, with codes {child.unasked}: {child.log}")
         self.journal.write("at rest")
+
+    async def _why_not_settled(self) -> str | None:
+        status = await self.look("/status")
+        cash = None if status is None else Decimal(status["cash"])
+        return await asyncio.to_thread(settled.why_not, self.state, cash)
 
     async def leave_nothing(self) -> None:
         """Start once more, and stop in order: nothing of either may be left."""

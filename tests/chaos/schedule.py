@@ -185,7 +185,7 @@ FAULTS: Mapping[str, Any] = {
     ),
     "REST storm": lambda dice: {"rest": [{"path": "/v2/", "status": 503, "for_s": round(dice.uniform(0.5, 4.0), 3)}]},
     "positions lag": lambda dice: {"account": {"positions_lag_s": round(dice.uniform(0.5, 10.0), 3)}},
-    "a fee": lambda dice: _booked(dice, "FEE", "-0.0{}"),
+    "a fee": lambda dice: _booked(dice, "FEE", "-0.{}0"),
     "a dividend": lambda dice: _booked(dice, "DIV", "{}.25"),
     "an order refused late": lambda dice: {"reject_next": {"symbol": dice.choice((BY_HAND, "SPY", "KO", "AAPL"))}},
 }

@@ -2,10 +2,13 @@
 
 import shutil
 import sqlite3
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 
+CENT = Decimal("0.01")
 MANUAL = "manual-"  # the run's own orders, which the desk never sent
 
 # The desk's word for each of the broker's.
@@ -31,8 +34,10 @@ def agrees(theirs: str, ours: str, reason: str | None) -> bool:
     return ours in STATUS[theirs] or (ours == "rejected" and reason in {"NEVER_ARRIVED", "BROKER_REJECTED"})
 
 
-def why_not(state: Path) -> str | None:
-    """Return what is still on its way, or None."""
+def why_not(state: Path, books_cash: Decimal | None) -> str | None:
+    """Return what is still on its way, or None. *books_cash* is what the desk itself says that all books have."""
+    if books_cash is None:
+        return "the desk does not answer"
     with closing(connect(state / "desk.db")) as desk, closing(connect(state / "exchange.db")) as exchange:
         ours = {
             oid: (status, reason)
@@ -60,7 +65,20 @@ def why_not(state: Path) -> str | None:
             return "the account was not compared since the last start"
         if '"differences":[]' not in last[1]:
             return f"the account differs: {last[1]}"
-    return None
+        return _differences(desk, exchange, books_cash)
+
+
+def _differences(desk: sqlite3.Connection, exchange: sqlite3.Connection, books_cash: Decimal) -> str | None:
+    """Compare the account: the desk itself believes a difference after some time only."""
+    ours: dict[str, Decimal] = defaultdict(Decimal)
+    for symbol, qty in desk.execute("SELECT symbol, qty FROM positions"):
+        ours[symbol] += Decimal(qty)
+    theirs = {symbol: Decimal(qty) for symbol, qty in exchange.execute("SELECT symbol, qty FROM holdings")}
+    for symbol in ours.keys() | theirs.keys():
+        if ours[symbol] != theirs.get(symbol, 0):
+            return f"the books hold {ours[symbol]} {symbol}, the account {theirs.get(symbol, 0)}"
+    cash = Decimal(exchange.execute("SELECT cash FROM account").fetchone()[0])
+    return None if abs(cash - books_cash) < CENT else f"the books have {books_cash} in cash, the account {cash}"
 
 
 def frozen(state: Path) -> Path:
