@@ -272,13 +272,20 @@ class Runtime:
                 del self._waiters[oid]
 
     def _reply(self, order: Order, event: ev.Event) -> None:
-        """Answer who posted *event*, and all who asked for this very order; another may have used its id."""
+        """Answer who posted *event*, and all who asked for this very order; another may have used its id.
+
+        Who placed an order that is in doubt waits for the broker's word, though somebody wants it canceled.
+        """
         self._answer(
             order.request.client_order_id,
             order,
             lambda waiter: (
                 waiter.event is event
-                or (isinstance(waiter.event, ev.OrderRequested) and waiter.event.request == order.request)
+                or (
+                    isinstance(waiter.event, ev.OrderRequested)
+                    and waiter.event.request == order.request
+                    and not order.is_in_doubt
+                )
             ),
         )
 

@@ -386,6 +386,33 @@ async def test_a_cancel_is_answered_by_what_became_of_the_cancel() -> None:
         assert final.reason == RefusalReason.ORDER_FINAL
 
 
+async def test_a_cancel_does_not_answer_who_waits_for_the_broker() -> None:
+    """Somebody cancels an order that is in doubt: who placed it is told the broker's word, when it comes."""
+    async with a_world() as world:
+        answer = asyncio.Event()
+
+        async def late(request: OrderRequest) -> Any:
+            await answer.wait()
+            return ev.SubmitRejected(client_order_id=OID, message="unreachable", at=NOON)
+
+        world.broker.submit = late  # type: ignore[method-assign]
+        placing = asyncio.get_running_loop().create_task(world.runtime.place(a_request(), timeout_s=5))
+        await asyncio.sleep(0)
+        await world.runtime.until_idle()
+        wish = await world.runtime.cancel(None, OID, by="an officer")
+        again = asyncio.get_running_loop().create_task(world.runtime.place(a_request(), timeout_s=5))
+        await asyncio.sleep(0)
+        await world.runtime.until_idle()
+        assert isinstance(wish, Order)
+        assert wish.status is OrderStatus.PENDING_CANCEL
+        assert not placing.done()
+        assert not again.done()
+        answer.set()
+        for order in (await placing, await again):
+            assert isinstance(order, Order)
+            assert order.status is OrderStatus.REJECTED
+
+
 async def test_who_stops_waiting_is_forgotten() -> None:
     """A caller that goes away, or waits long enough, leaves nothing behind."""
     async with a_world() as world:

@@ -40,7 +40,7 @@ _STATUS_OF_REFUSAL: Mapping[str, int] = {
     RefusalReason.TRADE_STREAM_DOWN: 503,
     RefusalReason.OVERLOADED: 503,
 }
-_STATUS_OF_ORDER = {OrderStatus.SUBMITTED: 202, OrderStatus.DENIED: 422, OrderStatus.REJECTED: 422}
+_STATUS_OF_ORDER = {OrderStatus.DENIED: 422, OrderStatus.REJECTED: 422}
 
 
 type _Handler = Callable[[StrategySpec, Request], Awaitable[Reply]]
@@ -187,7 +187,8 @@ def refusal(request: Request, status: int, reason: str, message: str) -> Reply:
 def _about_order(outcome: Order | Refuse) -> Reply:
     if isinstance(outcome, Refuse):
         return Reply(_STATUS_OF_REFUSAL.get(outcome.reason, 503), wire.refusal_response(outcome))
-    return Reply(_STATUS_OF_ORDER.get(outcome.status, 200), wire.order_response(outcome))
+    status = 202 if outcome.is_in_doubt else _STATUS_OF_ORDER.get(outcome.status, 200)
+    return Reply(status, wire.order_response(outcome))
 
 
 def _invalid(request: Request, message: str) -> Reply:

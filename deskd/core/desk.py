@@ -132,7 +132,7 @@ class Desk:
         if known := self.orders.get(oid):
             if known.request == request:
                 # One that is in doubt is answered when the broker has answered.
-                return [] if known.status is OrderStatus.SUBMITTED else [ef.Reply(oid)]
+                return [] if known.is_in_doubt else [ef.Reply(oid)]
             message = f"client_order_id={oid} was used for another order: use a new one for each order"
             return [ef.Refuse(oid, RefusalReason.CONFLICT, message)]
         evidence = self._evidence(event)

@@ -140,6 +140,12 @@ class Order:
     message: str | None = None  # for people: rule, limit, figure, remedy
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Tell whether the broker has not answered yet: it may have the order, or never get it."""
+        is_canceled_unheard = self.status is OrderStatus.PENDING_CANCEL and self.broker_order_id is None
+        return self.status is OrderStatus.SUBMITTED or is_canceled_unheard
+
+    @property
     def leaves_qty(self) -> Qty | None:
         """Return what is still open; None for a notional order, whose quantity only the broker knows."""
         return None if self.request.qty is None else Qty(self.request.qty - self.filled_qty)

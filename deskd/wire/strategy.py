@@ -55,7 +55,6 @@ class Outcome(StrEnum):
 
 
 _OUTCOMES = {
-    OrderStatus.SUBMITTED: Outcome.PENDING,
     OrderStatus.DENIED: Outcome.DENIED,
     OrderStatus.REJECTED: Outcome.REJECTED,
 }
@@ -282,7 +281,7 @@ def _shown(text: str) -> str:
 
 def order_response(order: Order) -> pb.OrderResponse:
     """Return the answer that says how *order* stands."""
-    outcome = _OUTCOMES.get(order.status, Outcome.SUCCESS)
+    outcome = Outcome.PENDING if order.is_in_doubt else _OUTCOMES.get(order.status, Outcome.SUCCESS)
     reason, message = order.reason or "", order.message or ""
     if outcome is Outcome.PENDING and not reason:
         reason = RefusalReason.TIMEOUT

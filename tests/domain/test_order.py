@@ -28,6 +28,16 @@ def test_an_order_is_open_until_it_is_final() -> None:
     }
 
 
+def test_an_order_is_in_doubt_until_the_broker_answers() -> None:
+    """A cancel that is wanted before the broker has answered changes nothing about that."""
+    submitted = replace(ORDER, status=OrderStatus.SUBMITTED)
+    wanted_gone = replace(ORDER, status=OrderStatus.PENDING_CANCEL)
+    assert submitted.is_in_doubt
+    assert wanted_gone.is_in_doubt
+    assert not replace(wanted_gone, broker_order_id=BrokerOrderId("b-1")).is_in_doubt
+    assert not ORDER.is_in_doubt
+
+
 def test_what_is_left_and_what_was_paid() -> None:
     """Before a fill there is no price; of a notional order only the broker knows what is left."""
     assert ORDER.leaves_qty == 10

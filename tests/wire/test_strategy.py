@@ -257,6 +257,12 @@ def test_the_status_says_who_answered_what(status: OrderStatus, word: str) -> No
     assert (response.status, response.order_status, response.order_id) == (word, status, "b-1")
 
 
+def test_an_order_that_the_broker_was_not_heard_of_is_no_success() -> None:
+    """Somebody wants it canceled before the broker has answered: it is as doubtful as before."""
+    response = wire.order_response(an_order(OrderStatus.PENDING_CANCEL, broker_order_id=None))
+    assert (response.status, response.order_status, response.reason) == ("pending", "pending_cancel", "TIMEOUT")
+
+
 def test_an_order_in_doubt_says_what_to_do() -> None:
     """A student who reads `pending` learns not to send the order again."""
     response = wire.order_response(an_order(OrderStatus.SUBMITTED, broker_order_id=None))
