@@ -298,7 +298,7 @@ async def run(seed: int, seconds: float, *, pace: float, echoes: bool) -> Run:
     """Do one chaos run; what it made is left in its folder, and its processes are gone."""
     folder = a_folder()
     conditions = weather(seed)
-    config, port = set_up(folder, seed, conditions, pace)
+    config, port = set_up(folder, seed, seconds, conditions, pace)
     journal = Journal(folder / "journal.jsonl", echoes=echoes)
     journal.write("run", seed=seed, seconds=seconds, folder=str(folder), weather=str(conditions))
     exchange = Child(

@@ -39,6 +39,7 @@ class Weather:
     requests_per_min: int
     cancels_on_stop: bool
     is_killed_last: bool  # the last restart comes after SIGKILL: orders are open through it
+    market_closes: bool  # during the run, and with it all day orders end
 
 
 def weather(seed: int) -> Weather:
@@ -50,6 +51,7 @@ def weather(seed: int) -> Weather:
         requests_per_min=dice.choice((6000, 6000, 6000, 1000)),
         cancels_on_stop=dice.random() < 0.5,
         is_killed_last=dice.random() < 0.5,
+        market_closes=dice.random() < 0.25,
     )
 
 

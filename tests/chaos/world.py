@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
+from deskd.wire.alpaca.market import NEW_YORK
 from tests.chaos import club
 from tests.chaos.schedule import Weather
 from tests.whole.desk_process import ROOT
@@ -141,7 +143,7 @@ def desk_command(config: Path) -> list[str]:
     return [sys.executable, "-m", "deskd", "run", "--config", str(config)]
 
 
-def write_config(folder: Path, port: int, seed: int, weather: Weather) -> Path:
+def write_config(folder: Path, port: int, seed: int, seconds: float, weather: Weather) -> Path:
     """Write etc/desk.toml, whose broker is the exchange at *port*, as if it were Alpaca."""
     file = folder / "etc" / "desk.toml"
     file.parent.mkdir()
@@ -165,6 +167,7 @@ fills = "{weather.fills}"
 speed = {SPEED}
 seed = {seed % 1_000_000}
 cash = "{CASH}"
+start = "{_start(seconds, weather)}"
 [market]
 stale_after_s = 10.0
 order_lines_max = 100
@@ -186,6 +189,14 @@ duplicate_window_s = 0.05
 requests_per_s = 15
 """)
     return file
+
+
+def _start(seconds: float, weather: Weather) -> str:
+    """Return when the market's day begins to play: at its open, or so that it closes when most of the run is over."""
+    opens_at = datetime(2026, 1, 5, 9, 29, 50, tzinfo=NEW_YORK)
+    before_the_close = timedelta(seconds=seconds * SPEED * 0.7)
+    starts_at = datetime(2026, 1, 5, 16, tzinfo=NEW_YORK) - before_the_close if weather.market_closes else opens_at
+    return max(opens_at, starts_at).isoformat()
 
 
 def _toml(value: bool) -> str:
@@ -232,9 +243,9 @@ def speaks_of(folder: Path) -> list[str]:
     return found
 
 
-def set_up(folder: Path, seed: int, weather: Weather, pace: float) -> tuple[Path, int]:
+def set_up(folder: Path, seed: int, seconds: float, weather: Weather, pace: float) -> tuple[Path, int]:
     """Write configuration and strategies; return the configuration and the exchange's port."""
     (folder / "var").mkdir()
     club.write(folder / "strategies", seed, pace)
     port = free_port()
-    return write_config(folder, port, seed, weather), port
+    return write_config(folder, port, seed, seconds, weather), port

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from deskd.ports import SystemClock
 from deskd.venue.faults import Faults, RestRule
@@ -183,3 +184,14 @@ async def test_answers_come_late_as_told() -> None:
     async with served(faults=faults) as it:
         faults.rest = [RestRule(delay_s=0.01, answer_delay_s=0.01)]
         assert (await it.session.post("/v2/orders")).status == 200
+
+
+async def test_an_exchange_for_tests_notes_each_order_that_comes() -> None:
+    """Whatever becomes of it: who tests a desk sees what it sent, and how often. Otherwise nothing is noted."""
+    with capture_logs() as noted:
+        async with served(faults=Faults()) as it:
+            await it.session.post("/v2/orders", json={"client_order_id": "a"})
+            await it.session.post("/v2/orders", data=b"no JSON")
+        async with served() as it:
+            await it.session.post("/v2/orders", json={"client_order_id": "b"})
+    assert [line["client_order_id"] for line in noted if line["event"] == "order_came"] == ["a"]
