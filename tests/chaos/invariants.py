@@ -32,6 +32,8 @@ from tests.chaos.settled import agrees
 CENT = Decimal("0.01")
 SHOWN_MAX = 5  # examples of what one check found
 
+ENDED = frozenset({"filled", "canceled", "expired", "rejected", "denied", "replaced"})
+
 # What the order door answers where no order came to be.
 REFUSED = frozenset({"INVALID", "RATE", "DESK_NOT_READY", "TRADE_STREAM_DOWN", "OVERLOADED", "TOO_LARGE"})
 
@@ -323,6 +325,43 @@ def _answer_is_true(e: Evidence, who: str, line: dict[str, Any]) -> Broken:
         yield f"{who}: was told that {oid} is rejected, and the ledger does not say so"
 
 
+def told_is_complete(e: Evidence) -> Broken:
+    """Find news of orders that a run should have had between two others: what is told has no gap.
+
+    What came before the run read its first line, or after a kill, nobody could tell it.
+    """
+    fills: dict[str, list[tuple[str, Decimal]]] = defaultdict(list)
+    for fill in e.ledger.fills.values():  # in the order of the ledger
+        fills[e.ledger.orders[fill.client_order_id].strategy_id].append((fill.client_order_id, fill.filled_qty))
+    for who, lines in e.said.items():
+        places = {known: place for place, known in enumerate(fills[who])}
+        told: dict[int, list[int]] = defaultdict(list)
+        for line in lines:
+            if line["what"] == "line" and line.get("fill_qty") is not None:
+                place = places.get((line["client_order_id"], Decimal(line["filled_qty"])))
+                if place is not None:  # else another invariant is broken
+                    told[line["run"]].append(place)
+        for run, heard in told.items():
+            expected = list(range(heard[0], heard[0] + len(heard)))
+            if heard != expected:
+                missed = sorted(set(range(min(heard), max(heard))) - set(heard))
+                text = f"missed {[fills[who][place] for place in missed[:3]]}" if missed else "out of order"
+                yield f"{who}, run {run}: was told of {len(heard)} fills, {text}"
+
+
+def told_ends_are_ends(e: Evidence) -> Broken:
+    """Find orders of which a strategy was told that they have ended, and that stand otherwise in the ledger."""
+    for who, lines in e.said.items():
+        for line in lines:
+            status = {"line": "status", "order_seen": "status", "answer": "order_status"}.get(line["what"], "")
+            oid = line.get("client_order_id") or line.get("id") or ""
+            if not status or line[status] not in ENDED:
+                continue
+            row = e.rows.get(oid)
+            if row is None or row.status != line[status]:
+                yield f"{who}: was told that {oid} is {line[status]}, the ledger says {row}"
+
+
 def logs_have_no_crash(e: Evidence) -> Broken:
     """No exception went unhandled, in the desk or in the exchange."""
     for log in e.logs:
@@ -344,6 +383,8 @@ INVARIANTS: tuple[Invariant, ...] = (
     refusals_change_nothing,
     house_has_what_the_run_gave_it,
     told_is_in_the_ledger,
+    told_is_complete,
+    told_ends_are_ends,
     logs_have_no_crash,
 )
 

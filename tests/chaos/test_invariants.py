@@ -105,11 +105,16 @@ def good() -> Evidence:
         holdings={str(s): q for s, q in desk.portfolio.holdings().items()},
     )
     told = {"what": "answer", "id": MARKET.client_order_id, "status": "success", "order_id": "", "reason": ""}
+    heard = [
+        told | {"order_status": "filled"},
+        a_told_fill("4", "4", "100", "4"),
+        a_told_fill("10", "6", "100.5", "10"),
+    ]
     return Evidence(
         ledger=ledger,
         theirs=account,
         came={str(one.client_order_id): Came(AFTER_NOON, 1) for one in (MARKET, LIMIT)},
-        said={str(ALICE): [told]},
+        said={str(ALICE): heard},
         rows={str(oid): Row(o.status, o.filled_qty, o.reason, o.broker_order_id) for oid, o in desk.orders.items()},
         positions=dict(ledger.positions),
         cash=dict(ledger.cash),
@@ -191,7 +196,8 @@ def a_denial_that_moved_money(e: Evidence) -> Evidence:
 
 
 def refused_and_kept(e: Evidence) -> Evidence:
-    line = {"what": "answer", "id": "alice-2", "status": "error", "reason": "TRADE_STREAM_DOWN", "order_id": ""}
+    line = {"what": "answer", "id": "alice-2", "status": "error", "reason": "TRADE_STREAM_DOWN"}
+    line |= {"order_id": "", "order_status": ""}
     return replace(e, said={"alice": [line]})
 
 
@@ -200,13 +206,33 @@ def given_to_the_house(e: Evidence) -> Evidence:
     return e
 
 
+def a_told_fill(filled_qty: str, fill_qty: str, fill_price: str, position_qty: str) -> dict[str, object]:
+    line = {"what": "line", "run": 1, "client_order_id": "alice-1", "status": "partially_filled"}
+    return line | {
+        "filled_qty": filled_qty,
+        "fill_qty": fill_qty,
+        "fill_price": fill_price,
+        "position_qty": position_qty,
+    }
+
+
 def told_of_nothing(e: Evidence) -> Evidence:
-    line = {"what": "line", "client_order_id": "alice-1", "filled_qty": "3", "fill_qty": "3"}
-    return replace(e, said={"alice": [line | {"fill_price": "100", "position_qty": "3"}]})
+    return replace(e, said={"alice": [a_told_fill("3", "3", "100", "3")]})
 
 
 def told_of_a_denial_that_was_none(e: Evidence) -> Evidence:
-    line = {"what": "answer", "id": "alice-1", "status": "denied", "reason": "DUPLICATE", "order_id": ""}
+    line = {"what": "answer", "id": "alice-1", "status": "denied", "reason": "DUPLICATE"}
+    line |= {"order_id": "", "order_status": ""}
+    return replace(e, said={"alice": [line]})
+
+
+def told_with_a_gap(e: Evidence) -> Evidence:
+    fills = [a_told_fill("4", "4", "100", "4"), a_told_fill("10", "6", "100.5", "10")]
+    return replace(e, said={"alice": fills[::-1]})
+
+
+def told_of_another_end(e: Evidence) -> Evidence:
+    line = {"what": "order_seen", "id": "alice-2", "status": "filled", "filled_qty": "0"}
     return replace(e, said={"alice": [line]})
 
 
@@ -229,6 +255,8 @@ WRONGS: dict[Callable[[Evidence], Evidence], str] = {
     given_to_the_house: "house_has_what_the_run_gave_it",
     told_of_nothing: "told_is_in_the_ledger",
     told_of_a_denial_that_was_none: "told_is_in_the_ledger",
+    told_with_a_gap: "told_is_complete",
+    told_of_another_end: "told_ends_are_ends",
 }
 
 
