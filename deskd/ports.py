@@ -12,6 +12,7 @@ from deskd.domain.events import (
     BrokerOrder,
     BrokerPosition,
     CancelAnswered,
+    CancelInDoubt,
     Fact,
     OrderLookedUp,
     SubmitAccepted,
@@ -21,7 +22,7 @@ from deskd.domain.events import (
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId, StrategyId, Symbol
 from deskd.domain.market import Instrument, MarketClock, Quote
 from deskd.domain.money import Cash
-from deskd.domain.order import Fill, Order, OrderRequest
+from deskd.domain.order import Fill, Order, OrderRequest, Replacement
 from deskd.domain.run import RunEnd, RunStatus
 from deskd.domain.strategy import BrokenStrategy, Liveness, StrategySpec
 
@@ -44,8 +45,15 @@ class Broker(Protocol):
     async def submit(self, request: OrderRequest) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
         """Send the order once, never again, and return what is known."""
 
-    async def cancel(self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> CancelAnswered | None:
-        """Ask for a cancel; None where there was no clear answer (the stream or a look-up will tell)."""
+    async def replace(
+        self, request: OrderRequest, broker_order_id: BrokerOrderId
+    ) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
+        """Ask once for the order in the place of the broker's *broker_order_id*, and return what is known of it."""
+
+    async def cancel(
+        self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId
+    ) -> CancelAnswered | CancelInDoubt:
+        """Ask for a cancel (in doubt: the stream or a look-up will tell)."""
 
     async def look_up(self, client_order_id: ClientOrderId) -> OrderLookedUp | None:
         """Fetch the order by client_order_id with all its fills; None where there was no clear answer."""
@@ -159,6 +167,20 @@ class Orders(Protocol):
         Return the order once it is denied, accepted, rejected or further; after *timeout_s* as it then stands
         (`submitted`: in doubt). The same client_order_id with the same content gets the same answer; with other
         content, Refuse(CONFLICT).
+        """
+
+    async def replace(
+        self,
+        strategy_id: StrategyId | None,
+        replacement: Replacement,
+        *,
+        client_order_id: ClientOrderId,
+        by: str,
+        timeout_s: float,
+    ) -> Order | Refuse:
+        """Put another order in the place of an open one, which *replacement* names by either of its ids.
+
+        Return the new order, *client_order_id*, as `place` does. None as strategy: any strategy's (officers).
         """
 
     async def cancel(self, strategy_id: StrategyId | None, order_id: str, *, by: str) -> Order | Refuse:

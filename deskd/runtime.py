@@ -9,22 +9,22 @@ Rule 3: a ledger that cannot be written ends the desk: what is in memory is ahea
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Protocol, assert_never
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from deskd.core.desk import Desk
+from deskd.core.desk import STREAM_DOWN, Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.book import Account, Position
 from deskd.domain.effects import Effect, Refuse
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
-from deskd.domain.market import MarketClock
+from deskd.domain.market import MarketClock, Quote
 from deskd.domain.money import Price
-from deskd.domain.order import Order, OrderRequest, OrderStatus
+from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
 from deskd.domain.reasons import RefusalReason
 from deskd.ledger.projections import project
 from deskd.ports import Broker, Clock, Ledger, OnFact, Quotes, RawMarketMessage, Tells
@@ -33,10 +33,11 @@ INBOX_MAX = 10_000  # some seconds of a busy open; beyond it the endpoint answer
 BATCH_MAX = 64  # events decided between two turns of the loop: 64 requests were measured at 4 ms
 MARKS_EVERY = timedelta(seconds=10)
 RECONCILE_GAP_S = 1.0  # the broker's positions may lag its orders: two looks in a row are never closer
-STUCK_CANCEL = timedelta(seconds=5)  # a cancel without an answer is asked for again
+STUCK_AFTER = timedelta(seconds=5)  # a cancel or replace without an answer is looked into, and asked for again
 CANCEL_WAIT_S = 10.0  # for the wish to be on disk; the broker's answer comes as an order line
 LISTED_MAX = 1_000  # orders in one list, the newest: a long history must not hold up the loop; the ledger has all
 
+_PENDING = frozenset({OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_REPLACE})
 _NEW_YORK = ZoneInfo("America/New_York")
 
 log = structlog.get_logger()
@@ -53,7 +54,7 @@ class Marks(Protocol):
 class _Waiter:
     """Somebody who waits for what becomes of an event."""
 
-    event: ev.OrderRequested | ev.CancelRequested
+    event: ev.OrderRequested | ev.ReplaceRequested | ev.CancelRequested
     answer: asyncio.Future[Order | Refuse]
 
 
@@ -121,6 +122,9 @@ class Runtime:
                     listener(fact)
             case ef.Submit(request):
                 self._tasks.create_task(self._submit(request), name=f"submit {request.client_order_id}")
+            case ef.Replace(request, broker_order_id):
+                name = f"replace by {request.client_order_id}"
+                self._tasks.create_task(self._replace(request, broker_order_id), name=name)
             case ef.Cancel(oid, broker_order_id):
                 self._tasks.create_task(self._cancel(oid, broker_order_id), name=f"cancel {oid}")
             case ef.LookUp(oid):
@@ -147,10 +151,11 @@ class Runtime:
     async def _submit(self, request: OrderRequest) -> None:
         await self.inbox.put(await self.broker.submit(request))
 
+    async def _replace(self, request: OrderRequest, broker_order_id: BrokerOrderId) -> None:
+        await self.inbox.put(await self.broker.replace(request, broker_order_id))
+
     async def _cancel(self, oid: ClientOrderId, broker_order_id: BrokerOrderId) -> None:
-        answer = await self.broker.cancel(oid, broker_order_id)
-        if answer is not None:
-            await self.inbox.put(answer)
+        await self.inbox.put(await self.broker.cancel(oid, broker_order_id))
 
     async def _look_up(self, oid: ClientOrderId) -> None:
         try:
@@ -186,7 +191,7 @@ class Runtime:
             self.reconcile("the last look failed")
 
     async def _watching(self) -> None:
-        """Ask after orders in doubt and stuck cancels; value positions."""
+        """Ask after orders in doubt, stuck cancels and replaces, and legs that lost their group; value positions."""
         marked_at = self.wall.now()
         while True:
             await asyncio.sleep(self.doubt_check.total_seconds())
@@ -203,7 +208,8 @@ class Runtime:
         age = now - order.updated_at
         if order.broker_order_id is None:
             return age > self.doubt_check
-        return order.status is OrderStatus.PENDING_CANCEL and age > STUCK_CANCEL
+        is_stuck = order.status in _PENDING or self.desk.has_lost_its_group(order)
+        return is_stuck and age > STUCK_AFTER
 
     # --- the face to the doors (ports.Orders) ----------------------------------------------------------------------
 
@@ -213,8 +219,7 @@ class Runtime:
         if self.closing is not None:
             return Refuse(nobody, RefusalReason.DESK_NOT_READY, f"{self.closing}: try again later")
         if not self.desk.is_synced:
-            text = "the stream of trade updates is down or not yet re-synced: no order could be watched; cancels pass"
-            return Refuse(nobody, RefusalReason.TRADE_STREAM_DOWN, text)
+            return Refuse(nobody, RefusalReason.TRADE_STREAM_DOWN, STREAM_DOWN)
         if not self.desk.instruments:
             text = "the broker's list of what can be traded is not there yet: try again later"
             return Refuse(nobody, RefusalReason.DESK_NOT_READY, text)
@@ -226,17 +231,50 @@ class Runtime:
         refusal = self.refusal()
         if refusal is not None and oid not in self.desk.orders:
             return Refuse(oid, refusal.reason, refusal.message)
-        quote, now = self.quotes.quote(request.symbol), self.wall.now()
-        market_now = quote.quoted_at if quote else self._market_clock.timestamp if self._market_clock else now
-        market_day = market_now.astimezone(_NEW_YORK).date()
-        event = ev.OrderRequested(request=request, quote=quote, market_day=market_day, at=now)
-        return await self._ask(oid, event, timeout_s) or self._undecided(request)
+        quote, market_day = self._market(request.symbol)
+        event = ev.OrderRequested(request=request, quote=quote, market_day=market_day, at=self.wall.now())
+        return await self._ask(oid, event, timeout_s) or self._undecided(event)
 
-    def _undecided(self, request: OrderRequest) -> Order | Refuse:
+    async def replace(
+        self,
+        strategy_id: StrategyId | None,
+        replacement: Replacement,
+        *,
+        client_order_id: ClientOrderId,
+        by: str,
+        timeout_s: float,
+    ) -> Order | Refuse:
+        """Put another order in the place of an open one; see ports.Orders."""
+        oid = client_order_id
+        old = self.find(strategy_id, replacement.replaces)
+        if old is None:
+            text = f"order_id={replacement.replaces}: no such order of this strategy"
+            return Refuse(oid, RefusalReason.NOT_FOUND, text)
+        refusal = self.refusal()
+        if refusal is not None and oid not in self.desk.orders:
+            return Refuse(oid, refusal.reason, refusal.message)
+        quote, market_day = self._market(old.request.symbol)
+        event = ev.ReplaceRequested(
+            client_order_id=oid,
+            replacement=replace(replacement, replaces=old.request.client_order_id),
+            quote=quote,
+            market_day=market_day,
+            by=by,
+            at=self.wall.now(),
+        )
+        return await self._ask(oid, event, timeout_s) or self._undecided(event)
+
+    def _market(self, symbol: Symbol) -> tuple[Quote | None, date]:
+        """Return the latest quote, and the market's day."""
+        quote = self.quotes.quote(symbol)
+        known = quote.quoted_at if quote else self._market_clock.timestamp if self._market_clock else self.wall.now()
+        return quote, known.astimezone(_NEW_YORK).date()
+
+    def _undecided(self, event: ev.OrderRequested | ev.ReplaceRequested) -> Order | Refuse:
         """Return the order as it stands after the wait for it was over."""
-        oid = request.client_order_id
+        oid = event.request.client_order_id if isinstance(event, ev.OrderRequested) else event.client_order_id
         order = self.desk.orders.get(oid)
-        if order is not None and order.request == request:  # the id alone may be another's
+        if order is not None and _is_meant(event, order):  # the id alone may be another's
             return order
         return Refuse(oid, RefusalReason.TIMEOUT, "the desk has not decided yet: ask for the order by its id")
 
@@ -251,7 +289,7 @@ class Runtime:
         return await self._ask(oid, event, CANCEL_WAIT_S) or self.desk.orders[oid]
 
     async def _ask(
-        self, oid: ClientOrderId, event: ev.OrderRequested | ev.CancelRequested, timeout_s: float
+        self, oid: ClientOrderId, event: ev.OrderRequested | ev.ReplaceRequested | ev.CancelRequested, timeout_s: float
     ) -> Order | Refuse | None:
         """Return what becomes of *event*; None when that took longer than *timeout_s*."""
         waiter = _Waiter(event, asyncio.get_running_loop().create_future())
@@ -279,14 +317,7 @@ class Runtime:
         self._answer(
             order.request.client_order_id,
             order,
-            lambda waiter: (
-                waiter.event is event
-                or (
-                    isinstance(waiter.event, ev.OrderRequested)
-                    and waiter.event.request == order.request
-                    and not order.is_in_doubt
-                )
-            ),
+            lambda waiter: waiter.event is event or (_is_meant(waiter.event, order) and not order.is_in_doubt),
         )
 
     def _answer(self, oid: ClientOrderId, answer: Order | Refuse, is_meant: Callable[[_Waiter], bool]) -> None:
@@ -353,3 +384,16 @@ class Runtime:
         """Return as soon as *holds* is true of the desk, looking after every batch."""
         async with self._committed:
             await self._committed.wait_for(lambda: holds(self.desk))
+
+
+def _is_meant(event: ev.OrderRequested | ev.ReplaceRequested | ev.CancelRequested, order: Order) -> bool:
+    """Tell whether *event* asked for this very order; another may have used its id."""
+    match event:
+        case ev.OrderRequested(request=request):
+            return request == order.request
+        case ev.ReplaceRequested(replacement=wanted):
+            return wanted == order.request.replacement
+        case ev.CancelRequested():
+            return False
+        case _:
+            assert_never(event)

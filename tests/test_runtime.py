@@ -81,6 +81,7 @@ class CuriousBroker:
     known_at_submit: list[bool] = field(default_factory=list)
     submitted: list[ClientOrderId] = field(default_factory=list)
     canceled: list[ClientOrderId] = field(default_factory=list)
+    replaced: list[tuple[ClientOrderId, BrokerOrderId]] = field(default_factory=list)
     looked_up: list[ClientOrderId] = field(default_factory=list)
     answers: bool = True
     finds: bool = True
@@ -100,6 +101,10 @@ class CuriousBroker:
     async def cancel(self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> Any:
         self.canceled.append(client_order_id)
         return ev.CancelAnswered(client_order_id=client_order_id, refusal=None, at=NOON)
+
+    async def replace(self, request: OrderRequest, broker_order_id: BrokerOrderId) -> Any:
+        self.replaced.append((request.client_order_id, broker_order_id))
+        return await self.submit(request)
 
     async def look_up(self, client_order_id: ClientOrderId) -> Any:
         self.looked_up.append(client_order_id)

@@ -19,7 +19,7 @@ import structlog
 
 from deskd.alpaca.cold import ColdPaths, parse_timeframe, refused
 from deskd.alpaca.endpoints import Endpoints, Keys
-from deskd.alpaca.http import Answer, Http, NotSent, Unanswered
+from deskd.alpaca.http import Answer, Http, NotSent, Outcome, Unanswered
 from deskd.alpaca.library import check_library
 from deskd.alpaca.pacing import Pacer
 from deskd.domain.errors import WireError
@@ -27,6 +27,7 @@ from deskd.domain.events import (
     BrokerOrder,
     BrokerPosition,
     CancelAnswered,
+    CancelInDoubt,
     OrderLookedUp,
     SubmitAccepted,
     SubmitInDoubt,
@@ -43,6 +44,7 @@ from deskd.wire.alpaca.market import parse_stamp, rfc3339, to_ns
 
 ORDERS_PAGE = 500
 FILLS_PAGE = 100
+SUCCESSORS_MAX = 20  # followed in one look; the next look goes on from the last of them
 PAGES_MAX = 200  # 100,000 orders or 20,000 fills in one look: more is a broker that turns in circles
 BARS_MAX = 10_000
 ROWS_AT_ONCE = 100  # decoded between two turns of the loop: some 2 ms
@@ -93,18 +95,34 @@ class AlpacaBroker:
         try:
             body = wire.encode_order(request)
         except WireError as error:
-            return SubmitRejected(client_order_id=oid, message=f"not sent: {error}", at=self.wall.now())
-        outcome = await self.http.send("POST", "/v2/orders", body=body)
+            return self._not_sent(oid, str(error))
+        return self._outcome(oid, await self.http.send("POST", "/v2/orders", body=body))
+
+    async def replace(
+        self, request: OrderRequest, broker_order_id: BrokerOrderId
+    ) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
+        """Ask once for the order in the place of the broker's *broker_order_id*, and return what is known of it."""
+        oid = request.client_order_id
+        try:
+            body = wire.encode_replacement(request)
+        except WireError as error:
+            return self._not_sent(oid, str(error))
+        return self._outcome(oid, await self.http.send("PATCH", f"/v2/orders/{broker_order_id}", body=body))
+
+    def _outcome(self, oid: ClientOrderId, outcome: Outcome) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
         at = self.wall.now()
         match outcome:
             case NotSent(why):
-                return SubmitRejected(client_order_id=oid, message=f"not sent: {why}", at=at)
+                return self._not_sent(oid, why)
             case Unanswered(why):
                 return SubmitInDoubt(client_order_id=oid, why=why, at=at)
             case Answer():
                 return self._judge(oid, outcome, at)
             case _:
                 assert_never(outcome)
+
+    def _not_sent(self, oid: ClientOrderId, why: str) -> SubmitRejected:
+        return SubmitRejected(client_order_id=oid, message=f"not sent: {why}", at=self.wall.now(), was_sent=False)
 
     def _judge(
         self, oid: ClientOrderId, answer: Answer, at: datetime
@@ -126,20 +144,25 @@ class AlpacaBroker:
             return SubmitRejected(client_order_id=oid, message=refusal.text, at=at)
         return SubmitInDoubt(client_order_id=oid, why=f"HTTP {answer.status}: {refusal.text}", at=at)
 
-    async def cancel(self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> CancelAnswered | None:
-        """Ask for a cancel; None where there was no clear answer."""
+    async def cancel(
+        self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId
+    ) -> CancelAnswered | CancelInDoubt:
+        """Ask for a cancel."""
         outcome = await self.http.send("DELETE", f"/v2/orders/{broker_order_id}", is_urgent=True)
         at = self.wall.now()
         if not isinstance(outcome, Answer):
-            log.warning("cancel_unanswered", client_order_id=client_order_id, why=outcome.why)
-            return None
+            return self._cancel_in_doubt(client_order_id, outcome.why, at)
         if 200 <= outcome.status < 300:
             return CancelAnswered(client_order_id=client_order_id, refusal=None, at=at)
         refusal = wire.decode_refusal(outcome.status, outcome.body)
         if refusal is None or outcome.status not in {403, 404, 422}:
-            log.warning("cancel_unanswered", client_order_id=client_order_id, why=f"HTTP {outcome.status}")
-            return None
+            return self._cancel_in_doubt(client_order_id, f"HTTP {outcome.status}", at)
         return CancelAnswered(client_order_id=client_order_id, refusal=refusal.text, at=at)
+
+    @staticmethod
+    def _cancel_in_doubt(oid: ClientOrderId, why: str, at: datetime) -> CancelInDoubt:
+        log.warning("cancel_unanswered", client_order_id=oid, why=why)
+        return CancelInDoubt(client_order_id=oid, why=why, at=at)
 
     async def look_up(self, client_order_id: ClientOrderId) -> OrderLookedUp | None:
         """Fetch the order by client_order_id with all its fills; None where there was no clear answer."""
@@ -149,10 +172,29 @@ class AlpacaBroker:
                 return OrderLookedUp(client_order_id=client_order_id, order=None, fills=(), at=self.wall.now())
             order = self._order(body)
             fills = await self._fills_of(order) if order.filled_qty else ()
+            successors = await self._successors_of(order)
         except (OSError, WireError) as error:
             log.warning("look_up_unanswered", client_order_id=client_order_id, why=str(error))
             return None
-        return OrderLookedUp(client_order_id=client_order_id, order=order, fills=tuple(fills), at=self.wall.now())
+        return OrderLookedUp(
+            client_order_id=client_order_id,
+            order=order,
+            fills=tuple(fills),
+            at=self.wall.now(),
+            successors=tuple(successors),
+        )
+
+    async def _successors_of(self, order: BrokerOrder) -> Sequence[BrokerOrder]:
+        """Return the order in the place of *order*, what took the place of that, and so on."""
+        found: list[BrokerOrder] = []
+        while order.replaced_by is not None and len(found) < SUCCESSORS_MAX:
+            path = f"/v2/orders/{order.replaced_by}"
+            body = await self._read(path, {"nested": "true"}, is_urgent=True, absent="order not found")
+            if body is None:
+                break
+            order = self._order(wire.as_object(body, "order"))
+            found.append(order)
+        return found
 
     async def _find(self, client_order_id: ClientOrderId) -> Body | None:
         params = {"client_order_id": client_order_id}

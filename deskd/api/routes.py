@@ -35,6 +35,7 @@ _STATUS_OF_REFUSAL: Mapping[str, int] = {
     RefusalReason.CONFLICT: 409,
     RefusalReason.TOO_LARGE: 413,
     RefusalReason.ORDER_FINAL: 422,
+    RefusalReason.NOT_REPLACEABLE: 422,
     RefusalReason.RATE: 429,
     RefusalReason.DESK_NOT_READY: 503,
     RefusalReason.TRADE_STREAM_DOWN: 503,
@@ -64,6 +65,7 @@ class Routes:
         self._handlers: Mapping[tuple[str, str, int], _Handler] = {
             # method, first segment of the path, number of segments
             ("POST", "order", 1): self._place,
+            ("PATCH", "orders", 2): self._replace,
             ("DELETE", "orders", 2): self._cancel,
             ("GET", "orders", 1): self._list,
             ("GET", "orders", 2): self._find,
@@ -90,10 +92,8 @@ class Routes:
         )
 
     async def _place(self, spec: StrategySpec, request: Request) -> Reply:
-        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if content_type not in _PROTOBUF:
-            text = f"Content-Type: {content_type!a} is not application/x-protobuf; use desk_client"
-            return refusal(request, 400, RefusalReason.INVALID, text)
+        if wrong := _not_protobuf(request):
+            return wrong
         try:
             asked = wire.decode_order_request(
                 request.body, strategy_id=spec.strategy_id, user_id=spec.user_id, new_id=self._new_id
@@ -103,6 +103,20 @@ class Routes:
         if closed := self._orders.refusal():
             return refusal(request, _STATUS_OF_REFUSAL.get(closed.reason, 503), closed.reason, closed.message)
         return _about_order(await self._orders.place(asked, timeout_s=self._wait_s(request)))
+
+    async def _replace(self, spec: StrategySpec, request: Request) -> Reply:
+        if wrong := _not_protobuf(request):
+            return wrong
+        try:
+            wanted, oid = wire.decode_replace_request(request.body, order_id=request.path[1], new_id=self._new_id)
+        except WireError as broken:
+            return refusal(request, 400, RefusalReason.INVALID, str(broken))
+        if closed := self._orders.refusal():
+            return refusal(request, _STATUS_OF_REFUSAL.get(closed.reason, 503), closed.reason, closed.message)
+        outcome = await self._orders.replace(
+            spec.strategy_id, wanted, client_order_id=oid, by=spec.strategy_id, timeout_s=self._wait_s(request)
+        )
+        return _about_order(outcome)
 
     def _wait_s(self, request: Request) -> float:
         """Return how long to wait for the broker: the client may want to wait less (RFC 7240), never more."""
@@ -178,10 +192,21 @@ def refusal(request: Request, status: int, reason: str, message: str) -> Reply:
         case "POST", "order":
             claimed = wire.claimed_client_order_id(request.body)
             return Reply(status, wire.refusal_response(Refuse(ClientOrderId(claimed), reason, message)))
+        case "PATCH", "orders":
+            claimed = wire.claimed_client_order_id(request.body, is_replace=True)
+            return Reply(status, wire.refusal_response(Refuse(ClientOrderId(claimed), reason, message)))
         case "DELETE", "orders":
             return Reply(status, wire.refusal_response(Refuse(ClientOrderId(""), reason, message)))
         case _:
             return Reply(status, wire.error(reason, message))
+
+
+def _not_protobuf(request: Request) -> Reply | None:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type in _PROTOBUF:
+        return None
+    text = f"Content-Type: {content_type!a} is not application/x-protobuf; use desk_client"
+    return refusal(request, 400, RefusalReason.INVALID, text)
 
 
 def _about_order(outcome: Order | Refuse) -> Reply:

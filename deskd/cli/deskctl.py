@@ -16,6 +16,7 @@ from deskd import __version__
 from deskd.cli import show
 from deskd.cli.client import Answer, Desk, DeskNotReachable, NotDone
 from deskd.cli.place import NoConfiguration, config_file, control_socket, root_of
+from deskd.cli.replace import replace
 from deskd.domain.errors import ConfigError
 
 REFUSED, NOT_REACHABLE = 1, 3
@@ -246,6 +247,9 @@ def _tell_orders(body: dict[str, Any]) -> None:
         print(f"{row['client_order_id']}: {row['reason']}: {row['message']}")
     if not body["orders"] and not body["refused"]:
         print("no open orders")
+
+
+cli.add_command(replace)
 
 
 @cli.command()

@@ -7,6 +7,7 @@ Rule 3: a command speaks for every name it was given: one that fails does not ke
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,15 +16,15 @@ from pathlib import Path
 import structlog
 from aiohttp import ClientError, web
 
-from deskd.control import logs, people, views
+from deskd.control import logs, people, replacements, views
 from deskd.control.listen import SOCKET_NAME, listening
 from deskd.control.names import NoSuchName, the_one
 from deskd.control.people import Caller
 from deskd.domain.effects import Refuse
 from deskd.domain.errors import ConfigError, LedgerError, SandboxUnavailable
 from deskd.domain.events import CommandGiven
-from deskd.domain.ids import HOUSE, StrategyId
-from deskd.domain.order import Order
+from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId
+from deskd.domain.order import Order, OrderStatus
 from deskd.domain.run import RunStatus
 from deskd.domain.strategy import BrokenStrategy, StrategySpec
 from deskd.ledger.queries import LedgerReader
@@ -35,6 +36,7 @@ ROWS_DEFAULT = 100
 LINES_DEFAULT = 100
 FOLLOWERS_MAX = 32  # `logs -f` at a time, each a file and an inotify descriptor
 CANCELS_AT_ONCE = 32
+REPLACE_WAIT_S = 10.0  # for the broker's answer; later it is in doubt, and shows in `deskctl orders`
 ID_PREFIX_MIN = 4  # shorter beginnings of an order's id are typing errors
 STOPPED = frozenset({RunStatus.STOPPED, RunStatus.FATAL})
 
@@ -99,6 +101,7 @@ class Control:
         app.router.add_post("/stop", self._stop)
         app.router.add_post("/restart", self._restart)
         app.router.add_post("/cancel", self._cancel)
+        app.router.add_post("/replace", self._replace)
         app.router.add_post("/token", self._token)
         return app
 
@@ -307,6 +310,31 @@ class Control:
         ]
         shown = [views.order(a) for a in answers.values() if isinstance(a, Order)]
         return _json({"orders": shown, "refused": refused}, status=422 if refused else 200)
+
+    async def _replace(self, request: web.Request) -> web.StreamResponse:
+        body, caller = await _body(request), request[CALLER]
+        typed = body.get("order")
+        if not isinstance(typed, str):
+            raise _Refused(400, "which order? Give its client_order_id or the broker's id")
+        old = self._order(typed)
+        if not caller.may_manage(old.request.user_id):
+            raise _Refused(403, _not_yours(caller, f"order {old.request.client_order_id}"))
+        try:
+            wanted = replacements.read(body, old.request.client_order_id)
+        except ValueError as error:
+            raise _Refused(400, str(error)) from None
+        await self._record(request, "replace", replacements.arguments(wanted))
+        oid = ClientOrderId(str(uuid.uuid4()))
+        answer = await self.orders.replace(None, wanted, client_order_id=oid, by=caller.name, timeout_s=REPLACE_WAIT_S)
+        if isinstance(answer, Refuse):
+            refused = {
+                "client_order_id": old.request.client_order_id,
+                "reason": answer.reason,
+                "message": answer.message,
+            }
+            return _json({"orders": [], "refused": [refused]}, status=422)
+        is_done = answer.status not in {OrderStatus.DENIED, OrderStatus.REJECTED}
+        return _json({"orders": [views.order(answer)], "refused": []}, status=200 if is_done else 422)
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         caller, body = request[CALLER], await _body(request)

@@ -57,7 +57,7 @@ def order(order: Order) -> View:
         "user_id": r.user_id,
         "symbol": r.symbol,
         "side": str(r.side),
-        "qty": _text(r.qty),
+        "qty": _text(order.qty),
         "notional": _text(r.notional),
         "order_type": str(r.order_type),
         "time_in_force": str(r.time_in_force),
@@ -71,6 +71,10 @@ def order(order: Order) -> View:
         "requested_at": instant(order.requested_at),
         "submitted_at": None if order.submitted_at is None else instant(order.submitted_at),
         "updated_at": instant(order.updated_at),
+        "broker_status": order.broker_status,
+        "source": order.source,
+        "replaces": order.replaces,
+        "replaced_by": order.replaced_by,
     }
 
 

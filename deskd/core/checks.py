@@ -11,9 +11,10 @@ from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
+from deskd.core.reservation import NOTHING, Reservation
 from deskd.domain.limits import Limits
 from deskd.domain.market import Instrument, Quote
-from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty, plain
+from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty, plain
 from deskd.domain.order import OrderClass, OrderRequest, OrderType, Side
 from deskd.domain.order import TimeInForce as Tif
 from deskd.domain.reasons import DenialReason as R
@@ -43,6 +44,8 @@ class Evidence:
     orders_today: int
     last_same_at: datetime | None  # when the strategy last asked for the very same order
     now: datetime
+    freed: Reservation = NOTHING  # what the order holds that this one is to replace: it counts as free
+    is_exit: bool = False  # a leg in the place of a leg: it trades the same shares at another price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,7 +311,9 @@ def cash_needed(e: Evidence, v: Valued) -> Cash:
     """Return the buying power that the order takes: what opens, and what covering a short costs over its margin."""
     if e.request.side is Side.SELL:
         return Cash(v.opening_qty * v.price)
-    return max(Cash(v.notional - v.closing_qty * e.margin_per_share), NO_CASH)
+    # What this order is to replace may fill first, at its own price.
+    crossing = min(e.freed.opening, v.qty) * max(e.freed.price - v.price, ZERO)
+    return max(Cash(v.notional + crossing - v.closing_qty * e.margin_per_share), NO_CASH)
 
 
 def _position_after(e: Evidence, v: Valued) -> Qty:

@@ -5,21 +5,23 @@ ledger, so that a restart, a backtest and a test all stand where the live desk s
 (limits from the configuration, the broker's list of instruments) only ever enters decisions, never the fold.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import assert_never
 
-from deskd.core import gate, house, lifecycle, reconcile, updates
+from deskd.core import gate, house, lifecycle, reconcile, replacing, updates, words
 from deskd.core.checks import Denied, Evidence, cash_needed
 from deskd.core.gate import Verdict
-from deskd.core.lifecycle import ImpossibleTransition
+from deskd.core.lifecycle import ENDED_WITHOUT_BROKER, ImpossibleTransition, is_news
 from deskd.core.portfolio import Portfolio
-from deskd.core.reservation import Reservations, leg_holds_shares
+from deskd.core.reservation import NOTHING, Reservation, Reservations, leg_holds_shares
+from deskd.core.words import Follows
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.book import Account
 from deskd.domain.effects import Effect, Record
+from deskd.domain.events import BrokerStatus, Source
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol
 from deskd.domain.limits import Limits
 from deskd.domain.market import Instrument, Quote
@@ -31,6 +33,8 @@ from deskd.domain.run import StrategyStatus
 DUPLICATE_MEMORY = timedelta(seconds=60)  # the longest duplicate window that can be configured
 DENIED_KEPT = 1_000  # of each strategy in memory: a loop that is denied for a day must not fill it; the ledger has all
 TAPE_BACK = timedelta(hours=1)  # no real market's time goes back so far: a tape began anew, and with it the day
+CANCEL_AGAIN = timedelta(seconds=5)  # a cancel without an answer is asked for again
+STREAM_DOWN = "the stream of trade updates is down or not yet re-synced: no order could be watched; cancels pass"
 TRADES = "trades"  # the name of the trade_updates stream in StreamChanged
 
 
@@ -41,6 +45,14 @@ class DayCount:
     day: date
     count: int
     latest: datetime  # the market's time of the last of them
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceOf:
+    """Which order is to be replaced, and who wants it."""
+
+    old: Order
+    by: str
 
 
 @dataclass(slots=True)
@@ -64,6 +76,7 @@ class Desk:
     portfolio: Portfolio = field(default_factory=Portfolio)
     reservations: Reservations = field(default_factory=Reservations)
     legs: dict[ClientOrderId, tuple[ClientOrderId, ...]] = field(default_factory=dict)
+    needs: dict[ClientOrderId, Reservation] = field(default_factory=dict)  # of new orders beside those they replace
     fill_ids: set[FillId] = field(default_factory=set)
     days: dict[StrategyId, DayCount] = field(default_factory=dict)
     last_asked: dict[StrategyId, dict[OrderRequest, datetime]] = field(default_factory=dict)
@@ -75,12 +88,22 @@ class Desk:
     def handle(self, event: ev.Event) -> list[Effect]:
         """Decide what follows from *event*, let the facts take hold, and say who is to be told of each."""
         effects: list[Effect] = []
-        for effect in self.decide(event):
+        for decided in self.decide(event):
+            effect = self._with_position(decided)
             effects.append(effect)
             if isinstance(effect, Record):
                 self.apply(effect.fact)
                 effects += self._tell(effect.fact)
         return effects
+
+    def _with_position(self, effect: Effect) -> Effect:
+        """Return a fill's record with the position after it: only now are the fills before it in the book."""
+        if not isinstance(effect, Record) or not isinstance(effect.fact, ev.OrderFilled):
+            return effect
+        request = self.orders[effect.fact.client_order_id].request
+        held = self.portfolio.book(request.strategy_id).qty(request.symbol)
+        after = Qty(held + request.side.sign * effect.fact.qty)
+        return Record(replace(effect.fact, position_qty=after))
 
     # --- decide: looks, and does not touch ---------------------------------------------------------------------
 
@@ -95,14 +118,20 @@ class Desk:
                 return self._on_submit_accepted(event)
             case ev.SubmitRejected():
                 return self._on_submit_rejected(event)
-            case ev.SubmitInDoubt() | ev.DoubtTimedOut():
+            case ev.SubmitInDoubt():
+                return self._on_submit_in_doubt(event)
+            case ev.DoubtTimedOut():
                 return self._on_doubt(event.client_order_id)
             case ev.OrderLookedUp():
                 return self._on_looked_up(event)
+            case ev.ReplaceRequested():
+                return self._on_replace_request(event)
             case ev.CancelRequested():
                 return self._on_cancel_request(event)
             case ev.CancelAnswered():
                 return self._on_cancel_answered(event)
+            case ev.CancelInDoubt():
+                return self._said(event.client_order_id, words.IN_DOUBT, event.why, event.at, Source.CANCEL)
             case ev.TradeStreamChanged():
                 return self._on_trade_stream(event)
             case ev.BrokerSnapshot():
@@ -130,12 +159,42 @@ class Desk:
         request = event.request
         oid = request.client_order_id
         if known := self.orders.get(oid):
-            if known.request == request:
-                # One that is in doubt is answered when the broker has answered.
-                return [] if known.is_in_doubt else [ef.Reply(oid)]
-            message = f"client_order_id={oid} was used for another order: use a new one for each order"
-            return [ef.Refuse(oid, RefusalReason.CONFLICT, message)]
-        evidence = self._evidence(event)
+            return self._known(known, is_same=known.request == request)
+        if not self.is_synced:  # it was, when the door let the request in
+            return [ef.Refuse(oid, RefusalReason.TRADE_STREAM_DOWN, STREAM_DOWN)]
+        return self._judged(event, replaces=None)
+
+    @staticmethod
+    def _known(known: Order, *, is_same: bool) -> list[Effect]:
+        """Return the answer to a request under an id that was used before."""
+        oid = known.request.client_order_id
+        if is_same:
+            # One that is in doubt is answered when the broker has answered.
+            return [] if known.is_in_doubt else [ef.Reply(oid)]
+        message = f"client_order_id={oid} was used for another order: use a new one for each order"
+        return [ef.Refuse(oid, RefusalReason.CONFLICT, message)]
+
+    def _on_replace_request(self, event: ev.ReplaceRequested) -> list[Effect]:
+        oid, wanted = event.client_order_id, event.replacement
+        if known := self.orders.get(oid):
+            return self._known(known, is_same=known.request.replacement == wanted)
+        if not self.is_synced:
+            return [ef.Refuse(oid, RefusalReason.TRADE_STREAM_DOWN, STREAM_DOWN)]
+        old = self.orders[wanted.replaces]
+        if refusal := replacing.refusal(old, wanted, oid):
+            return [refusal]
+        asked = ev.OrderRequested(
+            request=replacing.request_of(old, wanted, oid),
+            quote=event.quote,
+            market_day=event.market_day,
+            at=event.at,
+        )
+        return self._judged(asked, replaces=ReplaceOf(old, event.by))
+
+    def _judged(self, event: ev.OrderRequested, *, replaces: ReplaceOf | None) -> list[Effect]:
+        """Return the order sent, or denied by the gate."""
+        request = event.request
+        evidence = self._evidence(event, replaces.old if replaces else None)
         if evidence is None:
             text = f"strategy_id={request.strategy_id}: the desk does not know this strategy"
             checked = ev.Checked("strategy_is_known", f"strategy_id={request.strategy_id}")
@@ -148,36 +207,51 @@ class Desk:
         approved = ev.OrderApproved(
             request=request,
             quote=event.quote,
-            reserved_cash=cash_needed(evidence, valued),
-            reserved_qty=NO_QTY if request.side is Side.BUY else valued.qty,
+            reserved_cash=NO_CASH if evidence.is_exit else cash_needed(evidence, valued),
+            reserved_qty=NO_QTY if request.side is Side.BUY or evidence.is_exit else valued.qty,
             market_day=event.market_day,
             at=event.at,
             checks=verdict.checks,
         )
-        return [Record(approved), ef.Submit(request)]
+        if replaces is None:
+            return [Record(approved), ef.Submit(request)]
+        old = replaces.old
+        assert old.broker_order_id is not None, "what the broker does not have is not replaced"
+        wish = ev.OrderReplaceRequested(
+            client_order_id=old.request.client_order_id,
+            replaced_by=request.client_order_id,
+            by=replaces.by,
+            at=event.at,
+        )
+        return [Record(wish), Record(approved), ef.Replace(request, old.broker_order_id)]
 
-    def _evidence(self, event: ev.OrderRequested) -> Evidence | None:
+    def _evidence(self, event: ev.OrderRequested, old: Order | None = None) -> Evidence | None:
         request = event.request
         who, symbol = request.strategy_id, request.symbol
         status, limits = self.statuses.get(who), self.limits.get(who)
         if status is None or limits is None:
             return None
         book = self.portfolio.books.get(who)
+        freed = NOTHING if old is None else self.reservations.of(old)
+        is_exit = old is not None and old.parent_id is not None
         return Evidence(
-            request=request,
+            # A leg that the broker made is judged as the simple order that it is.
+            request=replace(request, order_class=OrderClass.SIMPLE) if is_exit else request,
             status=status,
             limits=limits,
             instrument=self.instruments.get(symbol),
             quote=event.quote,
             position_qty=book.qty(symbol) if book else NO_QTY,
-            promised_qty=self.reservations.qty(who, symbol),
-            opening_qty=self.reservations.opening(who, symbol, request.side),
+            promised_qty=Qty(self.reservations.qty(who, symbol) - freed.qty),
+            opening_qty=Qty(self.reservations.opening(who, symbol, request.side) - freed.opening),
             margin_per_share=book.short_margin_per_share(symbol) if book else Price(ZERO),
-            buying_power=self.buying_power(who),
-            open_orders=self.reservations.count(who),
+            buying_power=Cash(self.buying_power(who) + freed.cash),
+            open_orders=self.reservations.count(who) - (old is not None and self.reservations.holds(old)),
             orders_today=self._orders_today(who, event.market_day, event.quote),
             last_same_at=self.last_asked.get(who, {}).get(_signature(request)),
             now=event.at,
+            freed=freed,
+            is_exit=is_exit,
         )
 
     @staticmethod
@@ -196,17 +270,23 @@ class Desk:
         return [Record(fact), ef.Reply(event.request.client_order_id)]
 
     def _on_trade_update(self, event: ev.TradeUpdated) -> list[Effect]:
-        order = self.find(event.order)
-        if order is None:
-            # Not ours: an officer trades by hand. Only what moved the account matters, and the house takes it.
-            return [ef.Reconcile(f"order {event.order.broker_order_id} is not the desk's")] if event.fill else []
         fills = (event.fill,) if event.fill else ()
-        return self._caught_up(order, event.order, fills, event.at, asks_for_missing=True)
+        order = self.find(event.order)
+        if order is not None:
+            return self._caught_up(
+                order, event.order, fills, event.at, asks_for_missing=True, source=Source.STREAM, word=event.event
+            )
+        if adopted := self.adoptions((event.order,), event.at, Source.STREAM):
+            effects = self._adopted(adopted, event.at, Source.STREAM, fills)
+            # What it replaced ends with its own fills: the broker tells how many.
+            return [*effects, *(ef.LookUp(fact.replaces) for fact, _, _ in adopted)]
+        # Not ours: an officer trades by hand. Only what moved the account matters, and the house takes it.
+        return [ef.Reconcile(f"order {event.order.broker_order_id} is not the desk's")] if event.fill else []
 
     def _on_submit_accepted(self, event: ev.SubmitAccepted) -> list[Effect]:
         order = self.orders[event.client_order_id]
         # Fills that the answer counts are on their way by the stream, with their prices.
-        return self._caught_up(order, event.order, (), event.at, asks_for_missing=False)
+        return self._caught_up(order, event.order, (), event.at, asks_for_missing=False, source=_sent_by(order))
 
     def _caught_up(
         self,
@@ -216,32 +296,140 @@ class Desk:
         at: datetime,
         *,
         asks_for_missing: bool,
+        source: str = Source.RECONCILE,
+        word: str = "",
+        successor: ClientOrderId | None = None,
     ) -> list[Effect]:
+        """Return what follows from the broker's word on *order*, *word* or else its status (core/words.py)."""
         oid = order.request.client_order_id
-        caught = lifecycle.catch_up(order, broker, fills, self.fill_ids, at)
+        word = word or broker.raw_status
+        successor = successor or self._successor(order, broker)
+        if order.status is OrderStatus.DENIED:
+            fills = ()  # it never left: what the broker calls by its id is another's
+        caught = lifecycle.catch_up(order, broker, fills, self.fill_ids, at, source=source, successor=successor)
         effects: list[Effect] = self._recorded(order, caught.facts)
-        is_ended_here_alone = order.reason in _ENDED_WITHOUT_BROKER and broker.status in _ALIVE
-        if is_ended_here_alone:
-            text = f"the broker has it after all: {broker.raw_status}"
-            effects.append(Record(_discrepancy(oid, str(order.reason), text, "cancel", at)))
-            effects.append(ef.Cancel(oid, broker.broker_order_id))
+        if note := words.noted(order, broker, word, at=at, source=source):
+            effects.append(Record(note))
+        effects += self._outcome(order, broker, word, at=at, source=source)
         if order.broker_order_id is None and order.status.is_open and effects:
             effects.append(ef.Reply(oid))
-            if order.status is OrderStatus.PENDING_CANCEL:  # the cancel that had to wait for the broker's id
-                effects.append(ef.Cancel(oid, broker.broker_order_id))
-        effects += self._legs_found(order, broker, at)
-        if asks_for_missing and (caught.misses_fills or (not broker.legs and self._lacks_legs(order))):
+        if order.status is OrderStatus.PENDING_CANCEL and self._is_to_cancel(order, broker, at, source):
+            effects.append(ef.Cancel(oid, broker.broker_order_id))
+        effects += self._legs_found(order, broker, at, source)
+        misses = caught.misses_fills or (not broker.legs and self._lacks_legs(order)) or caught.misses_successor
+        if asks_for_missing and misses:
             effects.append(ef.LookUp(oid))
         return effects
 
-    def _legs_found(self, order: Order, broker: ev.BrokerOrder, at: datetime) -> list[Effect]:
+    @staticmethod
+    def _is_to_cancel(order: Order, broker: ev.BrokerOrder, at: datetime, source: str) -> bool:
+        """Tell whether a cancel is sent now: it had to wait for the broker's id, or it got stuck."""
+        if order.broker_order_id is None:
+            return not lifecycle.has_ended(broker)
+        is_stuck = source == Source.LOOK_UP or (source == Source.RECONCILE and at - order.updated_at >= CANCEL_AGAIN)
+        return is_stuck and _is_alive(broker)
+
+    def _outcome(self, order: Order, broker: ev.BrokerOrder, word: str, *, at: datetime, source: str) -> list[Effect]:
+        """Return what follows from a word beside what was caught up."""
+        oid, outcome = order.request.client_order_id, words.follows(order.status, word)
+        if outcome is Follows.FORBIDDEN:
+            if not is_news(order, word, source):
+                return []
+            found = _discrepancy(oid, f"no {word} of an order that is {order.status}", word, "reconcile", at)
+            return [Record(found), ef.Reconcile(f"order {oid}: {order.status} + {word}")]
+        if outcome is Follows.COMPARED:
+            return [ef.Reconcile(f"order {oid}: {word}")]
+        if outcome is Follows.REVIVED and order.reason in ENDED_WITHOUT_BROKER:
+            found = _discrepancy(oid, str(order.reason), f"the broker has it after all: {word}", "cancel", at)
+            after_all = self._said(oid, word, "after all", at, source)
+            cancel = [ef.Cancel(oid, broker.broker_order_id)] if _is_alive(broker) else []
+            return [*([Record(found)] if after_all else []), *after_all, *cancel]
+        if outcome is Follows.CANCEL_REFUSED:
+            refused = ev.OrderCancelRefused(client_order_id=oid, message=f"the broker: {word}", at=at, source=source)
+            return [Record(refused), ef.LookUp(oid)]
+        if outcome is Follows.REPLACE_REFUSED and order.replaced_by is not None:
+            new = self.orders[order.replaced_by]
+            return [
+                *self._rejected(new, RejectReason.BROKER_REJECTED, f"the broker: {word}", at, source),
+                ef.LookUp(order.replaced_by),
+            ]
+        return []
+
+    def _successor(self, order: Order, broker: ev.BrokerOrder) -> ClientOrderId | None:
+        """Return the order of ours that took the place of *order*, where it is known."""
+        if broker.replaced_by is not None and broker.replaced_by in self.by_broker_id:
+            return self.by_broker_id[broker.replaced_by]
+        new = None if order.replaced_by is None else self.orders[order.replaced_by]
+        # The broker's answer to our own replace is under way.
+        return order.replaced_by if new is not None and new.status.is_open and new.broker_order_id is None else None
+
+    # --- orders that somebody put in the place of ours --------------------------------------------------------------
+
+    def adoptions(
+        self, theirs: Iterable[ev.BrokerOrder], at: datetime, source: str
+    ) -> list[tuple[ev.OrderAdopted, Order, ev.BrokerOrder]]:
+        """Return the orders among *theirs* that replace ours and are not ours yet, each before what replaced it."""
+        found: list[tuple[ev.OrderAdopted, Order, ev.BrokerOrder]] = []
+        new: dict[BrokerOrderId, Order] = {}
+        waiting = [o for o in theirs if o.replaces is not None and o.broker_order_id not in self.by_broker_id]
+        while waiting:
+            left: list[ev.BrokerOrder] = []
+            for broker in waiting:
+                assert broker.replaces is not None, "picked for it"
+                old = new.get(broker.replaces) or self.orders.get(
+                    self.by_broker_id.get(broker.replaces, ClientOrderId(""))
+                )
+                if old is None:
+                    left.append(broker)
+                elif broker.client_order_id not in self.orders:  # else our id: our own replace, or a stranger's trick
+                    held = self.reservations.of(old)
+                    fact = replacing.adopted(broker, old, held, self._free_to_close(old, held), at=at, source=source)
+                    new[broker.broker_order_id] = lifecycle.adopt(fact, old)
+                    found.append((fact, new[broker.broker_order_id], broker))
+            if len(left) == len(waiting):
+                break
+            waiting = left
+        return found
+
+    def _free_to_close(self, old: Order, held: Reservation) -> Qty:
+        who, symbol = old.request.strategy_id, old.request.symbol
+        promised = Qty(self.reservations.qty(who, symbol) - held.qty)
+        return Qty(max(self.portfolio.book(who).qty(symbol) - promised, NO_QTY))
+
+    def _adopted(
+        self,
+        found: list[tuple[ev.OrderAdopted, Order, ev.BrokerOrder]],
+        at: datetime,
+        source: str,
+        fills: tuple[Fill, ...] = (),
+    ) -> list[Effect]:
+        """Return the adoptions as effects, and what follows from how the orders stand."""
+        effects: list[Effect] = []
+        for fact, order, broker in found:
+            oid = order.request.client_order_id
+            by_hand = f"the broker has {oid} in its place"
+            effects.append(Record(_discrepancy(fact.replaces, "an order that nobody replaced", by_hand, "adopted", at)))
+            effects.append(Record(fact))
+            heirs = [f for f, _, _ in found if f.replaces == oid]
+            successor = heirs[0].request.client_order_id if heirs else None
+            effects += self._caught_up(
+                order, broker, fills, at, asks_for_missing=True, source=source, successor=successor
+            )
+        return effects
+
+    def _legs_found(self, order: Order, broker: ev.BrokerOrder, at: datetime, source: str) -> list[Effect]:
         """Return the legs of an order that was acknowledged without them, and questions after those that moved on."""
         effects: list[Effect] = []
+        for leg in broker.legs:
+            if (known := self.orders.get(leg.client_order_id)) and known.broker_order_id == leg.broker_order_id:
+                restated = lifecycle.restates(known, leg, at, source)
+                effects += self._recorded(known, (restated,) if restated else ())
         if not self._lacks_legs(order) or not broker.legs:
             return effects
         if order.broker_order_id is not None:
             oid = order.request.client_order_id
-            effects.append(Record(ev.LegsFound(client_order_id=oid, legs=lifecycle.legs_of(broker), at=at)))
+            found = ev.LegsFound(client_order_id=oid, legs=lifecycle.legs_of(broker), at=at, source=source)
+            effects.append(Record(found))
         moved_on = [leg for leg in broker.legs if leg.filled_qty or lifecycle.has_ended(leg)]
         return [*effects, *(ef.LookUp(leg.client_order_id) for leg in moved_on)]
 
@@ -249,6 +437,10 @@ class Desk:
         """Tell whether the broker made legs for the order that the desk does not know yet."""
         is_carrier = order.request.order_class is not OrderClass.SIMPLE and order.parent_id is None
         lives_on = order.status.is_open or bool(order.filled_qty)  # legs end with an entry that never filled
+        if order.status is OrderStatus.REPLACED:
+            return False  # its legs went to the order in its place
+        if order.replaces is not None and self.legs.get(order.replaces):
+            return False  # it will have those of the order that it replaces
         return is_carrier and lives_on and not self.legs.get(order.request.client_order_id)
 
     def _recorded(self, order: Order, facts: tuple[ev.OrderFact, ...]) -> list[Effect]:
@@ -259,8 +451,11 @@ class Desk:
                 order = lifecycle.apply(order, fact)
             except ImpossibleTransition as impossible:
                 oid = order.request.client_order_id
-                effects.append(Record(_discrepancy(oid, "the order table", str(impossible), "reconcile", fact.at)))
-                effects.append(ef.Reconcile(f"order {oid}: {impossible}"))
+                word, source = f"forbidden: {impossible}", getattr(fact, "source", "")
+                if is_news(order, word, source):  # else every look at the account would call for another
+                    effects.append(Record(_discrepancy(oid, "the order table", str(impossible), "reconcile", fact.at)))
+                    effects.append(Record(words.said(order, word, "not applied", at=fact.at, source=source)))
+                    effects.append(ef.Reconcile(f"order {oid}: {impossible}"))
                 break
             effects.append(Record(fact))
         return effects
@@ -269,31 +464,82 @@ class Desk:
         order = self.orders[event.client_order_id]
         if order.broker_order_id is not None:  # the stream said that the broker has it: it knows better
             return [ef.LookUp(event.client_order_id)]
-        return self._rejected(order, RejectReason.BROKER_REJECTED, event.message, event.at)
+        reason = RejectReason.BROKER_REJECTED if event.was_sent else RejectReason.NOT_SENT
+        return self._rejected(order, reason, event.message, event.at, _sent_by(order))
 
-    def _rejected(self, order: Order, reason: RejectReason, message: str, at: datetime) -> list[Effect]:
+    def _rejected(self, order: Order, reason: RejectReason, message: str, at: datetime, source: str) -> list[Effect]:
+        """Return the order ended without life; what it was to replace is back where it was."""
         oid = order.request.client_order_id
         if not order.status.is_open:
             return []
-        fact = ev.OrderRejected(client_order_id=oid, reason=reason, message=message, at=at)
-        return [*self._recorded(order, (fact,)), ef.Reply(oid)]
+        fact = ev.OrderRejected(client_order_id=oid, reason=reason, message=message, at=at, source=source)
+        effects = self._recorded(order, (fact,))
+        old = None if order.replaces is None else self.orders[order.replaces]
+        if old is not None and old.replaced_by == oid:
+            old_oid = old.request.client_order_id
+            if old.status.is_open:
+                back = ev.OrderReplaceRefused(client_order_id=old_oid, message=message, at=at, source=source)
+                effects += self._recorded(old, (back,))
+            # Mostly it is filled already, or somebody else replaced it.
+            effects += [ef.LookUp(old_oid)] if reason is not RejectReason.NOT_SENT else []
+        return [*effects, ef.Reply(oid)]
+
+    def _on_submit_in_doubt(self, event: ev.SubmitInDoubt) -> list[Effect]:
+        order = self.orders[event.client_order_id]
+        effects: list[Effect] = []
+        if order.status.is_open and order.broker_order_id is None:
+            effects += self._said(event.client_order_id, words.IN_DOUBT, event.why, event.at, _sent_by(order))
+        return effects + self._on_doubt(event.client_order_id)
+
+    def _said(self, oid: ClientOrderId, word: str, detail: str, at: datetime, source: str) -> list[Effect]:
+        """Return the fact that the broker said so, if it is another word than the last."""
+        order = self.orders[oid]
+        return [Record(words.said(order, word, detail, at=at, source=source))] if is_news(order, word, source) else []
 
     def _on_doubt(self, client_order_id: ClientOrderId) -> list[Effect]:
         order = self.orders.get(client_order_id)
         return [ef.LookUp(client_order_id)] if order is not None and order.status.is_open else []
 
     def _on_looked_up(self, event: ev.OrderLookedUp) -> list[Effect]:
-        order = self.orders[event.client_order_id]
+        order, at = self.orders[event.client_order_id], event.at
         if event.order is None:
+            unknown = self._said(event.client_order_id, words.NOT_FOUND, "", at, Source.LOOK_UP)
             if order.broker_order_id is not None and order.status.is_open:
-                return [ef.Reconcile(f"the broker does not find order {event.client_order_id}")]
-            return self._on_missing(order, event.at)
+                return [*unknown, ef.Reconcile(f"the broker does not find order {event.client_order_id}")]
+            if not order.status.is_open:
+                return []
+            return self._on_missing(order, at) or unknown
         if self.find(event.order) is not order:
             return []  # an order of somebody else, in the place of ours
-        effects = self._caught_up(order, event.order, event.fills, event.at, asks_for_missing=False)
-        if order.status is OrderStatus.PENDING_CANCEL and event.order.status in _ALIVE:
-            effects.append(ef.Cancel(event.client_order_id, event.order.broker_order_id))  # stuck: ask again
+        adopted = self.adoptions(event.successors, at, Source.LOOK_UP)
+        effects = self._adopted(adopted, at, Source.LOOK_UP)
+        heir = next((b for b in event.successors if b.replaces == event.order.broker_order_id), None)
+        ours = None if heir is None else self.find(heir)
+        ids = {theirs.broker_order_id: fact.request.client_order_id for fact, _, theirs in adopted}
+        successor = None if heir is None else ids.get(heir.broker_order_id)
+        if ours is not None:
+            successor = ours.request.client_order_id
+        effects += self._caught_up(
+            order, event.order, event.fills, at, asks_for_missing=False, source=Source.LOOK_UP, successor=successor
+        )
+        if ours is not None and heir is not None:
+            effects += self._caught_up(ours, heir, (), at, asks_for_missing=True, source=Source.LOOK_UP)
+        if event.order.status is BrokerStatus.REPLACED and successor is None and order.status.is_open:
+            effects += self._on_no_successor(order, event, effects)
         return effects
+
+    def _on_no_successor(self, order: Order, event: ev.OrderLookedUp, effects: list[Effect]) -> list[Effect]:
+        """Return the end of an order of which the broker says that it was replaced, and names no order in its place."""
+        oid = order.request.client_order_id
+        assert event.order is not None, "it was found"
+        booked = [e.fact for e in effects if isinstance(e, Record) and isinstance(e.fact, ev.OrderFilled)]
+        is_whole = order.filled_qty + sum(f.qty for f in booked) >= event.order.filled_qty
+        has_ended = any(isinstance(e, Record) and isinstance(e.fact, ev.OrderReplaced) for e in effects)
+        if has_ended or not is_whole:
+            return []
+        end = ev.OrderReplaced(client_order_id=oid, replaced_by=None, at=event.at, source=Source.LOOK_UP)
+        found = _discrepancy(oid, "an order in its place", "the broker names none", "closed", event.at)
+        return [Record(end), Record(found), ef.Reconcile(f"order {oid} was replaced by nothing")]
 
     def _on_missing(self, order: Order, at: datetime) -> list[Effect]:
         """Return what follows when the broker says that it does not have the order."""
@@ -304,7 +550,7 @@ class Desk:
         if at - order.requested_at < self.doubt_settle:
             return []  # it may still be on its way: the next look decides
         message = "the broker says that it never saw the order: it was not traded; ask again if you still want it"
-        return self._rejected(order, RejectReason.NEVER_ARRIVED, message, at)
+        return self._rejected(order, RejectReason.NEVER_ARRIVED, message, at, Source.LOOK_UP)
 
     def _on_lost(self, order: Order, at: datetime) -> list[Effect]:
         """Return what follows when the broker had the order, and knows it no more: it ends, or it would for ever hold.
@@ -316,27 +562,41 @@ class Desk:
         oid = order.request.client_order_id
         lost = _discrepancy(oid, "an order that the broker had", "the broker has none", "closed", at)
         message = "the broker knows the order no more (was its account reset?): what it filled until then is booked"
-        return [Record(lost), *self._rejected(order, RejectReason.BROKER_LOST, message, at)]
+        return [Record(lost), *self._rejected(order, RejectReason.BROKER_LOST, message, at, Source.RECONCILE)]
 
     def _on_cancel_request(self, event: ev.CancelRequested) -> list[Effect]:
         oid = event.client_order_id
         order = self.orders[oid]
         if not order.status.is_open:
             text = f"status={order.status}: there is nothing left to cancel"
+            if order.status is OrderStatus.REPLACED and order.replaced_by is not None:
+                text = f"{text}; {order.replaced_by} is in its place: cancel that one"
             return [ef.Refuse(oid, RefusalReason.ORDER_FINAL, text)]
+        effects = self._canceling(order, event)
+        if order.replaced_by is not None and order.status is not OrderStatus.PENDING_CANCEL:
+            effects += self._canceling(self.orders[order.replaced_by], event)  # whichever of the two lives
+        return [*effects, ef.Reply(oid)]
+
+    @staticmethod
+    def _canceling(order: Order, event: ev.CancelRequested) -> list[Effect]:
+        oid = order.request.client_order_id
         effects: list[Effect] = []
+        if not order.status.is_open:
+            return effects
         if order.status is not OrderStatus.PENDING_CANCEL:
             effects.append(Record(ev.OrderCancelRequested(client_order_id=oid, by=event.by, at=event.at)))
         if order.broker_order_id is not None:
             effects.append(ef.Cancel(oid, order.broker_order_id))
-        return [*effects, ef.Reply(oid)]
+        return effects
 
     def _on_cancel_answered(self, event: ev.CancelAnswered) -> list[Effect]:
-        order = self.orders[event.client_order_id]
-        if event.refusal is None or order.status is not OrderStatus.PENDING_CANCEL:
-            return []
         oid = event.client_order_id
-        refused = ev.OrderCancelRefused(client_order_id=oid, message=event.refusal, at=event.at)
+        order = self.orders[oid]
+        if order.status is not OrderStatus.PENDING_CANCEL:
+            return []
+        if event.refusal is None:
+            return self._said(oid, words.ACKNOWLEDGED, "the broker will try to cancel", event.at, Source.CANCEL)
+        refused = ev.OrderCancelRefused(client_order_id=oid, message=event.refusal, at=event.at, source=Source.CANCEL)
         # Mostly it is filled already: the look-up brings the fills that crossed the cancel.
         return [Record(refused), ef.LookUp(oid)]
 
@@ -349,6 +609,9 @@ class Desk:
     def _on_snapshot(self, snapshot: ev.BrokerSnapshot) -> list[Effect]:
         effects: list[Effect] = []
         fills = dict(snapshot.fills)
+        effects += self._adopted(
+            self.adoptions(snapshot.orders, snapshot.at, Source.RECONCILE), snapshot.at, Source.RECONCILE
+        )
         for theirs in snapshot.orders:
             order = self.find(theirs)
             if order is not None:
@@ -392,8 +655,16 @@ class Desk:
                 | ev.OrderCompleted()
                 | ev.OrderCanceled()
                 | ev.OrderExpired()
+                | ev.OrderReplaceRequested()
+                | ev.OrderReplaceRefused()
+                | ev.OrderReplaced()
+                | ev.OrderRestated()
             ):
                 self._advance(fact)
+            case ev.OrderAdopted():
+                self._adopt(fact)
+            case ev.BrokerSaid():
+                self.orders[fact.client_order_id] = lifecycle.hear(self.orders[fact.client_order_id], fact)
             case ev.LegsFound():
                 self._add_legs(self.orders[fact.client_order_id], fact.legs, fact.at)
             case ev.StrategyRegistered():
@@ -428,12 +699,22 @@ class Desk:
     def _approve(self, fact: ev.OrderApproved) -> None:
         request = fact.request
         who = request.strategy_id
-        order = Order(request=request, status=OrderStatus.SUBMITTED, requested_at=fact.at, updated_at=fact.at)
+        old = None if request.replacement is None else self.orders[request.replacement.replaces]
+        order = Order(
+            request=request,
+            status=OrderStatus.SUBMITTED,
+            requested_at=fact.at,
+            updated_at=fact.at,
+            replaces=None if old is None else old.request.client_order_id,
+            parent_id=None if old is None else old.parent_id,
+        )
         self._put(order)
         valued = gate.value(request, fact.quote, position_free=NO_QTY)
-        self.reservations.hold(
-            order, cash=fact.reserved_cash, qty=fact.reserved_qty, opening=valued.qty, price=valued.price
-        )
+        need = Reservation(cash=fact.reserved_cash, qty=fact.reserved_qty, opening=valued.qty, price=valued.price)
+        if old is None:
+            self.reservations.hold(order, need)
+        else:
+            self._stand_beside(order, old, need)
         count = self._orders_today(who, fact.market_day, fact.quote)
         self.days[who] = DayCount(fact.market_day, count + 1, fact.quote.quoted_at)
         asked = self.last_asked.setdefault(who, {})
@@ -441,6 +722,36 @@ class Desk:
         asked[_signature(request)] = fact.at
         while fact.at - asked[oldest := next(iter(asked))] > DUPLICATE_MEMORY:
             del asked[oldest]
+
+    def _adopt(self, fact: ev.OrderAdopted) -> None:
+        old = self.orders[fact.replaces]
+        order = lifecycle.adopt(fact, old)
+        self._put(order)
+        self.by_broker_id[fact.broker_order_id] = fact.request.client_order_id
+        need = Reservation(
+            cash=fact.reserved_cash, qty=fact.reserved_qty, opening=fact.request.qty or NO_QTY, price=fact.price
+        )
+        self._stand_beside(order, old, need)
+        if not old.status.is_open:
+            self._inherit(old, order)
+
+    def _stand_beside(self, new: Order, old: Order, need: Reservation) -> None:
+        """Let *new* hold what it may need beyond what *old* holds, until it is settled which of them lives."""
+        if old.parent_id is not None:
+            siblings = self.legs.get(old.parent_id, ())
+            self.legs[old.parent_id] = (*siblings, new.request.client_order_id)
+            self._promise(new)
+            return
+        self.needs[new.request.client_order_id] = need
+        self._hold_pair(new, old)
+
+    def _hold_pair(self, new: Order, old: Order) -> None:
+        """Hold for *new*, beside *old*, what both together may still trade and *old* does not hold."""
+        need = self.needs[new.request.client_order_id]
+        held = self.reservations.of(old)
+        left = replacing.left_of(new, old)
+        worst = max(need.price, held.price)
+        self.reservations.hold(new, replacing.beyond(replacing.need_for(need, left, worst=Price(worst)), held))
 
     def _deny(self, fact: ev.OrderDenied) -> None:
         who = fact.request.strategy_id
@@ -464,13 +775,49 @@ class Desk:
         before = self.orders[fact.client_order_id]
         order = lifecycle.apply(before, fact)
         self._put(order)
-        if isinstance(fact, ev.OrderAccepted):
-            self.by_broker_id[fact.broker_order_id] = fact.client_order_id
-            self._add_legs(order, fact.legs, fact.at)
-        if isinstance(fact, ev.OrderFilled):
-            self._settle(order, fact)
+        match fact:
+            case ev.OrderAccepted():
+                self.by_broker_id[fact.broker_order_id] = fact.client_order_id
+                self._add_legs(order, fact.legs, fact.at)
+            case ev.OrderFilled():
+                self._settle(order, fact)
+            case ev.OrderRestated():
+                self._restate(order)
+            case _:
+                pass
         if not order.status.is_open:
             self.reservations.release(order)
+            self.needs.pop(fact.client_order_id, None)
+            heir = None if order.replaced_by is None else self.orders.get(order.replaced_by)
+            if heir is not None:
+                self._inherit(order, heir)
+
+    def _inherit(self, old: Order, new: Order) -> None:
+        """Let *new* hold all that it needs: *old* holds nothing any more. Its legs are those of *old*, if it took its place."""
+        old_id, new_id = old.request.client_order_id, new.request.client_order_id
+        if old.status is OrderStatus.REPLACED and (legs := self.legs.pop(old_id, ())):
+            self.legs[new_id] = tuple(dict.fromkeys((*self.legs.get(new_id, ()), *legs)))
+            for leg in legs:
+                self.orders[leg] = replace(self.orders[leg], parent_id=new_id)
+        if new.parent_id is not None:
+            self._promise(new)
+        if new_id not in self.needs or not new.status.is_open:
+            return
+        if old.status is OrderStatus.REPLACED:
+            need, left = self.needs.pop(new_id), new.leaves_qty
+            assert left is not None, "an order that replaces one has a quantity"
+            self.reservations.hold(new, replacing.need_for(need, left, worst=need.price))
+        else:  # the replace is to fail; until then nobody knows
+            self._hold_pair(new, old)
+
+    def _restate(self, order: Order) -> None:
+        """Hold no more than the smaller order can trade."""
+        oid = order.request.client_order_id
+        if order.parent_id is not None:
+            self._promise(order)
+        elif oid not in self.needs and order.leaves_qty is not None:
+            held = self.reservations.of(order)
+            self.reservations.hold(order, replacing.need_for(held, order.leaves_qty, worst=held.price))
 
     def _put(self, order: Order) -> None:
         oid = order.request.client_order_id
@@ -486,14 +833,27 @@ class Desk:
         self.fill_ids.add(fill.fill_id)
         signed = Qty(request.side.sign * fill.qty)
         self.portfolio.book(request.strategy_id).trade(request.symbol, signed, fill.price, fill.at)
-        self.reservations.shrink(order, fill.qty, notional(fill.qty, fill.price))
+        if request.client_order_id not in self.needs:
+            self.reservations.shrink(order, fill.qty, notional(fill.qty, fill.price))
+        self._hold_pairs_of(order)
         parent = order.parent_id or request.client_order_id
         for leg in self.legs.get(parent, ()):
             self._promise(self.orders[leg])
 
+    def _hold_pairs_of(self, order: Order) -> None:
+        """Hold anew for an order that stands beside another, one of the two having filled."""
+        oid = order.request.client_order_id
+        pairs = [oid] if oid in self.needs else [n for n in self.needs if self.orders[n].replaces == oid]
+        for new in (self.orders[n] for n in pairs):
+            assert new.replaces is not None, "it has a need because it replaces"
+            self._hold_pair(new, self.orders[new.replaces])
+
     def _add_legs(self, parent: Order, legs: tuple[ev.LegSpec, ...], at: datetime) -> None:
         for spec in legs:
             self.by_broker_id[spec.broker_order_id] = spec.client_order_id
+            if known := self.orders.get(spec.client_order_id):  # of the order that this one replaced
+                self.orders[spec.client_order_id] = replace(known, parent_id=parent.request.client_order_id)
+                continue
             request = replace(
                 parent.request,
                 client_order_id=spec.client_order_id,
@@ -506,6 +866,7 @@ class Desk:
                 stop_price=spec.stop_price,
                 take_profit=None,
                 stop_loss=None,
+                replacement=None,
             )
             leg = Order(
                 request=request,
@@ -525,10 +886,20 @@ class Desk:
         """Hold the shares that a leg may sell: those that its entry has bought by now."""
         if not leg.status.is_open or not leg_holds_shares(leg) or leg.parent_id is None:
             return
-        leaves, bought = leg.leaves_qty, self.orders[leg.parent_id].filled_qty
+        leaves = leg.leaves_qty
         assert leaves is not None, "a LegSpec has a quantity"
-        promised = Qty(min(leaves, bought))
-        self.reservations.hold(leg, cash=NO_CASH, qty=promised, opening=NO_QTY, price=Price(ZERO))
+        promised = Qty(min(leaves, self._bought(leg.parent_id)))
+        need = Reservation(cash=NO_CASH, qty=promised, opening=NO_QTY, price=Price(ZERO))
+        old = None if leg.replaces is None else self.orders[leg.replaces]
+        self.reservations.hold(leg, need if old is None else replacing.beyond(need, self.reservations.of(old)))
+
+    def _bought(self, entry: ClientOrderId | None) -> Qty:
+        """Return what an entry has filled, and before it those that it replaced."""
+        bought = NO_QTY
+        while entry is not None:
+            bought = Qty(bought + self.orders[entry].filled_qty)
+            entry = self.orders[entry].replaces
+        return bought
 
     def _mark(self, symbol: Symbol, price: Price, at: datetime) -> None:
         for book in self.portfolio.books.values():
@@ -548,6 +919,20 @@ class Desk:
         if order is None or order.broker_order_id not in {None, broker.broker_order_id}:
             return None
         return order
+
+    def has_lost_its_group(self, order: Order) -> bool:
+        """Tell whether an open leg should be over: its sibling is filled, or its entry ended without a fill.
+
+        The broker cancels it, and does not always say so (ALPACA.md 1.5): it must be asked.
+        """
+        if order.parent_id is None or not order.status.is_open:
+            return False
+        parent = self.orders[order.parent_id]
+        is_entry = parent.request.order_class is not OrderClass.OCO
+        if not parent.status.is_open and (not is_entry or not self._bought(order.parent_id)):
+            return True
+        siblings = (self.orders[oid] for oid in self.legs.get(order.parent_id, ()))
+        return any(leg.status is OrderStatus.FILLED for leg in siblings)
 
     def newest_first(self, strategy_id: StrategyId | None) -> Iterator[Order]:
         """Yield the orders of one strategy, or of all, the newest first."""
@@ -591,19 +976,18 @@ class Desk:
         return [ef.Tell(order.request.strategy_id, update)] if update else []
 
 
-_ALIVE = frozenset(
-    {
-        ev.BrokerStatus.NEW,
-        ev.BrokerStatus.ACCEPTED,
-        ev.BrokerStatus.PENDING_NEW,
-        ev.BrokerStatus.PARTIALLY_FILLED,
-        ev.BrokerStatus.HELD,
-    }
-)
+# Of an order in these, nothing can be canceled, or a cancel is under way.
+_PAST_CANCEL = frozenset({BrokerStatus.PENDING_CANCEL, BrokerStatus.UNKNOWN})
 
 
-# Ends that the desk wrote without the broker's word that the order is dead: if it lives, it must go.
-_ENDED_WITHOUT_BROKER = frozenset({RejectReason.BROKER_REJECTED, RejectReason.NEVER_ARRIVED, RejectReason.BROKER_LOST})
+def _is_alive(broker: ev.BrokerOrder) -> bool:
+    """Tell whether the broker's order is one that a cancel can end."""
+    return not lifecycle.has_ended(broker) and broker.status not in _PAST_CANCEL
+
+
+def _sent_by(order: Order) -> Source:
+    """Return by which road the order went to the broker."""
+    return Source.SUBMIT if order.request.replacement is None else Source.REPLACE
 
 
 def _signature(request: OrderRequest) -> OrderRequest:

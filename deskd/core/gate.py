@@ -34,8 +34,11 @@ VALUE_CHECKS: tuple[ValueCheck, ...] = (
     checks.position_notional_is_small,
     checks.buying_power_suffices,
 )
+# An exit in the place of an exit: it opens nothing, and its shares are held as they were.
+EXIT_CHECKS: tuple[ValueCheck, ...] = (checks.order_notional_is_small,)
 _CHECKS = tuple((check.__name__, check) for check in CHECKS)
 _VALUE_CHECKS = tuple((check.__name__, check) for check in VALUE_CHECKS)
+_EXIT_CHECKS = tuple((check.__name__, check) for check in EXIT_CHECKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def judge(evidence: Evidence) -> Verdict:
             return Verdict(found.denied, tuple(kept))
     assert evidence.quote is not None, "quote_is_there passed"
     valued = value(evidence.request, evidence.quote, position_free=free_to_close(evidence))
-    for name, value_check in _VALUE_CHECKS:
+    for name, value_check in _EXIT_CHECKS if evidence.is_exit else _VALUE_CHECKS:
         found = value_check(evidence, valued)
         kept.append(Checked(name, found.figure, found.limit))
         if not found.is_good:

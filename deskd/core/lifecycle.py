@@ -8,10 +8,11 @@ Rule 3: fills carry their own identity and add up; which of them arrives first d
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import assert_never
 
 from deskd.domain import events as ev
-from deskd.domain.events import BrokerStatus
-from deskd.domain.ids import FillId
+from deskd.domain.events import BrokerStatus, Source
+from deskd.domain.ids import ClientOrderId, FillId
 from deskd.domain.money import Cash, Qty, notional
 from deskd.domain.order import Fill, Order
 from deskd.domain.order import OrderStatus as S
@@ -24,27 +25,46 @@ TRANSITIONS: dict[tuple[S, type[ev.OrderFact]], S] = {
     (S.SUBMITTED, ev.OrderCancelRequested): S.PENDING_CANCEL,  # wanted while in doubt: sent once the broker has it
     (S.ACCEPTED, ev.OrderFilled): S.PARTIALLY_FILLED,
     (S.ACCEPTED, ev.OrderCancelRequested): S.PENDING_CANCEL,
+    (S.ACCEPTED, ev.OrderReplaceRequested): S.PENDING_REPLACE,
+    (S.ACCEPTED, ev.OrderRestated): S.ACCEPTED,
     (S.ACCEPTED, ev.OrderCompleted): S.FILLED,
     (S.ACCEPTED, ev.OrderCanceled): S.CANCELED,
     (S.ACCEPTED, ev.OrderExpired): S.EXPIRED,
     (S.ACCEPTED, ev.OrderRejected): S.REJECTED,  # the broker accepted first, and refused after
+    (S.ACCEPTED, ev.OrderReplaced): S.REPLACED,  # an officer did it in the broker's own page
     (S.PARTIALLY_FILLED, ev.OrderAccepted): S.PARTIALLY_FILLED,  # the late acknowledgement
     (S.PARTIALLY_FILLED, ev.OrderFilled): S.PARTIALLY_FILLED,
     (S.PARTIALLY_FILLED, ev.OrderCancelRequested): S.PENDING_CANCEL,
+    (S.PARTIALLY_FILLED, ev.OrderReplaceRequested): S.PENDING_REPLACE,
+    (S.PARTIALLY_FILLED, ev.OrderRestated): S.PARTIALLY_FILLED,
     (S.PARTIALLY_FILLED, ev.OrderCompleted): S.FILLED,  # notional orders: only the broker knows when they are done
     (S.PARTIALLY_FILLED, ev.OrderCanceled): S.CANCELED,
     (S.PARTIALLY_FILLED, ev.OrderExpired): S.EXPIRED,
     (S.PARTIALLY_FILLED, ev.OrderRejected): S.REJECTED,
+    (S.PARTIALLY_FILLED, ev.OrderReplaced): S.REPLACED,
     (S.PENDING_CANCEL, ev.OrderAccepted): S.PENDING_CANCEL,
     (S.PENDING_CANCEL, ev.OrderFilled): S.PENDING_CANCEL,  # the fill crossed the cancel
+    (S.PENDING_CANCEL, ev.OrderRestated): S.PENDING_CANCEL,
     (S.PENDING_CANCEL, ev.OrderCompleted): S.FILLED,
     (S.PENDING_CANCEL, ev.OrderCanceled): S.CANCELED,
     (S.PENDING_CANCEL, ev.OrderExpired): S.EXPIRED,
     (S.PENDING_CANCEL, ev.OrderRejected): S.REJECTED,
-    (S.PENDING_CANCEL, ev.OrderCancelRefused): S.ACCEPTED,  # or partially filled, or in doubt: see `apply`
+    (S.PENDING_CANCEL, ev.OrderReplaced): S.REPLACED,  # the replace was there before the cancel
+    (S.PENDING_CANCEL, ev.OrderReplaceRefused): S.PENDING_CANCEL,
+    (S.PENDING_CANCEL, ev.OrderCancelRefused): S.ACCEPTED,  # or where it was: see `apply`
+    (S.PENDING_REPLACE, ev.OrderFilled): S.PENDING_REPLACE,  # the fill crossed the replace: it is the old order's
+    (S.PENDING_REPLACE, ev.OrderRestated): S.PENDING_REPLACE,
+    (S.PENDING_REPLACE, ev.OrderCancelRequested): S.PENDING_CANCEL,
+    (S.PENDING_REPLACE, ev.OrderCompleted): S.FILLED,
+    (S.PENDING_REPLACE, ev.OrderCanceled): S.CANCELED,
+    (S.PENDING_REPLACE, ev.OrderExpired): S.EXPIRED,
+    (S.PENDING_REPLACE, ev.OrderRejected): S.REJECTED,
+    (S.PENDING_REPLACE, ev.OrderReplaced): S.REPLACED,
+    (S.PENDING_REPLACE, ev.OrderReplaceRefused): S.ACCEPTED,  # or where it was: see `apply`
     (S.CANCELED, ev.OrderFilled): S.CANCELED,  # the broker counts a fill late: it is money, and is booked
     (S.EXPIRED, ev.OrderFilled): S.EXPIRED,
     (S.REJECTED, ev.OrderFilled): S.REJECTED,
+    (S.REPLACED, ev.OrderFilled): S.REPLACED,
 }
 
 _TERMINAL_AT_BROKER = frozenset(
@@ -55,6 +75,12 @@ _TERMINAL_AT_BROKER = frozenset(
         BrokerStatus.REPLACED,
         BrokerStatus.REJECTED,
     }
+)
+
+_STATUS_WORDS = frozenset(status.value for status in BrokerStatus if status is not BrokerStatus.UNKNOWN)
+# Ends that the desk wrote without the broker's word that the order is dead: if it lives, it must go.
+ENDED_WITHOUT_BROKER = frozenset(
+    {RejectReason.BROKER_REJECTED, RejectReason.NOT_SENT, RejectReason.NEVER_ARRIVED, RejectReason.BROKER_LOST}
 )
 
 
@@ -69,43 +95,109 @@ def apply(order: Order, fact: ev.OrderFact) -> Order:
     except KeyError:
         raise ImpossibleTransition(f"{order.status} + {type(fact).__name__}") from None
 
-    if isinstance(fact, ev.OrderFilled):
-        return _filled(order, fact, status)
-    if isinstance(fact, ev.OrderAccepted):
-        return replace(
-            order,
-            status=status,
-            broker_order_id=fact.broker_order_id,
-            submitted_at=fact.submitted_at,
-            updated_at=fact.at,
-        )
-    if isinstance(fact, ev.OrderRejected):
-        return replace(order, status=status, reason=fact.reason, message=fact.message, updated_at=fact.at)
-    if isinstance(fact, ev.OrderCancelRefused):
-        return replace(order, status=_before_cancel(order), message=fact.message, updated_at=fact.at)
-    return replace(order, status=status, updated_at=fact.at)
+    order = replace(order, status=status, updated_at=fact.at, source=getattr(fact, "source", "") or order.source)
+    match fact:
+        case ev.OrderFilled():
+            return _filled(order, fact)
+        case ev.OrderAccepted():
+            said = fact.broker_status or order.broker_status
+            return replace(
+                order, broker_order_id=fact.broker_order_id, submitted_at=fact.submitted_at, broker_status=said
+            )
+        case ev.OrderRejected():
+            said = "" if fact.reason in ENDED_WITHOUT_BROKER else str(BrokerStatus.REJECTED)
+            return replace(order, reason=fact.reason, message=fact.message, broker_status=said)
+        case ev.OrderCancelRefused():
+            heard = spoken("order_cancel_rejected", Source.STREAM)  # the stream says it, too
+            return replace(order, status=_resting(order), message=fact.message, last_word=heard)
+        case ev.OrderReplaceRequested():
+            return replace(order, replaced_by=fact.replaced_by)
+        case ev.OrderReplaceRefused():
+            heard = spoken("order_replace_rejected", Source.STREAM)
+            order = replace(order, replaced_by=None, message=fact.message, last_word=heard)
+            return order if status is S.PENDING_CANCEL else replace(order, status=_resting(order))
+        case ev.OrderReplaced():
+            said = str(BrokerStatus.REPLACED)
+            return replace(order, replaced_by=fact.replaced_by or order.replaced_by, broker_status=said)
+        case ev.OrderRestated():
+            return _restated(order, fact)
+        case ev.OrderCompleted():
+            return replace(order, broker_status=str(BrokerStatus.FILLED))
+        case ev.OrderCanceled():
+            return replace(order, broker_status=str(BrokerStatus.CANCELED))
+        case ev.OrderExpired():
+            return replace(order, broker_status=str(BrokerStatus.EXPIRED))
+        case ev.OrderCancelRequested():
+            return order
+        case _:
+            assert_never(fact)
 
 
-def _filled(order: Order, fill: ev.OrderFilled, status: S) -> Order:
+def _filled(order: Order, fill: ev.OrderFilled) -> Order:
     filled_qty = Qty(order.filled_qty + fill.qty)
-    asked = order.request.qty
+    asked = order.qty
     if asked is not None and filled_qty > asked:
         raise ImpossibleTransition(f"overfill: {filled_qty} of {asked}")
-    if filled_qty == asked and status.is_open:
-        status = S.FILLED
+    status, said = order.status, order.broker_status
+    if status.is_open:
+        status = S.FILLED if filled_qty == asked else status
+        said = str(BrokerStatus.FILLED if filled_qty == asked else BrokerStatus.PARTIALLY_FILLED)
     return replace(
         order,
         status=status,
         filled_qty=filled_qty,
         filled_notional=Cash(order.filled_notional + notional(fill.qty, fill.price)),
-        updated_at=fill.at,
+        broker_status=said,
     )
 
 
-def _before_cancel(order: Order) -> S:
+def _restated(order: Order, fact: ev.OrderRestated) -> Order:
+    if fact.qty < order.filled_qty:
+        raise ImpossibleTransition(f"restated to {fact.qty}, of which {order.filled_qty} are filled")
+    status = S.FILLED if fact.qty == order.filled_qty else order.status
+    return replace(order, status=status, restated_qty=fact.qty)
+
+
+def _resting(order: Order) -> S:
+    """Return where an open order is when no cancel is pending."""
+    if order.replaced_by is not None:
+        return S.PENDING_REPLACE
     if order.filled_qty:
         return S.PARTIALLY_FILLED
     return S.ACCEPTED if order.broker_order_id is not None else S.SUBMITTED
+
+
+def adopt(fact: ev.OrderAdopted, old: Order) -> Order:
+    """Return the order that somebody put in the place of *old*, as one of the same strategy."""
+    return Order(
+        request=fact.request,
+        status=S.ACCEPTED,
+        requested_at=fact.at,
+        updated_at=fact.at,
+        submitted_at=fact.submitted_at,
+        broker_order_id=fact.broker_order_id,
+        parent_id=old.parent_id,
+        broker_status=fact.broker_status,
+        source=fact.source,
+        replaces=fact.replaces,
+    )
+
+
+def hear(order: Order, said: ev.BrokerSaid) -> Order:
+    """Return the order with the broker's word kept: no status of ours changes by it."""
+    if said.word in _STATUS_WORDS:
+        return replace(order, broker_status=said.word, source=said.source)
+    return replace(order, last_word=spoken(said.word, said.source), source=said.source)
+
+
+def is_news(order: Order, word: str, source: str) -> bool:
+    """Tell whether the broker's *word* about *order* is another one than the last of its kind."""
+    return order.broker_status != word if word in _STATUS_WORDS else order.last_word != spoken(word, source)
+
+
+def spoken(word: str, source: str) -> str:
+    """Return how a word that is no status is remembered: a doubt about a cancel is not one about the order."""
+    return f"{source} {word}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,27 +206,28 @@ class CaughtUp:
 
     facts: tuple[ev.OrderFact, ...]
     misses_fills: bool  # the broker counts more than we were told of: its fills must be fetched
+    misses_successor: bool = False  # it was replaced, and nobody knows by which order: that must be asked for
 
 
 def catch_up(
-    order: Order, broker: ev.BrokerOrder, fills: Sequence[Fill], seen: Container[FillId], at: datetime
+    order: Order,
+    broker: ev.BrokerOrder,
+    fills: Sequence[Fill],
+    seen: Container[FillId],
+    at: datetime,
+    *,
+    source: str = "",
+    successor: ClientOrderId | None = None,
 ) -> CaughtUp:
     """Compare our order with the broker's. An end is recorded only when every fill that it counts is booked.
 
     What the broker says is compared, not obeyed: a status that would go back is ignored, an end that already is
-    known is no news, and a fill that is booked is not booked again.
+    known is no news, and a fill that is booked is not booked again. An order that was replaced ends once it is known
+    by which: *successor*, an order of ours.
     """
     oid = order.request.client_order_id
     facts: list[ev.OrderFact] = []
-    filled_qty = order.filled_qty
-    news = {fill.fill_id: fill for fill in fills if fill.fill_id not in seen}
-    for fill in news.values():
-        facts.append(
-            ev.OrderFilled(
-                client_order_id=oid, fill_id=fill.fill_id, qty=fill.qty, price=fill.price, filled_at=fill.at, at=at
-            )
-        )
-        filled_qty = Qty(filled_qty + fill.qty)
+    filled_qty, qty, misses_successor = order.filled_qty, order.qty, False
     if order.status.is_open:
         refused_at_once = broker.status is BrokerStatus.REJECTED and order.broker_order_id is None
         if order.broker_order_id is None and not refused_at_once:
@@ -144,28 +237,67 @@ def catch_up(
                 submitted_at=broker.submitted_at,
                 legs=legs_of(broker),
                 at=at,
+                source=source,
+                broker_status=broker.raw_status,
             )
-            facts.insert(0, accepted)
-        is_filled = filled_qty == order.request.qty
-        if has_ended(broker) and not is_filled and filled_qty >= broker.filled_qty:
-            facts.append(_end(order, broker, at))
-    return CaughtUp(facts=tuple(facts), misses_fills=filled_qty < broker.filled_qty)
+            facts.append(accepted)
+        if restated := restates(order, broker, at, source):
+            facts.append(restated)
+            qty = restated.qty
+    news = {fill.fill_id: fill for fill in fills if fill.fill_id not in seen}
+    for fill in news.values():
+        facts.append(
+            ev.OrderFilled(
+                client_order_id=oid,
+                fill_id=fill.fill_id,
+                qty=fill.qty,
+                price=fill.price,
+                filled_at=fill.at,
+                at=at,
+                source=source,
+            )
+        )
+        filled_qty = Qty(filled_qty + fill.qty)
+    if order.status.is_open and has_ended(broker) and filled_qty != qty and filled_qty >= broker.filled_qty:
+        misses_successor = broker.status is BrokerStatus.REPLACED and successor is None
+        if not misses_successor:
+            facts.append(_end(order, broker, at, source, successor))
+    return CaughtUp(facts=tuple(facts), misses_fills=filled_qty < broker.filled_qty, misses_successor=misses_successor)
 
 
-def _end(order: Order, broker: ev.BrokerOrder, at: datetime) -> ev.OrderFact:
+def restates(order: Order, broker: ev.BrokerOrder, at: datetime, source: str) -> ev.OrderRestated | None:
+    """Return the fact that the broker's order is for less than ours, or None.
+
+    Only a leg may grow: with its entry. Anything else that is for more than was asked is not believed.
+    """
+    if broker.qty is None or order.qty is None or broker.qty == order.qty or not order.status.is_open:
+        return None
+    if broker.qty > order.qty and order.parent_id is None:
+        return None
+    if broker.qty < max(order.filled_qty, broker.filled_qty):
+        return None
+    return ev.OrderRestated(client_order_id=order.request.client_order_id, qty=broker.qty, at=at, source=source)
+
+
+def _end(
+    order: Order, broker: ev.BrokerOrder, at: datetime, source: str, successor: ClientOrderId | None
+) -> ev.OrderFact:
     oid = order.request.client_order_id
     if broker.status is BrokerStatus.FILLED:
-        return ev.OrderCompleted(client_order_id=oid, at=at)
+        return ev.OrderCompleted(client_order_id=oid, at=at, source=source)
     if broker.status is BrokerStatus.EXPIRED:
-        return ev.OrderExpired(client_order_id=oid, at=at)
+        return ev.OrderExpired(client_order_id=oid, at=at, source=source)
+    if broker.status is BrokerStatus.REPLACED:
+        return ev.OrderReplaced(client_order_id=oid, replaced_by=successor, at=at, source=source)
     if broker.status is BrokerStatus.REJECTED:
         return ev.OrderRejected(
             client_order_id=oid,
             reason=RejectReason.BROKER_REFUSED_LATER,
             message="the broker rejected the order after it had accepted it",
             at=at,
+            source=source,
         )
-    return ev.OrderCanceled(client_order_id=oid, at=at)
+    return ev.OrderCanceled(client_order_id=oid, at=at, source=source)
 
 
 def has_ended(broker: ev.BrokerOrder) -> bool:

@@ -54,15 +54,23 @@ class Reservations:
         """Return how many open orders hold something."""
         return self._count.get(strategy_id, 0)
 
-    def hold(self, order: Order, *, cash: Cash, qty: Qty, opening: Qty, price: Price) -> None:
+    def of(self, order: Order) -> Reservation:
+        """Return what *order* holds."""
+        return self.by_order.get(order.request.client_order_id, NOTHING)
+
+    def holds(self, order: Order) -> bool:
+        """Tell whether *order* counts as an open order that holds something."""
+        return order.request.client_order_id in self.by_order
+
+    def hold(self, order: Order, need: Reservation) -> None:
         """Hold so much for *order* from now on, whatever it held before."""
         oid = order.request.client_order_id
         self._add(order, self.by_order.get(oid, NOTHING), sign=-1)
         new = Reservation(
-            cash=Cash(cash.quantize(_CASH_STEP, ROUND_UP)),
-            qty=Qty(qty.quantize(_QTY_STEP, ROUND_UP)),
-            opening=Qty(opening.quantize(_QTY_STEP, ROUND_UP)),
-            price=price,
+            cash=Cash(need.cash.quantize(_CASH_STEP, ROUND_UP)),
+            qty=Qty(need.qty.quantize(_QTY_STEP, ROUND_UP)),
+            opening=Qty(need.opening.quantize(_QTY_STEP, ROUND_UP)),
+            price=need.price,
         )
         if oid not in self.by_order:
             self._count[order.request.strategy_id] = self.count(order.request.strategy_id) + 1
@@ -93,7 +101,7 @@ class Reservations:
             cash = min(held.cash, leaves * held.price)
             opening = leaves
         qty = max(held.qty - filled, ZERO)
-        self.hold(order, cash=Cash(cash), qty=Qty(qty), opening=Qty(opening), price=held.price)
+        self.hold(order, Reservation(cash=Cash(cash), qty=Qty(qty), opening=Qty(opening), price=held.price))
 
     def _add(self, order: Order, held: Reservation, *, sign: int) -> None:
         request = order.request

@@ -13,6 +13,11 @@ EVENTS: dict[type, str] = {
     ev.OrderCancelRequested: "pending_cancel",
     ev.OrderCancelRefused: "cancel_rejected",
     ev.OrderCompleted: "fill",
+    ev.OrderReplaceRequested: "pending_replace",
+    ev.OrderReplaceRefused: "replace_rejected",
+    ev.OrderReplaced: "replaced",
+    ev.OrderRestated: "restated",
+    ev.OrderAdopted: "accepted",
     ev.OrderCanceled: "canceled",
     ev.OrderExpired: "expired",
     ev.OrderFilled: "partial_fill",  # or `fill`, when nothing is left
@@ -21,7 +26,7 @@ EVENTS: dict[type, str] = {
 
 def order_of(fact: ev.Fact) -> ClientOrderId | None:
     """Return the order that a strategy is to hear of because of *fact*."""
-    if isinstance(fact, ev.OrderDenied):
+    if isinstance(fact, ev.OrderDenied | ev.OrderAdopted):
         return fact.request.client_order_id
     return getattr(fact, "client_order_id", None) if type(fact) in EVENTS else None
 
@@ -34,7 +39,7 @@ def update(fact: ev.Fact, order: Order, position_qty: Qty) -> OrderUpdate | None
     if isinstance(fact, ev.OrderFilled):
         event = "fill" if order.status is OrderStatus.FILLED else "partial_fill"
         fill_qty, fill_price, stamp = plain(fact.qty), plain(fact.price), fact.filled_at
-    elif isinstance(fact, ev.OrderAccepted) and fact.submitted_at is not None:
+    elif isinstance(fact, ev.OrderAccepted | ev.OrderAdopted) and fact.submitted_at is not None:
         stamp = fact.submitted_at  # the market's time, where the broker tells it, as on every price line
     return OrderUpdate(
         event=event,

@@ -23,6 +23,14 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
+class Replace:
+    """Ask the broker to put the order in the place of the one that it knows as *broker_order_id*."""
+
+    request: OrderRequest
+    broker_order_id: BrokerOrderId
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Ask the broker to cancel the order."""
 
@@ -65,7 +73,9 @@ class Refuse:
 class OrderUpdate:
     """What a strategy hears of its order (the `order` line)."""
 
-    event: str  # accepted, fill, partial_fill, canceled, expired, rejected, denied, pending_cancel, cancel_rejected
+    event: (
+        str  # accepted, fill, partial_fill, canceled, expired, rejected, denied, pending_cancel, cancel_rejected, ...
+    )
     order: Order
     position_qty: str
     timestamp: str
@@ -81,4 +91,4 @@ class Tell:
     update: OrderUpdate
 
 
-type Effect = Record | Submit | Cancel | LookUp | Reconcile | Reply | Refuse | Tell
+type Effect = Record | Submit | Replace | Cancel | LookUp | Reconcile | Reply | Refuse | Tell

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, RunId, StrategyId, Symbol, UserId
 from deskd.domain.market import Instrument, Quote
 from deskd.domain.money import Cash, Price, Qty
-from deskd.domain.order import Fill, OrderRequest, OrderType, Side, TimeInForce
+from deskd.domain.order import Fill, OrderRequest, OrderType, Replacement, Side, TimeInForce
 from deskd.domain.run import RunEnd, StrategyStatus
 
 # --- what the broker says of one of our orders ---------------------------------------------------------------------
@@ -35,6 +35,17 @@ class BrokerStatus(StrEnum):
     CALCULATED = "calculated"
     HELD = "held"
     UNKNOWN = "unknown"
+
+
+class Source(StrEnum):
+    """By which road a word of the broker came."""
+
+    SUBMIT = "submit"
+    CANCEL = "cancel"
+    REPLACE = "replace"
+    LOOK_UP = "look_up"
+    STREAM = "stream"
+    RECONCILE = "reconcile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +77,7 @@ class BrokerOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitAccepted:
-    """The broker answered the POST with the order."""
+    """The broker answered the POST, or the PATCH that replaces an order, with the new order."""
 
     client_order_id: ClientOrderId
     order: BrokerOrder
@@ -75,16 +86,17 @@ class SubmitAccepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitRejected:
-    """The broker answered the POST with a refusal: no order exists there."""
+    """The broker answered the POST or PATCH with a refusal, or nothing left the desk: no such order exists there."""
 
     client_order_id: ClientOrderId
     message: str
     at: datetime
+    was_sent: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitInDoubt:
-    """The POST had no clear answer: timeout, cut connection, 5xx, or `client_order_id must be unique`."""
+    """The POST or PATCH had no clear answer: timeout, cut connection, 5xx, or `client_order_id must be unique`."""
 
     client_order_id: ClientOrderId
     why: str
@@ -99,6 +111,7 @@ class OrderLookedUp:
     order: BrokerOrder | None
     fills: tuple[Fill, ...]
     at: datetime
+    successors: tuple[BrokerOrder, ...] = ()  # where it was replaced: the order in its place, and what replaced that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +120,15 @@ class CancelAnswered:
 
     client_order_id: ClientOrderId
     refusal: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelInDoubt:
+    """The DELETE had no clear answer, or could not be sent. The stream or a look-up will tell; then it is asked again."""
+
+    client_order_id: ClientOrderId
+    why: str
     at: datetime
 
 
@@ -177,6 +199,18 @@ class OrderRequested:
     request: OrderRequest
     quote: Quote | None
     market_day: date  # the exchange's day: orders are counted by it
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaceRequested:
+    """Someone wants another order in the place of an open one: its strategy, or an officer."""
+
+    client_order_id: ClientOrderId  # of the new order
+    replacement: Replacement
+    quote: Quote | None
+    market_day: date
+    by: str
     at: datetime
 
 
@@ -334,6 +368,8 @@ class OrderAccepted:
     submitted_at: datetime | None  # the broker's stamp: on a tape, the tape's time
     legs: tuple[LegSpec, ...]
     at: datetime
+    source: str = ""  # a Source
+    broker_status: str = ""  # the broker's own word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,6 +379,7 @@ class LegsFound:
     client_order_id: ClientOrderId
     legs: tuple[LegSpec, ...]
     at: datetime
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,6 +390,7 @@ class OrderRejected:
     reason: str  # a RejectReason
     message: str
     at: datetime
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,6 +403,8 @@ class OrderFilled:
     price: Price
     filled_at: datetime  # the market's stamp
     at: datetime
+    source: str = ""
+    position_qty: Qty | None = None  # signed, of the strategy in this symbol, after this fill
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -383,6 +423,7 @@ class OrderCancelRefused:
     client_order_id: ClientOrderId
     message: str
     at: datetime
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -391,6 +432,7 @@ class OrderCompleted:
 
     client_order_id: ClientOrderId
     at: datetime
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,6 +441,7 @@ class OrderCanceled:
 
     client_order_id: ClientOrderId
     at: datetime
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -406,6 +449,74 @@ class OrderExpired:
     """The order's time in force ran out."""
 
     client_order_id: ClientOrderId
+    at: datetime
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReplaceRequested:
+    """The desk asked, or is about to ask, the broker to put another order in the place of this one."""
+
+    client_order_id: ClientOrderId
+    replaced_by: ClientOrderId  # the new order: its approval is the fact after this one
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReplaceRefused:
+    """The broker would not replace; the order goes on as it was."""
+
+    client_order_id: ClientOrderId
+    message: str
+    at: datetime
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReplaced:
+    """Another order has taken the place of this one, and all fills of this one are booked."""
+
+    client_order_id: ClientOrderId
+    replaced_by: ClientOrderId | None  # None: the broker knows none
+    at: datetime
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRestated:
+    """The broker says that the order is for less than was asked: a fill crossed a replace, or its sibling filled."""
+
+    client_order_id: ClientOrderId
+    qty: Qty
+    at: datetime
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAdopted:
+    """Somebody replaced an order of ours in the broker's own page: the new one belongs to the same strategy."""
+
+    request: OrderRequest
+    broker_order_id: BrokerOrderId
+    replaces: ClientOrderId
+    submitted_at: datetime | None
+    reserved_cash: Cash
+    reserved_qty: Qty
+    price: Price  # at which a share of it is valued
+    at: datetime
+    source: str = ""
+    broker_status: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSaid:
+    """A word of the broker about an order that brings no other fact of its own. The same word again is no news."""
+
+    client_order_id: ClientOrderId
+    source: str  # a Source
+    word: str  # in_doubt, not_found, acknowledged, or Alpaca's own: done_for_day, suspended, ...
+    detail: str
     at: datetime
 
 
@@ -481,6 +592,10 @@ type OrderFact = (
     | OrderCompleted
     | OrderCanceled
     | OrderExpired
+    | OrderReplaceRequested
+    | OrderReplaceRefused
+    | OrderReplaced
+    | OrderRestated
 )
 type Fact = (
     DeskStarted
@@ -493,6 +608,8 @@ type Fact = (
     | OrderApproved
     | OrderDenied
     | OrderFact
+    | OrderAdopted
+    | BrokerSaid
     | LegsFound
     | HouseAdjusted
     | DiscrepancyFound
@@ -507,6 +624,7 @@ type BrokerEvent = (
     | SubmitInDoubt
     | OrderLookedUp
     | CancelAnswered
+    | CancelInDoubt
     | TradeUpdated
     | TradeStreamChanged
     | BrokerSnapshot
@@ -524,4 +642,4 @@ type PlainFact = (
     | StreamChanged
     | CommandGiven
 )
-type Event = OrderRequested | CancelRequested | DoubtTimedOut | MarksTaken | BrokerEvent | PlainFact
+type Event = OrderRequested | ReplaceRequested | CancelRequested | DoubtTimedOut | MarksTaken | BrokerEvent | PlainFact

@@ -57,9 +57,11 @@ class OrderStatus(StrEnum):
     ACCEPTED = "accepted"
     PARTIALLY_FILLED = "partially_filled"
     PENDING_CANCEL = "pending_cancel"
+    PENDING_REPLACE = "pending_replace"  # another order is asked for in its place
     FILLED = "filled"
     CANCELED = "canceled"
     EXPIRED = "expired"
+    REPLACED = "replaced"  # another order took its place
     REJECTED = "rejected"
     DENIED = "denied"
 
@@ -70,7 +72,13 @@ class OrderStatus(StrEnum):
 
 
 _OPEN = frozenset(
-    {OrderStatus.SUBMITTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.PENDING_CANCEL}
+    {
+        OrderStatus.SUBMITTED,
+        OrderStatus.ACCEPTED,
+        OrderStatus.PARTIALLY_FILLED,
+        OrderStatus.PENDING_CANCEL,
+        OrderStatus.PENDING_REPLACE,
+    }
 )
 
 
@@ -87,6 +95,19 @@ class StopLoss:
 
     stop_price: Price
     limit_price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement:
+    """What is to be different in the order that takes the place of an open one. None leaves as it is."""
+
+    replaces: ClientOrderId
+    qty: Qty | None = None  # of old and new together: what the old one has filled counts
+    limit_price: Price | None = None
+    stop_price: Price | None = None
+    trail_price: Price | None = None
+    trail_percent: Price | None = None
+    time_in_force: TimeInForce | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +132,7 @@ class OrderRequest:
     take_profit: TakeProfit | None = None
     stop_loss: StopLoss | None = None
     reason: str | None = None  # the strategy's own words; shown, never read
+    replacement: Replacement | None = None  # of an order that is to take another's place: what was asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +160,17 @@ class Order:
     filled_notional: Cash = NO_CASH  # the sum over fills of qty x price
     reason: str | None = None  # a DenialReason or RejectReason
     message: str | None = None  # for people: rule, limit, figure, remedy
+    restated_qty: Qty | None = None  # where the broker made the order smaller than was asked
+    broker_status: str = ""  # the broker's latest word that was kept: new, accepted and pending_new are as one
+    last_word: str = ""  # of the broker, that was no status, and its road: `look_up not_found`
+    source: str = ""  # by which road the latest word came
+    replaces: ClientOrderId | None = None
+    replaced_by: ClientOrderId | None = None
+
+    @property
+    def qty(self) -> Qty | None:
+        """Return what the order is for; None for a notional order, whose quantity only the broker knows."""
+        return self.request.qty if self.restated_qty is None else self.restated_qty
 
     @property
     def is_in_doubt(self) -> bool:
@@ -147,8 +180,9 @@ class Order:
 
     @property
     def leaves_qty(self) -> Qty | None:
-        """Return what is still open; None for a notional order, whose quantity only the broker knows."""
-        return None if self.request.qty is None else Qty(self.request.qty - self.filled_qty)
+        """Return what is still open; None for a notional order."""
+        qty = self.qty
+        return None if qty is None else Qty(qty - self.filled_qty)
 
     @property
     def avg_fill_price(self) -> Price | None:

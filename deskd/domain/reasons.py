@@ -30,6 +30,7 @@ class RejectReason(StrEnum):
     """Why an approved order ended without the broker trading it."""
 
     BROKER_REJECTED = "BROKER_REJECTED"  # the broker answered no; the message is the broker's
+    NOT_SENT = "NOT_SENT"  # nothing left the desk: the broker cannot be reached, or its request limit is used up
     NEVER_ARRIVED = "NEVER_ARRIVED"  # the broker says that it never saw the order
     BROKER_REFUSED_LATER = "BROKER_REFUSED_LATER"  # the broker accepted first, and rejected after
     BROKER_LOST = "BROKER_LOST"  # the broker had the order, and knows it no more: its account was reset
@@ -48,4 +49,5 @@ class RefusalReason(StrEnum):
     TRADE_STREAM_DOWN = "TRADE_STREAM_DOWN"  # HTTP 503: the desk could not see a fill
     OVERLOADED = "OVERLOADED"  # HTTP 503: the inbox is full
     TIMEOUT = "TIMEOUT"  # HTTP 202: in doubt
-    ORDER_FINAL = "ORDER_FINAL"  # HTTP 422: there is nothing left to cancel
+    ORDER_FINAL = "ORDER_FINAL"  # HTTP 422: there is nothing left to cancel or to replace
+    NOT_REPLACEABLE = "NOT_REPLACEABLE"  # HTTP 422: the order, as it stands, takes no such change

@@ -38,10 +38,14 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
         oid = updates.order_of(fact)
         if isinstance(fact, ev.OrderApproved):
             oid = fact.request.client_order_id
+        elif isinstance(fact, ev.BrokerSaid):
+            oid = fact.client_order_id
         if oid is not None:
             orders[oid] = None
         if isinstance(fact, ev.OrderAccepted | ev.LegsFound):
             orders.update(dict.fromkeys(leg.client_order_id for leg in fact.legs))
+        elif isinstance(fact, ev.OrderReplaced | ev.OrderAdopted):
+            orders.update(_taken_over(fact, desk))
         elif isinstance(fact, ev.OrderFilled):
             request = desk.orders[fact.client_order_id].request
             fill = _fill(fact, desk.orders[fact.client_order_id])
@@ -76,6 +80,12 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
             row = _strategy(desk, who, created_at=registered.get(who, at), updated_at=at)
             statements.append(_put("strategies", ("strategy_id",), row, kept="created_at"))
     return statements
+
+
+def _taken_over(fact: ev.OrderReplaced | ev.OrderAdopted, desk: Desk) -> dict[ClientOrderId, None]:
+    """Return the orders whose links change: the new order, and the legs that go over to it."""
+    new = fact.replaced_by if isinstance(fact, ev.OrderReplaced) else fact.request.client_order_id
+    return {} if new is None else dict.fromkeys((new, *desk.legs.get(new, ())))
 
 
 def write(db: sqlite3.Connection, statements: Sequence[Statement]) -> None:
@@ -121,7 +131,7 @@ def _order(order: Order) -> Row:
         "user_id": r.user_id,
         "symbol": r.symbol,
         "side": r.side,
-        "qty": _text(r.qty),
+        "qty": _text(order.qty),
         "notional": _text(r.notional),
         "order_type": r.order_type,
         "time_in_force": r.time_in_force,
@@ -135,6 +145,10 @@ def _order(order: Order) -> Row:
         "requested_at": stamp(order.requested_at),
         "submitted_at": None if order.submitted_at is None else stamp(order.submitted_at),
         "updated_at": stamp(order.updated_at),
+        "broker_status": order.broker_status,
+        "source": order.source,
+        "replaces": order.replaces,
+        "replaced_by": order.replaced_by,
     }
 
 

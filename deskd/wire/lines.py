@@ -179,7 +179,7 @@ def order_line(update: OrderUpdate) -> bytes:
         order.broker_order_id,
         request.symbol,
         request.side.value,
-        None if request.qty is None else plain(request.qty),
+        None if order.qty is None else plain(order.qty),
         plain(order.filled_qty),
         update.fill_qty,
         update.fill_price,

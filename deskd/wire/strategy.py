@@ -27,6 +27,7 @@ from deskd.domain.order import (
     OrderRequest,
     OrderStatus,
     OrderType,
+    Replacement,
     Side,
     StopLoss,
     TakeProfit,
@@ -69,7 +70,7 @@ def decode_order_request(
 
     *new_id* makes the client_order_id where the strategy sent none.
     """
-    message = _parse(body)
+    message = _parse(body, pb.OrderRequest)
     symbol, side = _symbol(message.symbol), _one_of("side", message.side, Side)
     legs = (_take_profit(message), _stop_loss(message))
     order_type = _one_of("order_type", message.order_type, OrderType, default=OrderType.MARKET)
@@ -100,10 +101,47 @@ def decode_order_request(
     )
 
 
-def claimed_client_order_id(body: bytes) -> str:
+def decode_replace_request(
+    body: bytes, *, order_id: str, new_id: Callable[[], str]
+) -> tuple[Replacement, ClientOrderId]:
+    """Return what is to be different in the order in the place of *order_id*, and its id; else WireError."""
+    message = _parse(body, pb.ReplaceRequest)
+    qty = _decimal("qty", message.qty)
+    tif = message.time_in_force
+    wanted = Replacement(
+        replaces=ClientOrderId(order_id),
+        qty=None if qty is None else Qty(qty),
+        limit_price=_price("limit_price", message.limit_price),
+        stop_price=_price("stop_price", message.stop_price),
+        trail_price=_price("trail_price", message.trail_price),
+        trail_percent=_price("trail_percent", message.trail_percent),
+        time_in_force=_one_of("time_in_force", tif, TimeInForce) if tif else None,
+    )
+    if wanted == Replacement(replaces=wanted.replaces):
+        raise WireError("replace: nothing is to change; give a qty, a price or a time_in_force")
+    return wanted, _client_order_id(message.client_order_id or new_id())
+
+
+def encode_replace_request(wanted: Replacement, client_order_id: ClientOrderId) -> bytes:
+    """Return the message that a strategy would send for *wanted*."""
+    return pb.ReplaceRequest(
+        qty=_text(wanted.qty),
+        limit_price=_text(wanted.limit_price),
+        stop_price=_text(wanted.stop_price),
+        trail_price=_text(wanted.trail_price),
+        trail_percent=_text(wanted.trail_percent),
+        time_in_force=wanted.time_in_force or "",
+        client_order_id=client_order_id,
+    ).SerializeToString()
+
+
+def claimed_client_order_id(body: bytes, *, is_replace: bool = False) -> str:
     """Return the client_order_id that a refused *body* carries, so that the answer can name it; empty if none."""
     try:
-        claimed = _parse(body).client_order_id
+        if is_replace:
+            claimed = _parse(body, pb.ReplaceRequest).client_order_id
+        else:
+            claimed = _parse(body, pb.OrderRequest).client_order_id
     except WireError:
         return ""
     return claimed if CLIENT_ORDER_ID.fullmatch(claimed) else ""
@@ -140,14 +178,15 @@ def encode_order_request(request: OrderRequest) -> bytes:
     return message.SerializeToString()
 
 
-def _parse(body: bytes) -> pb.OrderRequest:
+def _parse[M: (pb.OrderRequest, pb.ReplaceRequest)](body: bytes, kind: type[M]) -> M:
     if len(body) > BODY_MAX:
         raise WireError(f"message: is {len(body)} bytes long, at most {BODY_MAX} are allowed")
     try:
-        return pb.OrderRequest.FromString(body)
+        return kind.FromString(body)
     except DecodeError:
         raise WireError(
-            "message: is not a desk.v1.OrderRequest in protobuf; use desk_client, or the code made from protos/order.proto"
+            f"message: is not a desk.v1.{kind.__name__} in protobuf;"
+            " use desk_client, or the code made from protos/order.proto"
         ) from None
 
 
@@ -296,7 +335,7 @@ def order_response(order: Order) -> pb.OrderResponse:
         reason=reason,
         message=message,
         symbol=order.request.symbol,
-        qty=_text(order.request.qty),
+        qty=_text(order.qty),
         side=order.request.side,
         filled_qty=plain(order.filled_qty),
         order_status=order.status,
@@ -305,9 +344,9 @@ def order_response(order: Order) -> pb.OrderResponse:
 
 
 def refusal_response(refuse: Refuse) -> pb.OrderResponse:
-    """Return the answer about an order that did not come to be, or about a cancel that was not taken."""
+    """Return the answer about an order that did not come to be, or about a cancel or replace that was not taken."""
     outcome = Outcome.PENDING if refuse.reason == RefusalReason.TIMEOUT else Outcome.ERROR
-    if refuse.reason == RefusalReason.ORDER_FINAL:
+    if refuse.reason in {RefusalReason.ORDER_FINAL, RefusalReason.NOT_REPLACEABLE}:
         outcome = Outcome.DENIED
     return pb.OrderResponse(
         status=outcome, client_order_id=refuse.client_order_id, reason=refuse.reason, message=refuse.message
@@ -327,7 +366,7 @@ def order(known: Order) -> pb.Order:
         order_id=known.broker_order_id or "",
         symbol=request.symbol,
         side=request.side,
-        qty=_text(request.qty),
+        qty=_text(known.qty),
         notional=_text(request.notional),
         order_type=request.order_type,
         time_in_force=request.time_in_force,
@@ -340,6 +379,9 @@ def order(known: Order) -> pb.Order:
         message=known.message or "",
         requested_at=_instant(known.requested_at),
         updated_at=_instant(known.updated_at),
+        broker_status=known.broker_status,
+        replaces=known.replaces or "",
+        replaced_by=known.replaced_by or "",
     )
 
 

@@ -20,6 +20,7 @@ from desk_client.client import (
     get_positions,
     list_orders,
     place_order,
+    replace_order,
     set_user_id,
 )
 from desk_client.strategy import Strategy
@@ -43,5 +44,6 @@ __all__ = [
     "get_positions",
     "list_orders",
     "place_order",
+    "replace_order",
     "set_user_id",
 ]

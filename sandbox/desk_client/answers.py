@@ -41,6 +41,9 @@ class Order(NamedTuple):
     message: str
     requested_at: str
     updated_at: str
+    broker_status: str = ""  # the broker's own word, the latest that the desk kept
+    replaces: str = ""  # client_order_id of the order in whose place this one is
+    replaced_by: str = ""  # and of the one that took, or is to take, this one's place
 
 
 class Position(NamedTuple):

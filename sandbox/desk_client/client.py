@@ -103,6 +103,43 @@ def place_order(  # noqa: PLR0917  the first desk's signature
     return _about_order("POST", "/order", body, timeout=timeout, extra=extra, given=given)
 
 
+def replace_order(
+    order_id: str,
+    *,
+    qty: Number | None = None,
+    limit_price: Number | None = None,
+    stop_price: Number | None = None,
+    trail_price: Number | None = None,
+    trail_percent: Number | None = None,
+    time_in_force: str | None = None,
+    client_order_id: str | None = None,
+    timeout: float = 10,
+) -> OrderResponse:
+    """Put a new order in the place of an open one, and wait for the answer, at most *timeout* seconds.
+
+    Name what is to be different; *qty* counts what is filled already. *order_id* is either id of the open order, and
+    *client_order_id* the new order's. The answer is about the new order: `rejected` and `denied` leave the old one
+    as it was.
+    """
+    given = {"client_order_id": client_order_id or os.urandom(16).hex()}
+    try:
+        message = pb.ReplaceRequest(
+            qty=_text(qty),
+            limit_price=_text(limit_price),
+            stop_price=_text(stop_price),
+            trail_price=_text(trail_price),
+            trail_percent=_text(trail_percent),
+            time_in_force=time_in_force or "",
+            **given,
+        )
+        body = message.SerializeToString()
+    except (TypeError, ValueError) as wrong:
+        return OrderResponse(status="error", reason="INVALID", message=str(wrong), **given)
+    extra = f"Content-Type: application/x-protobuf\r\nPrefer: wait={max(float(timeout), 0):.3f}\r\n"
+    path = f"/orders/{_quoted(order_id)}"
+    return _about_order("PATCH", path, body, timeout=timeout, extra=extra, given=given)
+
+
 def cancel_order(order_id: str) -> OrderResponse:
     """Ask for a cancel, by `order_id` or `client_order_id`."""
     return _about_order("DELETE", f"/orders/{_quoted(order_id)}", timeout=_READ_TIMEOUT_S, given={})

@@ -15,7 +15,7 @@ from deskd.alpaca.resync import snapshot
 from deskd.alpaca.stream import MarketStream
 from deskd.alpaca.trading_stream import TradeStream
 from deskd.domain.errors import BrokerFatal
-from deskd.domain.events import SubmitAccepted, SubmitInDoubt, SubmitRejected, TradeUpdated
+from deskd.domain.events import CancelAnswered, SubmitAccepted, SubmitInDoubt, SubmitRejected, TradeUpdated
 from deskd.domain.ids import ClientOrderId, Symbol
 from deskd.domain.order import Side, TimeInForce
 from deskd.ports import RawMarketMessage, SystemClock
@@ -131,11 +131,11 @@ async def test_an_order_lives_its_whole_life_over_the_wire() -> None:
         again = await broker.submit(resting)
         assert isinstance(again, SubmitInDoubt), "the same id again: the order is there, and a look-up finds it"
         canceled = await broker.cancel(ClientOrderId("rest"), accepted.order.broker_order_id)
-        assert canceled is not None
+        assert isinstance(canceled, CancelAnswered)
         assert canceled.refusal is None
         await notes.until(lambda: notes.updates[-1].event == "canceled")
         too_late = await broker.cancel(ClientOrderId("rest"), accepted.order.broker_order_id)
-        assert too_late is not None
+        assert isinstance(too_late, CancelAnswered)
         assert too_late.refusal is not None
         for stream in streams:
             stream.cancel()

@@ -14,9 +14,16 @@ from structlog.testing import capture_logs
 from deskd.alpaca.broker import AlpacaBroker, open_broker
 from deskd.alpaca.endpoints import embedded
 from deskd.domain.errors import WireError
-from deskd.domain.events import BrokerStatus, SubmitAccepted, SubmitInDoubt, SubmitRejected
+from deskd.domain.events import (
+    BrokerStatus,
+    CancelAnswered,
+    CancelInDoubt,
+    SubmitAccepted,
+    SubmitInDoubt,
+    SubmitRejected,
+)
 from deskd.domain.ids import BrokerOrderId, ClientOrderId
-from deskd.domain.order import OrderClass, OrderType, StopLoss, TakeProfit
+from deskd.domain.order import OrderClass, OrderRequest, OrderType, Replacement, StopLoss, TakeProfit
 from deskd.ports import Broker
 from tests.alpaca.server import (
     KEYS,
@@ -155,12 +162,16 @@ async def test_an_order_that_certainly_was_not_sent_is_no_doubt() -> None:
     """Where nothing listens, nothing left the desk, and the answer says so at once."""
     async with open_broker(embedded("http://127.0.0.1:1", "iex"), KEYS, clock=NoonClock()) as broker:
         said = await broker.submit(a_request())
-        assert await broker.cancel(OID, BID) is None
+        assert isinstance(await broker.cancel(OID, BID), CancelInDoubt)
+        replaced = await broker.replace(a_replacement(), BID)
         assert await broker.look_up(OID) is None
         with pytest.raises(OSError, match=r"127\.0\.0\.1"):
             await broker.clock()
     assert isinstance(said, SubmitRejected)
     assert said.message.startswith("not sent: the broker cannot be reached")
+    assert not said.was_sent
+    assert isinstance(replaced, SubmitRejected)
+    assert not replaced.was_sent
 
 
 async def test_an_order_that_alpaca_py_would_not_send_is_refused_here() -> None:
@@ -192,7 +203,7 @@ async def test_a_burst_over_the_limit_is_turned_away_unsent() -> None:
     assert [isinstance(s, SubmitAccepted) for s in said] == [True] * 18 + [False]
     assert isinstance(said[-1], SubmitRejected)
     assert said[-1].message == ("not sent: the broker's limit of 20 requests a minute is used up; try again later")
-    assert canceled is not None
+    assert isinstance(canceled, CancelAnswered)
     assert canceled.refusal is None
 
 
@@ -215,16 +226,104 @@ async def test_a_cancel_is_answered_in_the_brokers_words(answer: web.Response, t
     async with a_broker() as (fake, broker):
         fake.answer("DELETE", f"{ORDERS}/{BID}", answer)
         said = await broker.cancel(OID, BID)
-    assert said is not None
+    assert isinstance(said, CancelAnswered)
     assert said.refusal == text
 
 
 @pytest.mark.parametrize("answer", [refusal(500, "oops"), refusal(429, "rate limit exceeded"), cut, silence])
-async def test_a_cancel_without_a_clear_answer_says_nothing(answer: Any) -> None:
+async def test_a_cancel_without_a_clear_answer_is_in_doubt(answer: Any) -> None:
     """The stream or a look-up will tell; nothing is invented."""
     async with a_broker() as (fake, broker):
         fake.answer("DELETE", f"{ORDERS}/{BID}", answer)
-        assert await broker.cancel(OID, BID) is None
+        said = await broker.cancel(OID, BID)
+    assert isinstance(said, CancelInDoubt)
+    assert said.why
+
+
+# --- replace -----------------------------------------------------------------------------------------------------------
+
+
+def a_replacement(**changes: Any) -> OrderRequest:
+    """Return the request for an order in the place of `old`."""
+    wanted = Replacement(replaces=ClientOrderId("old"), **{"limit_price": price(99)} | changes)
+    return a_limit_request("99", replacement=wanted)
+
+
+async def test_a_replacement_is_asked_for_once_and_answered_with_the_new_order() -> None:
+    """PATCH names what is to be different, as exact texts, and the new order's own id."""
+    async with a_broker() as (fake, broker):
+        fake.answer("PATCH", f"{ORDERS}/{BID}", an_order(replaces=BID, id="new-id"))
+        said = await broker.replace(a_replacement(qty=qty(12)), BID)
+    assert isinstance(said, SubmitAccepted)
+    assert (said.order.broker_order_id, said.order.replaces) == ("new-id", BID)
+    assert len(fake.requests) == 1
+    assert fake.requests[0][3] == {"client_order_id": OID, "limit_price": "99", "qty": "12"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (refusal(422, "unable to replace order, order is not open", 42210000), "order is not open"),
+        (refusal(404, "order not found for x", 40410000), "order not found"),
+        (refusal(403, "insufficient buying power", 40310000), "insufficient buying power"),
+    ],
+)
+async def test_a_refused_replacement_is_no_doubt(answer: web.Response, text: str) -> None:
+    """In the broker's own words: there is no new order."""
+    async with a_broker() as (fake, broker):
+        fake.answer("PATCH", f"{ORDERS}/{BID}", answer)
+        said = await broker.replace(a_replacement(), BID)
+    assert isinstance(said, SubmitRejected)
+    assert text in said.message
+    assert said.was_sent
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refusal(500, "oops"),
+        refusal(504, "gateway time-out"),
+        refusal(422, "client_order_id must be unique", 40010001),
+        web.Response(text="<html>", status=200),
+        cut,
+        silence,
+    ],
+)
+async def test_any_other_answer_leaves_the_replacement_in_doubt(answer: Any) -> None:
+    """It may have arrived: it is never called rejected, and never sent again."""
+    async with a_broker() as (fake, broker):
+        fake.answer("PATCH", f"{ORDERS}/{BID}", answer)
+        said = await broker.replace(a_replacement(), BID)
+        assert isinstance(said, SubmitInDoubt), said
+        assert len(fake.requests) == 1
+
+
+async def test_an_answer_about_another_order_leaves_the_replacement_in_doubt() -> None:
+    """Only the new id proves that the new order is there."""
+    async with a_broker() as (fake, broker):
+        fake.answer("PATCH", f"{ORDERS}/{BID}", an_order(client_order_id="somebody-elses"))
+        assert isinstance(await broker.replace(a_replacement(), BID), SubmitInDoubt)
+
+
+async def test_a_replacement_that_alpaca_py_would_not_send_is_refused_here() -> None:
+    """What the model calls impossible never reaches the wire."""
+    async with a_broker() as (fake, broker):
+        said = await broker.replace(a_replacement(qty=qty("0.5")), BID)
+    assert isinstance(said, SubmitRejected)
+    assert not said.was_sent
+    assert not fake.requests
+
+
+async def test_a_look_up_of_a_replaced_order_brings_what_took_its_place() -> None:
+    """By the broker's ids, however often it was replaced; the end of the chain may be unknown."""
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", BY_ID, an_order(status="replaced", replaced_by="second"))
+        fake.answer("GET", f"{ORDERS}/second", an_order(id="second", client_order_id="b", replaced_by="third"))
+        fake.answer("GET", f"{ORDERS}/third", an_order(id="third", client_order_id="c", replaced_by="lost"))
+        fake.answer("GET", f"{ORDERS}/lost", refusal(404, "order not found for lost", 40410000))
+        found = await broker.look_up(OID)
+    assert found is not None
+    assert [o.broker_order_id for o in found.successors] == ["second", "third"]
 
 
 async def test_a_look_up_brings_every_fill_under_the_streams_names() -> None:

@@ -55,7 +55,10 @@ class Books:
     async def submit(self, request: OrderRequest) -> ev.SubmitInDoubt:
         raise AssertionError("a look at the account does not ask for this")
 
-    async def cancel(self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> None:
+    async def replace(self, request: OrderRequest, broker_order_id: BrokerOrderId) -> ev.SubmitInDoubt:
+        raise AssertionError("a look at the account does not ask for this")
+
+    async def cancel(self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> ev.CancelInDoubt:
         raise AssertionError("a look at the account does not ask for this")
 
     async def clock(self) -> MarketClock:

@@ -17,7 +17,7 @@ from deskd.domain.effects import Refuse
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId, StrategyId, Symbol, UserId
 from deskd.domain.market import MarketClock
 from deskd.domain.money import Cash
-from deskd.domain.order import Order, OrderRequest, OrderStatus
+from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
 from deskd.domain.reasons import RefusalReason
 from deskd.domain.strategy import Channel, StrategySpec
 from deskd.ports import RawMarketMessage, SystemClock
@@ -94,6 +94,34 @@ class FakeOrders:
                 return order
         self.known[oid] = replace(order, status=status, reason=reason, broker_order_id=broker_id)
         return self.known[oid]
+
+    async def replace(
+        self,
+        strategy_id: StrategyId | None,
+        replacement: Replacement,
+        *,
+        client_order_id: ClientOrderId,
+        by: str,
+        timeout_s: float,
+    ) -> Order | Refuse:
+        old = self.find(strategy_id, replacement.replaces)
+        if old is None:
+            return Refuse(client_order_id, RefusalReason.NOT_FOUND, "no such order")
+        if client_order_id not in self.known:
+            if not old.status.is_open:
+                return Refuse(client_order_id, RefusalReason.ORDER_FINAL, f"order is {old.status}")
+            if old.status is OrderStatus.PENDING_CANCEL:
+                return Refuse(client_order_id, RefusalReason.NOT_REPLACEABLE, "a cancel is under way")
+            old_id = old.request.client_order_id
+            self.known[old_id] = replace(old, status=OrderStatus.REPLACED, replaced_by=client_order_id)
+        changed = replace(
+            old.request,
+            client_order_id=client_order_id,
+            qty=replacement.qty or old.request.qty,
+            limit_price=replacement.limit_price or old.request.limit_price,
+            replacement=replacement,
+        )
+        return await self.place(changed, timeout_s=timeout_s)
 
     async def cancel(self, strategy_id: StrategyId | None, order_id: str, *, by: str) -> Order | Refuse:
         order = self.find(strategy_id, order_id)

@@ -211,7 +211,7 @@ async def test_what_is_not_held_is_a_position_of_zero(tmp_path: Path) -> None:
         ("GET", "/", 404, "'/': there is no such route"),
         ("GET", "/orders/a/b", 404, "there is no such route"),
         ("GET", "/%00%F0%9F%92%A5", 404, "there is no such route"),
-        ("PUT", "/orders/x", 405, "takes DELETE, GET, not PUT"),
+        ("PUT", "/orders/x", 405, "takes DELETE, GET, PATCH, not PUT"),
         ("GET", "/order", 405, "takes POST, not GET"),
         ("GET", "/orders/none", 404, "this strategy has none"),
         ("GET", "/orders?status=opne", 400, "status: 'opne' is not one of open, closed, all"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deskd.core.desk import Desk
+from deskd.core.reservation import Reservation
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
@@ -186,7 +187,8 @@ def sent_without_a_fact(e: Evidence) -> Evidence:
 def held_for_nothing(e: Evidence) -> Evidence:
     order = e.desk.orders[LIMIT.client_order_id]
     assert order.request.limit_price is not None
-    e.desk.reservations.hold(order, cash=cash(5), qty=qty(0), opening=qty(0), price=order.request.limit_price)
+    nothing = Reservation(cash=cash(5), qty=qty(0), opening=qty(0), price=order.request.limit_price)
+    e.desk.reservations.hold(order, nothing)
     return e
 
 

@@ -17,7 +17,7 @@ from deskd.domain.effects import Record, Refuse
 from deskd.domain.errors import ConfigError, SandboxUnavailable
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol, UserId
 from deskd.domain.market import MarketClock
-from deskd.domain.order import Order, OrderRequest
+from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
 from deskd.domain.reasons import RefusalReason
 from deskd.domain.run import ExitReason, RunEnd, RunStatus
 from deskd.domain.strategy import BrokenStrategy, Channel, Liveness, StrategySpec
@@ -25,7 +25,20 @@ from deskd.ledger.projections import project
 from deskd.ledger.queries import LedgerReader
 from deskd.ledger.store import LedgerStore
 from deskd.ports import RawMarketMessage, SystemClock
-from tests.factories import AAPL, ALICE, BOB, NOON, a_desk, a_limit_request, a_request, accepted, filled, requested
+from tests.factories import (
+    AAPL,
+    ALICE,
+    BOB,
+    MONDAY,
+    NOON,
+    a_desk,
+    a_limit_request,
+    a_quote,
+    a_request,
+    accepted,
+    filled,
+    requested,
+)
 
 WRECK = StrategyId("wreck")
 OFFICER = Caller(uid=0, name="ada", is_officer=True)
@@ -120,6 +133,31 @@ class FakeOrders:
 
     async def place(self, request: OrderRequest, *, timeout_s: float) -> Order | Refuse:
         raise AssertionError("the control socket does not ask for this")
+
+    async def replace(
+        self,
+        strategy_id: StrategyId | None,
+        replacement: Replacement,
+        *,
+        client_order_id: ClientOrderId,
+        by: str,
+        timeout_s: float,
+    ) -> Order | Refuse:
+        asked = ev.ReplaceRequested(
+            client_order_id=client_order_id,
+            replacement=replacement,
+            quote=a_quote(),
+            market_day=MONDAY,
+            by=by,
+            at=NOON,
+        )
+        refused = [e for e in self.desk.handle(asked) if isinstance(e, Refuse)]
+        if refused:
+            return refused[0]
+        new = self.desk.orders[client_order_id]
+        if new.status is OrderStatus.SUBMITTED:
+            self.desk.handle(accepted(new.request))
+        return self.desk.orders[client_order_id]
 
     async def cancel(self, strategy_id: StrategyId | None, order_id: str, *, by: str) -> Order | Refuse:
         order = self.desk.orders[ClientOrderId(order_id)]

@@ -136,6 +136,9 @@ def test_an_order_in_doubt_is_asked_for_and_never_sent_again() -> None:
         << ev.OrderApproved
         << ef.Submit(request)
         >> in_doubt
+        << ev.BrokerSaid
+        << ef.LookUp(OID)
+        >> in_doubt  # the same word again is no news
         << ef.LookUp(OID)
         >> found
         << ev.OrderAccepted
@@ -155,6 +158,8 @@ def test_an_order_that_never_arrived_is_closed_only_after_it_had_time_to() -> No
         << ev.OrderApproved
         << ef.Submit(request)
         >> early
+        << ev.BrokerSaid
+        >> early
         >> late
         << ev.OrderRejected
         << ef.Reply(OID)
@@ -173,6 +178,9 @@ def test_an_order_that_arrives_after_all_is_canceled_and_recorded() -> None:
         Playbook(desk)
         >> updated(a_broker_order(request))
         << ev.DiscrepancyFound
+        << ev.BrokerSaid
+        << ef.Cancel(OID, BrokerOrderId(f"b-{OID}"))
+        >> updated(a_broker_order(request))  # recorded once, canceled until it is gone
         << ef.Cancel(OID, BrokerOrderId(f"b-{OID}"))
     )
 
@@ -284,8 +292,12 @@ def test_an_overfill_is_a_discrepancy_and_is_not_booked() -> None:
     request = a_request()
     desk = a_desk_with(request)
     effects = desk.handle(filled(request, 11))
-    assert [type(e.fact) for e in effects if isinstance(e, ef.Record)] == [ev.DiscrepancyFound]
+    kept: list[type] = [ev.DiscrepancyFound, ev.BrokerSaid]
+    assert facts_of(effects) == kept
     assert any(isinstance(e, ef.Reconcile) for e in effects)
+    again = desk.handle(filled(request, 11))
+    assert facts_of(again) == [], "or every look at the account would call for another"
+    assert not any(isinstance(e, ef.Reconcile) for e in again)
     assert desk.portfolio.book(ALICE).qty(AAPL) == 0
 
 
@@ -808,7 +820,7 @@ def test_an_order_that_the_broker_lost_ends_once() -> None:
     desk = a_desk_with(request)
     later = NOON + timedelta(minutes=1)
     unknown = ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=later)
-    assert Playbook(desk) >> unknown << ef.Reconcile(f"the broker does not find order {OID}")
+    assert Playbook(desk) >> unknown << ev.BrokerSaid << ef.Reconcile(f"the broker does not find order {OID}")
     assert OrderStatus.ACCEPTED is desk.orders[OID].status, "one list may lag"
     too_early = a_snapshot(missing=(OID,), asked_at=NOON + timedelta(seconds=1))
     assert Playbook(desk) >> too_early << ev.AccountReconciled
@@ -836,7 +848,8 @@ def test_an_order_that_ended_here_and_lives_there_is_canceled(reason: RejectReas
     desk.handle(requested(request))
     desk.apply(ev.OrderRejected(client_order_id=OID, reason=reason, message="x", at=NOON))
     alive = a_broker_order(request)
-    assert Playbook(desk) >> updated(alive) << ev.DiscrepancyFound << ef.Cancel(OID, alive.broker_order_id)
+    cancel = ef.Cancel(OID, alive.broker_order_id)
+    assert Playbook(desk) >> updated(alive) << ev.DiscrepancyFound << ev.BrokerSaid << cancel
     desk.handle(filled(request, 4))
     assert desk.portfolio.book(ALICE).qty(AAPL) == 4
 
@@ -872,23 +885,33 @@ def test_a_second_refusal_is_no_news() -> None:
 
 
 def test_a_restated_quantity_ends_when_the_broker_calls_it_filled() -> None:
-    """A leg that its sibling's fill made smaller is done with less than was asked for."""
+    """What the broker made smaller is done with less than was asked for, and holds no more than that."""
     request = a_request()
     desk = a_desk_with(request)
     whole = a_broker_order(request, qty=qty(6), status=BrokerStatus.FILLED, filled_qty=qty(6))
     effects = desk.handle(updated(whole, "fill", a_fill(whole, 6, cumulative=6)))
-    assert facts_of(effects) == [ev.OrderFilled, ev.OrderCompleted]
+    assert facts_of(effects) == [ev.OrderRestated, ev.OrderFilled]
     assert desk.orders[OID].status is OrderStatus.FILLED
     assert desk.reservations.by_order == {}
 
 
-def test_a_replaced_order_holds_nothing_and_keeps_its_fills() -> None:
-    """An officer replaced it by hand: the rest of it is the officer's order, and the house's."""
+def test_an_order_replaced_by_nothing_ends_and_keeps_its_fills() -> None:
+    """The broker names no order in its place, asked for it or not: nothing may hold for ever."""
     request = a_request()
     desk = a_desk_with(request)
     desk.handle(filled(request, 4))
     old = a_broker_order(request, status=BrokerStatus.REPLACED, filled_qty=qty(4))
-    assert Playbook(desk) >> updated(old, "replaced") << ev.OrderCanceled
+    nothing = ev.OrderLookedUp(client_order_id=OID, order=old, fills=(a_fill(old, 4, cumulative=4),), at=NOON)
+    assert (
+        Playbook(desk)
+        >> updated(old, "replaced")
+        << ef.LookUp(OID)
+        >> nothing
+        << ev.OrderReplaced
+        << ev.DiscrepancyFound
+        << ef.Reconcile(f"order {OID} was replaced by nothing")
+    )
+    assert desk.orders[OID].status is OrderStatus.REPLACED
     assert desk.reservations.by_order == {}
     assert desk.portfolio.book(ALICE).qty(AAPL) == 4
 
@@ -908,6 +931,8 @@ def test_a_cancel_may_be_asked_for_again() -> None:
         >> wish
         << ask
         << ef.Reply(OID)
+        >> ev.CancelAnswered(client_order_id=OID, refusal=None, at=NOON)
+        << ev.BrokerSaid
         >> ev.CancelAnswered(client_order_id=OID, refusal=None, at=NOON)
         >> updated(a_broker_order(request, status=BrokerStatus.CANCELED))
         << ev.OrderCanceled

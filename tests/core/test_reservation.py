@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from deskd.core.reservation import Reservations, leg_holds_shares
+from deskd.core.reservation import Reservation, Reservations, leg_holds_shares
 from deskd.domain.ids import ClientOrderId
 from deskd.domain.money import NO_QTY, Qty
 from deskd.domain.order import Order, OrderClass, OrderRequest, OrderStatus, OrderType, Side
@@ -37,7 +37,7 @@ def test_holding_again_replaces_what_was_held() -> None:
     """One order holds one thing."""
     reservations = Reservations()
     for money in (1000, 400):
-        reservations.hold(an_order(), cash=cash(money), qty=NO_QTY, opening=qty(4), price=price(100))
+        reservations.hold(an_order(), Reservation(cash=cash(money), qty=NO_QTY, opening=qty(4), price=price(100)))
     assert held(reservations) == (400, 0, 4, 1)
 
 
@@ -46,7 +46,7 @@ def test_what_is_released_is_gone_and_releasing_twice_is_safe() -> None:
     reservations = Reservations()
     other = an_order(a_request(client_order_id=ClientOrderId("other")))
     for order in (an_order(), other):
-        reservations.hold(order, cash=cash(100), qty=NO_QTY, opening=qty(1), price=price(100))
+        reservations.hold(order, Reservation(cash=cash(100), qty=NO_QTY, opening=qty(1), price=price(100)))
     reservations.release(an_order())
     reservations.release(an_order())
     assert held(reservations) == (100, 0, 1, 1)
@@ -58,7 +58,7 @@ def test_a_notional_order_holds_what_it_has_not_spent() -> None:
     """Its quantity is the broker's secret; the money is not."""
     order = an_order(a_request(qty=None, notional=cash(100)), filled="0.6")
     reservations = Reservations()
-    reservations.hold(order, cash=cash(100), qty=NO_QTY, opening=qty(1), price=price(100))
+    reservations.hold(order, Reservation(cash=cash(100), qty=NO_QTY, opening=qty(1), price=price(100)))
     reservations.shrink(order, qty("0.6"), cash(60))
     assert held(reservations)[:3] == (40, 0, qty("0.4"))
     reservations.shrink(order, qty("0.6"), cash(60))
@@ -77,7 +77,10 @@ def test_totals_go_back_to_nothing(amounts: list[tuple[Decimal, int, int]]) -> N
     orders = [an_order(a_request(client_order_id=ClientOrderId(f"o{i}"))) for i in range(len(amounts))]
     for order, (money, part, shares) in zip(orders, amounts, strict=True):
         reservations.hold(
-            order, cash=cash(str(money / part)), qty=Qty(money / part), opening=Qty(Decimal(shares) / 7), price=price(1)
+            order,
+            Reservation(
+                cash=cash(str(money / part)), qty=Qty(money / part), opening=Qty(Decimal(shares) / 7), price=price(1)
+            ),
         )
         assert reservations.cash(ALICE) >= money / part
     for order in orders:
@@ -108,6 +111,6 @@ def test_fills_release_the_worst_price_of_each_share() -> None:
     """Bought cheaper than feared: what is left holds no more than its own worst price."""
     order = replace(an_order(), filled_qty=qty(4))
     reservations = Reservations()
-    reservations.hold(order, cash=cash(1020), qty=NO_QTY, opening=qty(10), price=price(102))
+    reservations.hold(order, Reservation(cash=cash(1020), qty=NO_QTY, opening=qty(10), price=price(102)))
     reservations.shrink(order, qty(4), cash(380))
     assert held(reservations) == (612, 0, 6, 1)

@@ -18,13 +18,14 @@ def test_sides_have_signs() -> None:
 
 
 def test_an_order_is_open_until_it_is_final() -> None:
-    """Four states may still fill."""
+    """Five states may still fill."""
     still_open = {status for status in OrderStatus if status.is_open}
     assert still_open == {
         OrderStatus.SUBMITTED,
         OrderStatus.ACCEPTED,
         OrderStatus.PARTIALLY_FILLED,
         OrderStatus.PENDING_CANCEL,
+        OrderStatus.PENDING_REPLACE,
     }
 
 

@@ -22,6 +22,7 @@ from alpaca.trading.requests import (
     GetAssetsRequest,
     LimitOrderRequest,
     MarketOrderRequest,
+    ReplaceOrderRequest,
     StopLimitOrderRequest,
     StopOrderRequest,
     TrailingStopOrderRequest,
@@ -70,6 +71,24 @@ def encode_order(request: OrderRequest) -> bytes:
         )
     except ValueError as error:  # pydantic's own ValidationError is one
         raise WireError(f"alpaca-py does not send this order: {_first_line(error)}") from None
+    return msgspec.json.encode(model.to_request_fields() | exact)
+
+
+def encode_replacement(request: OrderRequest) -> bytes:
+    """Return the body of PATCH /v2/orders/{id}: what is to be different, and the new order's id."""
+    wanted = request.replacement
+    assert wanted is not None, "the request is for an order in the place of another"
+    trail = wanted.trail_price if wanted.trail_percent is None else wanted.trail_percent
+    numbers = {"limit_price": wanted.limit_price, "stop_price": wanted.stop_price, "trail": trail, "qty": wanted.qty}
+    exact: Body = {name: plain(value) for name, value in numbers.items() if value is not None}
+    try:
+        model = ReplaceOrderRequest(
+            time_in_force=None if wanted.time_in_force is None else wanted.time_in_force.value,
+            client_order_id=request.client_order_id,
+            **_as_floats(exact),
+        )
+    except ValueError as error:
+        raise WireError(f"alpaca-py does not send this replacement: {_first_line(error)}") from None
     return msgspec.json.encode(model.to_request_fields() | exact)
 
 

@@ -96,6 +96,47 @@ class OrderRequest(_message.Message):
 Global___OrderRequest: _TypeAlias = OrderRequest  # noqa: Y015
 
 @_typing.final
+class ReplaceRequest(_message.Message):
+    """PATCH /orders/{id}: another order in the place of an open one. Empty fields leave as it is; at least one is given."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QTY_FIELD_NUMBER: _builtins.int
+    LIMIT_PRICE_FIELD_NUMBER: _builtins.int
+    STOP_PRICE_FIELD_NUMBER: _builtins.int
+    TRAIL_PRICE_FIELD_NUMBER: _builtins.int
+    TRAIL_PERCENT_FIELD_NUMBER: _builtins.int
+    TIME_IN_FORCE_FIELD_NUMBER: _builtins.int
+    CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    qty: _builtins.str
+    """of old and new together: what is filled counts"""
+    limit_price: _builtins.str
+    stop_price: _builtins.str
+    trail_price: _builtins.str
+    trail_percent: _builtins.str
+    time_in_force: _builtins.str
+    client_order_id: _builtins.str
+    """of the new order; empty = the desk makes one"""
+    def __init__(
+        self,
+        *,
+        qty: _builtins.str = ...,
+        limit_price: _builtins.str = ...,
+        stop_price: _builtins.str = ...,
+        trail_price: _builtins.str = ...,
+        trail_percent: _builtins.str = ...,
+        time_in_force: _builtins.str = ...,
+        client_order_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_id", b"client_order_id", "limit_price", b"limit_price", "qty", b"qty", "stop_price", b"stop_price", "time_in_force", b"time_in_force", "trail_percent", b"trail_percent", "trail_price", b"trail_price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaceRequest: _TypeAlias = ReplaceRequest  # noqa: Y015
+
+@_typing.final
 class TakeProfit(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -138,7 +179,7 @@ Global___StopLoss: _TypeAlias = StopLoss  # noqa: Y015
 
 @_typing.final
 class OrderResponse(_message.Message):
-    """The answer to POST /order and DELETE /orders/{id}, refusals included."""
+    """The answer to POST /order, PATCH /orders/{id} (about the new order) and DELETE /orders/{id}, refusals included."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -215,6 +256,9 @@ class Order(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     REQUESTED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    BROKER_STATUS_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
+    REPLACED_BY_FIELD_NUMBER: _builtins.int
     client_order_id: _builtins.str
     order_id: _builtins.str
     symbol: _builtins.str
@@ -233,6 +277,12 @@ class Order(_message.Message):
     requested_at: _builtins.str
     """RFC 3339, UTC"""
     updated_at: _builtins.str
+    broker_status: _builtins.str
+    """the broker's own word, the latest that was kept"""
+    replaces: _builtins.str
+    """client_order_id of the order in whose place this one is"""
+    replaced_by: _builtins.str
+    """and of the one that took, or is to take, this one's place"""
     def __init__(
         self,
         *,
@@ -253,10 +303,13 @@ class Order(_message.Message):
         message: _builtins.str = ...,
         requested_at: _builtins.str = ...,
         updated_at: _builtins.str = ...,
+        broker_status: _builtins.str = ...,
+        replaces: _builtins.str = ...,
+        replaced_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_id", b"client_order_id", "filled_avg_price", b"filled_avg_price", "filled_qty", b"filled_qty", "limit_price", b"limit_price", "message", b"message", "notional", b"notional", "order_id", b"order_id", "order_type", b"order_type", "qty", b"qty", "reason", b"reason", "requested_at", b"requested_at", "side", b"side", "status", b"status", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker_status", b"broker_status", "client_order_id", b"client_order_id", "filled_avg_price", b"filled_avg_price", "filled_qty", b"filled_qty", "limit_price", b"limit_price", "message", b"message", "notional", b"notional", "order_id", b"order_id", "order_type", b"order_type", "qty", b"qty", "reason", b"reason", "replaced_by", b"replaced_by", "replaces", b"replaces", "requested_at", b"requested_at", "side", b"side", "status", b"status", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

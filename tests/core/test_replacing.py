@@ -1,0 +1,750 @@
+"""An order in the place of another: asked for once, paid for once, and one of the two lives."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from deskd.core import replacing
+from deskd.core.desk import Desk
+from deskd.core.reservation import NOTHING, Reservation
+from deskd.domain import effects as ef
+from deskd.domain import events as ev
+from deskd.domain.events import BrokerStatus
+from deskd.domain.ids import BrokerOrderId, ClientOrderId
+from deskd.domain.order import (
+    Order,
+    OrderClass,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Replacement,
+    Side,
+    StopLoss,
+    TakeProfit,
+    TimeInForce,
+)
+from deskd.domain.reasons import DenialReason, RefusalReason, RejectReason
+from tests.factories import (
+    AAPL,
+    ALICE,
+    MONDAY,
+    NOON,
+    a_broker_order,
+    a_desk,
+    a_fill,
+    a_limit_request,
+    a_quote,
+    a_request,
+    a_snapshot,
+    accepted,
+    cash,
+    filled,
+    price,
+    qty,
+    requested,
+    some_limits,
+    updated,
+)
+from tests.playbook import Playbook
+
+S = OrderStatus
+OLD = a_limit_request("100")
+OLD_ID, NEW_ID = OLD.client_order_id, ClientOrderId("new")
+OLD_BID, NEW_BID = BrokerOrderId(f"b-{OLD_ID}"), BrokerOrderId("b-new")
+
+
+def a_desk_with(request: OrderRequest = OLD, **fields: Any) -> Desk:
+    desk = a_desk(**fields)
+    desk.handle(requested(request))
+    desk.handle(accepted(request))
+    return desk
+
+
+def wanting(new_id: ClientOrderId = NEW_ID, at: datetime = NOON, **changes: Any) -> ev.ReplaceRequested:
+    fields = {"replaces": OLD_ID} | (changes or {"limit_price": price(99)})
+    return ev.ReplaceRequested(
+        client_order_id=new_id,
+        replacement=Replacement(**fields),
+        quote=a_quote(received_at=at),
+        market_day=MONDAY,
+        by="alice",
+        at=at,
+    )
+
+
+def new_at_broker(desk: Desk, **overrides: Any) -> ev.BrokerOrder:
+    return a_broker_order(desk.orders[NEW_ID].request, replaces=OLD_BID, **overrides)
+
+
+def old_replaced(filled_qty: int = 0, by: BrokerOrderId = NEW_BID) -> ev.BrokerOrder:
+    return a_broker_order(OLD, status=BrokerStatus.REPLACED, filled_qty=qty(filled_qty), replaced_by=by)
+
+
+def patched(desk: Desk, **overrides: Any) -> ev.SubmitAccepted:
+    return ev.SubmitAccepted(client_order_id=NEW_ID, order=new_at_broker(desk, **overrides), at=NOON)
+
+
+# --- the pair, from the wish to its end -------------------------------------------------------------------------------
+
+
+def test_a_replacement_is_recorded_before_it_is_sent() -> None:
+    """The ledger knows both orders' fate before the broker does: one asked to go, one approved."""
+    desk = a_desk_with()
+    playbook = Playbook(desk) >> wanting() << ev.OrderReplaceRequested << ev.OrderApproved
+    assert playbook << ef.Replace(desk.orders[NEW_ID].request, OLD_BID)
+    old, new = desk.orders[OLD_ID], desk.orders[NEW_ID]
+    assert (old.status, old.replaced_by) == (S.PENDING_REPLACE, NEW_ID)
+    assert (new.status, new.replaces, new.request.limit_price) == (S.SUBMITTED, OLD_ID, price(99))
+
+
+@pytest.mark.parametrize("answer_first", [True, False])
+def test_the_new_order_lives_and_the_old_one_ends(answer_first: bool) -> None:
+    """Whichever comes first, the answer to the PATCH or the stream's word on the old order."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    news: list[ev.Event] = [patched(desk), updated(old_replaced(), "replaced")]
+    for event in news if answer_first else news[::-1]:
+        desk.handle(event)
+    old, new = desk.orders[OLD_ID], desk.orders[NEW_ID]
+    assert (old.status, old.replaced_by, new.status) == (S.REPLACED, NEW_ID, S.ACCEPTED)
+    assert desk.reservations.cash(ALICE) == 990, "exactly what lives"
+    assert set(desk.reservations.by_order) == {NEW_ID}
+    assert desk.needs == {}
+
+
+@pytest.mark.parametrize(("new_price", "held"), [(99, 1000), (110, 1100)])
+def test_the_pair_holds_what_either_could_still_trade(new_price: int, held: int) -> None:
+    """Not the sum: one of them lives. Not the cheaper: nobody knows which."""
+    desk = a_desk_with()
+    desk.handle(wanting(limit_price=price(new_price)))
+    assert desk.reservations.cash(ALICE) == held
+    assert desk.reservations.opening(ALICE, AAPL, Side.BUY) == 10
+    desk.handle(patched(desk))
+    assert desk.reservations.cash(ALICE) == held, "the old one may have filled: only its own word settles it"
+
+
+def test_a_replacement_may_use_what_the_old_order_holds() -> None:
+    """All of the money is in the old order, and the new one still passes: they are paid for once."""
+    desk = a_desk_with(allocation="1000")
+    assert desk.buying_power(ALICE) == 0
+    desk.handle(wanting(limit_price=price(99)))
+    assert desk.orders[NEW_ID].status is S.SUBMITTED
+    assert desk.buying_power(ALICE) == 0
+
+
+def test_a_replacement_that_costs_too_much_is_denied_and_changes_nothing() -> None:
+    """The gate judges it like any other order."""
+    desk = a_desk_with(allocation="1000")
+    effects = desk.handle(wanting(limit_price=price(101)))
+    (denied,) = [e.fact for e in effects if isinstance(e, ef.Record)]
+    assert isinstance(denied, ev.OrderDenied)
+    assert denied.reason == DenialReason.BUYING_POWER
+    assert "needed=1010.00 buying_power=1000.00" in denied.message
+    assert desk.orders[OLD_ID].status is S.ACCEPTED
+
+
+def test_more_shares_at_a_lower_price_are_paid_for_as_if_the_old_order_filled_first() -> None:
+    """10 of 20 may cost 100 before the 60 counts: 1,600, not 1,200."""
+    desk = a_desk_with(allocation="1599")
+    desk.handle(wanting(qty=qty(20), limit_price=price(60)))
+    assert desk.orders[NEW_ID].reason == DenialReason.BUYING_POWER
+    desk = a_desk_with(allocation="1600")
+    desk.handle(wanting(qty=qty(20), limit_price=price(60)))
+    assert desk.buying_power(ALICE) == 0
+    desk.handle(filled(OLD, 10))
+    assert desk.buying_power(ALICE) == 0
+    desk.handle(patched(desk, qty=qty(10)))
+    desk.handle(ev.CancelRequested(client_order_id=NEW_ID, by="x", at=NOON))
+    assert desk.buying_power(ALICE) >= 0
+
+
+def test_a_fill_that_crosses_the_replace_is_the_old_orders() -> None:
+    """The new order is then for less: the broker says how much, and holds no more."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    desk.handle(patched(desk, qty=qty(6)))
+    assert desk.orders[NEW_ID].qty == 6
+    effects = desk.handle(updated(old_replaced(filled_qty=4), "replaced"))
+    assert effects == [ef.LookUp(OLD_ID)], "its end waits for the fills that it counts"
+    desk.handle(filled(OLD, 4))
+    desk.handle(updated(old_replaced(filled_qty=4), "replaced"))
+    old, new = desk.orders[OLD_ID], desk.orders[NEW_ID]
+    assert (old.status, old.filled_qty) == (S.REPLACED, qty(4))
+    assert (new.status, new.filled_qty, new.leaves_qty) == (S.ACCEPTED, qty(0), qty(6))
+    assert desk.reservations.cash(ALICE) == 6 * 99
+    desk.handle(a_fill_of_new(desk, 6))
+    assert desk.orders[NEW_ID].status is S.FILLED
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 10
+    assert desk.reservations.by_order == {}
+
+
+def a_fill_of_new(desk: Desk, shares: int) -> ev.TradeUpdated:
+    order = new_at_broker(desk, qty=desk.orders[NEW_ID].qty, status=BrokerStatus.FILLED, filled_qty=qty(shares))
+    return updated(order, "fill", a_fill(order, shares, cumulative=shares, at_price="99"))
+
+
+def test_what_is_filled_already_is_not_asked_for_again() -> None:
+    """Qty counts the old order's fills, as at the broker."""
+    desk = a_desk_with()
+    desk.handle(filled(OLD, 4))
+    desk.handle(wanting(qty=qty(12)))
+    assert desk.orders[NEW_ID].request.qty == 8
+    assert desk.orders[NEW_ID].request.replacement == Replacement(replaces=OLD_ID, qty=qty(12))
+
+
+def test_a_refused_replacement_leaves_the_old_order_as_it_was() -> None:
+    """New: rejected, in the broker's words. Old: back where it was, and asked for: mostly it is filled."""
+    desk = a_desk_with()
+    desk.handle(filled(OLD, 4))
+    desk.handle(wanting())
+    no = ev.SubmitRejected(client_order_id=NEW_ID, message="order is not open", at=NOON)
+    assert Playbook(desk) >> no << ev.OrderRejected << ev.OrderReplaceRefused << ef.LookUp(OLD_ID) << ef.Reply(NEW_ID)
+    old, new = desk.orders[OLD_ID], desk.orders[NEW_ID]
+    assert (old.status, old.replaced_by, old.message) == (S.PARTIALLY_FILLED, None, "order is not open")
+    assert (new.status, new.reason, new.source) == (S.REJECTED, RejectReason.BROKER_REJECTED, "replace")
+    assert desk.reservations.cash(ALICE) == 600
+    assert desk.needs == {}
+
+
+def test_a_replacement_that_could_not_leave_is_not_sent() -> None:
+    """Nothing was asked of the broker: nothing is to be looked up."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    unsent = ev.SubmitRejected(client_order_id=NEW_ID, message="not sent: no route", at=NOON, was_sent=False)
+    assert Playbook(desk) >> unsent << ev.OrderRejected << ev.OrderReplaceRefused << ef.Reply(NEW_ID)
+    assert desk.orders[NEW_ID].reason == RejectReason.NOT_SENT
+    assert desk.orders[OLD_ID].status is S.ACCEPTED
+
+
+def test_a_replacement_in_doubt_is_looked_up_by_its_own_id_and_never_sent_again() -> None:
+    """A timeout, a 5xx, a cut, `must be unique`: the broker decides."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    in_doubt = ev.SubmitInDoubt(client_order_id=NEW_ID, why="HTTP 504", at=NOON)
+    found = ev.OrderLookedUp(client_order_id=NEW_ID, order=new_at_broker(desk), fills=(), at=NOON)
+    assert (
+        Playbook(desk)
+        >> in_doubt
+        << ev.BrokerSaid
+        << ef.LookUp(NEW_ID)
+        >> wanting()  # the same wish again waits for the same answer
+        >> found
+        << ev.OrderAccepted
+        << ef.Reply(NEW_ID)
+        >> wanting()
+        << ef.Reply(NEW_ID)
+    )
+    assert desk.orders[OLD_ID].status is S.PENDING_REPLACE
+    again = wanting(limit_price=price(98))
+    (refused,) = desk.handle(again)
+    assert isinstance(refused, ef.Refuse)
+    assert refused.reason == RefusalReason.CONFLICT
+
+
+def test_a_replacement_that_never_arrived_is_closed_after_it_had_time_to() -> None:
+    """The broker's own answer closes the new order, and brings the old one back."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    nothing = ev.OrderLookedUp(client_order_id=NEW_ID, order=None, fills=(), at=NOON + timedelta(seconds=1))
+    assert (
+        Playbook(desk)
+        >> nothing
+        << ev.BrokerSaid
+        >> replace(nothing, at=NOON + timedelta(seconds=11))
+        << ev.OrderRejected
+        << ev.OrderReplaceRefused
+        << ef.LookUp(OLD_ID)
+        << ef.Reply(NEW_ID)
+    )
+    assert desk.orders[NEW_ID].reason == RejectReason.NEVER_ARRIVED
+    assert desk.orders[OLD_ID].status is S.ACCEPTED
+
+
+def test_a_replacement_that_arrives_after_all_is_canceled() -> None:
+    """The strategy was told that it is gone: so it must go; the old one ended by it."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    desk.handle(ev.OrderLookedUp(client_order_id=NEW_ID, order=None, fills=(), at=NOON + timedelta(seconds=11)))
+    late = new_at_broker(desk)
+    found = ev.OrderLookedUp(client_order_id=OLD_ID, order=old_replaced(), fills=(), successors=(late,), at=NOON)
+    effects = desk.handle(found)
+    assert ef.Cancel(NEW_ID, NEW_BID) in effects
+    assert desk.orders[OLD_ID].status is S.REPLACED
+    assert desk.reservations.by_order == {}
+
+
+def test_a_stuck_replace_is_looked_into() -> None:
+    """The stream lost its word on the old order: the look-up ends it."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    desk.handle(patched(desk))
+    found = ev.OrderLookedUp(
+        client_order_id=OLD_ID, order=old_replaced(), fills=(), successors=(new_at_broker(desk),), at=NOON
+    )
+    assert (
+        Playbook(desk)
+        >> ev.DoubtTimedOut(client_order_id=OLD_ID, at=NOON)
+        << ef.LookUp(OLD_ID)
+        >> found
+        << ev.OrderReplaced
+    )
+
+
+def test_an_old_order_that_fills_whole_ends_as_filled() -> None:
+    """The fill beat the replace; the refusal of the PATCH brings nothing back."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    desk.handle(filled(OLD, 10))
+    assert desk.orders[OLD_ID].status is S.FILLED
+    assert desk.reservations.cash(ALICE) == 0, "the same shares are not bought twice"
+    no = ev.SubmitRejected(client_order_id=NEW_ID, message="order is not open", at=NOON)
+    desk.handle(no)
+    assert desk.orders[NEW_ID].status is S.REJECTED
+    assert desk.orders[OLD_ID].status is S.FILLED
+    assert desk.reservations.by_order == {}
+
+
+def test_the_brokers_later_no_brings_the_old_order_back() -> None:
+    """order_replace_rejected: after the PATCH was taken."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    desk.handle(patched(desk))
+    assert (
+        Playbook(desk)
+        >> updated(a_broker_order(OLD), "order_replace_rejected")
+        << ev.OrderRejected
+        << ev.OrderReplaceRefused
+        << ef.LookUp(OLD_ID)
+        << ef.Reply(NEW_ID)
+        << ef.LookUp(NEW_ID)  # if it lives all the same, it must go
+    )
+    assert desk.orders[OLD_ID].status is S.ACCEPTED
+
+
+def test_a_cancel_of_a_pair_is_for_whichever_lives() -> None:
+    """The old one is asked to go at once, the new one when the broker has it."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    assert (
+        Playbook(desk)
+        >> ev.CancelRequested(client_order_id=OLD_ID, by="alice", at=NOON)
+        << ev.OrderCancelRequested
+        << ef.Cancel(OLD_ID, OLD_BID)
+        << ev.OrderCancelRequested
+        << ef.Reply(OLD_ID)
+        >> ev.CancelAnswered(client_order_id=OLD_ID, refusal="a replace is pending", at=NOON)
+        << ev.OrderCancelRefused
+        << ef.LookUp(OLD_ID)
+        >> patched(desk)
+        << ev.OrderAccepted
+        << ef.Reply(NEW_ID)
+        << ef.Cancel(NEW_ID, NEW_BID)
+        >> updated(old_replaced(), "replaced")
+        << ev.OrderReplaced
+        >> updated(new_at_broker(desk, status=BrokerStatus.CANCELED))
+        << ev.OrderCanceled
+    )
+    assert desk.open_orders() == []
+    assert desk.reservations.by_order == {}
+
+
+def test_a_wish_is_not_carried_out_while_nobody_would_see_a_fill() -> None:
+    """The stream dropped between the door and the inbox: neither orders nor replaces are approved."""
+    desk = a_desk_with()
+    desk.handle(ev.TradeStreamChanged(is_up=False, why="dropped", at=NOON))
+    for event in (wanting(), requested(a_request(client_order_id=ClientOrderId("other")))):
+        (refused,) = desk.handle(event)
+        assert isinstance(refused, ef.Refuse)
+        assert refused.reason == RefusalReason.TRADE_STREAM_DOWN
+    assert list(desk.orders) == [OLD_ID]
+    cancel = ev.CancelRequested(client_order_id=OLD_ID, by="alice", at=NOON)
+    assert ef.Cancel(OLD_ID, OLD_BID) in desk.handle(cancel), "cancels pass"
+
+
+# --- what cannot be replaced ------------------------------------------------------------------------------------------
+
+
+def an_order(status: OrderStatus = S.ACCEPTED, **fields: Any) -> Order:
+    filled_qty = fields.pop("filled_qty", qty(0))
+    parent_id, replaced_by = fields.pop("parent_id", None), fields.pop("replaced_by", None)
+    return Order(
+        request=a_limit_request("100", **fields),
+        status=status,
+        requested_at=NOON,
+        updated_at=NOON,
+        broker_order_id=None if status is S.SUBMITTED else OLD_BID,
+        filled_qty=filled_qty,
+        parent_id=parent_id,
+        replaced_by=replaced_by,
+    )
+
+
+def a_trailing(**trail: Any) -> Order:
+    fields = {"order_type": OrderType.TRAILING_STOP, "limit_price": None}
+    order = an_order()
+    return replace(order, request=replace(order.request, **fields | trail))
+
+
+MARKET = replace(an_order(), request=a_request())
+NOTIONAL = replace(an_order(), request=a_request(qty=None, notional=cash(100)))
+
+
+@pytest.mark.parametrize(
+    ("order", "changes", "reason", "says"),
+    [
+        (an_order(S.FILLED), {"limit_price": price(1)}, "ORDER_FINAL", "status=filled: there is nothing left"),
+        (an_order(S.REPLACED, replaced_by="x"), {"limit_price": price(1)}, "ORDER_FINAL", "x is in its place"),
+        (an_order(S.SUBMITTED), {"limit_price": price(1)}, "NOT_REPLACEABLE", "in doubt: wait"),
+        (an_order(S.PENDING_CANCEL), {"limit_price": price(1)}, "NOT_REPLACEABLE", "a cancel is under way"),
+        (an_order(S.PENDING_REPLACE), {"limit_price": price(1)}, "NOT_REPLACEABLE", "a replace is under way"),
+        (NOTIONAL, {"qty": qty(1)}, "NOT_REPLACEABLE", "notional: the broker replaces no order"),
+        (MARKET, {"limit_price": price(1)}, "NOT_REPLACEABLE", "limit_price: a market order has none to change"),
+        (an_order(), {"stop_price": price(1)}, "NOT_REPLACEABLE", "stop_price: a limit order has none to change"),
+        (an_order(), {"trail_price": price(1)}, "NOT_REPLACEABLE", "trail_price: a limit order has none"),
+        (a_trailing(trail_percent=price(1)), {"trail_price": price(1)}, "NOT_REPLACEABLE", "trail_price: a trailing"),
+        (an_order(), {"limit_price": price(100)}, "NOT_REPLACEABLE", "nothing would change"),
+        (an_order(), {"qty": qty(10), "time_in_force": TimeInForce.DAY}, "NOT_REPLACEABLE", "nothing would change"),
+        (an_order(qty=qty("1.5")), {"qty": qty(2)}, "NOT_REPLACEABLE", "only whole shares"),
+        (an_order(), {"qty": qty("9.5")}, "NOT_REPLACEABLE", "only whole shares"),
+        (an_order(S.PARTIALLY_FILLED, filled_qty=qty(4)), {"qty": qty(4)}, "NOT_REPLACEABLE", "filled_qty=4"),
+        (an_order(parent_id=ClientOrderId("entry")), {"qty": qty(5)}, "NOT_REPLACEABLE", "an exit's quantity"),
+    ],
+)
+def test_what_cannot_be_replaced_is_told_with_its_remedy(
+    order: Order, changes: dict[str, Any], reason: str, says: str
+) -> None:
+    """A refusal is no fact: the order stays as it is."""
+    refused = replacing.refusal(order, Replacement(replaces=OLD_ID, **changes), NEW_ID)
+    assert refused is not None
+    assert refused.reason == RefusalReason[reason]
+    assert says in refused.message
+    assert refused.client_order_id == NEW_ID
+
+
+def test_a_refusal_by_the_desk_is_no_fact() -> None:
+    """Nothing is kept of it."""
+    (refused,) = a_desk_with().handle(wanting(limit_price=price(100)))
+    assert isinstance(refused, ef.Refuse)
+    assert refused.reason == RefusalReason.NOT_REPLACEABLE
+
+
+@pytest.mark.parametrize(
+    ("order", "changes"),
+    [
+        (an_order(), {"qty": qty(5)}),
+        (an_order(), {"time_in_force": TimeInForce.GTC}),
+        (a_trailing(trail_price=price(1)), {"trail_price": price(2)}),
+        (a_trailing(trail_percent=price(1)), {"trail_percent": price(2)}),
+        (an_order(parent_id=ClientOrderId("entry")), {"limit_price": price(5)}),
+    ],
+)
+def test_what_can_be_replaced_becomes_a_request(order: Order, changes: dict[str, Any]) -> None:
+    """The new order is the old one but for what was named."""
+    wanted = Replacement(replaces=OLD_ID, **changes)
+    assert replacing.refusal(order, wanted, NEW_ID) is None
+    request = replacing.request_of(order, wanted, NEW_ID)
+    assert request == replace(order.request, client_order_id=NEW_ID, replacement=wanted, **changes)
+
+
+def test_an_ocos_price_is_its_profit_legs() -> None:
+    """It has no limit price of its own."""
+    fields: dict[str, Any] = {
+        "order_class": OrderClass.OCO,
+        "limit_price": None,
+        "side": Side.SELL,
+        "take_profit": TakeProfit(limit_price=price(110)),
+        "stop_loss": StopLoss(stop_price=price(90)),
+    }
+    order = replace(an_order(), request=replace(OLD, **fields))
+    same = Replacement(replaces=OLD_ID, limit_price=price(110))
+    assert replacing.refusal(order, same, NEW_ID) is not None
+    wanted = Replacement(replaces=OLD_ID, limit_price=price(111))
+    assert replacing.refusal(order, wanted, NEW_ID) is None
+    request = replacing.request_of(order, wanted, NEW_ID)
+    assert (request.limit_price, request.take_profit) == (None, TakeProfit(limit_price=price(111)))
+    smaller = replacing.refusal(order, Replacement(replaces=OLD_ID, qty=qty(5)), NEW_ID)
+    assert smaller is not None
+    assert "an exit's quantity" in smaller.message
+
+
+def test_beyond_what_is_held_nothing_is_held_twice() -> None:
+    """Component by component, never below zero."""
+    need = Reservation(cash=cash(100), qty=qty(5), opening=qty(5), price=price(20))
+    held = Reservation(cash=cash(40), qty=qty(8), opening=qty(2), price=price(10))
+    beyond = replacing.beyond(need, held)
+    assert (beyond.cash, beyond.qty, beyond.opening, beyond.price) == (cash(60), qty(0), qty(3), price(20))
+    assert replacing.beyond(need, NOTHING) == need
+
+
+# --- replaced by somebody else ----------------------------------------------------------------------------------------
+
+
+THEIRS = a_broker_order(
+    a_limit_request("101", client_order_id=ClientOrderId("by-hand"), qty=qty(6)),
+    broker_order_id=BrokerOrderId("b-hand"),
+    replaces=OLD_BID,
+)
+
+
+def test_an_order_that_an_officer_replaced_belongs_to_the_same_strategy() -> None:
+    """In the broker's own page: its fills are the member's, never the house's."""
+    desk = a_desk_with()
+    desk.handle(filled(OLD, 4))
+    old = old_replaced(filled_qty=4, by=THEIRS.broker_order_id)
+    assert (
+        Playbook(desk)
+        >> updated(old, "replaced")
+        << ef.LookUp(OLD_ID)  # by whom? until that is known, the old one holds
+        >> updated(THEIRS)
+        << ev.DiscrepancyFound
+        << ev.OrderAdopted
+        << ef.LookUp(OLD_ID)
+        >> ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(THEIRS,), at=NOON)
+        << ev.OrderReplaced
+    )
+    new = desk.orders[THEIRS.client_order_id]
+    assert (new.status, new.replaces, new.request.strategy_id, new.leaves_qty) == (S.ACCEPTED, OLD_ID, ALICE, qty(6))
+    assert desk.orders[OLD_ID].replaced_by == THEIRS.client_order_id
+    assert desk.reservations.cash(ALICE) == 606
+    whole = replace(THEIRS, status=BrokerStatus.FILLED, raw_status="filled", filled_qty=qty(6))
+    desk.handle(updated(whole, "fill", a_fill(whole, 6, cumulative=6, at_price="101")))
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 10
+    assert desk.reservations.by_order == {}
+
+
+def test_the_pair_of_an_adopted_order_holds_enough() -> None:
+    """Before the old one has ended: what either could trade."""
+    desk = a_desk_with()
+    theirs = replace(THEIRS, qty=qty(20))
+    desk.handle(updated(theirs))
+    assert desk.reservations.cash(ALICE) == 2020
+    assert desk.reservations.opening(ALICE, AAPL, Side.BUY) == 20
+
+
+def test_a_look_up_finds_what_took_the_place_and_what_took_its_place() -> None:
+    """The stream told nothing: a chain of replaces is adopted link by link."""
+    desk = a_desk_with()
+    first = replace(THEIRS, status=BrokerStatus.REPLACED, raw_status="replaced", replaced_by=BrokerOrderId("b-hand-2"))
+    second = replace(
+        THEIRS,
+        broker_order_id=BrokerOrderId("b-hand-2"),
+        client_order_id=ClientOrderId("by-hand-2"),
+        replaces=THEIRS.broker_order_id,
+    )
+    old = old_replaced(by=THEIRS.broker_order_id)
+    desk.handle(ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(first, second), at=NOON))
+    statuses = [desk.orders[ClientOrderId(oid)].status for oid in (OLD_ID, "by-hand", "by-hand-2")]
+    assert statuses == [S.REPLACED, S.REPLACED, S.ACCEPTED]
+    assert set(desk.reservations.by_order) == {"by-hand-2"}
+
+
+def test_a_look_at_the_account_adopts_what_it_finds() -> None:
+    """After an outage: in any order, and the fills are asked for."""
+    desk = a_desk_with()
+    done = replace(THEIRS, status=BrokerStatus.FILLED, raw_status="filled", filled_qty=qty(6))
+    old = old_replaced(by=THEIRS.broker_order_id)
+    effects = desk.handle(a_snapshot(orders=(done, old)))
+    assert ef.LookUp(THEIRS.client_order_id) in effects
+    fills = (a_fill(done, 6, cumulative=6, at_price="101"),)
+    desk.handle(ev.OrderLookedUp(client_order_id=THEIRS.client_order_id, order=done, fills=fills, at=NOON))
+    desk.handle(ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(done,), at=NOON))
+    assert desk.orders[THEIRS.client_order_id].status is S.FILLED
+    assert desk.orders[OLD_ID].status is S.REPLACED
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 6
+    assert desk.reservations.by_order == {}
+
+
+def test_an_order_under_an_id_of_ours_is_not_adopted() -> None:
+    """An id names one order for ever: a stranger's trick changes no book."""
+    desk = a_desk_with()
+    trick = replace(THEIRS, client_order_id=OLD_ID)
+    assert desk.handle(updated(trick)) == []
+
+
+def test_an_orphan_waits_for_its_parent() -> None:
+    """What replaces an order that is not ours is a stranger's."""
+    desk = a_desk_with()
+    assert desk.handle(updated(replace(THEIRS, replaces=BrokerOrderId("nobody")))) == []
+
+
+def test_a_strangers_replace_beats_ours() -> None:
+    """The PATCH is refused, the officer's order is adopted, and nothing is held twice in the end."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    desk.handle(updated(THEIRS))
+    desk.handle(ev.SubmitRejected(client_order_id=NEW_ID, message="order is not open", at=NOON))
+    old = old_replaced(by=THEIRS.broker_order_id)
+    desk.handle(ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(THEIRS,), at=NOON))
+    assert desk.orders[OLD_ID].replaced_by == THEIRS.client_order_id
+    assert set(desk.reservations.by_order) == {THEIRS.client_order_id}
+    assert desk.needs == {}
+
+
+def test_a_sale_in_the_place_of_a_sale_promises_its_shares_once() -> None:
+    """Adopted or asked for: the strategy can sell what is left, and no more."""
+    sale = a_limit_request("100", side=Side.SELL, client_order_id=ClientOrderId("sale"))
+    for is_adopted in (True, False):
+        desk = a_desk_with()
+        desk.handle(filled(OLD, 10))
+        desk.handle(requested(sale))
+        desk.handle(accepted(sale))
+        sale_bid = BrokerOrderId("b-sale")
+        if is_adopted:
+            theirs = replace(THEIRS, side=Side.SELL, replaces=sale_bid, qty=qty(8))
+            desk.handle(updated(theirs))
+        else:
+            desk.handle(wanting(replaces=sale.client_order_id, qty=qty(8)))
+        assert desk.reservations.qty(ALICE, AAPL) == 10
+        assert desk.reservations.cash(ALICE) == 0
+
+
+# --- entries with legs, and legs --------------------------------------------------------------------------------------
+
+
+BRACKET = a_limit_request(
+    "100",
+    order_class=OrderClass.BRACKET,
+    take_profit=TakeProfit(limit_price=price(110)),
+    stop_loss=StopLoss(stop_price=price(90)),
+)
+
+
+def a_leg(name: str, **overrides: Any) -> ev.BrokerOrder:
+    fields: dict[str, Any] = {
+        "client_order_id": ClientOrderId(name),
+        "broker_order_id": BrokerOrderId(f"b-{name}"),
+        "side": Side.SELL,
+        "order_type": OrderType.LIMIT,
+        "limit_price": price(110),
+        "status": BrokerStatus.HELD,
+    }
+    return a_broker_order(**fields | overrides)
+
+
+LEGS = (a_leg("profit"), a_leg("loss", order_type=OrderType.STOP, limit_price=None, stop_price=price(90)))
+PROFIT, LOSS = ClientOrderId("profit"), ClientOrderId("loss")
+
+
+def a_bracket() -> Desk:
+    desk = a_desk()
+    desk.handle(requested(BRACKET))
+    desk.handle(ev.SubmitAccepted(client_order_id=OLD_ID, order=a_broker_order(BRACKET, legs=LEGS), at=NOON))
+    return desk
+
+
+@pytest.mark.parametrize("names_legs", [True, False])
+def test_a_replaced_entry_hands_its_legs_over(names_legs: bool) -> None:
+    """They are the same orders, for what the new entry buys, whether or not the answer names them."""
+    desk = a_bracket()
+    desk.handle(wanting(limit_price=price(99)))
+    desk.handle(patched(desk, legs=LEGS if names_legs else ()))
+    desk.handle(updated(a_broker_order(BRACKET, status=BrokerStatus.REPLACED, replaced_by=NEW_BID), "replaced"))
+    assert desk.legs == {NEW_ID: (PROFIT, LOSS)}
+    assert {desk.orders[leg].parent_id for leg in (PROFIT, LOSS)} == {NEW_ID}
+    desk.handle(a_fill_of_new(desk, 10))
+    assert desk.reservations.qty(ALICE, AAPL) == 10
+    assert desk.reservations.cash(ALICE) == 0
+
+
+def test_legs_cover_what_both_entries_have_bought() -> None:
+    """4 by the old, 6 by the new: 10 are promised."""
+    desk = a_bracket()
+    desk.handle(filled(BRACKET, 4))
+    desk.handle(wanting(limit_price=price(99)))
+    desk.handle(patched(desk, legs=LEGS))
+    gone = a_broker_order(BRACKET, status=BrokerStatus.REPLACED, filled_qty=qty(4), replaced_by=NEW_BID)
+    desk.handle(updated(gone, "replaced"))
+    desk.handle(a_fill_of_new(desk, 6))
+    assert desk.reservations.qty(ALICE, AAPL) == 10
+
+
+def test_legs_grow_with_their_entry() -> None:
+    """The broker makes them larger when a replace makes the entry larger; its next word on them tells."""
+    desk = a_bracket()
+    desk.handle(wanting(qty=qty(12)))
+    larger = tuple(replace(leg, qty=qty(12)) for leg in LEGS)
+    desk.handle(patched(desk, legs=larger))
+    assert {desk.orders[leg].qty for leg in (PROFIT, LOSS)} == {qty(12)}
+
+
+def test_a_legs_price_can_be_replaced() -> None:
+    """The same shares at another price: held once, and the new leg takes the old one's place in the group."""
+    desk = a_bracket()
+    desk.handle(filled(BRACKET, 10))
+    assert desk.reservations.qty(ALICE, AAPL) == 10
+    desk.handle(wanting(replaces=PROFIT, limit_price=price(112)))
+    new = desk.orders[NEW_ID]
+    assert (new.status, new.parent_id) == (S.SUBMITTED, OLD_ID)
+    assert desk.reservations.qty(ALICE, AAPL) == 10
+    taken = a_broker_order(new.request, replaces=BrokerOrderId("b-profit"))
+    desk.handle(ev.SubmitAccepted(client_order_id=NEW_ID, order=taken, at=NOON))
+    gone = a_leg("profit", status=BrokerStatus.REPLACED, replaced_by=NEW_BID)
+    desk.handle(updated(gone, "replaced"))
+    assert desk.orders[PROFIT].status is S.REPLACED
+    assert desk.reservations.qty(ALICE, AAPL) == 10
+    assert set(desk.reservations.by_order) == {NEW_ID}
+    desk.handle(filled(new.request, 10, at_price="112"))
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 0
+    assert desk.has_lost_its_group(desk.orders[LOSS])
+
+
+def test_a_leg_is_judged_by_the_gate() -> None:
+    """Its value is bounded like any order's; that its shares are promised already is no reason to deny it."""
+    desk = a_bracket()
+    desk.handle(filled(BRACKET, 10))
+    desk.limits[ALICE] = some_limits(order_notional_max=cash(1150))
+    desk.handle(wanting(replaces=PROFIT, limit_price=price(116)))
+    assert desk.orders[NEW_ID].reason == DenialReason.ORDER_NOTIONAL_MAX
+
+
+def test_a_leg_whose_sibling_filled_is_asked_for() -> None:
+    """The broker cancels it, and does not always say so (ALPACA.md 1.5, issue 198)."""
+    desk = a_bracket()
+    desk.handle(filled(BRACKET, 10))
+    loss = desk.orders[LOSS]
+    assert not desk.has_lost_its_group(loss)
+    desk.handle(filled(desk.orders[PROFIT].request, 10, at_price="110"))
+    assert desk.has_lost_its_group(desk.orders[LOSS])
+    gone = a_leg("loss", order_type=OrderType.STOP, status=BrokerStatus.CANCELED)
+    assert (
+        Playbook(desk)
+        >> ev.DoubtTimedOut(client_order_id=LOSS, at=NOON)
+        << ef.LookUp(LOSS)
+        >> ev.OrderLookedUp(client_order_id=LOSS, order=gone, fills=(), at=NOON)
+        << ev.OrderCanceled
+    )
+    assert not desk.has_lost_its_group(desk.orders[LOSS])
+    assert desk.open_orders() == []
+
+
+def test_legs_end_with_an_entry_that_never_filled() -> None:
+    """And live on with one that did."""
+    desk = a_bracket()
+    desk.handle(updated(a_broker_order(BRACKET, status=BrokerStatus.CANCELED)))
+    assert desk.has_lost_its_group(desk.orders[PROFIT])
+    desk = a_bracket()
+    desk.handle(filled(BRACKET, 4))
+    desk.handle(updated(a_broker_order(BRACKET, status=BrokerStatus.CANCELED, filled_qty=qty(4))))
+    assert not desk.has_lost_its_group(desk.orders[PROFIT])
+
+
+def test_an_ocos_stop_ends_with_its_profit_order() -> None:
+    """Its parent is its sibling: filled or canceled, the stop is over."""
+    request = a_request(
+        order_type=OrderType.LIMIT,
+        side=Side.SELL,
+        client_order_id=ClientOrderId("oco"),
+        order_class=OrderClass.OCO,
+        take_profit=TakeProfit(limit_price=price(110)),
+        stop_loss=StopLoss(stop_price=price(90)),
+    )
+    desk = a_desk_with()
+    desk.handle(filled(OLD, 10))
+    desk.handle(requested(request))
+    order = a_broker_order(request, legs=LEGS[1:])
+    desk.handle(ev.SubmitAccepted(client_order_id=ClientOrderId("oco"), order=order, at=NOON))
+    assert not desk.has_lost_its_group(desk.orders[LOSS])
+    desk.handle(filled(request, 10, at_price="110"))
+    assert desk.has_lost_its_group(desk.orders[LOSS])
