@@ -3,6 +3,8 @@
 import hashlib
 import json
 import sqlite3
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.settled import MANUAL
+from tests.whole.desk_process import ROOT
 
 type Fact = dict[str, Any]
 type Entry = tuple[int, str, str, str, str, str]  # seq, at, kind, body, prev_hash, hash
@@ -264,6 +267,15 @@ def read_said(state: Path) -> dict[str, list[Fact]]:
                 except ValueError:
                     continue
     return said
+
+
+def audited(ledger: Path) -> str:
+    """Return what `deskctl audit verify` has against the ledger; nothing where this deskctl has no audit yet."""
+    deskctl = [sys.executable, "-m", "deskd.cli.deskctl", "audit", "verify"]
+    if subprocess.run([*deskctl, "--help"], capture_output=True, check=False, cwd=ROOT).returncode:
+        return ""
+    done = subprocess.run([*deskctl, "--db", str(ledger)], capture_output=True, check=False, cwd=ROOT, text=True)
+    return "" if done.returncode == 0 else f"exit code {done.returncode}: {done.stdout} {done.stderr}"
 
 
 def crashes_in(log: Path) -> list[str]:

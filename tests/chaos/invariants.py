@@ -20,6 +20,7 @@ from tests.chaos.evidence import (
     Came,
     Ledger,
     Theirs,
+    audited,
     crashes_in,
     folded,
     read_exchange,
@@ -63,6 +64,7 @@ class Evidence:
     without_denials: Desk  # replayed but for what was denied
     logs: tuple[Path, ...]
     opening_cash: Decimal
+    audit: str  # what `deskctl audit verify` has against the ledger
 
 
 def gather(files: Path, state: Path, logs: Sequence[Path], wire_log: Path, opening_cash: Decimal) -> Evidence:
@@ -94,6 +96,7 @@ def gather(files: Path, state: Path, logs: Sequence[Path], wire_log: Path, openi
         without_denials=without,
         logs=tuple(logs),
         opening_cash=opening_cash,
+        audit=audited(files / "desk.db"),
     )
 
 
@@ -104,6 +107,12 @@ type Invariant = Callable[[Evidence], Broken]
 def chain_is_whole(e: Evidence) -> Broken:
     """Facts are only ever appended; each carries the hash of the one before."""
     yield from e.ledger.broken_chain
+
+
+def audit_passes(e: Evidence) -> Broken:
+    """Find what the desk's own audit has against the ledger."""
+    if e.audit:
+        yield e.audit
 
 
 def fills_are_booked_once(e: Evidence) -> Broken:
@@ -371,6 +380,7 @@ def logs_have_no_crash(e: Evidence) -> Broken:
 
 INVARIANTS: tuple[Invariant, ...] = (
     chain_is_whole,
+    audit_passes,
     fills_are_booked_once,
     books_are_the_account,
     books_are_the_fold_of_fills,

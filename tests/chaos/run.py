@@ -239,7 +239,7 @@ class Run:
 
     async def _why_not_settled(self) -> str | None:
         status = await self.look("/status")
-        cash = None if status is None else Decimal(status["cash"])
+        cash = None if status is None else Decimal(status["desk"]["cash"])
         return await asyncio.to_thread(settled.why_not, self.state, cash)
 
     async def leave_nothing(self) -> None:
@@ -336,6 +336,9 @@ async def run(seed: int, seconds: float, *, pace: float, echoes: bool) -> Run:
             before_the_end = settled.frozen(made.state)
             await made.leave_nothing()
             made.figures["evidence"] = str(before_the_end)
+        except BaseException as error:
+            error.add_note(f"kept: {folder}")
+            raise
         finally:
             await made.give_up()
             sweep_up(made.state)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,7 +107,7 @@ def good() -> Evidence:
         holdings={str(s): q for s, q in desk.portfolio.holdings().items()},
     )
     told = {"what": "answer", "id": MARKET.client_order_id, "status": "success", "order_id": "", "reason": ""}
-    heard = [
+    heard: list[dict[str, Any]] = [
         told | {"order_status": "filled"},
         a_told_fill("4", "4", "100", "4"),
         a_told_fill("10", "6", "100.5", "10"),
@@ -123,6 +124,7 @@ def good() -> Evidence:
         without_denials=replayed([fact for fact in kept if not isinstance(fact, ev.OrderDenied)]),
         logs=(),
         opening_cash=opening,
+        audit="",
     )
 
 
@@ -208,7 +210,7 @@ def given_to_the_house(e: Evidence) -> Evidence:
     return e
 
 
-def a_told_fill(filled_qty: str, fill_qty: str, fill_price: str, position_qty: str) -> dict[str, object]:
+def a_told_fill(filled_qty: str, fill_qty: str, fill_price: str, position_qty: str) -> dict[str, Any]:
     line = {"what": "line", "run": 1, "client_order_id": "alice-1", "status": "partially_filled"}
     return line | {
         "filled_qty": filled_qty,
@@ -238,6 +240,10 @@ def told_of_another_end(e: Evidence) -> Evidence:
     return replace(e, said={"alice": [line]})
 
 
+def an_audit_that_fails(e: Evidence) -> Evidence:
+    return replace(e, audit="entry 7 was changed")
+
+
 WRONGS: dict[Callable[[Evidence], Evidence], str] = {
     lose_a_fill: "fills_are_booked_once",
     book_twice: "fills_are_booked_once",
@@ -257,6 +263,7 @@ WRONGS: dict[Callable[[Evidence], Evidence], str] = {
     given_to_the_house: "house_has_what_the_run_gave_it",
     told_of_nothing: "told_is_in_the_ledger",
     told_of_a_denial_that_was_none: "told_is_in_the_ledger",
+    an_audit_that_fails: "audit_passes",
     told_with_a_gap: "told_is_complete",
     told_of_another_end: "told_ends_are_ends",
 }
