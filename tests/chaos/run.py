@@ -128,6 +128,10 @@ class Run:
                 await self._trade_by_hand(len(step.names))
             case "storm":
                 await self._storm_by_hand()
+            case "storm in its sleep":  # all of the news comes at once when it wakes
+                self.counts["desk freezes"] += self.desk.signal(signal.SIGSTOP)
+                await self._storm_by_hand()
+                self.desk.signal(signal.SIGCONT)
             case _:
                 raise AssertionError(step.what)
 

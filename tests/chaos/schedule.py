@@ -72,6 +72,7 @@ def processes(seed: int, seconds: float) -> Sequence[Step]:
         "cancel all": 1,
         "trade by hand": 1,
         "storm": 1,
+        "storm in its sleep": 1,
     }
     steps, at = [], 4.0
     while (at := at + dice.expovariate(1 / PROCESS_GAP_S)) < seconds:
