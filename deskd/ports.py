@@ -140,7 +140,10 @@ class Runs(Protocol):
         """Start the strategy, if it is not running; a failed one gets a fresh count of restarts."""
 
     async def stop(self, strategy_id: StrategyId) -> None:
-        """End the strategy's run: end of input, grace, then kill; return when it is gone."""
+        """End the strategy's run: end of input, grace, then kill; return when it is gone, and stays so with the desk."""
+
+    async def restart(self, strategy_id: StrategyId) -> None:
+        """Stop the strategy, and start it again; a desk that is killed in between starts it, too."""
 
     def status(self, strategy_id: StrategyId) -> RunStatus:
         """Return where its process is."""

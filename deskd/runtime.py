@@ -80,6 +80,7 @@ class Runtime:
     inbox: asyncio.Queue[ev.Event] = field(default_factory=lambda: asyncio.Queue(INBOX_MAX))
     closing: str | None = "the desk is starting"  # why no new orders are taken; None: they are
     _waiters: dict[ClientOrderId, list[_Waiter]] = field(default_factory=dict)
+    _kept: list[tuple[ev.Event, "asyncio.Future[None]"]] = field(default_factory=list)
     _looking_up: set[ClientOrderId] = field(default_factory=set)
     _reconcile_why: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(1))
     _committed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -112,8 +113,16 @@ class Runtime:
             await self.ledger.append(facts, project(facts, self.desk))
         for effect, event in effects:
             self._perform(effect, event)
+        self._tell_kept(batch)
         async with self._committed:
             self._committed.notify_all()
+
+    def _tell_kept(self, batch: Sequence[ev.Event]) -> None:
+        """Tell those who wait until their event is on disk: few, and seldom."""
+        for waits in [one for one in self._kept if any(one[0] is event for event in batch)]:
+            self._kept.remove(waits)
+            if not waits[1].done():
+                waits[1].set_result(None)
 
     def _perform(self, effect: Effect, event: ev.Event) -> None:
         match effect:
@@ -375,6 +384,13 @@ class Runtime:
     async def post(self, event: ev.Event) -> None:
         """Put *event* into the inbox, waiting for room."""
         await self.inbox.put(event)
+
+    async def keep(self, event: ev.Event) -> None:
+        """Put *event* into the inbox; return when it is handled, and what follows from it on disk."""
+        kept = asyncio.get_running_loop().create_future()
+        self._kept.append((event, kept))
+        await self.inbox.put(event)
+        await kept
 
     async def until_idle(self) -> None:
         """Return when everything posted so far is handled and on disk."""

@@ -418,6 +418,15 @@ async def test_a_cancel_does_not_answer_who_waits_for_the_broker() -> None:
             assert order.status is OrderStatus.REJECTED
 
 
+async def test_what_is_kept_is_on_disk() -> None:
+    """Who has something kept goes on when the fact is in the ledger, not when it is decided."""
+    async with a_world() as world:
+        fact = ev.CommandGiven(by="root", command="stop", arguments="alice", at=NOON)
+        await world.runtime.keep(fact)
+        assert fact in world.ledger.facts
+        assert world.runtime._kept == []
+
+
 async def test_who_stops_waiting_is_forgotten() -> None:
     """A caller that goes away, or waits long enough, leaves nothing behind."""
     async with a_world() as world:

@@ -355,6 +355,9 @@ class Daemon:
     # --- what rooms tell each other ----------------------------------------------------------------------------------
 
     async def _on_run_fact(self, fact: ev.PlainFact) -> None:
+        if isinstance(fact, ev.StrategyStatusChanged) and fact.by_hand:
+            await self.runtime.keep(fact)  # whoever stopped it is answered after this
+            return
         await self.runtime.post(fact)
         if isinstance(fact, ev.StrategyRegistered):  # a new one gets its capital before its first order
             await self._allocate(fact.strategy_id)

@@ -227,8 +227,7 @@ class Control:
         await self.runs.stop(name)
 
     async def _restart_one(self, name: StrategyId) -> None:
-        await self.runs.stop(name)
-        await self.runs.start(name)
+        await self.runs.restart(name)
 
     async def _command(
         self,

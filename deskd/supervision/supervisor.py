@@ -147,13 +147,21 @@ class Supervisor:
         self._tasks.create_task(self._keep(strategy_id, kept), name=f"keep {strategy_id}")
 
     async def stop(self, strategy_id: StrategyId) -> None:
-        """End the strategy's run: end of input, grace, then kill; return when it is gone."""
+        """End the strategy's run: end of input, grace, then kill; return when it is gone, and stays so with the desk."""
+        await self._stop(strategy_id, stays_so=True)
+
+    async def restart(self, strategy_id: StrategyId) -> None:
+        """Stop the strategy, and start it again; a desk that is killed in between starts it, too."""
+        await self._stop(strategy_id, stays_so=False)
+        await self.start(strategy_id)
+
+    async def _stop(self, strategy_id: StrategyId, *, stays_so: bool) -> None:
         kept = self._kept[strategy_id]
         self._wish_end(kept, Asked(reason=ExitReason.STOPPED, detail="it was stopped by command"))
         await kept.at_rest.wait()
         if kept.life.status is RunStatus.FATAL:
             kept.life = step(kept.life, Step.STOP)
-        await self._say_status(strategy_id, StrategyStatus.STOPPED, "stopped by command")
+        await self._say_status(strategy_id, StrategyStatus.STOPPED, "stopped by command", by_hand=stays_so)
 
     def status(self, strategy_id: StrategyId) -> RunStatus:
         """Return where its process is."""
@@ -305,8 +313,11 @@ class Supervisor:
         if known is None or replace(known, at=fact.at) != fact:
             await self.post(fact)
 
-    async def _say_status(self, strategy_id: StrategyId, status: StrategyStatus, why: str) -> None:
-        await self.post(StrategyStatusChanged(strategy_id=strategy_id, status=status, why=why, at=self.clock.now()))
+    async def _say_status(
+        self, strategy_id: StrategyId, status: StrategyStatus, why: str, *, by_hand: bool = False
+    ) -> None:
+        now = self.clock.now()
+        await self.post(StrategyStatusChanged(strategy_id=strategy_id, status=status, why=why, at=now, by_hand=by_hand))
 
     def _new_run_id(self, strategy_id: StrategyId) -> RunId:
         self._runs_made += 1  # two runs of one microsecond are still two

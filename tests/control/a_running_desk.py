@@ -99,6 +99,10 @@ class FakeRuns:
             await self.may_stop.wait()
         self.running.discard(strategy_id)
 
+    async def restart(self, strategy_id: StrategyId) -> None:
+        await self.stop(strategy_id)
+        await self.start(strategy_id)
+
     def status(self, strategy_id: StrategyId) -> RunStatus:
         return RunStatus.RUNNING if strategy_id in self.running else RunStatus.STOPPED
 

@@ -138,6 +138,20 @@ async def test_only_what_is_enabled_and_wished_starts_with_the_desk(tmp_path: Pa
         await world.until_fed("dave")
 
 
+async def test_what_somebody_stops_is_told_as_stopped_by_hand(tmp_path: Path, jail_root: Path) -> None:
+    """It does not start again with the desk; what is restarted does, wherever the desk is killed."""
+    async with a_world(tmp_path, jail_root, {"alice": READS}, jailed=False) as world:
+        await world.start("alice")
+        await world.until_fed("alice")
+        await world.supervisor.restart(ALICE)
+        await world.until(
+            lambda: statuses(world, "alice") == [StrategyStatus.ACTIVE, StrategyStatus.STOPPED, StrategyStatus.ACTIVE]
+        )
+        await world.stop("alice")
+        said = [fact for fact in world.facts if isinstance(fact, StrategyStatusChanged)]
+        assert [fact.by_hand for fact in said if fact.status is StrategyStatus.STOPPED] == [False, True]
+
+
 async def test_stopping_the_desk_leaves_strategies_active(tmp_path: Path, jail_root: Path) -> None:
     """They start again with the desk; the runs are over, and say that the desk ended them."""
     async with a_world(tmp_path, jail_root, {"alice": READS}, jailed=False) as world:
