@@ -70,13 +70,31 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             return "discrepancy_found", "error", {"subject": fact.subject, "detail": fact.actual, "action": fact.action}
         case ev.StreamChanged():
             level = "info" if fact.is_up else "warning"
-            return "stream_changed", level, {"stream": fact.stream, "is_up": fact.is_up, "why": fact.why}
+            keys = {"stream": fact.stream, "is_up": fact.is_up, "why": fact.why}
+            return "stream_changed", level, keys | ({"affected": list(fact.affected)} if fact.affected else {})
+        case ev.OutageEnded():
+            return "outage_ended", "warning" if fact.bars_missing else "info", _outage(fact)
         case ev.HouseAdjusted():
             what = {"cash": str(fact.cash), "symbol": fact.symbol, "qty": str(fact.qty)}
             level = "info" if fact.why == OPENING else "warning"
             return "house_adjusted", level, what | {"why": fact.why}
         case _:
             return "", "info", {}
+
+
+def _outage(fact: ev.OutageEnded) -> dict[str, object]:
+    return {
+        "stream": fact.stream,
+        "why": fact.why,
+        "started_at": fact.started_at.isoformat(),
+        "lasted_s": round((fact.ended_at - fact.started_at).total_seconds(), 1),
+        "affected": list(fact.affected),
+        "open_orders": fact.open_orders,
+        "refusals": dict(fact.refusals),
+        "bars_fetched": fact.bars_fetched,
+        "bars_missing": fact.bars_missing,
+        "is_cut_short": fact.is_cut_short,
+    }
 
 
 def _about(request: OrderRequest) -> dict[str, object]:

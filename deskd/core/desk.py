@@ -14,6 +14,7 @@ from deskd.core import gate, house, lifecycle, reconcile, replacing, updates, wo
 from deskd.core.checks import Denied, Evidence, cash_needed
 from deskd.core.gate import Verdict
 from deskd.core.lifecycle import ENDED_WITHOUT_BROKER, ImpossibleTransition, is_news
+from deskd.core.outages import Outages
 from deskd.core.portfolio import Portfolio
 from deskd.core.reservation import NOTHING, Reservation, Reservations, leg_holds_shares
 from deskd.core.words import Follows
@@ -35,7 +36,7 @@ DENIED_KEPT = 1_000  # of each strategy in memory: a loop that is denied for a d
 TAPE_BACK = timedelta(hours=1)  # no real market's time goes back so far: a tape began anew, and with it the day
 CANCEL_AGAIN = timedelta(seconds=5)  # a cancel without an answer is asked for again
 STREAM_DOWN = "the stream of trade updates is down or not yet re-synced: no order could be watched; cancels pass"
-TRADES = "trades"  # the name of the trade_updates stream in StreamChanged
+TRADES, MARKET = "trades", "market"  # the streams' names in StreamChanged and OutageEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Desk:
     limits: dict[StrategyId, Limits] = field(default_factory=dict, compare=False)
     instruments: Mapping[Symbol, Instrument] = field(default_factory=dict, compare=False)
     doubt_settle: timedelta = field(default=timedelta(seconds=10), compare=False)
+    refused: dict[StrategyId, int] = field(default_factory=dict, compare=False)  # orders not taken in this outage
 
     # the fold of the ledger
     orders: dict[ClientOrderId, Order] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class Desk:
     is_trade_stream_up: bool = False
     trade_stream_changed_at: datetime | None = None
     is_synced: bool = False  # reconciled since the trade stream last came up
+    outages: Outages = field(default_factory=Outages)
 
     def handle(self, event: ev.Event) -> list[Effect]:
         """Decide what follows from *event*, let the facts take hold, and say who is to be told of each."""
@@ -134,21 +137,25 @@ class Desk:
                 return self._said(event.client_order_id, words.IN_DOUBT, event.why, event.at, Source.CANCEL)
             case ev.TradeStreamChanged():
                 return self._on_trade_stream(event)
+            case ev.StreamChanged():
+                return self._on_stream(event)
+            case ev.MarketResumed():
+                return self._on_market_resumed(event)
             case ev.BrokerSnapshot():
-                return self._on_snapshot(event)
+                return self._on_resync(event, self._on_snapshot(event))
+            case ev.DeskStarted():
+                return [Record(event), *map(Record, self.outages.cut_short(event.at))]
             case ev.MarksTaken():
                 return self._on_marks(event)
             case ev.InstrumentsListed():
                 return []  # an input, taken by the runtime; nothing to keep
             case (
-                ev.DeskStarted()
-                | ev.DeskStopped()
+                ev.DeskStopped()
                 | ev.StrategyRegistered()
                 | ev.StrategyStatusChanged()
                 | ev.AllocationChanged()
                 | ev.RunStarted()
                 | ev.RunEnded()
-                | ev.StreamChanged()
                 | ev.CommandGiven()
             ):
                 return [Record(event)]
@@ -601,10 +608,32 @@ class Desk:
         return [Record(refused), ef.LookUp(oid)]
 
     def _on_trade_stream(self, event: ev.TradeStreamChanged) -> list[Effect]:
-        if not event.is_up and not self.is_trade_stream_up:
-            return []
-        changed = ev.StreamChanged(stream=TRADES, is_up=event.is_up, why=event.why, at=event.at)
-        return [Record(changed), *([ef.Reconcile("the trade stream came up")] if event.is_up else [])]
+        affected = () if event.is_up else tuple(sorted({o.request.strategy_id for o in self.open_orders()}))
+        changed = ev.StreamChanged(stream=TRADES, is_up=event.is_up, why=event.why, at=event.at, affected=affected)
+        return [*self._on_stream(changed), *([ef.Reconcile("the trade stream came up")] if event.is_up else [])]
+
+    def _on_stream(self, event: ev.StreamChanged) -> list[Effect]:
+        if event.is_up:
+            return [Record(event)]
+        if self.outages.is_down(event.stream):
+            return []  # a night of refused connections, each for another reason, is one fact
+        return [Record(replace(event, open_orders=len(self.open_ids)))]
+
+    def _on_resync(self, event: ev.BrokerSnapshot, effects: list[Effect]) -> list[Effect]:
+        """Return *effects*, and the end of the trade stream's outage where they are the look that it waited for."""
+        is_compared = any(isinstance(e, Record) and isinstance(e.fact, ev.AccountReconciled) for e in effects)
+        ended = self.outages.end_of(TRADES, refusals=self.refused, at=event.at) if is_compared else None
+        return [*effects, Record(ended)] if ended else effects
+
+    def _on_market_resumed(self, event: ev.MarketResumed) -> list[Effect]:
+        ended = self.outages.end_of(
+            MARKET,
+            affected=event.affected,
+            bars_fetched=event.bars_fetched,
+            bars_missing=event.bars_missing,
+            at=event.at,
+        )
+        return [Record(ended)] if ended else []
 
     def _on_snapshot(self, snapshot: ev.BrokerSnapshot) -> list[Effect]:
         effects: list[Effect] = []
@@ -683,9 +712,12 @@ class Desk:
                 self.last_reconciled = fact
                 self.is_synced = self.is_trade_stream_up
             case ev.StreamChanged():
+                self.outages.change(fact)
                 if fact.stream == TRADES:
                     self.is_trade_stream_up, self.is_synced = fact.is_up, False
                     self.trade_stream_changed_at = fact.at
+            case ev.OutageEnded():
+                self.outages.end(fact)
             case ev.DeskStarted():
                 self.is_trade_stream_up = self.is_synced = False
             case ev.PositionsMarked():

@@ -189,6 +189,16 @@ class InstrumentsListed:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketResumed:
+    """The market stream is up again, and the bars that it had missed were fetched, as far as they could be."""
+
+    affected: tuple[StrategyId, ...]  # with runs that read from it
+    bars_fetched: int
+    bars_missing: int
+    at: datetime
+
+
 # --- events from inside --------------------------------------------------------------------------------------------
 
 
@@ -571,6 +581,27 @@ class StreamChanged:
     is_up: bool
     why: str
     at: datetime
+    affected: tuple[
+        StrategyId, ...
+    ] = ()  # down: with open orders (trades), reading (market); up: without all they want
+    open_orders: int = 0  # of the desk, when it went down
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutageEnded:
+    """A stream is up again, and what was missed is made up for, as far as it can be. Its start is a StreamChanged."""
+
+    stream: str
+    started_at: datetime
+    ended_at: datetime  # the stream was up again; cut short: the desk itself was back, if that was first
+    why: str  # what began it
+    affected: tuple[StrategyId, ...]
+    open_orders: int  # of the desk, when it began
+    refusals: tuple[tuple[StrategyId, int], ...]  # orders not taken meanwhile, by who asked
+    bars_fetched: int  # of minutes that the market stream had missed
+    bars_missing: int  # minutes of which nobody could tell whether they had a bar
+    at: datetime  # orders are taken again; bars are delivered
+    is_cut_short: bool = False  # the desk ended meanwhile: its next start tells what is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -616,6 +647,7 @@ type Fact = (
     | AccountReconciled
     | PositionsMarked
     | StreamChanged
+    | OutageEnded
     | CommandGiven
 )
 type BrokerEvent = (
@@ -627,6 +659,7 @@ type BrokerEvent = (
     | CancelInDoubt
     | TradeUpdated
     | TradeStreamChanged
+    | MarketResumed
     | BrokerSnapshot
     | InstrumentsListed
 )

@@ -12,6 +12,8 @@ from functools import cache
 from itertools import groupby
 from operator import itemgetter
 
+import msgspec
+
 from deskd.core import updates
 from deskd.core.desk import DENIED_KEPT, Desk
 from deskd.domain import events as ev
@@ -23,7 +25,7 @@ from deskd.ledger.codec import stamp
 type Statement = tuple[str, tuple[object, ...]]  # SQL and its parameters
 type Row = Mapping[str, object]
 
-TABLES = ("strategies", "runs", "orders", "fills", "positions")  # emptied and filled anew by a rebuild
+TABLES = ("strategies", "runs", "orders", "fills", "positions", "outages")  # emptied and filled anew by a rebuild
 BATCH_MOST = DENIED_KEPT  # facts: an order that was denied before so many others is not in the desk's memory any more
 
 
@@ -71,6 +73,9 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
                 registered.setdefault(fact.strategy_id, fact.at)
         elif isinstance(fact, ev.RunStarted | ev.RunEnded):
             statements.append(_put("runs", ("run_id",), _run(fact), is_part=True))
+        elif isinstance(fact, ev.OutageEnded) or (isinstance(fact, ev.StreamChanged) and not fact.is_up):
+            outage = _outage(fact)
+            statements.append((_outage_sql(tuple(outage)), tuple(outage.values())))
     statements += [_put("orders", ("client_order_id",), _order(desk.orders[oid])) for oid in orders]
     statements += [
         _put("positions", ("strategy_id", "symbol"), _position(desk, who, symbol)) for who, symbol in positions
@@ -112,6 +117,19 @@ def _upsert(table: str, key: tuple[str, ...], columns: tuple[str, ...], kept: st
     new = "coalesce(excluded.{0}, {0})" if is_part else "excluded.{0}"
     changes = ", ".join(f"{column} = {new.format(column)}" for column in columns if column not in {*key, kept})
     return f"{_insert(table, columns)} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
+
+
+@cache
+def _outage_sql(columns: tuple[str, ...]) -> str:
+    """Return what adds the row, or ends it; a loss of a stream that is lost already, and not mended, adds none."""
+    names, marks = ", ".join(columns), ", ".join(f"?{number}" for number in range(1, len(columns) + 1))
+    closed = f"?{columns.index('closed_at') + 1}"
+    goes_on = f"SELECT 1 FROM outages WHERE stream = ?{columns.index('stream') + 1} AND closed_at IS NULL"  # noqa: S608
+    changes = ", ".join(f"{column} = excluded.{column}" for column in columns)
+    return (
+        f"INSERT INTO outages ({names}) SELECT {marks} WHERE {closed} IS NOT NULL OR NOT EXISTS ({goes_on}) "  # noqa: S608
+        f"ON CONFLICT (stream, started_at) DO UPDATE SET {changes}"
+    )
 
 
 # --- rows --------------------------------------------------------------------------------------------------------------
@@ -213,3 +231,24 @@ def _run(fact: ev.RunStarted | ev.RunEnded) -> Row:
         "peak_memory_bytes": None if end is None else end.peak_memory_bytes,
         "cpu_seconds": None if end is None else end.cpu_seconds,
     }
+
+
+def _outage(fact: ev.StreamChanged | ev.OutageEnded) -> Row:
+    ended = fact if isinstance(fact, ev.OutageEnded) else None
+    return {
+        "stream": fact.stream,
+        "started_at": stamp(ended.started_at if ended else fact.at),
+        "ended_at": stamp(ended.ended_at) if ended else None,
+        "closed_at": stamp(ended.at) if ended else None,
+        "why": fact.why,
+        "affected": _json(fact.affected),
+        "open_orders": fact.open_orders,
+        "refusals": _json(dict(ended.refusals) if ended else {}),
+        "bars_fetched": ended.bars_fetched if ended else 0,
+        "bars_missing": ended.bars_missing if ended else 0,
+        "is_cut_short": int(ended.is_cut_short) if ended else 0,
+    }
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -19,6 +19,7 @@ _NEWEST_FIRST = {
     "fills": "at DESC, rowid DESC",
     "positions": "updated_at DESC, rowid DESC",
     "runs": "started_at DESC, rowid DESC",
+    "outages": "started_at DESC, rowid DESC",
     "trades": "created_at DESC, order_id DESC",
 }
 

@@ -1,0 +1,104 @@
+"""Outages of the broker's streams: each has one start and one end, and says who was affected.
+
+1. An outage begins when a stream is lost. It ends when what was missed is made up for: for the trade stream with the
+   look at the account after it listens again, for the market stream with the bars of the gap. A loss before that end
+   belongs to the same outage.
+2. A desk that ends during an outage cannot see its end: the next start closes it, with what is known.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from deskd.domain.events import OutageEnded, StreamChanged
+from deskd.domain.ids import StrategyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """One that has not ended."""
+
+    stream: str
+    started_at: datetime
+    why: str  # what began it
+    affected: tuple[StrategyId, ...]
+    open_orders: int  # of the desk, when it began
+    up_at: datetime | None = None  # the stream is up again; what was missed is not made up for yet
+
+
+@dataclass(slots=True)
+class Outages:
+    """Every outage that goes on, by stream, and the last that ended."""
+
+    open: dict[str, Outage] = field(default_factory=dict)
+    last: OutageEnded | None = None
+
+    # --- decide ------------------------------------------------------------------------------------------------
+
+    def is_down(self, stream: str) -> bool:
+        """Tell whether it is known that the stream is down: another loss would be no news."""
+        known = self.open.get(stream)
+        return known is not None and known.up_at is None
+
+    def end_of(
+        self,
+        stream: str,
+        *,
+        affected: Iterable[StrategyId] = (),
+        refusals: Mapping[StrategyId, int] | None = None,
+        bars_fetched: int = 0,
+        bars_missing: int = 0,
+        at: datetime,
+    ) -> OutageEnded | None:
+        """Return the end of the stream's outage; None where there is none, or where the stream is still down."""
+        known = self.open.get(stream)
+        if known is None or known.up_at is None:
+            return None
+        refused = dict(refusals or {})
+        return replace(
+            _end(known, known.up_at, at),
+            affected=tuple(sorted({*known.affected, *affected, *refused})),
+            refusals=tuple(sorted(refused.items())),
+            bars_fetched=bars_fetched,
+            bars_missing=bars_missing,
+        )
+
+    def cut_short(self, at: datetime) -> list[OutageEnded]:
+        """Return the ends of all outages in which the desk itself ended; it starts again at *at*."""
+        return [replace(_end(known, known.up_at or at, at), is_cut_short=True) for known in self.open.values()]
+
+    # --- apply -------------------------------------------------------------------------------------------------
+
+    def change(self, fact: StreamChanged) -> None:
+        """Let an outage begin, or its stream come up."""
+        known = self.open.get(fact.stream)
+        if known is not None:
+            self.open[fact.stream] = replace(known, up_at=fact.at if fact.is_up else None)
+        elif not fact.is_up:
+            self.open[fact.stream] = Outage(
+                stream=fact.stream,
+                started_at=fact.at,
+                why=fact.why,
+                affected=fact.affected,
+                open_orders=fact.open_orders,
+            )
+
+    def end(self, fact: OutageEnded) -> None:
+        """Let the outage be over."""
+        del self.open[fact.stream]
+        self.last = fact
+
+
+def _end(known: Outage, ended_at: datetime, at: datetime) -> OutageEnded:
+    return OutageEnded(
+        stream=known.stream,
+        started_at=known.started_at,
+        ended_at=ended_at,
+        why=known.why,
+        affected=known.affected,
+        open_orders=known.open_orders,
+        refusals=(),
+        bars_fetched=0,
+        bars_missing=0,
+        at=at,
+    )
