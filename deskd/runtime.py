@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from deskd.core.desk import STREAM_DOWN, Desk
+from deskd.core.desk import STREAM_DOWN, TRADES, Desk
+from deskd.core.silence import Silence
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.book import Account, Position
@@ -77,6 +78,10 @@ class Runtime:
     reconcile_every: timedelta
     clock_age_max: timedelta  # the broker's clock is asked for again when its last answer is older
     on_fact: list[OnFact] = field(default_factory=list)
+    silence: Silence = field(default_factory=lambda: Silence(timedelta(seconds=10)))
+    on_silence: list[Callable[[str], None]] = field(
+        default_factory=list
+    )  # the trade stream does not bring what it must
     inbox: asyncio.Queue[ev.Event] = field(default_factory=lambda: asyncio.Queue(INBOX_MAX))
     closing: str | None = "the desk is starting"  # why no new orders are taken; None: they are
     _waiters: dict[ClientOrderId, list[_Waiter]] = field(default_factory=dict)
@@ -107,7 +112,10 @@ class Runtime:
         for event in batch:
             if isinstance(event, ev.InstrumentsListed):
                 self.desk.instruments = {i.symbol: i for i in event.instruments}
+            self.silence.see(event, self.desk)
             effects += [(effect, event) for effect in self.desk.handle(event)]
+            if not self.desk.outages.open.get(TRADES):
+                self.desk.refused.clear()  # its end, if there was one, told them
         facts = [effect.fact for effect, _ in effects if isinstance(effect, ef.Record)]
         if facts:
             await self.ledger.append(facts, project(facts, self.desk))
@@ -209,6 +217,9 @@ class Runtime:
                 if self._is_doubtful(order, now):
                     oid = order.request.client_order_id
                     await self.inbox.put(ev.DoubtTimedOut(client_order_id=oid, at=now))
+            if why := self.silence.overdue(now):
+                for listener in self.on_silence:
+                    listener(why)
             if now - marked_at >= MARKS_EVERY:
                 marked_at = now
                 await self.inbox.put(ev.MarksTaken(marks=tuple(self.marks.marks().items()), at=now))
@@ -239,6 +250,9 @@ class Runtime:
         oid = request.client_order_id
         refusal = self.refusal()
         if refusal is not None and oid not in self.desk.orders:
+            if refusal.reason is RefusalReason.TRADE_STREAM_DOWN:
+                who = request.strategy_id
+                self.desk.refused[who] = self.desk.refused.get(who, 0) + 1
             return Refuse(oid, refusal.reason, refusal.message)
         quote, market_day = self._market(request.symbol)
         event = ev.OrderRequested(request=request, quote=quote, market_day=market_day, at=self.wall.now())

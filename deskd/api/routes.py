@@ -100,8 +100,6 @@ class Routes:
             )
         except WireError as broken:
             return refusal(request, 400, RefusalReason.INVALID, str(broken))
-        if closed := self._orders.refusal():
-            return refusal(request, _STATUS_OF_REFUSAL.get(closed.reason, 503), closed.reason, closed.message)
         return _about_order(await self._orders.place(asked, timeout_s=self._wait_s(request)))
 
     async def _replace(self, spec: StrategySpec, request: Request) -> Reply:

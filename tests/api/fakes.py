@@ -75,6 +75,8 @@ class FakeOrders:
     async def place(self, request: OrderRequest, *, timeout_s: float) -> Order | Refuse:
         self.waited.append(timeout_s)
         oid = request.client_order_id
+        if self.closed is not None:
+            return replace(self.closed, client_order_id=oid)
         if (order := self.known.get(oid)) is not None:
             return order if order.request == request else Refuse(oid, RefusalReason.CONFLICT, "another order")
         status, reason = self.becomes(request)

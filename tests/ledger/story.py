@@ -1,6 +1,7 @@
 """A short story of a desk, as facts: what a ledger holds after a morning."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from deskd.core.desk import Desk
 from deskd.domain import effects as ef
@@ -57,6 +58,9 @@ def a_story() -> tuple[list[ev.Fact], Desk]:
     happens(ev.MarksTaken(marks=((AAPL, price(101)),), at=NOON))
     end = RunEnd(reason=ExitReason.OOM, detail="used 512 MiB of 512 MiB", peak_memory_bytes=2**29, cpu_seconds=1.5)
     happens(ev.RunEnded(run_id=RunId("r1"), strategy_id=ALICE, end=end, at=NOON))
+    happens(ev.StreamChanged(stream="market", is_up=False, why="dropped", at=NOON, affected=(ALICE,)))
+    happens(ev.StreamChanged(stream="market", is_up=True, why="subscribed", at=NOON + timedelta(seconds=90)))
+    happens(ev.MarketResumed(affected=(ALICE,), bars_fetched=1, bars_missing=0, at=NOON + timedelta(seconds=91)))
     happens(ev.DeskStopped(at=NOON))
     return facts, desk
 

@@ -9,11 +9,13 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from deskd.core.desk import Desk
+from deskd.domain import events as ev
 from deskd.domain.ids import HOUSE
 from deskd.domain.money import plain
 from deskd.ledger.codec import stamp
 from deskd.ledger.projections import project
 from deskd.ledger.queries import LedgerReader
+from deskd.ledger.store import LedgerStore
 from tests.factories import ALICE, NOON, registered
 from tests.ledger.life import Life, a_life, dump, in_order, written
 from tests.ledger.story import a_story
@@ -111,6 +113,9 @@ async def test_the_tables_tell_the_story(tmp_path: Path) -> None:
     assert positions[ALICE, "AAPL"]["qty"] == "10"
     assert positions[ALICE, "AAPL"]["unrealized_pnl"] == "7"
     assert positions[HOUSE, "AAPL"]["qty"] == "1"
+    (outage,) = await reader.latest("outages")
+    assert (outage["stream"], outage["affected"], outage["bars_fetched"]) == ("market", '["alice"]', 1)
+    assert (outage["started_at"], outage["ended_at"]) == ("2026-01-05T17:00:00.000000Z", "2026-01-05T17:01:30.000000Z")
     (run,) = await reader.latest("runs")
     assert (run["exit_reason"], run["cpu_seconds"]) == ("oom", 1.5)
     assert run["strategy_id"] == ALICE
@@ -138,3 +143,14 @@ async def test_the_first_desks_view_has_its_columns(tmp_path: Path) -> None:
         "updated_at",
         "error_message",
     ]
+
+
+async def test_an_outage_that_goes_on_has_a_row_without_an_end(tmp_path: Path) -> None:
+    """Who looks at the table while a stream is down sees since when, and whom it concerns."""
+    desk, path = Desk(), tmp_path / "desk.db"
+    down = ev.StreamChanged(stream="market", is_up=False, why="dropped", at=NOON, affected=(ALICE,), open_orders=2)
+    async with await LedgerStore.open(path) as ledger:
+        desk.apply(down)
+        await ledger.append([down], project([down], desk))
+    (row,) = await LedgerReader(path).latest("outages")
+    assert (row["ended_at"], row["closed_at"], row["affected"], row["open_orders"]) == (None, None, '["alice"]', 2)

@@ -1,0 +1,112 @@
+"""A trade stream that does not bring what it must is found, and one that merely has nothing to say is left alone."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from deskd.core.desk import Desk
+from deskd.core.silence import Silence
+from deskd.domain import events as ev
+from deskd.domain.events import BrokerStatus
+from deskd.domain.ids import ClientOrderId
+from tests.factories import (
+    NOON,
+    a_broker_order,
+    a_desk,
+    a_limit_request,
+    a_request,
+    a_snapshot,
+    accepted,
+    filled,
+    qty,
+    requested,
+    updated,
+)
+
+PATIENCE = timedelta(seconds=10)
+
+
+def seconds(count: float) -> datetime:
+    return NOON + timedelta(seconds=count)
+
+
+def after(*events: ev.Event, desk: Desk | None = None) -> Silence:
+    silence, desk = Silence(PATIENCE), desk or a_desk()
+    for event in events:
+        silence.see(event, desk)
+        desk.handle(event)
+    return silence
+
+
+ONE = a_request()
+TWO = a_limit_request("90", client_order_id=ClientOrderId("alice-2"))
+FILLED = a_broker_order(ONE, status=BrokerStatus.FILLED, filled_qty=qty(10))
+
+
+def test_an_acknowledged_order_without_any_event_is_a_mute_stream() -> None:
+    """REST has the order, the stream says nothing: after the bound it is given up, with the order's name."""
+    silence = after(requested(ONE), accepted(ONE))
+    assert silence.overdue(seconds(9.9)) is None
+    assert silence.overdue(seconds(10)) == (
+        "mute: the broker told of the order by REST (alice-1), and no event came for 10.0 s"
+    )
+    assert silence.overdue(seconds(100)) is None, "said once"
+
+
+def test_any_event_proves_that_the_stream_speaks() -> None:
+    """A broker may say nothing of one order for hours: then another's event is enough."""
+    new = updated(a_broker_order(TWO, status=BrokerStatus.NEW))
+    assert after(requested(ONE), accepted(ONE), requested(TWO), accepted(TWO), new).overdue(seconds(100)) is None
+
+
+def test_an_event_that_overtook_the_acknowledgement_counts() -> None:
+    """Two sockets have no common order."""
+    assert after(requested(ONE), updated(a_broker_order(ONE)), accepted(ONE)).overdue(seconds(100)) is None
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ev.OrderLookedUp(client_order_id=ONE.client_order_id, order=FILLED, fills=(), at=NOON),
+        a_snapshot(orders=(FILLED,)),
+        ev.SubmitAccepted(client_order_id=ONE.client_order_id, order=FILLED, at=NOON),
+    ],
+)
+def test_a_fill_that_only_rest_told_is_owed(told: ev.Event) -> None:
+    """Other orders' events do not pay for a lost fill; the fill's own does, however late."""
+    others = updated(a_broker_order(TWO, status=BrokerStatus.NEW))
+    base: tuple[ev.Event, ...] = (requested(TWO), accepted(TWO), requested(ONE))
+    if not isinstance(told, ev.SubmitAccepted):
+        base = (*base, accepted(ONE), updated(a_broker_order(ONE)))
+    assert "10 shares filled by REST (alice-1)" in str(after(*base, told, others).overdue(seconds(10)))
+    assert after(*base, told, others, filled(ONE, 10)).overdue(seconds(10)) is None
+
+
+def test_what_happened_in_an_outage_is_not_owed() -> None:
+    """The look after it finds fills that no stream will ever bring."""
+    down = ev.TradeStreamChanged(is_up=False, why="x", at=NOON)
+    up = ev.TradeStreamChanged(is_up=True, why="listening", at=NOON)
+    silence = after(requested(ONE), accepted(ONE), down, up, a_snapshot(orders=(FILLED,)))
+    assert silence.overdue(seconds(100)) is None
+
+
+def test_a_strangers_order_is_not_owed() -> None:
+    """What an officer trades by hand is the account's matter."""
+    theirs = a_broker_order(client_order_id=ClientOrderId("by-hand"), filled_qty=qty(10))
+    assert after(a_snapshot(orders=(theirs,))).overdue(seconds(100)) is None
+
+
+def test_where_a_new_connection_does_not_help_the_patience_doubles() -> None:
+    """A broker that never tells of an order must not cost an outage every ten seconds; one event, and it is as before."""
+    silence, desk = Silence(PATIENCE), a_desk()
+    waits, request = [], ONE
+    for number in range(9):
+        request = a_limit_request(str(50 + number), client_order_id=ClientOrderId(f"alice-{number}"))
+        desk.handle(requested(request))
+        silence.see(accepted(request), desk)
+        waits.append(next(s for s in range(0, 1_000, 10) if silence.overdue(seconds(s))))
+    assert waits == [10, 20, 40, 80, 160, 320, 320, 320, 320]
+    silence.see(accepted(request), desk)
+    silence.see(updated(a_broker_order(request)), desk)
+    silence.see(accepted(request), desk)
+    assert silence.overdue(seconds(10))
