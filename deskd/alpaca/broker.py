@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, assert_never
 
 import structlog
@@ -333,6 +334,20 @@ class AlpacaBroker:
         rows = _whole(lambda value: wire.as_rows(wire.as_object(value, "bars").get(symbol, []), "bars"), by_symbol)
         newest_first = await self._readable(rows, lambda row: wire.decode_bar(symbol, row))
         return newest_first[:limit][::-1]
+
+    async def bars_between(
+        self, symbols: Collection[Symbol], start: datetime, end: datetime
+    ) -> Mapping[Symbol, Sequence[RawMarketMessage]]:
+        """Return the minute bars of all *symbols* from *start* to *end*, BARS_MAX in all, oldest first."""
+        await self._pace()
+        by_symbol = _whole(
+            lambda value: wire.as_object(value, "bars"), await self.cold.minute_bars(symbols, start, end, BARS_MAX)
+        )
+        found: dict[Symbol, Sequence[RawMarketMessage]] = {}
+        for symbol in symbols:
+            rows = _whole(lambda value: wire.as_rows(value, "bars"), by_symbol.get(symbol, []))
+            found[symbol] = await self._readable(rows, partial(wire.decode_bar, symbol))
+        return found
 
     async def latest_quotes(self, symbols: Collection[Symbol]) -> Sequence[RawMarketMessage]:
         """Return the newest quote of each symbol that has one, shaped as on the stream."""

@@ -83,6 +83,26 @@ class ColdPaths:
         )
         return self._client(StockHistoricalDataClient, self.endpoints.data).get_stock_bars(request)
 
+    async def minute_bars(self, symbols: Collection[Symbol], start: datetime, end: datetime, limit: int) -> Any:
+        """Return at most *limit* minute bars in all from *start* to *end*, oldest first, by symbol."""
+        return await self._in_thread(lambda: self._minute_bars(symbols, start, end, limit))
+
+    def _minute_bars(self, symbols: Collection[Symbol], start: datetime, end: datetime, limit: int) -> Any:
+        from alpaca.data.enums import DataFeed  # noqa: PLC0415  in the thread, as above
+        from alpaca.data.historical.stock import StockHistoricalDataClient  # noqa: PLC0415
+        from alpaca.data.requests import StockBarsRequest  # noqa: PLC0415
+        from alpaca.data.timeframe import TimeFrame  # noqa: PLC0415
+
+        request = StockBarsRequest(
+            symbol_or_symbols=sorted(symbols),
+            timeframe=TimeFrame.Minute,
+            start=start,
+            end=end,
+            limit=limit,
+            feed=DataFeed(self.feed),
+        )
+        return self._client(StockHistoricalDataClient, self.endpoints.data).get_stock_bars(request)
+
     async def latest_quotes(self, symbols: Collection[Symbol]) -> Any:
         """Return the newest quote of each symbol that has one, by symbol."""
         return await self._in_thread(lambda: self._latest_quotes(symbols))

@@ -21,6 +21,7 @@ import structlog
 
 from deskd import __version__
 from deskd.alpaca.broker import AlpacaBroker, open_broker
+from deskd.alpaca.connection import TIMING, Timing
 from deskd.alpaca.endpoints import Endpoints, Keys, embedded, endpoints
 from deskd.alpaca.resync import snapshot
 from deskd.alpaca.stream import MarketStream
@@ -28,10 +29,11 @@ from deskd.alpaca.trading_stream import TradeStream
 from deskd.api import tokens
 from deskd.api.endpoint import Api
 from deskd.app.fact_log import FactLog
-from deskd.config import Config, RiskSection
+from deskd.config import BrokerSection, Config, RiskSection
 from deskd.config.keys import HOME_OF_KEYS, BrokerKeys
 from deskd.control import Control
-from deskd.core.desk import Desk
+from deskd.core.desk import MARKET, Desk
+from deskd.core.silence import Silence
 from deskd.domain import events as ev
 from deskd.domain.errors import ConfigError, WireError
 from deskd.domain.ids import HOUSE, RunId, StrategyId, Symbol
@@ -150,6 +152,17 @@ def limits_of(spec: StrategySpec, risk: RiskSection, stale_after_s: float) -> Li
     )
 
 
+def timing_of(broker: BrokerSection) -> Timing:
+    """Return how long the streams wait for what."""
+    return Timing(
+        ping_every_s=broker.stream_ping_s,
+        ping_answer_s=broker.stream_ping_answer_s,
+        reconnect_min_s=min(TIMING.reconnect_min_s, broker.stream_reconnect_max_s),
+        reconnect_max_s=broker.stream_reconnect_max_s,
+        refused_s=broker.stream_refused_s,
+    )
+
+
 def listed_since(open_orders: Sequence[Order]) -> datetime | None:
     """Return from when the broker is to list its orders, in its own time; None where no order is open.
 
@@ -183,14 +196,25 @@ class Daemon:
         self.clock: MarketClock | None = None
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
-        self.hub = Hub(config.market, clock=wall, bars=broker.bars, on_wanted=self._on_wanted, on_slow=self._on_slow)
+        self.hub = Hub(
+            config.market,
+            clock=wall,
+            bars=broker.bars,
+            bars_between=broker.bars_between,
+            market_now=self._market_now,
+            on_wanted=self._on_wanted,
+            on_slow=self._on_slow,
+        )
+        timing = timing_of(config.broker)
         self.market_stream = MarketStream(
             url=where.data_stream,
             keys=keys,
             on_messages=self.hub.on_messages,
             on_state=self._on_market_state,
             stale_after_s=config.market.stale_after_s,
+            timing=timing,
         )
+        self._market_lost_at: float | None = None  # monotonic; until what was missed is made up for
         self.runtime = Runtime(
             desk=desk,
             ledger=ledger,
@@ -204,6 +228,7 @@ class Daemon:
             reconcile_every=timedelta(seconds=config.broker.reconcile_every_s),
             clock_age_max=CLOCK_AGE_MAX if exchange is None else timedelta(0),  # our own exchange counts no requests
             on_fact=[FactLog(desk.orders)],
+            silence=Silence(timedelta(seconds=config.broker.stream_silence_s)),
         )
         self.trade_stream = TradeStream(
             url=where.trade_stream,
@@ -211,7 +236,9 @@ class Daemon:
             clock=wall,
             on_update=self.runtime.post,
             on_state=self._on_trade_state,
+            timing=timing,
         )
+        self.runtime.on_silence.append(self.trade_stream.reconnect)
         has_tokens = config.api.local_port != 0 and exchange is None  # our own exchange's money is nobody's
         self._tokens = tokens.load(config.desk.state_dir / "token.key") if has_tokens else None
         self.api = Api(self.runtime, wall, tasks, config=config.api, requests_per_s=config.risk.strategy.requests_per_s)
@@ -399,7 +426,30 @@ class Daemon:
         await self.runtime.post(ev.TradeStreamChanged(is_up=is_up, why=why, at=self.wall.now()))
 
     async def _on_market_state(self, is_up: bool, why: str) -> None:  # noqa: FBT001
-        await self.runtime.post(ev.StreamChanged(stream="market", is_up=is_up, why=why, at=self.wall.now()))
+        affected = self.hub.readers_of(self.market_stream.refused()) if is_up else self.hub.readers()
+        at = self.wall.now()
+        changed = ev.StreamChanged(stream=MARKET, is_up=is_up, why=why, at=at, affected=tuple(affected))
+        await self.runtime.post(changed)
+        if not is_up:
+            self._market_lost_at = self._market_lost_at or self.wall.monotonic()
+        elif self._market_lost_at is not None:
+            lost_at, self._market_lost_at = self._market_lost_at, None
+            self._spawn(self._make_up(self.wall.monotonic() - lost_at), "late bars")
+
+    async def _make_up(self, down_s: float) -> None:
+        """Send the runs the bars that the market stream missed, and end its outage."""
+        mended = await self.hub.late.mend(down_s=down_s)
+        await self.runtime.post(
+            ev.MarketResumed(
+                affected=tuple(self.hub.readers()),
+                bars_fetched=mended.fetched,
+                bars_missing=mended.missing,
+                at=self.wall.now(),
+            )
+        )
+
+    async def _market_now(self) -> datetime:
+        return (await self.runtime.clock()).timestamp
 
     async def _snapshot(self, orders: Sequence[Order], fill_count: Callable[[], int], why: str) -> ev.BrokerSnapshot:
         asked_at = self.wall.now()

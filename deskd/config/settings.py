@@ -52,6 +52,15 @@ class BrokerSection(_Section):
     doubt_settle_s: Seconds = Field(
         10.0, description="before so long, `not found` of an order in doubt is not believed: it may be on its way"
     )
+    stream_silence_s: Seconds = Field(
+        10.0, description="an event of an order that the broker told of by REST must come so soon, else: reconnect"
+    )
+    stream_ping_s: Seconds = Field(5.0, description="both streams are pinged this often")
+    stream_ping_answer_s: Seconds = Field(10.0, description="a ping without an answer for so long: reconnect")
+    stream_reconnect_max_s: Seconds = Field(30.0, description="longest wait between two tries to reconnect a stream")
+    stream_refused_s: Seconds = Field(
+        60.0, description="wait between tries while keys or plan are refused: an officer must act"
+    )
     reconcile_every_s: Seconds = Field(
         60.0, description="compare orders, positions and cash with the broker this often"
     )
@@ -81,6 +90,12 @@ class MarketSection(_Section):
     feed: Literal["iex", "sip", "delayed_sip"] = Field("iex", description="Alpaca's feed")
     symbols: Texts = Field(("SPY", "AAPL"), description="what a strategy without its own list receives")
     stale_after_s: Seconds = Field(30.0, description="an order is denied when its quote arrived longer ago")
+    late_bars_max: int = Field(
+        390,
+        ge=1,
+        le=10_000,
+        description="minute bars fetched of one symbol after a gap in the stream; 390 = one session",
+    )
     feed_buffer_bytes: int = Field(
         262_144, ge=65_536, le=16_777_216, description="unread lines kept per run before prices are conflated"
     )

@@ -67,6 +67,7 @@ class Buffer:
         self._bytes = 0  # of all batches
         self._kept_bytes = 0
         self._order_lines = 0
+        self._allowed = 0  # over its bound, for late lines
         self._conflate_over = bytes_max
         self._conflate_after = 0.0  # the clock's time
         self._is_warming = False  # from the history until nothing waits: a start is no slowness
@@ -111,6 +112,18 @@ class Buffer:
             self._add(one)
         self._is_warming = bool(self)
 
+    def allow(self, size: int) -> None:
+        """Let the bounds grow by *size* bytes, until nothing waits any more."""
+        self._allowed += size
+        self._bytes_max += size
+        self._conflate_over += size
+
+    def settle(self) -> None:
+        """Go back to the bounds as they were: nothing waits."""
+        self._bytes_max -= self._allowed
+        self._allowed = 0
+        self._conflate_over = self._bytes_max
+
     def take(self, now: float) -> bytes:
         """Return what to write next: about CHUNK_BYTES of lines, after what is left of the last one and its gap line.
 
@@ -152,7 +165,7 @@ class Buffer:
         self._advance(count)
         if not self:
             self._is_warming = False
-            self._conflate_over = self._bytes_max
+            self.settle()
 
     def _advance(self, count: int) -> None:
         """Forget the first *count* bytes of the batches."""

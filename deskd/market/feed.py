@@ -10,7 +10,7 @@ import fcntl
 import os
 from collections.abc import Callable
 
-from deskd.domain.ids import RunId
+from deskd.domain.ids import RunId, Symbol
 from deskd.domain.strategy import StrategySpec
 from deskd.market.buffer import Batch, Buffer
 from deskd.ports import Clock
@@ -40,6 +40,9 @@ class Feed:
         self.spec = spec
         self.run_id = run_id
         self.is_open = True  # the run can still read
+        self.is_started = False  # its warm-up is out, or it asked for none
+        self.bars_after: int | None = None  # it read when this stamp came; None: nothing has come since it is there
+        self.history_until: dict[Symbol, int] = {}  # the stamp of the last minute bar of its warm-up
         self._stdin = stdin
         self._buffer = buffer
         self._clock = clock
@@ -61,6 +64,7 @@ class Feed:
 
     def start(self, history: Batch) -> None:
         """Let the lines flow: *history* first, then what came meanwhile."""
+        self.is_started = True
         if self.is_open:
             self._buffer.push_history(history)
             self._drain()
@@ -79,6 +83,13 @@ class Feed:
             self._is_waiting = True
             self._keep(batch, sent=sent)
             self._watch()
+
+    def write_late(self, batch: Batch) -> None:
+        """Send lines of a known size that are not the run's fault: its bounds grow by them until it has caught up."""
+        self._buffer.allow(len(batch.data))
+        self.write(batch)
+        if not self._is_waiting:
+            self._buffer.settle()
 
     def close(self) -> None:
         """Offer the pipe what still waits, once, then close it: the run sees the end of its input."""

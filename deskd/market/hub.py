@@ -9,9 +9,9 @@
 import asyncio
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
+from operator import itemgetter
 
 import structlog
 
@@ -24,7 +24,8 @@ from deskd.domain.money import Price
 from deskd.domain.strategy import Channel, History, StrategySpec
 from deskd.market.buffer import Batch, Buffer, Line, batch_of
 from deskd.market.feed import Feed, set_pipe_size
-from deskd.market.interest import Audience, Interest, wanted
+from deskd.market.interest import KIND_OF, Audience, Interest, wanted
+from deskd.market.late import MINUTE, Fetch, LateBars, MarketNow
 from deskd.market.prices import Prices
 from deskd.ports import Clock, RawMarketMessage
 from deskd.wire import lines
@@ -35,6 +36,7 @@ GATHER_MAX_S = 0.005  # and no line waits longer for others
 TICK_S = 0.0005  # loops count in milliseconds: for less than half of one, wait for the next turn instead
 NOTHING = batch_of([])
 PRICELESS = frozenset({Channel.ORDERS, Channel.STATUS})  # who asked for one of them gets lines without a price
+MINUTE_BARS = frozenset({"1Min", "1T"})
 SLICE = 64  # feeds written in one go: some 0.5 ms, then the loop may do other work
 
 type Bars = Callable[[Symbol, str, int], Awaitable[Sequence[RawMarketMessage]]]
@@ -52,6 +54,8 @@ class Hub:
         *,
         clock: Clock,
         bars: Bars,
+        bars_between: Fetch,
+        market_now: MarketNow,
         on_wanted: Callable[[Wanted], None],
         on_slow: Callable[[RunId], None],
     ) -> None:
@@ -64,6 +68,15 @@ class Hub:
         self._interest = Interest()
         self._feeds: dict[RunId, Feed] = {}
         self._wanted = wanted(())
+        self._unplaced: list[Feed] = []  # nothing has come since they are there
+        self.late = LateBars(
+            feeds=self._feeds,
+            fetch=bars_between,
+            market_now=market_now,
+            resend=self.on_messages,
+            clock=clock,
+            minutes_max=settings.late_bars_max,
+        )
         self._halted: dict[str, bool] = {}
         self._dirty: list[Audience] = []  # have gathered lines
         self._round: deque[tuple[Feed, Batch]] = deque()  # writes of this flush still to be made
@@ -100,20 +113,36 @@ class Hub:
             self._prices.see_trade(message)
         elif kind == "b":
             self._prices.see_bar(message)
+            if self.late.holds(message):
+                return
         elif kind != "s":
             return  # a channel that no line is made of, like corrections, which come along with trades
         route = self._interest.routes[kind].get(symbol)
         if route is None:
             return
         sent_at = lines.stamp_ns(message["t"])
+        if self._unplaced:
+            self._place(sent_at)
+        if kind == "b" and self.late.is_repeated(symbol, sent_at):
+            return
         data = self._encoders[kind](message, rfc3339(sent_at))
         if not data:
             return
         line = Line(data, route.key, sent_at, arrived)
+        if kind == "b" and (had := self.late.who_had(symbol, sent_at)):
+            for feed in [feed for audience in route.audiences for feed in audience.feeds if feed not in had]:
+                feed.write(batch_of([line]))
+            return
         for audience in route.audiences:
             if not audience.lines:
                 self._dirty.append(audience)
             audience.lines.append(line)
+
+    def _place(self, sent_at: int) -> None:
+        """Note since when runs are there, in the market's time: the first message after their start tells."""
+        for feed in self._unplaced:
+            feed.bars_after = sent_at - MINUTE  # the minute that was under way is theirs
+        self._unplaced.clear()
 
     def _status_line(self, message: RawMarketMessage, stamp: str) -> bytes:
         symbol = message["S"]
@@ -186,6 +215,7 @@ class Hub:
         feed = Feed(spec, run_id, stdin, buffer=buffer, clock=self._clock, on_slow=self._on_slow)
         self._feeds[run_id] = feed
         self._interest.add(feed)
+        self._unplaced.append(feed)
         self._say_wanted()
         if spec.history is None:
             feed.start(NOTHING)
@@ -195,7 +225,9 @@ class Hub:
         except BaseException:
             self.detach(run_id)
             raise
-        feed.start(batch_of(history))
+        if spec.history.timeframe in MINUTE_BARS:
+            feed.history_until = {symbol: stamp for symbol, stamp, _ in history}
+        feed.start(batch_of([line for _, _, line in history]))
 
     def detach(self, run_id: RunId) -> None:
         """Send the run what is gathered and fits its pipe, then close its standard input. Safe to call twice."""
@@ -206,6 +238,8 @@ class Hub:
         while self._round:
             self._write_slice()
         self._interest.remove(feed)
+        if feed in self._unplaced:
+            self._unplaced.remove(feed)
         feed.close()
         self._say_wanted()
 
@@ -213,6 +247,19 @@ class Hub:
         """Return how many lines the run was given and how many were conflated away; zeros where it is not fed."""
         feed = self._feeds.get(run_id)
         return (feed.delivered, feed.dropped) if feed else (0, 0)
+
+    def readers(self) -> Sequence[StrategyId]:
+        """Return the strategies whose runs read from the market, sorted."""
+        return sorted({f.spec.strategy_id for f in self._feeds.values() if not f.spec.channels.isdisjoint(KIND_OF)})
+
+    def readers_of(self, refused: Collection[tuple[str, Symbol]]) -> Sequence[StrategyId]:
+        """Return the strategies whose runs lack any of these, given as Alpaca's channel and symbol; sorted."""
+        lacking = set()
+        for feed in self._feeds.values():
+            wish = wanted([feed.spec])
+            if any(symbol in wish.get(channel, ()) for channel, symbol in refused):
+                lacking.add(feed.spec.strategy_id)
+        return sorted(lacking)
 
     def wanted(self) -> Wanted:
         """Return what the attached runs need subscribed."""
@@ -224,23 +271,24 @@ class Hub:
             self._wanted = now_wanted
             self._on_wanted(now_wanted)
 
-    async def _history(self, symbols: Sequence[Symbol], history: History) -> Sequence[Line]:
-        """Return the warm-up of all symbols, oldest bar first."""
+    async def _history(self, symbols: Sequence[Symbol], history: History) -> list[tuple[Symbol, int, Line]]:
+        """Return the warm-up of all symbols, oldest bar first: symbol, stamp and line."""
         async with asyncio.TaskGroup() as group:
             fetches = [
                 (symbol, group.create_task(self._fetch(symbol, history), name=f"history of {symbol}"))
                 for symbol in symbols
             ]
         arrived = self._clock.monotonic()
-        stamped: list[Line] = []
+        stamped: list[tuple[Symbol, int, Line]] = []
         for symbol, fetch in fetches:
             for bar in fetch.result():
                 try:
                     data = lines.history_line(bar, symbol, history.timeframe)
-                    stamped.append(Line(data, None, lines.stamp_ns(bar["t"]), arrived))
+                    sent_at = lines.stamp_ns(bar["t"])
+                    stamped.append((symbol, sent_at, Line(data, None, sent_at, arrived)))
                 except (KeyError, TypeError, WireError) as problem:
                     self._count_malformed(problem)
-        return sorted(stamped, key=attrgetter("sent_at"))
+        return sorted(stamped, key=itemgetter(1))
 
     async def _fetch(self, symbol: Symbol, history: History) -> Sequence[RawMarketMessage]:
         return await self._bars(symbol, history.timeframe, history.bars)

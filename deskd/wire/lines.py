@@ -57,6 +57,7 @@ class _Bar(msgspec.Struct, gc=False, tag_field="type", tag="bar", omit_defaults=
     timeframe: str
     timestamp: str
     history: bool = False
+    late: bool = False
 
 
 class _Status(msgspec.Struct, gc=False, tag_field="type", tag="status"):
@@ -131,7 +132,12 @@ def quote_line(message: Message, stamp: str) -> bytes:
 
 def bar_line(message: Message, stamp: str) -> bytes:
     """Return the line of a minute bar `b`."""
-    return _bar(message, message["S"], "1Min", stamp, history=False)
+    return _bar(message, message["S"], "1Min", stamp)
+
+
+def late_line(message: Message, symbol: Symbol) -> bytes:
+    """Return the line of a minute bar that the stream missed, marked `"late": true`."""
+    return _bar(message, symbol, "1Min", stamp_text(message["t"]), late=True)
 
 
 def history_line(message: Message, symbol: Symbol, timeframe: str) -> bytes:
@@ -139,7 +145,9 @@ def history_line(message: Message, symbol: Symbol, timeframe: str) -> bytes:
     return _bar(message, symbol, timeframe, stamp_text(message["t"]), history=True)
 
 
-def _bar(message: Message, symbol: str, timeframe: str, stamp: str, *, history: bool) -> bytes:
+def _bar(
+    message: Message, symbol: str, timeframe: str, stamp: str, *, history: bool = False, late: bool = False
+) -> bytes:
     close = message["c"]
     if not 0 < close < inf:
         raise WireError(f"bar's close {close!r} is not a number above zero")
@@ -155,6 +163,7 @@ def _bar(message: Message, symbol: str, timeframe: str, stamp: str, *, history: 
         timeframe,
         stamp,
         history,
+        late,
     )
     return _encode(bar) + b"\n"
 

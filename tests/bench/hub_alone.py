@@ -18,6 +18,7 @@ from deskd.domain.strategy import Channel, StrategySpec
 from deskd.market.hub import Hub
 from deskd.ports import RawMarketMessage, SystemClock
 from tests.bench.source import SYMBOLS
+from tests.bench.tools import no_gap, no_time
 
 
 async def no_bars(symbol: Symbol, timeframe: str, limit: int) -> NoReturn:
@@ -41,7 +42,15 @@ async def main(port: int, fds: list[int]) -> None:
         on_state=say_nothing,
         stale_after_s=60,
     )
-    hub = Hub(MarketSection(), clock=SystemClock(), bars=no_bars, on_wanted=stream.set_symbols, on_slow=lambda _: None)
+    hub = Hub(
+        MarketSection(),
+        clock=SystemClock(),
+        bars=no_bars,
+        bars_between=no_gap,
+        market_now=no_time,
+        on_wanted=stream.set_symbols,
+        on_slow=lambda _: None,
+    )
     for n, fd in enumerate(fds):
         spec = StrategySpec(
             strategy_id=StrategyId(f"s{n}"),

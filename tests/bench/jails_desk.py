@@ -28,7 +28,7 @@ from deskd.market.hub import Hub
 from deskd.ports import RawMarketMessage, SystemClock
 from deskd.supervision.jail import NSJAIL
 from deskd.supervision.supervisor import Supervisor
-from tests.bench.tools import memory_bytes
+from tests.bench.tools import memory_bytes, no_gap, no_time
 
 STRATEGY = """
 import json, sys, time
@@ -140,7 +140,15 @@ async def commands() -> asyncio.StreamReader:
 async def main(folder: Path, count: int) -> None:
     make_strategies(folder, count, {"channels": ["bars"], "history": {"bars": 1, "timeframe": "1Min"}})
     clock = SystemClock()
-    hub = Hub(MarketSection(), clock=clock, bars=one_bar, on_wanted=lambda _: None, on_slow=lambda _: None)
+    hub = Hub(
+        MarketSection(),
+        clock=clock,
+        bars=one_bar,
+        bars_between=no_gap,
+        market_now=no_time,
+        on_wanted=lambda _: None,
+        on_slow=lambda _: None,
+    )
     supervisor = Supervisor(
         config=a_config(folder),
         clock=clock,

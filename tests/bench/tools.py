@@ -9,8 +9,12 @@ import sys
 import threading
 import time
 import venv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+from deskd.domain.ids import Symbol
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / "var" / "bench" / "cache"
@@ -196,3 +200,13 @@ def memory_bytes(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+async def no_gap(symbols: Sequence[Symbol], start: datetime, end: datetime) -> Mapping[Symbol, Sequence[Any]]:
+    """Return no bars: the bench's stream is never lost."""
+    return {}
+
+
+async def no_time() -> datetime:
+    """Never asked, as above."""
+    raise AssertionError

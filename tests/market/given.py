@@ -134,12 +134,17 @@ class Desk:
         self.bars_come = asyncio.Event()
         self.bars_come.set()
         self.bars_asked = asyncio.Event()
+        self.missed: dict[str, Sequence[RawMarketMessage]] = {}  # what history has of a gap
+        self.between: list[tuple[list[Symbol], datetime, datetime]] = []  # what was asked of it
+        self.market_time = NOON
         self.wanted: list[Wanted] = []
         self.slow: list[RunId] = []
         self.hub = Hub(
             MarketSection(**settings),
             clock=self.clock,
             bars=self._bars,
+            bars_between=self._bars_between,
+            market_now=self._market_now,
             on_wanted=self.wanted.append,
             on_slow=self.slow.append,
         )
@@ -150,6 +155,17 @@ class Desk:
         if symbol not in self.bars:
             raise TimeoutError(f"no bars of {symbol} in time")
         return self.bars[symbol][-limit:]
+
+    async def _bars_between(
+        self, symbols: Sequence[Symbol], start: datetime, end: datetime
+    ) -> dict[Symbol, Sequence[RawMarketMessage]]:
+        self.between.append((list(symbols), start, end))
+        self.bars_asked.set()
+        await self.bars_come.wait()
+        return {symbol: self.missed[symbol] for symbol in symbols if symbol in self.missed}
+
+    async def _market_now(self) -> datetime:
+        return self.market_time
 
     async def run(self, *channels: Channel, run_id: str = "run-1", **spec: Any) -> Run:
         """Attach a run that wants these channels."""
