@@ -127,7 +127,7 @@ def _outage_sql(columns: tuple[str, ...]) -> str:
     goes_on = f"SELECT 1 FROM outages WHERE stream = ?{columns.index('stream') + 1} AND closed_at IS NULL"  # noqa: S608
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns)
     return (
-        f"INSERT INTO outages ({names}) SELECT {marks} WHERE {closed} IS NOT NULL OR NOT EXISTS ({goes_on}) "  # noqa: S608
+        f"INSERT INTO outages ({names}) SELECT {marks} WHERE {closed} IS NOT NULL OR NOT EXISTS ({goes_on}) "
         f"ON CONFLICT (stream, started_at) DO UPDATE SET {changes}"
     )
 

@@ -76,6 +76,7 @@ class Life:
             self._mark,
             self._run,
             self._change,
+            self._stream,
         )
         for _ in range(events):
             self._now += timedelta(seconds=self._dice.randrange(3), microseconds=self._dice.randrange(1_000_000))
@@ -162,6 +163,19 @@ class Life:
             )
         )
         self._happens(event)
+
+    def _stream(self) -> None:
+        what = self._dice.choice(("market", "resumed", "trades", "started"))
+        is_up = self._dice.random() < 0.5
+        if what == "market":
+            why = "x"
+            self._happens(ev.StreamChanged(stream="market", is_up=is_up, why=why, at=self._now, affected=(ALICE, BOB)))
+        elif what == "trades":
+            self._happens(ev.TradeStreamChanged(is_up=is_up, why="x", at=self._now))
+        elif what == "resumed":
+            self._happens(ev.MarketResumed(affected=(BOB,), bars_fetched=3, bars_missing=1, at=self._now))
+        else:
+            self._happens(ev.DeskStarted(version="0", broker="embedded", at=self._now))
 
 
 def a_life(seed: int, events: int) -> list[ev.Fact]:
