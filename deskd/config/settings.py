@@ -89,7 +89,10 @@ class MarketSection(_Section):
 
     feed: Literal["iex", "sip", "delayed_sip"] = Field("iex", description="Alpaca's feed")
     symbols: Texts = Field(("SPY", "AAPL"), description="what a strategy without its own list receives")
-    stale_after_s: Seconds = Field(30.0, description="an order is denied when its quote arrived longer ago")
+    stale_after_s: Seconds = Field(
+        30.0,
+        description="an order is denied when its quote arrived longer ago; no data for so long in a session: reconnect",
+    )
     late_bars_max: int = Field(
         390,
         ge=1,
