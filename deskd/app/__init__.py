@@ -4,12 +4,13 @@ import asyncio
 import os
 import signal
 import sys
+from types import ModuleType
 
 import structlog
 import uvloop
 
 from deskd import log as logs
-from deskd.app.daemon import opened
+from deskd.app.opening import begun
 from deskd.config import Config
 from deskd.config.keys import BrokerKeys
 from deskd.domain.errors import BrokerFatal, ConfigError, LedgerError, SandboxUnavailable
@@ -42,6 +43,13 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return found
 
 
+def _rest() -> ModuleType:
+    """Return the rest of the daemon, which takes most of a second to import: the exchange is on its way by then."""
+    from deskd.app import daemon  # noqa: PLC0415
+
+    return daemon
+
+
 async def _run(config: Config, keys: BrokerKeys | None) -> None:
     stop = asyncio.Event()
     main = asyncio.current_task()
@@ -57,7 +65,11 @@ async def _run(config: Config, keys: BrokerKeys | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:
-        async with opened(config, keys) as daemon, daemon.control.serve(config.desk.runtime_dir):
+        async with (
+            begun(config, keys) as parts,
+            (await asyncio.to_thread(_rest)).built(config, parts) as daemon,
+            daemon.control.serve(config.desk.runtime_dir),
+        ):
             await daemon.start()
             is_up = True
             await daemon.trade()

@@ -7,13 +7,11 @@ still starts gets its end at once: no strategy runs before `trade`.
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
@@ -29,10 +27,12 @@ from deskd.alpaca.trading_stream import TradeStream
 from deskd.api import tokens
 from deskd.api.endpoint import Api
 from deskd.app.fact_log import FactLog
+from deskd.app.opening import Begun, begun, db_path
+from deskd.app.snapshots import Snapshots
 from deskd.config import BrokerSection, Config, RiskSection
-from deskd.config.keys import HOME_OF_KEYS, BrokerKeys
+from deskd.config.keys import BrokerKeys
 from deskd.control import Control
-from deskd.core.desk import MARKET, Desk
+from deskd.core.desk import MARKET
 from deskd.core.silence import Silence
 from deskd.domain import events as ev
 from deskd.domain.errors import ConfigError, WireError
@@ -44,14 +44,10 @@ from deskd.domain.order import Order
 from deskd.domain.run import ExitReason
 from deskd.domain.strategy import StrategySpec
 from deskd.ledger.queries import LedgerReader
-from deskd.ledger.store import LedgerStore
 from deskd.market.hub import Hub, Wanted
 from deskd.ports import Clock, SystemClock
 from deskd.runtime import Runtime
 from deskd.supervision.supervisor import Supervisor
-from deskd.venue.child import EmbeddedExchange
-from deskd.venue.settings import Keys as VenueKeys
-from deskd.venue.settings import settings_from
 
 SYNC_S = 30.0  # from start to the first reconcile; after that the desk runs, and takes orders when it comes
 CANCEL_S = 5.0  # for open orders to end when the desk stops
@@ -68,68 +64,44 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def opened(config: Config, keys: BrokerKeys | None) -> AsyncIterator["Daemon"]:
-    """Build the desk: ledger, broker, doors. It takes no orders before `start`, and none after `stop`."""
+    """Build the desk from nothing. It takes no orders before `start`, and none after `stop`."""
+    async with begun(config, keys) as parts, built(config, parts) as daemon:
+        yield daemon
+
+
+@asynccontextmanager
+async def built(config: Config, parts: Begun) -> AsyncIterator["Daemon"]:
+    """Build the rest of the desk on what was begun: broker and doors."""
     wall = SystemClock()
-    async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(await LedgerStore.open(db_path(config)))
-        desk = Desk(doubt_settle=timedelta(seconds=config.broker.doubt_settle_s))
-        async for fact in ledger.replay():
-            desk.apply(fact)
-        log.info("ledger_replayed", facts=ledger.last_seq, open_orders=len(desk.open_ids))
-        exchange, where, pair = await _broker_of(config, keys, stack)
-        broker = await stack.enter_async_context(
-            open_broker(
-                where,
-                pair,
-                clock=wall,
-                feed=config.market.feed,
-                timeout_s=config.broker.request_timeout_s,
-                requests_per_min=PLAN_LIMIT if exchange is None else None,
-            )
+    pair = Keys(key_id=parts.keys.key_id, secret=parts.keys.secret_key)
+    if parts.exchange is None:
+        where = endpoints(config.broker, config.market.feed)
+    else:
+        where = embedded(await parts.exchange.answers(), config.market.feed)
+    async with (
+        open_broker(
+            where,
+            pair,
+            clock=wall,
+            feed=config.market.feed,
+            timeout_s=config.broker.request_timeout_s,
+            requests_per_min=PLAN_LIMIT if parts.exchange is None else None,
+        ) as broker,
+        asyncio.TaskGroup() as tasks,
+    ):
+        daemon = Daemon(
+            config=config,
+            wall=wall,
+            parts=parts,
+            broker=broker,
+            where=where,
+            keys=pair,
+            tasks=tasks,
         )
-        async with asyncio.TaskGroup() as tasks:
-            daemon = Daemon(
-                config=config,
-                wall=wall,
-                desk=desk,
-                ledger=ledger,
-                broker=broker,
-                where=where,
-                keys=pair,
-                exchange=exchange,
-                tasks=tasks,
-            )
-            try:
-                yield daemon
-            finally:
-                await daemon.close()
-
-
-async def _broker_of(
-    config: Config, keys: BrokerKeys | None, stack: AsyncExitStack
-) -> tuple[EmbeddedExchange | None, Endpoints, Keys]:
-    """Return where the broker is and the keys to it; an embedded exchange is started, and *stack* will stop it."""
-    if config.broker.mode == "alpaca":
-        if keys is None:
-            raise ConfigError(f'broker.mode = "alpaca" needs keys: {HOME_OF_KEYS}')
-        return None, endpoints(config.broker, config.market.feed), Keys(key_id=keys.key_id, secret=keys.secret_key)
-    pair = Keys(key_id=secrets.token_hex(10), secret=secrets.token_hex(20))
-    state = config.exchange.state or config.desk.state_dir / "exchange.db"
-    exchange = EmbeddedExchange(
-        settings_from(
-            config.exchange,
-            state=state,
-            keys=VenueKeys(key_id=pair.key_id, secret_key=pair.secret),
-            rate_limit_per_min=0,
-        )
-    )
-    stack.push_async_callback(exchange.stop)
-    return exchange, embedded(await exchange.start(), config.market.feed), pair
-
-
-def db_path(config: Config) -> Path:
-    """Return where the ledger is."""
-    return config.desk.db_path or config.desk.state_dir / "desk.db"
+        try:
+            yield daemon
+        finally:
+            await daemon.close()
 
 
 def limits_of(spec: StrategySpec, risk: RiskSection, stale_after_s: float) -> Limits:
@@ -180,21 +152,19 @@ class Daemon:
         *,
         config: Config,
         wall: Clock,
-        desk: Desk,
-        ledger: LedgerStore,
+        parts: Begun,
         broker: AlpacaBroker,
         where: Endpoints,
         keys: Keys,
-        exchange: EmbeddedExchange | None,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.config = config
         self.wall = wall
         self.broker = broker
-        self.exchange = exchange
+        self.exchange = exchange = parts.exchange
         self.started_at = wall.now()
         self.clock: MarketClock | None = None
-        self._tasks = tasks
+        desk, self._tasks = parts.desk, tasks
         self._running: set[asyncio.Task[None]] = set()
         self.hub = Hub(
             config.market,
@@ -217,7 +187,7 @@ class Daemon:
         self._market_lost_at: float | None = None  # monotonic; until what was missed is made up for
         self.runtime = Runtime(
             desk=desk,
-            ledger=ledger,
+            ledger=parts.ledger,
             broker=broker,
             take_snapshot=self._snapshot,
             quotes=self.hub,
@@ -252,6 +222,12 @@ class Daemon:
             post=self._on_run_fact,
             registered=desk.strategies.get,
             on_spec=self._on_spec,
+        )
+        self.snapshots = Snapshots(
+            ledger=db_path(config),
+            taken_at=parts.snapshot_seq,
+            last_seq=lambda: parts.ledger.last_seq,
+            wall=wall,
         )
         self.control = Control(
             orders=self.runtime,
@@ -294,6 +270,7 @@ class Daemon:
         """Take orders, and start the strategies."""
         mode = self.config.broker.mode
         self.runtime.closing = None
+        self._spawn(self.snapshots.run(), "snapshots")
         await self.supervisor.start_enabled(but_not=self.runtime.desk.stopped_by_hand)
         log.info(
             "desk_ready",

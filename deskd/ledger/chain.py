@@ -5,13 +5,16 @@ them through `Chain`, so that all of them find the same.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from deskd.domain.errors import LedgerError
 from deskd.domain.events import Fact
 from deskd.ledger import codec
 
-SELECT = "SELECT seq, at, kind, body, prev_hash, hash FROM facts NOT INDEXED ORDER BY seq"
+_COLUMNS = "SELECT seq, at, kind, body, prev_hash, hash FROM facts NOT INDEXED"
+SELECT = f"{_COLUMNS} ORDER BY seq"
+SELECT_AFTER = f"{_COLUMNS} WHERE seq > ? ORDER BY seq"
 
 
 class Entry(NamedTuple):
@@ -69,4 +72,14 @@ class Chain:
         if (stamp := codec.stamp(fact.at)) != at:
             return of_entry(seq, "at", f"{stamp} (as in the body)", at)
         self.seq, self.hash = seq, entry_hash
+        return fact
+
+    def fact(self, entry: Entry, path: Path) -> Fact:
+        """Return the fact of the next entry; raise LedgerError, which names the ledger at *path*, where it is off."""
+        fact = self.take(entry)
+        if isinstance(fact, Damage):
+            text = (
+                f"{path}: entry {self.seq + 1} is not what the desk wrote: somebody changed the ledger, or the disk did"
+            )
+            raise LedgerError(f"{text}; restore a backup ({fact})")
         return fact

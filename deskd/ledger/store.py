@@ -14,7 +14,7 @@ import aiosqlite
 from deskd.domain.errors import LedgerError
 from deskd.domain.events import Fact
 from deskd.ledger import codec
-from deskd.ledger.chain import SELECT, Chain, Damage, Entry
+from deskd.ledger.chain import SELECT_AFTER, Chain, Entry
 from deskd.ledger.migrating import migrate
 from deskd.ledger.projections import Statement
 from deskd.ledger.projections import write as write_rows
@@ -87,17 +87,19 @@ class LedgerStore:
             ) from error
         self.last_seq, self.last_hash = seq, prev
 
-    async def replay(self) -> AsyncIterator[Fact]:
-        """Yield every fact, oldest first; raise LedgerError at the first that is not what was written."""
-        read = Chain()
-        async with self._db.execute(SELECT) as cursor:
+    async def replay(self, *, after: int = 0, prev: str = codec.GENESIS) -> AsyncIterator[Fact]:
+        """Yield every fact after entry *after*, whose hash is *prev*; raise LedgerError at the first that is off."""
+        read = Chain(after, prev)
+        async with self._db.execute(SELECT_AFTER, (after,)) as cursor:
             while rows := await cursor.fetchmany(_REPLAY_CHUNK):
                 for row in rows:
-                    fact = read.take(Entry(*row))
-                    if isinstance(fact, Damage):
-                        text = f"{self._path}: entry {read.seq + 1} is not what the desk wrote: somebody changed the ledger, or the disk did"
-                        raise LedgerError(f"{text}; restore a backup ({fact})")
-                    yield fact
+                    yield read.fact(Entry(*row), self._path)
+
+    async def hash_of(self, seq: int) -> str | None:
+        """Return the hash of entry *seq*; None where there is none."""
+        async with self._db.execute("SELECT hash FROM facts WHERE seq = ?", (seq,)) as cursor:
+            row = await cursor.fetchone()
+        return row[0] if row else None
 
     async def close(self) -> None:
         """Close the file and let go of the lock."""

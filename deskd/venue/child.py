@@ -35,7 +35,12 @@ class EmbeddedExchange:
 
         Raise ConfigError where it cannot start as told, ChildProcessError where it fell; it has said why itself.
         """
-        if code := await self._spawn():
+        await self.launch()
+        return await self.answers()
+
+    async def answers(self) -> str:
+        """Return the address of the one that was launched, once it answers there; raise as `start` does."""
+        if code := await self._ready():
             raise (ConfigError if code == os.EX_CONFIG else ChildProcessError)(_DID_NOT_START)
         return self.url
 
@@ -49,7 +54,8 @@ class EmbeddedExchange:
             code = await self._process.wait()
             log.error("exchange_died", exit_code=code)
             await asyncio.sleep(RESTART_WAIT_S)
-            if await self._spawn():
+            await self.launch()
+            if await self._ready():
                 raise ChildProcessError(_DID_NOT_START)  # it was told right once: a new start of the desk may do
 
     async def stop(self) -> None:
@@ -65,8 +71,8 @@ class EmbeddedExchange:
             process.kill()
             await process.wait()
 
-    async def _spawn(self) -> int:
-        """Start it; return 0 once it is ready, or its exit code where it ended before."""
+    async def launch(self) -> None:
+        """Start its process, and tell it what to play."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -77,9 +83,14 @@ class EmbeddedExchange:
         )
         self._process = process
         assert process.stdin is not None
-        assert process.stdout is not None
         process.stdin.write(encode(self._settings))
         process.stdin.close()
+
+    async def _ready(self) -> int:
+        """Return 0 once it is ready, or its exit code where it ended before."""
+        process = self._process
+        assert process is not None, "launch comes first"
+        assert process.stdout is not None
         try:
             async with asyncio.timeout(READY_S):
                 line = await process.stdout.readline()

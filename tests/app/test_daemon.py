@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path, PurePath
 
-from deskd.app.daemon import RESYNC_BACK, RESYNC_SPAN, db_path, limits_of, listed_since
+from deskd.app.daemon import RESYNC_BACK, RESYNC_SPAN, limits_of, listed_since
+from deskd.app.opening import db_path
 from deskd.config import Config, DeskSection
 from deskd.domain.ids import UserId
 from deskd.domain.order import Order, OrderStatus

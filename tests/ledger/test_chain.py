@@ -1,8 +1,11 @@
 """An entry is whole or it is not, and what is wrong with it has a name."""
 
+from pathlib import Path
+
 import pytest
 
 from deskd.domain import events as ev
+from deskd.domain.errors import LedgerError
 from deskd.ledger import codec
 from deskd.ledger.chain import Chain, Damage, Entry, of_entry
 from tests.factories import NOON
@@ -50,3 +53,13 @@ def test_what_is_wrong_with_an_entry_is_named(entry: Entry, column: str | None, 
 def test_damage_reads_as_one_line() -> None:
     """Place, what was to be there, what is."""
     assert str(of_entry(5, "at", "noon", "midnight")) == "facts seq=5 at: expected noon, actual midnight"
+
+
+def test_a_tail_is_checked_from_the_entry_that_it_follows() -> None:
+    """Number and hash of the last known entry are enough to go on from; what does not follow it is refused by name."""
+    first = an_entry()
+    here = Path("desk.db")
+    assert Chain(1, first.hash).fact(an_entry(2, first.hash), here) == ev.DeskStopped(at=NOON)
+    for wrong in (an_entry(2), an_entry(3, first.hash)):
+        with pytest.raises(LedgerError, match=r"desk\.db: entry 2 is not what the desk wrote.*restore a backup"):
+            Chain(1, first.hash).fact(wrong, here)

@@ -38,11 +38,11 @@ def the_exchanges(path: Path) -> Books:
     return Books(cash, {s: q for s, q in holdings.items() if q}, fills)
 
 
-def replayed(path: Path) -> Desk:
-    """Return the desk that the ledger's facts lead to."""
+def replayed(path: Path, until: int = 2**62) -> Desk:
+    """Return the desk that the ledger's facts lead to, all of them or those up to an entry."""
     desk = Desk()
     with closing(sqlite3.connect(path)) as db:
-        for kind, body in db.execute("SELECT kind, body FROM facts ORDER BY seq"):
+        for kind, body in db.execute("SELECT kind, body FROM facts WHERE seq <= ? ORDER BY seq", (until,)):
             desk.apply(decode(kind, body))
     return desk
 
