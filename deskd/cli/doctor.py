@@ -21,7 +21,7 @@ from deskd.config.keys import HOME_OF_KEYS, BrokerKeys, read_keys
 from deskd.config.load import load
 from deskd.control.listen import SOCKET_NAME
 from deskd.domain.errors import ConfigError, SandboxUnavailable
-from deskd.ledger.store import migrations
+from deskd.ledger.migrating import migrations
 from deskd.supervision.hello import hello_jail
 from deskd.supervision.staging import choose_jail_folder, stage_environment
 
