@@ -83,6 +83,8 @@ def _applied(db: sqlite3.Connection) -> dict[int, str]:
 
 def _must_be_ours(path: Path, applied: dict[int, str], known: Sequence[Migration]) -> None:
     ours = {migration.version: migration for migration in known}
+    if any(version < 1 for version in applied):  # no deskd wrote that
+        raise LedgerError(f"{path}: its list of migrations is damaged, by the disk or by somebody; restore a backup")
     if strange := applied.keys() - ours.keys():
         text = f"{path}: the ledger is of version {max(strange)}, this deskd knows {max(ours)}"
         raise LedgerError(f"{text}: install the newer deskd")

@@ -20,6 +20,9 @@ from deskd.ledger.projections import Statement
 from deskd.ledger.projections import write as write_rows
 
 _APPEND = "INSERT INTO facts (seq, at, kind, body, prev_hash, hash) VALUES (?,?,?,?,?,?)"
+# A long reader (a backup, an export) makes the write-ahead log grow for as long as it reads: it cannot be started anew.
+# What is over this is given back to the disk when it is. Some ten thousand facts; SQLite starts it anew at 4 MB.
+_WAL_KEPT = 64 * 2**20
 _REPLAY_CHUNK = 1_000  # facts decoded at a time: some milliseconds of the loop
 
 
@@ -43,7 +46,8 @@ class LedgerStore:
             await asyncio.to_thread(migrate, path)
             db = await aiosqlite.connect(path, isolation_level=None)
             await db.execute("PRAGMA journal_mode = WAL")
-            await db.execute("PRAGMA synchronous = FULL")
+            await db.execute("PRAGMA synchronous = FULL")  # a commit that returned outlives a power cut
+            await db.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT}")
             await db.execute("PRAGMA foreign_keys = ON")
             async with db.execute("SELECT seq, hash FROM facts ORDER BY seq DESC LIMIT 1") as cursor:
                 last = await cursor.fetchone()
@@ -90,15 +94,24 @@ class LedgerStore:
     async def replay(self, *, after: int = 0, prev: str = codec.GENESIS) -> AsyncIterator[Fact]:
         """Yield every fact after entry *after*, whose hash is *prev*; raise LedgerError at the first that is off."""
         read = Chain(after, prev)
-        async with self._db.execute(SELECT_AFTER, (after,)) as cursor:
-            while rows := await cursor.fetchmany(_REPLAY_CHUNK):
-                for row in rows:
-                    yield read.fact(Entry(*row), self._path)
+        try:
+            async with self._db.execute(SELECT_AFTER, (after,)) as cursor:
+                while rows := await cursor.fetchmany(_REPLAY_CHUNK):
+                    for row in rows:
+                        yield read.fact(Entry(*row), self._path)
+        except sqlite3.Error as error:  # a page that the disk has half
+            raise _unusable(self._path, error) from error
+        if read.seq != self.last_seq:
+            text = f"{self._path}: it ends with entry {self.last_seq}, but only {read.seq} can be read"
+            raise LedgerError(f"{text}: the disk lost a part of it; restore a backup")
 
     async def hash_of(self, seq: int) -> str | None:
         """Return the hash of entry *seq*; None where there is none."""
-        async with self._db.execute("SELECT hash FROM facts WHERE seq = ?", (seq,)) as cursor:
-            row = await cursor.fetchone()
+        try:
+            async with self._db.execute("SELECT hash FROM facts WHERE seq = ?", (seq,)) as cursor:
+                row = await cursor.fetchone()
+        except sqlite3.Error as error:
+            raise _unusable(self._path, error) from error
         return row[0] if row else None
 
     async def close(self) -> None:
