@@ -115,7 +115,8 @@ class _Life:
             )
         quote = a_quote(symbol=request.symbol, quoted_at=self.now, received_at=self.now)
         self.happens(requested(request, quote=quote, at=self.now, market_day=self.now.date()))
-        if self.desk.orders[request.client_order_id].status.is_open:
+        asked = self.desk.orders.get(request.client_order_id)  # none while the stream is down
+        if asked is not None and asked.status.is_open:
             self.asked.append(request)
 
     def _moves(self, request: OrderRequest, what: str, much: int) -> None:

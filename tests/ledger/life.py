@@ -103,7 +103,8 @@ class Life:
         )
         quote = a_quote(symbol=request.symbol, received_at=self._now)
         self._happens(requested(request, quote=quote, at=self._now))
-        if self.desk.orders[request.client_order_id].status.is_open:
+        asked = self.desk.orders.get(request.client_order_id)  # none while the stream is down
+        if asked is not None and asked.status.is_open:
             if dice.random() < 0.9:
                 self._at(accepted(request))
             self._open.append((request, 0))
