@@ -184,7 +184,7 @@ FAULTS: Mapping[str, Any] = {
     "data stream closed": lambda dice: {"data_stream_now": {"close": dice.choice((405, 406, 407))}},
     "data stream error": lambda dice: {"data_stream_now": {"error": dice.choice((405, 406, 407))}},
     "data stream refuses by code": _stream(
-        "data_stream", drops=True, auth_errors=lambda dice: [dice.choice((402, 404, 406))]
+        "data_stream", drops=True, auth_errors=lambda dice: [dice.choice((402, 404, 406, 402, 404, 406, 409))]
     ),
     "REST storm": lambda dice: {"rest": [{"path": "/v2/", "status": 503, "for_s": round(dice.uniform(0.5, 4.0), 3)}]},
     "positions lag": lambda dice: {"account": {"positions_lag_s": round(dice.uniform(0.5, 10.0), 3)}},
