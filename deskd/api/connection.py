@@ -99,6 +99,8 @@ class Connection(web.RequestHandler):
         self._work = asyncio.current_task()
         try:
             asked = await self._whole(message)
+            if self._is_refused:  # as too late, though the rest came in the same turn: who heard no, gets no
+                return web.Response(status=408)  # to nobody
             self._is_answering, self._has_more, self._began_at = True, False, None
             if self._is_turn_taken:  # pipelined: everybody else first
                 await asyncio.sleep(0)
@@ -232,6 +234,7 @@ class Connection(web.RequestHandler):
             self._patience = self._loop.call_later(left, self._look_after)
             return
         text = f"request: did not arrive within {self._bounds.read_s:g} s"
+        self._is_refused = True
         if self.transport is not None:
             self.transport.write(self._service.refuse(BadRequest(408, text)).last_words())
         self.force_close()

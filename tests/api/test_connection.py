@@ -2,10 +2,11 @@
 
 import asyncio
 import socket
+import time
 from pathlib import Path
 
 from tests.api.client import a_call, a_client
-from tests.api.doors import a_door
+from tests.api.doors import Asked, a_door
 
 
 async def test_a_connection_is_kept(tmp_path: Path) -> None:
@@ -56,6 +57,20 @@ async def test_a_request_that_dribbles_in_is_refused(tmp_path: Path) -> None:
         answer = await client.answer()
         assert (answer.status, b"within 0.1 s" in answer.body) == (408, True)
         assert await client.is_closed()
+
+
+async def test_what_was_refused_as_too_late_is_not_done_all_the_same(tmp_path: Path) -> None:
+    """A desk that was frozen finds the rest of a request and the end of its time at once: it is told no, and is no."""
+    asked: Asked = []
+    async with a_door(tmp_path, asked=asked, read_s=0.1) as path, a_client(path) as client:
+        call = a_call("POST", "/", b"x" * 10)
+        await client.send(call[:-10])
+        await asyncio.sleep(0.02)  # the door has the head, and waits for the body
+        client.writer.write(call[-10:])
+        time.sleep(0.2)  # noqa: ASYNC251  the desk and its client are one loop here: this is the frost
+        assert (await client.answer()).status == 408
+        assert await client.is_closed()
+        assert asked == []
 
 
 async def test_who_sends_nothing_is_let_go(tmp_path: Path) -> None:
