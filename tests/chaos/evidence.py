@@ -189,6 +189,7 @@ class Theirs:
     cash: Decimal
     holdings: Mapping[str, Decimal]
     booked: Decimal = ZERO  # cash that the run had the broker book: fees, dividends
+    has_bookings: bool = False
 
     def is_manual(self, order_id: str) -> bool:
         """Tell whether the run itself made the order, past the desk."""
@@ -227,6 +228,7 @@ def read_exchange(path: Path) -> Theirs:
         doubled=tuple(oid for oid, count in ids.items() if count > 1),
         cash=cash,
         holdings={symbol: qty for symbol, qty in holdings.items() if qty},
+        has_bookings=any(a.get("description") == OURS for a in activities),
         booked=sum((Decimal(a["net_amount"]) for a in activities if a.get("description") == OURS), ZERO),
     )
 

@@ -282,7 +282,8 @@ def house_has_what_the_run_gave_it(e: Evidence) -> Broken:
     if abs(e.ledger.cash["house"] - expected) >= 2 * CENT:  # the broker told its cash in whole cents, each time
         yield f"the house has {e.ledger.cash['house']} in cash, the run left it {expected}"
     for fact in e.ledger.house[1:]:
-        if fact["symbol"] not in {None, BY_HAND} or not by_hand:
+        is_cash_of_ours = fact["symbol"] is None and (by_hand or e.theirs.has_bookings)
+        if not is_cash_of_ours and not (by_hand and fact["symbol"] == BY_HAND):
             yield f"the house took what no hand gave it: {fact}"
 
 
