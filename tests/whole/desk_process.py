@@ -26,6 +26,7 @@ class DeskProcess:
     heard: asyncio.Condition = field(default_factory=asyncio.Condition)
     reading: asyncio.Task[None] | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    program: str = "deskd"  # the module that is run
 
     @property
     def state(self) -> Path:
@@ -50,7 +51,7 @@ class DeskProcess:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "deskd",
+            self.program,
             "run",
             "--config",
             str(self.folder / "etc" / "desk.toml"),
@@ -105,6 +106,15 @@ class DeskProcess:
         if self.process.returncode is None:
             self.process.send_signal(number)
         async with asyncio.timeout(30):
+            code = await self.process.wait()
+            await self.reading
+        return code
+
+    async def dies(self) -> int:
+        """Return the exit code when it has ended by itself; the log is whole then."""
+        assert self.process is not None
+        assert self.reading is not None
+        async with asyncio.timeout(READY_S):
             code = await self.process.wait()
             await self.reading
         return code

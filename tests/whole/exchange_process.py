@@ -26,11 +26,16 @@ class Exchange:
     @property
     def broker_keys(self) -> str:
         """Return the lines of [broker] in desk.toml that point here."""
-        address = self.url.removeprefix("http")
+        return self.broker_keys_of(self.url)
+
+    @staticmethod
+    def broker_keys_of(url: str) -> str:
+        """Return the lines of [broker] that point at *url*."""
+        address = url.removeprefix("http")
         return f"""
             mode = "alpaca"
-            trading_url = "{self.url}"
-            data_url = "{self.url}"
+            trading_url = "{url}"
+            data_url = "{url}"
             data_stream_url = "ws{address}/v2/iex"
             trade_stream_url = "ws{address}/stream"
         """
@@ -46,28 +51,31 @@ class Exchange:
             assert answer.status == 200
 
 
+def exchange_command(state: Path, *, fills: str = "immediate") -> list[str]:
+    """Return how `deskd exchange` is started with its switches; its account is the file *state*."""
+    options = ["--state", str(state), "--fills", fills, "--speed", "5", "--rate-limit", "0", "--faults"]
+    return [sys.executable, "-m", "deskd", "exchange", "--listen", "127.0.0.1:0", *options]
+
+
+def keys_headers() -> dict[str, str]:
+    """Return what a request to it must carry."""
+    return {"APCA-API-KEY-ID": KEYS["APCA_API_KEY_ID"], "APCA-API-SECRET-KEY": KEYS["APCA_API_SECRET_KEY"]}
+
+
 @asynccontextmanager
 async def an_exchange(state: Path) -> AsyncIterator[Exchange]:
     """Run `deskd exchange` with its switches; its account is the file *state*."""
-    options = ["--state", str(state), "--fills", "immediate", "--speed", "5", "--rate-limit", "0", "--faults"]
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "deskd",
-        "exchange",
-        "--listen",
-        "127.0.0.1:0",
-        *options,
+        *exchange_command(state),
         cwd=ROOT,
         env=os.environ | KEYS,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
     assert process.stdout is not None
-    headers = {"APCA-API-KEY-ID": KEYS["APCA_API_KEY_ID"], "APCA-API-SECRET-KEY": KEYS["APCA_API_SECRET_KEY"]}
     try:
         url = json.loads(await process.stdout.readline())["url"]
-        async with aiohttp.ClientSession(headers=headers) as session:
+        async with aiohttp.ClientSession(headers=keys_headers()) as session:
             yield Exchange(url, session)
     finally:
         process.kill()
