@@ -81,7 +81,7 @@ class DeskProcess:
         with suppress(TimeoutError):
             async with asyncio.timeout(READY_S), self.heard:
                 await self.heard.wait_for(lambda: is_there() or self.is_over)
-        assert is_there(), f"no {event} x {count}\n" + "\n".join(map(str, self.log[-30:]))
+        assert is_there(), f"no {event} x {count}\n" + "\n".join(map(str, self.log[-90:]))
 
     @property
     def is_over(self) -> bool:
