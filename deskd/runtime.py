@@ -250,13 +250,11 @@ class Runtime:
         oid = request.client_order_id
         refusal = self.refusal()
         if refusal is not None and oid not in self.desk.orders:
-            if refusal.reason is RefusalReason.TRADE_STREAM_DOWN:
-                who = request.strategy_id
-                self.desk.refused[who] = self.desk.refused.get(who, 0) + 1
-            return Refuse(oid, refusal.reason, refusal.message)
+            return self._counted(request.strategy_id, Refuse(oid, refusal.reason, refusal.message))
         quote, market_day = self._market(request.symbol)
         event = ev.OrderRequested(request=request, quote=quote, market_day=market_day, at=self.wall.now())
-        return await self._ask(oid, event, timeout_s) or self._undecided(event)
+        outcome = await self._ask(oid, event, timeout_s) or self._undecided(event)
+        return self._counted(request.strategy_id, outcome)
 
     async def replace(
         self,
@@ -275,7 +273,7 @@ class Runtime:
             return Refuse(oid, RefusalReason.NOT_FOUND, text)
         refusal = self.refusal()
         if refusal is not None and oid not in self.desk.orders:
-            return Refuse(oid, refusal.reason, refusal.message)
+            return self._counted(old.request.strategy_id, Refuse(oid, refusal.reason, refusal.message))
         quote, market_day = self._market(old.request.symbol)
         event = ev.ReplaceRequested(
             client_order_id=oid,
@@ -285,7 +283,14 @@ class Runtime:
             by=by,
             at=self.wall.now(),
         )
-        return await self._ask(oid, event, timeout_s) or self._undecided(event)
+        outcome = await self._ask(oid, event, timeout_s) or self._undecided(event)
+        return self._counted(old.request.strategy_id, outcome)
+
+    def _counted(self, who: StrategyId, outcome: Order | Refuse) -> Order | Refuse:
+        """Return *outcome*; where the trade stream's outage cost the strategy its order, count that for the record."""
+        if isinstance(outcome, Refuse) and outcome.reason is RefusalReason.TRADE_STREAM_DOWN:
+            self.desk.refused[who] = self.desk.refused.get(who, 0) + 1
+        return outcome
 
     def _market(self, symbol: Symbol) -> tuple[Quote | None, date]:
         """Return the latest quote, and the market's day."""

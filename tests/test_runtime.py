@@ -284,6 +284,41 @@ async def test_no_order_is_taken_while_fills_could_not_be_seen() -> None:
         assert world.broker.canceled == [OID]
 
 
+async def test_an_outage_tells_how_many_orders_it_cost_each_strategy() -> None:
+    """Alice was refused two, bob one; the next outage begins at none."""
+    async with a_world() as world:
+        for number in range(2):
+            at = NOON + timedelta(minutes=number)
+            await world.runtime.post(ev.TradeStreamChanged(is_up=False, why="dropped", at=at))
+            await world.runtime.until(lambda desk: not desk.is_synced)
+            for who, count in ((ALICE, 2), (BOB, 1)) if number == 0 else ():
+                for n in range(count):
+                    request = a_request(strategy_id=who, client_order_id=ClientOrderId(f"{who}-{n}"))
+                    assert isinstance(await world.runtime.place(request, timeout_s=5), Refuse)
+            await world.runtime.post(ev.TradeStreamChanged(is_up=True, why="listening", at=at))
+            await world.runtime.post(a_snapshot(at=at, asked_at=at))
+            await world.runtime.until(lambda desk: desk.is_synced)
+        ends = [f for f in world.ledger.facts if isinstance(f, ev.OutageEnded)]
+    assert [end.refusals for end in ends] == [((ALICE, 2), (BOB, 1)), ()]
+
+
+async def test_a_stream_that_does_not_bring_what_it_must_is_given_up() -> None:
+    """The broker acknowledged an order, and no event comes: whoever keeps the stream is told, once."""
+    given_up: list[str] = []
+    async with a_world(doubt_check=timedelta(milliseconds=5)) as world:
+        world.runtime.on_silence.append(given_up.append)
+        await world.runtime.place(a_request(), timeout_s=5)
+        await asyncio.sleep(0.05)
+        assert given_up == []
+        world.wall.time += timedelta(seconds=11)
+        async with asyncio.timeout(5):
+            while not given_up:  # noqa: ASYNC110  the watch looks again every 5 ms
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
+    assert len(given_up) == 1
+    assert OID in given_up[0]
+
+
 async def test_a_closing_desk_takes_no_orders() -> None:
     """Starting and stopping are said in words."""
     async with a_world() as world:

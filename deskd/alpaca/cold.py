@@ -145,6 +145,10 @@ def _in_words(ask: Callable[[], Any]) -> Any:
     except APIError as error:
         status = error.status_code or 0
         raise refused(status, str(error).encode()) from None
+    except OSError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # alpaca-py counts items without a look
+        raise ConnectionError(f"the broker's answer cannot be read: {error!r}") from error
 
 
 def refused(status: int, body: bytes) -> OSError:

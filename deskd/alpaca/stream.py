@@ -86,6 +86,12 @@ class MarketStream:
         """Return what is wanted and not delivered, and why: `405 symbol limit exceeded`."""
         return dict(self._refused)
 
+    def state(self) -> str:
+        """Return in words whether it is up, and what is wrong with it; before the first symbol is wanted: not needed."""
+        if not self._last_why:
+            return "not needed yet" if not self._wanted else "connecting"
+        return f"{'up' if self._is_up else 'down'}: {self._last_why}"
+
     async def run(self) -> NoReturn:
         """Keep the stream connected until canceled. What only an officer can mend is told, and tried again."""
         while not self._wanted:

@@ -462,6 +462,7 @@ class Daemon:
     def status(self) -> Mapping[str, object]:
         """Return the desk's own state, for `deskctl status`."""
         desk, runtime = self.runtime.desk, self.runtime
+        outages = desk.outages
         house = desk.account(HOUSE)
         refusal = runtime.refusal()
         return {
@@ -475,6 +476,11 @@ class Daemon:
             "market_time": self.clock.timestamp if self.clock else None,
             "market_is_open": self.clock.is_open if self.clock else None,
             "trade_stream_is_up": desk.is_trade_stream_up,
+            "market_stream": self.market_stream.state(),
+            "outages_now": [
+                f"{one.stream} since {one.started_at:%H:%M:%S} UTC: {one.why}" for one in outages.open.values()
+            ],
+            "last_outage": _in_words(outages.last) if outages.last else None,
             "local_port": self.config.api.local_port or None,
             "orders_open": len(desk.open_ids),
             "orders": len(desk.orders),
@@ -484,3 +490,10 @@ class Daemon:
             "reconciled_at": desk.last_reconciled.at if desk.last_reconciled else None,
             "differences": dict(desk.last_reconciled.differences) if desk.last_reconciled else {},
         }
+
+
+def _in_words(ended: ev.OutageEnded) -> str:
+    """Return the outage as one line; `deskctl outages` has them all."""
+    lasted = (ended.ended_at - ended.started_at).total_seconds()
+    affected = ", ".join(ended.affected) or "nobody"
+    return f"{ended.stream} {ended.started_at:%Y-%m-%d %H:%M:%S} UTC, {lasted:.1f} s: {ended.why}; affected: {affected}"

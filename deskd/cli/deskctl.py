@@ -15,6 +15,7 @@ import click
 from deskd import __version__
 from deskd.cli import show
 from deskd.cli.client import Answer, Desk, DeskNotReachable, NotDone
+from deskd.cli.outages import outages
 from deskd.cli.place import NoConfiguration, config_file, control_socket, root_of
 from deskd.cli.replace import replace
 from deskd.domain.errors import ConfigError
@@ -250,6 +251,7 @@ def _tell_orders(body: dict[str, Any]) -> None:
 
 
 cli.add_command(replace)
+cli.add_command(outages)
 
 
 @cli.command()

@@ -73,9 +73,11 @@ _MONEY = frozenset(
     "equity realized_pnl unrealized_pnl market_value allocation cash house_cash reserved buying_power".split()  # noqa: SIM905
 )
 _PRICES = frozenset({"price", "avg_fill_price", "avg_entry_price", "mark_price"})
-_INSTANTS = frozenset({"requested_at", "at"})  # columns of them stand to the left
-_TEXTS = frozenset("strategy_id user_id status side symbol order_type client_order_id why note key value from".split())  # noqa: SIM905
-_WRAPPED = frozenset({"why", "note", "remedy", "found"})  # sentences
+_INSTANTS = frozenset({"requested_at", "at", "started_at"})  # columns of them stand to the left
+_TEXTS = frozenset(
+    "strategy_id user_id status side symbol order_type client_order_id why note key value from stream lasted affected".split()  # noqa: SIM905
+)
+_WRAPPED = frozenset({"why", "note", "remedy", "found", "affected", "lasted"})  # sentences
 _WRAPPED_LEAST = 24  # columns; a sentence in fewer is a column of words
 _WIDE = 200  # columns of a page that is no terminal: a pipe does not wrap
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 from aiohttp import ClientError, web
 
-from deskd.control import logs, people, replacements, views
+from deskd.control import logs, outages, people, replacements, views
 from deskd.control.listen import SOCKET_NAME, listening
 from deskd.control.names import NoSuchName, the_one
 from deskd.control.people import Caller
@@ -96,6 +96,7 @@ class Control:
         app.router.add_get("/orders", self._orders)
         app.router.add_get("/fills", self._fills)
         app.router.add_get("/positions", self._positions)
+        app.router.add_get("/outages", self._outages)
         app.router.add_get("/account", self._account)
         app.router.add_post("/start", self._start)
         app.router.add_post("/stop", self._stop)
@@ -160,6 +161,12 @@ class Control:
                 rows += await self.reader.latest(table, strategy_id=name, limit=limit)
         text = await asyncio.to_thread(json.dumps, {table: rows})
         return web.Response(text=text, content_type="application/json")
+
+    async def _outages(self, request: web.Request) -> web.StreamResponse:
+        caller = request[CALLER]
+        rows = await self.reader.latest("outages", limit=_count(request, "limit", ROWS_DEFAULT, ROWS_MAX))
+        mine = {found.strategy_id for found in self.runs.strategies() if _may_manage(caller, found)}
+        return _json({"outages": [outages.view(row, lambda name: caller.is_officer or name in mine) for row in rows]})
 
     async def _positions(self, request: web.Request) -> web.StreamResponse:
         found = [p for name in self._wanted(request) for p in self.orders.positions(name)]

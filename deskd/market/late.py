@@ -116,7 +116,8 @@ class LateBars:
                         return Mended()
                     start = to_datetime(min(due.values()) + 1)
                     found = await self.fetch(sorted(due), start, to_datetime(end))
-                    return Mended(await self._sent(await self._late(found, due, end), end), cut_off)
+                    late, unreadable = await self._late(found, due, end)
+                    return Mended(await self._sent(late, end), cut_off + unreadable)
             except (OSError, TimeoutError, WireError) as error:
                 log.warning("late_bars_not_fetched", symbols=sorted(missed), error=str(error) or "no answer in time")
                 return Mended(missing=at_stake)
@@ -147,18 +148,27 @@ class LateBars:
 
     async def _late(
         self, found: Mapping[Symbol, Sequence[RawMarketMessage]], due: Mapping[Symbol, int], end: int
-    ) -> Mapping[Symbol, Sequence[Line]]:
-        """Return the lines of the whole minutes that are due; what came live meanwhile is left out."""
+    ) -> tuple[Mapping[Symbol, Sequence[Line]], int]:
+        """Return the lines of the whole minutes that are due, without those that came live meanwhile.
+
+        Also, how many bars were none.
+        """
         late: dict[Symbol, list[Line]] = {}
+        unreadable = 0
         for symbol in due.keys() & found.keys():
             await asyncio.sleep(0)
             live = {lines.stamp_ns(bar["t"]) for bar in self._waiting.get(symbol, ())}
             for bar in found[symbol]:
-                stamp = lines.stamp_ns(bar["t"])
-                if due[symbol] < stamp <= end - MINUTE and stamp not in live:
+                try:
+                    stamp = lines.stamp_ns(bar["t"])
                     line = Line(lines.late_line(bar, symbol), None, stamp, self.clock.monotonic())
+                except (KeyError, TypeError, WireError) as problem:
+                    log.warning("late_bar_malformed", symbol=symbol, problem=repr(problem))
+                    unreadable += 1
+                    continue
+                if due[symbol] < stamp <= end - MINUTE and stamp not in live:
                     late.setdefault(symbol, []).append(line)
-        return late
+        return late, unreadable
 
     async def _sent(self, late: Mapping[Symbol, Sequence[Line]], end: int) -> int:
         """Send each run what it missed, oldest first; return how many bars anybody got."""

@@ -1,6 +1,7 @@
 """The broker, against a REST server in this process that refuses, cuts, delays and lies on order."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -36,7 +37,7 @@ from tests.alpaca.server import (
     refusal,
     silence,
 )
-from tests.factories import AAPL, NOON, a_limit_request, a_request, price, qty
+from tests.factories import AAPL, NOON, SPY, a_limit_request, a_request, price, qty
 
 ORDERS = "/v2/orders"
 BY_ID = "/v2/orders:by_client_order_id"
@@ -526,6 +527,30 @@ async def test_bars_are_the_latest_oldest_first() -> None:
     asked = fake.asked("/v2/stocks/bars")[0]
     assert (asked["sort"], asked["timeframe"], asked["feed"], asked["limit"]) == ("desc", "1Min", "iex", "2")
     assert asked["start"].startswith("2013-09-28")
+
+
+async def test_minute_bars_between_two_instants_come_for_all_symbols_at_once() -> None:
+    """One question for a whole gap; a symbol without a trade has none."""
+    row = {"t": "2026-01-05T17:01:00Z", "o": 1.0, "h": 2.0, "l": 0.5, "c": 1.5, "v": 9, "n": 1, "vw": 1.2}
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", "/v2/stocks/bars", {"bars": {"AAPL": [row]}, "next_page_token": None})
+        found = await broker.bars_between([AAPL, SPY], NOON, NOON + timedelta(minutes=5))
+    assert [(bar["T"], bar["S"], bar["c"]) for bar in found[AAPL]] == [("b", "AAPL", 1.5)]
+    assert found[SPY] == []
+    (asked,) = fake.asked("/v2/stocks/bars")
+    assert (asked["symbols"], asked["timeframe"], asked["feed"]) == ("AAPL,SPY", "1Min", "iex")
+    assert (asked["start"], asked["end"]) == ("2026-01-05T17:00:00+00:00", "2026-01-05T17:05:00+00:00")
+
+
+async def test_bars_that_cannot_be_read_are_the_brokers_failure() -> None:
+    """Whatever it answers: the caller counts them as missing."""
+    async with a_broker() as (fake, broker):
+        nonsense: Any
+        for nonsense in ({"bars": {"AAPL": 7}}, {"bars": {"AAPL": [7]}}, {"bars": 7}, {}, []):
+            fake.answers.clear()
+            fake.answer("GET", "/v2/stocks/bars", nonsense)
+            with contextlib.suppress(OSError):
+                assert await broker.bars_between([AAPL], NOON, NOON) == {AAPL: []}
 
 
 async def test_a_timeframe_that_is_none_is_named() -> None:

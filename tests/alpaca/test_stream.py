@@ -109,6 +109,28 @@ async def test_nothing_is_connected_before_the_first_symbol_is_wanted() -> None:
     assert fake.heard[1:] == [{"action": "subscribe", "trades": ["AAPL"]}]
 
 
+async def test_its_state_is_said_in_words() -> None:
+    """For `deskctl status`: not needed, connecting, up, and what is wrong with it."""
+    ears = Ears()
+    async with fake_alpaca() as fake:
+        fake.handshakes.append(429)
+        stream = a_stream(fake, ears)
+        seen = [stream.state()]
+        stream.set_symbols(ONE)
+        seen.append(stream.state())
+        async with running(stream):
+            await ears.until(lambda: ears.told)
+            seen.append(stream.state())
+            await ears.until_up()
+            seen.append(stream.state())
+    assert seen == [
+        "not needed yet",
+        "connecting",
+        "down: not connected: HTTP 429 in answer to the websocket handshake",
+        "up: subscribed",
+    ]
+
+
 async def test_symbols_change_while_it_runs() -> None:
     """Only the difference is sent, from the loop itself, and the loop goes on turning."""
     ears = Ears()

@@ -1,5 +1,6 @@
 """The log of facts: one line each, with the words an officer searches for."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -23,6 +24,21 @@ def a_run_end(reason: ExitReason) -> ev.RunEnded:
 
 def house_took(why: str) -> ev.HouseAdjusted:
     return ev.HouseAdjusted(cash=cash(5), symbol=None, qty=qty(0), price=None, why=why, at=NOON)
+
+
+def an_outage(*, bars_missing: int) -> ev.OutageEnded:
+    return ev.OutageEnded(
+        stream="market",
+        started_at=NOON,
+        ended_at=NOON + timedelta(seconds=90),
+        why="dropped",
+        affected=(ALICE,),
+        open_orders=1,
+        refusals=((ALICE, 2),),
+        bars_fetched=1,
+        bars_missing=bars_missing,
+        at=NOON + timedelta(seconds=91),
+    )
 
 
 LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
@@ -76,6 +92,19 @@ LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
     ),
     (ev.StreamChanged(stream="trades", is_up=True, why="w", at=NOON), "stream_changed", "info", {"is_up": True}),
     (ev.StreamChanged(stream="trades", is_up=False, why="w", at=NOON), "stream_changed", "warning", {"why": "w"}),
+    (
+        an_outage(bars_missing=0),
+        "outage_ended",
+        "info",
+        {"lasted_s": 90.0, "affected": [ALICE], "refusals": {ALICE: 2}},
+    ),
+    (an_outage(bars_missing=1), "outage_ended", "warning", {"stream": "market", "bars_missing": 1}),
+    (
+        ev.StreamChanged(stream="market", is_up=True, why="405", at=NOON, affected=(ALICE,)),
+        "stream_changed",
+        "info",
+        {"affected": [ALICE]},
+    ),
     (house_took(OPENING), "house_adjusted", "info", {"cash": "5"}),
     (house_took("no fill explains it"), "house_adjusted", "warning", {"cash": "5"}),
 ]

@@ -60,6 +60,7 @@ async def test_status_shows_the_desk_and_a_table(tmp_path: Path) -> None:
         (["fills"], ["alice", "buy", "10", "AAPL", "100.0000"]),
         (["positions"], ["alice", "AAPL", "10", "1,000.00"]),
         (["account", "--strategy", "alice"], ["alice", "10,000.00", "9,000.00"]),
+        (["outages"], ["2026-01-05 17:00:00", "market", "2m 5s", "mute", "alice, bob", "4"]),
     ],
 )
 async def test_what_was_traded_is_shown_as_tables(tmp_path: Path, arguments: list[str], shown: list[str]) -> None:
@@ -73,7 +74,13 @@ async def test_what_was_traded_is_shown_as_tables(tmp_path: Path, arguments: lis
 
 @pytest.mark.parametrize(
     ("verb", "key"),
-    [("orders", "client_order_id"), ("fills", "fill_id"), ("positions", "symbol"), ("account", "buying_power")],
+    [
+        ("outages", "started_at"),
+        ("orders", "client_order_id"),
+        ("fills", "fill_id"),
+        ("positions", "symbol"),
+        ("account", "buying_power"),
+    ],
 )
 async def test_json_is_for_programs(tmp_path: Path, verb: str, key: str) -> None:
     """Every look can be read by a program, with decimals as text."""

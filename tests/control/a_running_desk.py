@@ -248,6 +248,11 @@ async def _traded(ledger: Path) -> Desk:
         happened += [requested(request), accepted(request)]
     denied = a_request(client_order_id=ClientOrderId("alice-3"), symbol=Symbol("ZZZ"))
     happened.append(requested(denied))
+    happened += [
+        ev.StreamChanged(stream="market", is_up=False, why="mute", at=NOON, affected=(ALICE, BOB)),
+        ev.StreamChanged(stream="market", is_up=True, why="subscribed", at=NOON + timedelta(seconds=125)),
+        ev.MarketResumed(affected=(), bars_fetched=4, bars_missing=0, at=NOON + timedelta(seconds=126)),
+    ]
     store = await LedgerStore.open(ledger)
     for event in happened:
         facts = [effect.fact for effect in desk.handle(event) if isinstance(effect, Record)]

@@ -44,6 +44,17 @@ async def test_status_tells_of_the_desk_and_of_every_strategy(tmp_path: Path) ->
     assert (wreck["status"], wreck["problem"]) == ("broken", "strategy.py: line 1: bad syntax")
 
 
+async def test_an_outage_names_to_members_only_what_is_theirs(tmp_path: Path) -> None:
+    """Everybody may know when the stream was down; of others, a member hears how many they were."""
+    async with a_running_desk(tmp_path, caller=MEMBER) as desk:
+        (outage,) = (await look(desk, "/outages"))["outages"]
+    assert (outage["affected"], outage["affected_others"], outage["bars_fetched"]) == (["alice"], 1, 4)
+    (tmp_path / "other").mkdir()
+    async with a_running_desk(tmp_path / "other") as desk:
+        (outage,) = (await look(desk, "/outages", limit="1"))["outages"]
+    assert (outage["affected"], outage["affected_others"]) == (["alice", "bob"], 0)
+
+
 async def test_orders_fills_positions_and_accounts_are_shown_under_the_ledgers_names(tmp_path: Path) -> None:
     """Who knows the ledger's columns knows the answers, and the other way round."""
     async with a_running_desk(tmp_path) as desk:

@@ -96,6 +96,17 @@ def test_history_does_not_use_up_the_bound() -> None:
     assert len(drain(buffer)) == 11
 
 
+def test_late_lines_do_not_use_up_the_bound_and_leave_it_as_it_was() -> None:
+    """They fit whatever their number; once they are read the bound is what it was."""
+    buffer = a_buffer(bytes_max=100)
+    late = batch_of([line("bar" * 50) for _ in range(10)])
+    buffer.allow(len(late.data))
+    assert buffer.push(late)
+    assert buffer.push(batch_of([line("live" * 20)]))
+    assert len(drain(buffer)) == 11
+    assert not buffer.push(batch_of([line("bar" * 10) for _ in range(10)]))
+
+
 def test_more_order_lines_than_allowed_overflow() -> None:
     """From then on the buffer takes nothing more: its run must be stopped."""
     buffer = a_buffer(order_lines_max=2)

@@ -136,3 +136,19 @@ def test_a_descriptor_that_is_no_pipe_is_taken_as_it_is() -> None:
     with open(os.devnull, "wb") as null:  # noqa: PTH123  a descriptor is what is meant
         set_pipe_size(null.fileno())
         assert null.write(b"a line") == 6
+
+
+async def test_late_lines_stop_no_run(run: Run) -> None:
+    """More than the pipe and the buffer take, and the run is not called slow; afterwards its bound is what it was."""
+    feed, slow = a_feed(run)
+    feed.start(batch_of([]))
+    feed.write_late(batch_of([line(json.dumps({"n": n, "pad": "." * 199})) for n in range(1_000)]))
+    assert slow == []
+    found: list[dict[str, int]] = []
+    while len(found) < 1_000:
+        found += run.read()
+        await asyncio.sleep(0)
+    assert [m["n"] for m in found] == list(range(1_000))
+    send(feed, *range(1_000), padding=199)
+    assert slow == [run.run_id]
+    feed.close()

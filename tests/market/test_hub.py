@@ -74,6 +74,19 @@ async def test_what_is_wanted_follows_the_runs() -> None:
     also.close()
 
 
+async def test_who_reads_and_who_lacks_is_known_by_strategy() -> None:
+    """Whom an outage concerns, and whom a symbol that the broker refuses; the gate's own quotes count for their runs."""
+    desk = Desk()
+    assert desk.hub.readers() == []
+    alice = await desk.run(Channel.TRADES, symbols=[AAPL])
+    bob = await desk.run(Channel.ORDERS, symbols=[SPY], **BOB_RUN)
+    assert desk.hub.readers() == [ALICE]
+    assert desk.hub.readers_of([("trades", AAPL)]) == [ALICE]
+    assert desk.hub.readers_of([("bars", AAPL)]) == []
+    assert desk.hub.readers_of([("quotes", SPY), ("trades", AAPL)]) == [ALICE, "bob"]
+    await the_end(desk, alice, bob)
+
+
 async def test_every_quote_is_kept_for_the_gate() -> None:
     """Also where no strategy reads quotes; its age counts from its arrival here."""
     desk = Desk()

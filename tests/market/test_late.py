@@ -260,14 +260,14 @@ async def test_a_tape_that_began_anew_is_no_gap() -> None:
 
 
 async def test_nonsense_in_history_costs_no_live_bar() -> None:
-    """A bar without a price is an answer that cannot be used: counted, and the live ones go on."""
+    """A bar without a price is counted as missing; the good ones and the live ones go on."""
     async with a_desk() as desk:
         run = await desk.run(Channel.BARS)
         send(desk, [bar(1)])
-        desk.missed[AAPL] = [bar(2), bar(3, close=-1.0), {"t": "gibberish"}]
-        assert await desk.hub.late.mend(down_s=200) == Mended(missing=3)
+        desk.missed[AAPL] = [bar(2), bar(3, close=-1.0), {"t": "gibberish"}, {}]
+        assert await desk.hub.late.mend(down_s=200) == Mended(fetched=1, missing=3)
         send(desk, [bar(5)])
-        assert shown(run.read()) == live(1, 5)
+        assert shown(run.read()) == [*live(1), *late(2), *live(5)]
         run.close()
 
 

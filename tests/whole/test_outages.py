@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
@@ -234,7 +235,7 @@ async def test_a_desk_that_dies_in_an_outage_closes_it_when_it_is_back(folder: P
         await desk.hears("stream_changed", holds=lambda line: line["stream"] == "trades" and not line["is_up"])
         (begun,) = [row for row in the_ledgers(desk.state) if row["stream"] == "trades"]
         assert (begun["closed_at"], json.loads(begun["affected"])) == (None, ["bob"])
-        await desk.end(9)
+        await desk.end(signal.SIGKILL)
         await exchange.behave()
         await desk.start()
         await desk.end()

@@ -65,6 +65,13 @@ def test_a_history_bar_is_marked_and_needs_no_letters_of_the_stream() -> None:
     assert (line["symbol"], line["timeframe"], line["timestamp"]) == ("AAPL", "5Min", "2026-11-20T15:00:00Z")
 
 
+def test_a_late_bar_is_marked() -> None:
+    """Otherwise it is as it would have come live, whatever letters history leaves out."""
+    late = json.loads(lines.late_line(BAR | {"t": STAMP}, AAPL))
+    assert late.pop("late") is True
+    assert late == json.loads(lines.bar_line(BAR, STAMP))
+
+
 def test_a_gap_says_how_many_and_since_when() -> None:
     """Word for word as CONTRACTS 2 shows it."""
     assert lines.gap_line(128, STAMP) == (b'{"type":"gap","dropped":128,"since":"2026-11-20T15:04:05.123456789Z"}\n')

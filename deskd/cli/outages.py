@@ -1,0 +1,52 @@
+"""`deskctl outages`: when a stream to the broker was down, why, and who was affected."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import click
+
+from deskd.cli import show
+
+OUTAGES: show.Columns = {
+    "began": "started_at",
+    "stream": "stream",
+    "lasted": "lasted",
+    "why": "why",
+    "affected": "affected",
+    "orders open": "open_orders",
+    "refused": "refusals",
+    "late bars": "bars_fetched",
+    "missing": "bars_missing",
+}
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="The newest.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.pass_context
+def outages(context: click.Context, /, limit: int, *, as_json: bool) -> None:
+    """Show when a stream to the broker was down, why, and which strategies that affected."""
+    rows = context.obj.desk().look("/outages", {"limit": str(limit)})["outages"]
+    if as_json:
+        show.as_json(rows)
+    else:
+        show.table(OUTAGES, [cells(row) for row in rows], nothing="no outages: the streams were never lost")
+
+
+def cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stands in the table: who is told apart from how many others, and how long from whether it goes on."""
+    others = row["affected_others"]
+    names = [*row["affected"], *([f"{others} of others"] if others else [])]
+    return {**row, "lasted": lasted(row), "affected": names or ["nobody"], "refusals": row["refusals"] or None}
+
+
+def lasted(row: Mapping[str, Any]) -> str:
+    """Return how long the stream was down; of one that goes on, or whose end nobody saw, that."""
+    if row["ended_at"] is None:
+        return "goes on"
+    span = datetime.fromisoformat(row["ended_at"]) - datetime.fromisoformat(row["started_at"])
+    length = show.duration(span.total_seconds()) if span.total_seconds() >= 1 else f"{span.total_seconds():.1f}s"
+    if row["is_cut_short"]:
+        return f"at most {length}: the desk ended meanwhile"
+    return length if row["closed_at"] is not None else f"{length}, not made up for yet"
