@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from deskd.domain.activity import Activity
 from deskd.domain.book import Account, Position
 from deskd.domain.effects import OrderUpdate, Refuse
 from deskd.domain.events import (
@@ -69,6 +70,17 @@ class Broker(Protocol):
 
     async def fills(self, *, after: datetime) -> Mapping[BrokerOrderId, Sequence[Fill]]:
         """Return every execution since *after*, every page, by broker_order_id."""
+
+    async def activities(
+        self, *, after: datetime, until: datetime | None = None, is_trade: bool, pages_max: int = 200
+    ) -> Sequence[Activity]:
+        """Return the account's history in that span, oldest first: executions and their corrections, or all else.
+
+        Raise ConnectionError where it has more than *pages_max* pages of 100.
+        """
+
+    async def order(self, broker_order_id: BrokerOrderId) -> BrokerOrder | None:
+        """Return the order of that id, whoever sent it; None where the broker has none."""
 
     async def clock(self) -> MarketClock:
         """Return the market's clock."""

@@ -195,7 +195,7 @@ class Runtime:
             except TimeoutError:
                 why = "on schedule"
             try:
-                snapshot = await self.take_snapshot(self.desk.open_orders(), lambda: self.desk.fill_count, why)
+                snapshot = await self.take_snapshot(self.desk.open_orders(), lambda: self.desk.execution_count, why)
             except (OSError, TimeoutError) as error:
                 log.warning("reconcile_failed", why=why, error=str(error))
                 self._retry_if_not_synced()

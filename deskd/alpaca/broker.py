@@ -23,6 +23,7 @@ from deskd.alpaca.endpoints import Endpoints, Keys
 from deskd.alpaca.http import Answer, Http, NotSent, Outcome, Unanswered
 from deskd.alpaca.library import check_library
 from deskd.alpaca.pacing import Pacer
+from deskd.domain.activity import Activity
 from deskd.domain.errors import WireError
 from deskd.domain.events import (
     BrokerOrder,
@@ -250,18 +251,46 @@ class AlpacaBroker:
         """Return every execution since *after*, every page, by broker_order_id."""
         return await self._fills({"after": rfc3339(to_ns(after))})
 
-    async def _fills(self, params: dict[str, str], *, is_urgent: bool = False) -> dict[BrokerOrderId, list[Fill]]:
-        params = params | {"direction": "asc", "page_size": str(FILLS_PAGE)}
-        found: dict[BrokerOrderId, dict[str, Fill]] = {}
-        for _ in range(PAGES_MAX):
-            body = await self._read("/v2/account/activities/FILL", params, is_urgent=is_urgent)
-            rows = wire.as_rows(body, "activities")
-            for order_id, fill in await self._readable(rows, wire.decode_fill):
-                found.setdefault(order_id, {})[fill.fill_id] = fill
+    async def activities(
+        self, *, after: datetime, until: datetime | None = None, is_trade: bool, pages_max: int = PAGES_MAX
+    ) -> Sequence[Activity]:
+        """Return the account's history in that span, oldest first: executions and their corrections, or all else.
+
+        Raise ConnectionError where it has more than *pages_max* pages of 100.
+        """
+        params = {"after": rfc3339(to_ns(after))} | ({} if until is None else {"until": rfc3339(to_ns(until))})
+        if not is_trade:
+            params["category"] = "non_trade_activity"
+        path = "/v2/account/activities/FILL" if is_trade else "/v2/account/activities"
+        rows = await self._activity_rows(path, params, pages_max=pages_max)
+        return await self._readable(
+            [row for row in rows if row.get("status", "executed") == "executed"], wire.decode_activity
+        )
+
+    async def order(self, broker_order_id: BrokerOrderId) -> BrokerOrder | None:
+        """Return the order of that id, whoever sent it; None where the broker has none."""
+        body = await self._read(f"/v2/orders/{broker_order_id}", {}, absent="order not found")
+        return None if body is None else self._order(wire.as_object(body, "order"))
+
+    async def _activity_rows(
+        self, path: str, params: Mapping[str, str], *, is_urgent: bool = False, pages_max: int = PAGES_MAX
+    ) -> list[Body]:
+        asked = dict(params) | {"direction": "asc", "page_size": str(FILLS_PAGE)}
+        found: dict[str, Body] = {}
+        for _ in range(pages_max):
+            rows = wire.as_rows(await self._read(path, asked, is_urgent=is_urgent), "activities")
+            found |= {str(row.get("id")): row for row in rows}
             if len(rows) < FILLS_PAGE:
-                return {order_id: list(fills.values()) for order_id, fills in found.items()}
-            params["page_token"] = str(rows[-1].get("id"))
-        raise ConnectionError(f"the broker's list of fills does not end after {PAGES_MAX} pages")
+                return list(found.values())
+            asked["page_token"] = str(rows[-1].get("id"))
+        raise ConnectionError(f"the account's history does not end after {pages_max} pages")
+
+    async def _fills(self, params: dict[str, str], *, is_urgent: bool = False) -> dict[BrokerOrderId, list[Fill]]:
+        rows = await self._activity_rows("/v2/account/activities/FILL", params, is_urgent=is_urgent)
+        found: dict[BrokerOrderId, dict[str, Fill]] = {}
+        for order_id, fill in await self._readable([row for row in rows if wire.is_execution(row)], wire.decode_fill):
+            found.setdefault(order_id, {})[fill.fill_id] = fill
+        return {order_id: list(fills.values()) for order_id, fills in found.items()}
 
     async def _readable[R, T](self, rows: Sequence[R], decode: Callable[[R], T]) -> Sequence[T]:
         """Decode what can be read, log what cannot, and let others run in between."""

@@ -21,7 +21,7 @@ from deskd import __version__
 from deskd.alpaca.broker import AlpacaBroker, open_broker
 from deskd.alpaca.connection import TIMING, Timing
 from deskd.alpaca.endpoints import Endpoints, Keys, embedded, endpoints
-from deskd.alpaca.resync import snapshot
+from deskd.alpaca.resync import History, snapshot
 from deskd.alpaca.stream import MarketStream
 from deskd.alpaca.trading_stream import TradeStream
 from deskd.api import tokens
@@ -435,10 +435,22 @@ class Daemon:
             open_orders=orders,
             since=listed_since(orders),
             fill_counter=fill_count,
+            history=self._history(),
             now=self.wall.now,
             why=why,
         )
         return replace(taken, asked_at=asked_at)
+
+    def _history(self) -> History:
+        """Return how much of the account's history the next look is to read."""
+        desk = self.runtime.desk
+        is_wide = desk.last_reconciled is not None and bool(desk.last_reconciled.suspected)
+        return History(
+            read_until=desk.standing.read_until,
+            is_wide=is_wide,
+            knows=desk.knows,
+            is_ours=desk.by_broker_id.__contains__,
+        )
 
     async def _watch_market(self) -> None:
         """Follow the broker's clock, and fetch what can be traded once a market day."""
@@ -488,7 +500,9 @@ class Daemon:
             "cash": desk.portfolio.cash(),
             "house_cash": house.cash if house else None,
             "reconciled_at": desk.last_reconciled.at if desk.last_reconciled else None,
-            "differences": dict(desk.last_reconciled.differences) if desk.last_reconciled else {},
+            "differences_suspected": dict(desk.last_reconciled.differences) if desk.last_reconciled else {},
+            "differences_open": {subject: one.more for subject, one in desk.standing.open.items()},
+            "symbols_frozen": sorted(desk.standing.frozen),
         }
 
 

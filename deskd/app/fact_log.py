@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from deskd.core.reconcile import OPENING
+from deskd.core.house import OPENING
 from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId
 from deskd.domain.order import Order, OrderRequest

@@ -12,6 +12,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
 from deskd.core.reservation import NOTHING, Reservation
+from deskd.domain.events import SymbolFrozen
 from deskd.domain.limits import Limits
 from deskd.domain.market import Instrument, Quote
 from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty, plain
@@ -42,6 +43,7 @@ class Evidence:
     buying_power: Cash  # free of reservations
     open_orders: int
     orders_today: int
+    frozen: SymbolFrozen | None  # where books and broker disagree in the symbol
     last_same_at: datetime | None  # when the strategy last asked for the very same order
     now: datetime
     freed: Reservation = NOTHING  # what the order holds that this one is to replace: it counts as free
@@ -119,6 +121,16 @@ def symbol_is_tradable(e: Evidence) -> Finding:
     is_tradable = e.instrument is not None and e.instrument.is_tradable
     remedy = "the broker does not trade it at present"
     return Finding(is_tradable, R.SYMBOL_NOT_TRADABLE, f"symbol={e.request.symbol}", remedy=remedy)
+
+
+def symbol_is_not_frozen(e: Evidence) -> Finding:
+    """Deny a symbol in which books and broker disagree: nobody knows what is held."""
+    remedy = "an officer looks into it (deskctl reconcile); cancels pass, and so do other symbols"
+    if e.frozen is None:
+        return Finding(True, R.SYMBOL_FROZEN, f"symbol={e.request.symbol}")
+    since = e.frozen.at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    figure = f"symbol={e.request.symbol} frozen_since={since} difference={e.frozen.why!r}"
+    return Finding(False, R.SYMBOL_FROZEN, figure, remedy=remedy)
 
 
 def form_is_valid(e: Evidence) -> Finding:

@@ -10,16 +10,18 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import assert_never
 
-from deskd.core import gate, house, lifecycle, reconcile, replacing, updates, words
+from deskd.core import activities, comparing, corrections, gate, house, lifecycle, replacing, updates, words
 from deskd.core.checks import Denied, Evidence, cash_needed
 from deskd.core.gate import Verdict
 from deskd.core.lifecycle import ENDED_WITHOUT_BROKER, ImpossibleTransition, is_news
 from deskd.core.outages import Outages
 from deskd.core.portfolio import Portfolio
 from deskd.core.reservation import NOTHING, Reservation, Reservations, leg_holds_shares
+from deskd.core.standing import Standing
 from deskd.core.words import Follows
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
+from deskd.domain.activity import CORRECTIONS, Activity
 from deskd.domain.book import Account
 from deskd.domain.effects import Effect, Record
 from deskd.domain.events import BrokerStatus, Source
@@ -83,6 +85,7 @@ class Desk:
     days: dict[StrategyId, DayCount] = field(default_factory=dict)
     last_asked: dict[StrategyId, dict[OrderRequest, datetime]] = field(default_factory=dict)
     last_reconciled: ev.AccountReconciled | None = None
+    standing: Standing = field(default_factory=Standing)
     is_trade_stream_up: bool = False
     trade_stream_changed_at: datetime | None = None
     is_synced: bool = False  # reconciled since the trade stream last came up
@@ -143,6 +146,8 @@ class Desk:
                 return self._on_market_resumed(event)
             case ev.BrokerSnapshot():
                 return self._on_resync(event, self._on_snapshot(event))
+            case ev.ResolutionRequested():
+                return [*map(Record, self.standing.settled(event))]
             case ev.DeskStarted():
                 return [Record(event), *map(Record, self.outages.cut_short(event.at))]
             case ev.MarksTaken():
@@ -256,6 +261,7 @@ class Desk:
             open_orders=self.reservations.count(who) - (old is not None and self.reservations.holds(old)),
             orders_today=self._orders_today(who, event.market_day, event.quote),
             last_same_at=self.last_asked.get(who, {}).get(_signature(request)),
+            frozen=self.standing.frozen.get(symbol),
             now=event.at,
             freed=freed,
             is_exit=is_exit,
@@ -280,15 +286,21 @@ class Desk:
         fills = (event.fill,) if event.fill else ()
         order = self.find(event.order)
         if order is not None:
-            return self._caught_up(
+            effects = self._caught_up(
                 order, event.order, fills, event.at, asks_for_missing=True, source=Source.STREAM, word=event.event
             )
+            if event.event in CORRECTIONS:
+                stamp = event.stamp or event.at
+                taken = corrections.judged(order, event.order, word=event.event, stamp=stamp, at=event.at)
+                effects += map(Record, taken or ())  # fills that are missing come first: a look will tell it again
+            return effects
         if adopted := self.adoptions((event.order,), event.at, Source.STREAM):
             effects = self._adopted(adopted, event.at, Source.STREAM, fills)
             # What it replaced ends with its own fills: the broker tells how many.
             return [*effects, *(ef.LookUp(fact.replaces) for fact, _, _ in adopted)]
         # Not ours: an officer trades by hand. Only what moved the account matters, and the house takes it.
-        return [ef.Reconcile(f"order {event.order.broker_order_id} is not the desk's")] if event.fill else []
+        moves_account = event.fill is not None or event.event in CORRECTIONS
+        return [ef.Reconcile(f"order {event.order.broker_order_id} is not the desk's")] if moves_account else []
 
     def _on_submit_accepted(self, event: ev.SubmitAccepted) -> list[Effect]:
         order = self.orders[event.client_order_id]
@@ -636,30 +648,48 @@ class Desk:
         return [Record(ended)] if ended else []
 
     def _on_snapshot(self, snapshot: ev.BrokerSnapshot) -> list[Effect]:
-        effects: list[Effect] = []
-        fills = dict(snapshot.fills)
-        effects += self._adopted(
-            self.adoptions(snapshot.orders, snapshot.at, Source.RECONCILE), snapshot.at, Source.RECONCILE
-        )
-        for theirs in snapshot.orders:
-            order = self.find(theirs)
-            if order is not None:
-                known = fills.get(order.request.client_order_id, ())
-                effects += self._caught_up(order, theirs, known, snapshot.at, asks_for_missing=True)
+        adopted = self.adoptions(snapshot.orders, snapshot.at, Source.RECONCILE)
+        heirs = {broker.broker_order_id: order for _, order, broker in adopted}
+        theirs = {one.broker_order_id: one for one in snapshot.orders}
+
+        def owner(oid: BrokerOrderId) -> Order | None:
+            if oid in self.by_broker_id:
+                return self.orders[self.by_broker_id[oid]]
+            # One that we gave up before the broker named it is known by its description.
+            return heirs.get(oid) or (self.find(theirs[oid]) if oid in theirs else None)
+
+        news = activities.sorted_out(snapshot, self.standing, owner, self.fill_ids)
+        effects = self._adopted(adopted, snapshot.at, Source.RECONCILE)  # a look-up will bring their fills
+        effects += self._orders_caught_up(snapshot, {o: f for o, f in news.fills.items() if o in self.orders})
         asked_at = snapshot.asked_at or snapshot.at
         for oid in snapshot.missing:
             effects += self._on_missing(self.orders[oid], asked_at)
         if self.trade_stream_changed_at is not None and asked_at < self.trade_stream_changed_at:
             # It may lack what happened before the stream listened again: no order rests on it.
             return [*effects, ef.Reconcile("the last look was older than the stream")]
-        found = [e.fact for e in effects if isinstance(e, Record) and isinstance(e.fact, ev.OrderFilled)]
-        trades = [self._trade_of(fill) for fill in found]
-        books = reconcile.Books.of(self.portfolio, trades, fill_count=self.fill_count)
-        return effects + reconcile.judged(snapshot, books, self.last_reconciled)
+        known = comparing.Known(
+            orders=self.orders,
+            portfolio=self.portfolio,
+            standing=self.standing,
+            last=self.last_reconciled,
+            count=self.execution_count,
+        )
+        return effects + comparing.compared(snapshot, news, effects, known)
 
-    def _trade_of(self, fill: ev.OrderFilled) -> reconcile.Trade:
-        request = self.orders[fill.client_order_id].request
-        return reconcile.Trade(request.symbol, Qty(request.side.sign * fill.qty), fill.price)
+    def _orders_caught_up(self, snapshot: ev.BrokerSnapshot, late: dict[ClientOrderId, list[Fill]]) -> list[Effect]:
+        """Bring our orders to where the broker's are; *late* fills of orders that no list has are booked, too."""
+        effects: list[Effect] = []
+        fills = dict(snapshot.fills)
+        for theirs in snapshot.orders:
+            order = self.find(theirs)
+            if order is not None:
+                oid = order.request.client_order_id
+                known = (*fills.get(oid, ()), *late.pop(oid, ()))
+                effects += self._caught_up(order, theirs, known, snapshot.at, asks_for_missing=True)
+        for oid, found in late.items():
+            order = self.orders[oid]
+            effects += self._recorded(order, lifecycle.late_fills(order, found, snapshot.at, Source.RECONCILE))
+        return effects
 
     def _on_marks(self, event: ev.MarksTaken) -> list[Effect]:
         held = {p.symbol: p.mark_price for b in self.portfolio.books.values() for p in b.positions.values() if p.qty}
@@ -706,10 +736,24 @@ class Desk:
                     self.stopped_by_hand.add(fact.strategy_id)
             case ev.AllocationChanged():
                 self.portfolio.allocate(fact.strategy_id, fact.allocation)
+            case ev.FillCorrected():
+                self._correct(fact)
             case ev.HouseAdjusted():
                 house.adjust(self.portfolio, fact)
+                self.standing.adjust(fact)
+            case ev.SharesDistributed():
+                house.distribute(self.portfolio, fact)
+            case ev.DiscrepancyFound():
+                self.standing.find(fact)
+            case ev.DiscrepancyResolved():
+                self.standing.open.pop(fact.subject, None)
+            case ev.SymbolFrozen():
+                self.standing.frozen[fact.symbol] = fact
+            case ev.SymbolThawed():
+                self.standing.frozen.pop(fact.symbol, None)
             case ev.AccountReconciled():
                 self.last_reconciled = fact
+                self.standing.read(fact.activities_until, fact.seen)
                 self.is_synced = self.is_trade_stream_up
             case ev.StreamChanged():
                 self.outages.change(fact)
@@ -723,7 +767,7 @@ class Desk:
             case ev.PositionsMarked():
                 for symbol, price in fact.marks:
                     self._mark(symbol, price, fact.at)
-            case ev.DiscrepancyFound() | ev.RunStarted() | ev.RunEnded() | ev.DeskStopped() | ev.CommandGiven():
+            case ev.RunStarted() | ev.RunEnded() | ev.DeskStopped() | ev.CommandGiven():
                 pass  # kept for people; no decision rests on them
             case _:
                 assert_never(fact)
@@ -865,6 +909,7 @@ class Desk:
         self.fill_ids.add(fill.fill_id)
         signed = Qty(request.side.sign * fill.qty)
         self.portfolio.book(request.strategy_id).trade(request.symbol, signed, fill.price, fill.at)
+        self.standing.executed(request.symbol, fill.at)
         if request.client_order_id not in self.needs:
             self.reservations.shrink(order, fill.qty, notional(fill.qty, fill.price))
         self._hold_pairs_of(order)
@@ -879,6 +924,13 @@ class Desk:
         for new in (self.orders[n] for n in pairs):
             assert new.replaces is not None, "it has a need because it replaces"
             self._hold_pair(new, self.orders[new.replaces])
+
+    def _correct(self, fact: ev.FillCorrected) -> None:
+        order = corrections.apply(self.orders[fact.client_order_id], fact)
+        self._put(order)
+        self.reservations.grow(order, Qty(-fact.qty))  # an open order may trade again what was busted
+        self.standing.corrected += 1
+        self.standing.executed(order.request.symbol, fact.at)
 
     def _add_legs(self, parent: Order, legs: tuple[ev.LegSpec, ...], at: datetime) -> None:
         for spec in legs:
@@ -943,6 +995,20 @@ class Desk:
     def fill_count(self) -> int:
         """Return how many fills the ledger holds."""
         return len(self.fill_ids)
+
+    @property
+    def execution_count(self) -> int:
+        """Return how many fills, busts and corrections the ledger holds."""
+        return len(self.fill_ids) + self.standing.corrected
+
+    def knows(self, activity: Activity) -> bool:
+        """Tell whether the line of the broker's history needs no look: it is booked, or noted."""
+        if activity.fill is not None and activity.broker_order_id in self.by_broker_id:
+            order = self.orders[self.by_broker_id[activity.broker_order_id]]
+            return order.identity(activity.fill) in self.fill_ids
+        return not activities.is_news(activity, self.standing) or (
+            activity.fill is not None and activity.fill.fill_id in self.fill_ids
+        )
 
     def find(self, broker: ev.BrokerOrder) -> Order | None:
         """Return our order that the broker speaks of: one that carries our id alone may be another."""

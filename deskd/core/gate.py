@@ -18,6 +18,7 @@ CHECKS: tuple[Check, ...] = (
     checks.symbol_is_allowed,
     checks.symbol_is_known,
     checks.symbol_is_tradable,
+    checks.symbol_is_not_frozen,
     checks.form_is_valid,
     checks.prices_are_in_pennies,
     checks.quantity_is_sold_so,

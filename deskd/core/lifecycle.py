@@ -134,27 +134,27 @@ def apply(order: Order, fact: ev.OrderFact) -> Order:
 
 
 def _filled(order: Order, fill: ev.OrderFilled) -> Order:
-    filled_qty = Qty(order.filled_qty + fill.qty)
+    counted_qty = Qty(order.counted_qty + fill.qty)
     asked = order.qty
-    if asked is not None and filled_qty > asked:
-        raise ImpossibleTransition(f"overfill: {filled_qty} of {asked}")
+    if asked is not None and counted_qty > asked:
+        raise ImpossibleTransition(f"overfill: {counted_qty} of {asked}")
     status, said = order.status, order.broker_status
     if status.is_open:
-        status = S.FILLED if filled_qty == asked else status
-        said = str(BrokerStatus.FILLED if filled_qty == asked else BrokerStatus.PARTIALLY_FILLED)
+        status = S.FILLED if counted_qty == asked else status
+        said = str(BrokerStatus.FILLED if counted_qty == asked else BrokerStatus.PARTIALLY_FILLED)
     return replace(
         order,
         status=status,
-        filled_qty=filled_qty,
+        filled_qty=Qty(order.filled_qty + fill.qty),
         filled_notional=Cash(order.filled_notional + notional(fill.qty, fill.price)),
         broker_status=said,
     )
 
 
 def _restated(order: Order, fact: ev.OrderRestated) -> Order:
-    if fact.qty < order.filled_qty:
-        raise ImpossibleTransition(f"restated to {fact.qty}, of which {order.filled_qty} are filled")
-    status = S.FILLED if fact.qty == order.filled_qty else order.status
+    if fact.qty < order.counted_qty:
+        raise ImpossibleTransition(f"restated to {fact.qty}, of which {order.counted_qty} are filled")
+    status = S.FILLED if fact.qty == order.counted_qty else order.status
     return replace(order, status=status, restated_qty=fact.qty)
 
 
@@ -227,7 +227,7 @@ def catch_up(
     """
     oid = order.request.client_order_id
     facts: list[ev.OrderFact] = []
-    filled_qty, qty, misses_successor = order.filled_qty, order.qty, False
+    filled_qty, qty, misses_successor = order.counted_qty, order.qty, False
     if order.status.is_open:
         refused_at_once = broker.status is BrokerStatus.REJECTED and order.broker_order_id is None
         if order.broker_order_id is None and not refused_at_once:
@@ -244,19 +244,9 @@ def catch_up(
         if restated := restates(order, broker, at, source):
             facts.append(restated)
             qty = restated.qty
-    news = {fill.fill_id: fill for fill in fills if fill.fill_id not in seen}
+    news = {name: fill for fill in fills if (name := order.identity(fill)) not in seen}
     for fill in news.values():
-        facts.append(
-            ev.OrderFilled(
-                client_order_id=oid,
-                fill_id=fill.fill_id,
-                qty=fill.qty,
-                price=fill.price,
-                filled_at=fill.at,
-                at=at,
-                source=source,
-            )
-        )
+        facts.append(_booked(order, fill, at, source))
         filled_qty = Qty(filled_qty + fill.qty)
     if order.status.is_open and has_ended(broker) and filled_qty != qty and filled_qty >= broker.filled_qty:
         misses_successor = broker.status is BrokerStatus.REPLACED and successor is None
@@ -274,9 +264,26 @@ def restates(order: Order, broker: ev.BrokerOrder, at: datetime, source: str) ->
         return None
     if broker.qty > order.qty and order.parent_id is None:
         return None
-    if broker.qty < max(order.filled_qty, broker.filled_qty):
+    if broker.qty < max(order.counted_qty, broker.filled_qty):
         return None
     return ev.OrderRestated(client_order_id=order.request.client_order_id, qty=broker.qty, at=at, source=source)
+
+
+def late_fills(order: Order, fills: Sequence[Fill], at: datetime, source: str) -> tuple[ev.OrderFact, ...]:
+    """Return the facts of executions that were found after the order had ended here."""
+    return tuple(_booked(order, fill, at, source) for fill in fills)
+
+
+def _booked(order: Order, fill: Fill, at: datetime, source: str) -> ev.OrderFilled:
+    return ev.OrderFilled(
+        client_order_id=order.request.client_order_id,
+        fill_id=order.identity(fill),
+        qty=fill.qty,
+        price=fill.price,
+        filled_at=fill.at,
+        at=at,
+        source=source,
+    )
 
 
 def _end(

@@ -30,6 +30,10 @@ class Book:
         position = self.positions.get(symbol)
         return position.qty if position else NO_QTY
 
+    def held(self) -> list[Symbol]:
+        """Return the symbols of which the book has shares, or owes them."""
+        return [symbol for symbol, position in self.positions.items() if position.qty]
+
     def short_margin(self) -> Cash:
         """Return the cash that short positions hold back."""
         shorts = (p.market_value for p in self.positions.values() if p.qty < 0)

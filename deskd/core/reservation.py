@@ -103,6 +103,16 @@ class Reservations:
         qty = max(held.qty - filled, ZERO)
         self.hold(order, Reservation(cash=Cash(cash), qty=Qty(qty), opening=Qty(opening), price=held.price))
 
+    def grow(self, order: Order, qty: Qty) -> None:
+        """Hold again what *qty* shares of a busted fill may cost, or promise."""
+        held = self.by_order.get(order.request.client_order_id)
+        if held is None or not qty:
+            return
+        cash = held.cash + qty * held.price if held.cash or order.request.side is Side.BUY else held.cash
+        shares = held.qty + qty if order.request.side is Side.SELL else held.qty
+        opening = Qty(held.opening + qty)
+        self.hold(order, Reservation(cash=Cash(cash), qty=Qty(shares), opening=opening, price=held.price))
+
     def _add(self, order: Order, held: Reservation, *, sign: int) -> None:
         request = order.request
         who, symbol, side = request.strategy_id, request.symbol, request.side

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, RunId, StrategyId, Symbol, UserId
+from deskd.domain.activity import Activity, HouseCause
+from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, FillId, RunId, StrategyId, Symbol, UserId
 from deskd.domain.market import Instrument, Quote
 from deskd.domain.money import Cash, Price, Qty
 from deskd.domain.order import Fill, OrderRequest, OrderType, Replacement, Side, TimeInForce
@@ -140,6 +142,7 @@ class TradeUpdated:
     order: BrokerOrder
     fill: Fill | None
     at: datetime
+    stamp: datetime | None = None  # the broker's: on a tape, the tape's time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +168,8 @@ class BrokerSnapshot:
     """The shared account at one moment, for a reconcile.
 
     *orders* hold every order still open at the broker, and every order that the desk thought open; *fills* their
-    executions by client_order_id.
+    executions by client_order_id. *activities* are what the account's history has since the last look, and the desk
+    does not know yet.
     """
 
     cash: Cash
@@ -179,6 +183,8 @@ class BrokerSnapshot:
     why: str
     at: datetime
     asked_at: datetime | None = None  # when the first question was sent: what came later it may not know of
+    activities: tuple[Activity, ...] = ()
+    market_at: datetime | None = None  # the broker's clock before it was asked for them; None: they were not read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +237,17 @@ class CancelRequested:
     client_order_id: ClientOrderId
     by: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolutionRequested:
+    """An officer has looked into a difference: it is settled as it stands, or as *ratio* says."""
+
+    subject: str  # a symbol or `cash`
+    by: str
+    reason: str
+    at: datetime
+    ratio: Decimal | None = None  # of a split: so many shares for one, in every book
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -540,6 +557,11 @@ class HouseAdjusted:
     price: Price | None
     why: str
     at: datetime
+    cause: HouseCause | None = None  # None: an entry from before causes had names
+    activity_id: ActivityId | None = None
+    broker_order_id: BrokerOrderId | None = None
+    client_order_id: ClientOrderId | None = None  # of a bust or a correction: whose fill it was
+    stamp: datetime | None = None  # the broker's, of the line of its history
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -549,7 +571,59 @@ class DiscrepancyFound:
     subject: str  # an order's id, a symbol, or `cash`
     expected: str
     actual: str
-    action: str
+    action: str  # house: it took what differs; distribute: an officer is to say what becomes of members' shares
+    at: datetime
+    more: Decimal | None = None  # what the house took; such a discrepancy is open until it is resolved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscrepancyResolved:
+    """What differed is settled: an officer says so, or the broker's account came back by itself."""
+
+    subject: str
+    by: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolFrozen:
+    """New orders in the symbol are denied until somebody has looked; cancels pass."""
+
+    symbol: Symbol
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolThawed:
+    """New orders in the symbol pass again."""
+
+    symbol: Symbol
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharesDistributed:
+    """An officer had every book's shares multiplied by *ratio*; the house gives, or takes back, what that makes."""
+
+    symbol: Symbol
+    ratio: Decimal
+    by: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillCorrected:
+    """The broker busted or corrected a fill: its count of the order changed. The member's fill stays booked."""
+
+    client_order_id: ClientOrderId
+    word: str  # trade_bust, trade_correct
+    qty: Qty  # zero or negative
+    notional: Cash
+    corrected_at: datetime  # the broker's stamp
     at: datetime
 
 
@@ -562,7 +636,10 @@ class AccountReconciled:
     fill_count: int  # how many fills the ledger had then: a difference counts only if none came in between
     why: str
     at: datetime
-    since: datetime | None = None  # since when these very differences are seen
+    since: datetime | None = None  # since when these very differences are seen; entries of today have `suspected`
+    suspected: tuple[tuple[str, str, datetime], ...] = ()  # subject, figure, since when it is seen so
+    activities_until: datetime | None = None  # the broker's time up to which its history was read; None: it was not
+    seen: tuple[tuple[ActivityId, datetime], ...] = ()  # of these lines nothing had to be booked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -642,8 +719,13 @@ type Fact = (
     | OrderAdopted
     | BrokerSaid
     | LegsFound
+    | FillCorrected
     | HouseAdjusted
+    | SharesDistributed
     | DiscrepancyFound
+    | DiscrepancyResolved
+    | SymbolFrozen
+    | SymbolThawed
     | AccountReconciled
     | PositionsMarked
     | StreamChanged
@@ -675,4 +757,13 @@ type PlainFact = (
     | StreamChanged
     | CommandGiven
 )
-type Event = OrderRequested | ReplaceRequested | CancelRequested | DoubtTimedOut | MarksTaken | BrokerEvent | PlainFact
+type Event = (
+    OrderRequested
+    | ReplaceRequested
+    | CancelRequested
+    | ResolutionRequested
+    | DoubtTimedOut
+    | MarksTaken
+    | BrokerEvent
+    | PlainFact
+)

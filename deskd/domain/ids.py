@@ -9,6 +9,7 @@ RunId = NewType("RunId", str)  # one life of a strategy's process
 ClientOrderId = NewType("ClientOrderId", str)  # ours, made by the client: the key for retries
 BrokerOrderId = NewType("BrokerOrderId", str)  # the broker's
 FillId = NewType("FillId", str)  # one execution of our order; see `fill_id`
+ActivityId = NewType("ActivityId", str)  # one line of the account's history at the broker
 Symbol = NewType("Symbol", str)
 
 HOUSE = StrategyId("house")  # the book of what no strategy's fills explain

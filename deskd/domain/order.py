@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol, UserId
@@ -146,6 +147,15 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What a bust or a correction changed in the broker's count of an order; the fills stay as they were booked."""
+
+    qty: Qty  # zero or negative
+    notional: Cash
+    at: datetime  # the broker's stamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """A request and what became of it."""
 
@@ -166,6 +176,7 @@ class Order:
     source: str = ""  # by which road the latest word came
     replaces: ClientOrderId | None = None
     replaced_by: ClientOrderId | None = None
+    corrections: tuple[Correction, ...] = ()  # busts and corrections of its fills, which the house book bears
 
     @property
     def qty(self) -> Qty | None:
@@ -182,7 +193,27 @@ class Order:
     def leaves_qty(self) -> Qty | None:
         """Return what is still open; None for a notional order."""
         qty = self.qty
-        return None if qty is None else Qty(qty - self.filled_qty)
+        return None if qty is None else Qty(qty - self.counted_qty)
+
+    @property
+    def counted_qty(self) -> Qty:
+        """Return what is filled as the broker counts it: without what was busted."""
+        if not self.corrections:
+            return self.filled_qty
+        return Qty(self.filled_qty + sum((c.qty for c in self.corrections), NO_QTY))
+
+    @property
+    def counted_notional(self) -> Cash:
+        """Return the sum over fills of qty x price as the broker counts it."""
+        return Cash(self.filled_notional + sum((c.notional for c in self.corrections), NO_CASH))
+
+    def identity(self, fill: Fill) -> FillId:
+        """Return the fill's one name: after a bust the broker's count goes through the same figures once more."""
+        undone = sum((c.qty for c in self.corrections if c.at < fill.at), NO_QTY)
+        if not undone:
+            return fill.fill_id
+        broker_order_id, _, cumulative = fill.fill_id.rpartition(":")
+        return fill_id(BrokerOrderId(broker_order_id), Qty(Decimal(cumulative) - undone))
 
     @property
     def avg_fill_price(self) -> Price | None:

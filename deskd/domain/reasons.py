@@ -11,6 +11,7 @@ class DenialReason(StrEnum):
     SYMBOL_NOT_ALLOWED = "SYMBOL_NOT_ALLOWED"  # not among the strategy's `symbols` in config.json
     SYMBOL_UNKNOWN = "SYMBOL_UNKNOWN"  # the broker does not list it
     SYMBOL_NOT_TRADABLE = "SYMBOL_NOT_TRADABLE"  # listed, but the broker does not trade it
+    SYMBOL_FROZEN = "SYMBOL_FROZEN"  # books and broker disagree in this symbol: an officer looks into it; cancels pass
     FORM_INVALID = "FORM_INVALID"  # type, time in force, class and prices do not go together
     SUB_PENNY = "SUB_PENNY"  # a price from $1 has at most two decimals, below at most four
     NOT_FRACTIONABLE = "NOT_FRACTIONABLE"  # fractions or notional of an instrument sold in whole shares only

@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 from deskd.alpaca.broker import AlpacaBroker, open_broker
 from deskd.alpaca.connection import Timing
 from deskd.alpaca.endpoints import Endpoints, Keys, embedded
-from deskd.alpaca.resync import snapshot
+from deskd.alpaca.resync import History, snapshot
 from deskd.alpaca.stream import MarketStream
 from deskd.alpaca.trading_stream import TradeStream
+from deskd.domain.activity import HouseCause
 from deskd.domain.errors import BrokerFatal
 from deskd.domain.events import CancelAnswered, SubmitAccepted, SubmitInDoubt, SubmitRejected, TradeUpdated
 from deskd.domain.ids import ClientOrderId, Symbol
@@ -124,9 +125,18 @@ async def test_an_order_lives_its_whole_life_over_the_wire() -> None:
         accepted = await broker.submit(resting)
         assert isinstance(accepted, SubmitAccepted)
         seen = await snapshot(
-            broker, open_orders=(), since=None, fill_counter=lambda: 1, now=SystemClock().now, why="a test"
+            broker,
+            open_orders=(),
+            since=None,
+            fill_counter=lambda: 1,
+            history=History(read_until=None, is_wide=True, knows=lambda _: False, is_ours=lambda _: False),
+            now=SystemClock().now,
+            why="a test",
         )
-        assert [o.client_order_id for o in seen.orders] == ["rest"]
+        assert sorted(o.client_order_id for o in seen.orders) == ["alice-1", "rest"]
+        deposit, *executions = sorted(seen.activities, key=lambda a: a.at)
+        assert (deposit.kind, deposit.cash, deposit.cause) == ("CSD", Decimal(100_000), HouseCause.TRANSFER)
+        assert [a.fill for a in executions] == streamed
         assert seen.positions == (held,)
         again = await broker.submit(resting)
         assert isinstance(again, SubmitInDoubt), "the same id again: the order is there, and a look-up finds it"

@@ -611,3 +611,48 @@ async def test_every_kind_of_order_goes_out_as_alpaca_names_it() -> None:
     assert sent[0]["stop_loss"] == {"stop_price": "95", "limit_price": "94.5"}
     assert (sent[1]["type"], sent[1]["trail_percent"]) == ("trailing_stop", "1.5")
     assert not {"order_class", "extended_hours", "notional"} & sent[1].keys()
+
+
+async def test_history_is_read_page_by_page_and_by_kind() -> None:
+    """Executions by their own path, all else by category; a line that was canceled moved nothing."""
+    fee = {"activity_type": "FEE", "id": "20260105120000000::f", "date": "2026-01-05", "net_amount": "-1"}
+    void = fee | {"id": "20260105120000000::g", "status": "canceled"}
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", FILLS, [an_activity(id=f"a{n}") for n in range(100)], [an_activity(id="last")])
+        fake.answer("GET", "/v2/account/activities", [fee, void])
+        executions = await broker.activities(after=NOON, until=NOON, is_trade=True)
+        others = await broker.activities(after=NOON, is_trade=False)
+    assert (len(executions), executions[-1].activity_id) == (101, "last")
+    assert [a.activity_id for a in others] == [fee["id"]]
+    assert [p.get("page_token") for p in fake.asked(FILLS)] == [None, "a99"]
+    assert fake.asked(FILLS)[0]["until"] == "2026-01-05T17:00:00Z"
+    assert fake.asked("/v2/account/activities")[0]["category"] == "non_trade_activity"
+
+
+async def test_a_history_longer_than_it_may_be_is_an_error() -> None:
+    """Half a history is none."""
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", FILLS, [an_activity(id=f"a{n}") for n in range(100)])
+        with pytest.raises(ConnectionError, match="does not end after 1 pages"):
+            await broker.activities(after=NOON, is_trade=True, pages_max=1)
+
+
+async def test_an_order_is_found_by_the_brokers_id() -> None:
+    """Whoever sent it; the broker's own `not found` is None."""
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", f"/v2/orders/{BID}", an_order(id=BID), refusal(404, f"order not found for {BID}"))
+        found = await broker.order(BID)
+        assert found is not None
+        assert found.broker_order_id == BID
+        assert await broker.order(BID) is None
+
+
+async def test_a_bust_is_no_fill_of_the_order_it_is_about() -> None:
+    """A look-up brings executions; what undid one is told by the order's totals."""
+    async with a_broker() as (fake, broker):
+        fake.answer("GET", BY_ID, an_order(id=BID, status="filled", filled_qty="1"))
+        rows = [an_activity(order_id=BID), an_activity(id="x", order_id=BID, type="trade_bust", cum_qty="0")]
+        fake.answer("GET", FILLS, rows)
+        found = await broker.look_up(OID)
+    assert found is not None
+    assert len(found.fills) == 1

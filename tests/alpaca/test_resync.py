@@ -1,16 +1,17 @@
 """What the desk learns of its account after the stream was away."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from deskd.alpaca.resync import snapshot
+from deskd.alpaca.resync import STRANGERS_LISTED, History, snapshot
 from deskd.domain import events as ev
+from deskd.domain.activity import Activity
 from deskd.domain.events import BrokerOrder, BrokerPosition, BrokerStatus
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, Symbol
+from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, Symbol
 from deskd.domain.market import Instrument, MarketClock
 from deskd.domain.money import Cash
 from deskd.domain.order import Fill, Order, OrderRequest, OrderStatus
@@ -27,10 +28,15 @@ class Books:
     executed: dict[BrokerOrderId, list[Fill]] = field(default_factory=dict)
     unclear: set[ClientOrderId] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    time: datetime = NOON
+    history: list[Activity] = field(default_factory=list)
+    others: list[Activity] = field(default_factory=list)
+    pages: int = 1
+    strangers: list[BrokerOrder] = field(default_factory=list)
 
     async def orders(self, *, after: datetime | None = None, is_open: bool = False) -> Sequence[BrokerOrder]:
         self.asked.append("open" if is_open else f"since {after:%H:%M}")
-        return list(self.open) if is_open else [*self.done, *self.open]
+        return list(self.open) if is_open else [*self.done, *self.open, *self.strangers]
 
     async def look_up(self, client_order_id: ClientOrderId) -> ev.OrderLookedUp | None:
         self.asked.append(client_order_id)
@@ -61,8 +67,23 @@ class Books:
     async def cancel(self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> ev.CancelInDoubt:
         raise AssertionError("a look at the account does not ask for this")
 
+    async def activities(
+        self, *, after: datetime, until: datetime | None = None, is_trade: bool, pages_max: int = 200
+    ) -> Sequence[Activity]:
+        if not is_trade:
+            return self.others
+        up_to = "" if until is None else f" to {until:%H:%M}"
+        self.asked.append(f"history {after:%d %H:%M}{up_to}")
+        if pages_max < self.pages:
+            raise ConnectionError("the account's history does not end")
+        return self.history
+
+    async def order(self, broker_order_id: BrokerOrderId) -> BrokerOrder | None:
+        self.asked.append(f"order {broker_order_id}")
+        return next((o for o in self.strangers if o.broker_order_id == broker_order_id), None)
+
     async def clock(self) -> MarketClock:
-        raise AssertionError("a look at the account does not ask for this")
+        return MarketClock(timestamp=self.time, is_open=True, next_open=NOON, next_close=NOON)
 
     async def instruments(self) -> Sequence[Instrument]:
         raise AssertionError("a look at the account does not ask for this")
@@ -81,10 +102,43 @@ def theirs(oid: str, status: BrokerStatus = BrokerStatus.NEW, filled: int = 0) -
 
 
 async def look(
-    broker: Broker, *open_orders: Order, since: datetime | None = None, count: Callable[[], int] = lambda: 7
+    broker: Broker,
+    *open_orders: Order,
+    since: datetime | None = None,
+    count: Callable[[], int] = lambda: 7,
+    history: History | None = None,
 ) -> ev.BrokerSnapshot:
     return await snapshot(
-        broker, open_orders=open_orders, since=since, fill_counter=count, now=lambda: NOON, why="a test"
+        broker,
+        open_orders=open_orders,
+        since=since,
+        fill_counter=count,
+        history=history or a_history(),
+        now=lambda: NOON,
+        why="a test",
+    )
+
+
+def a_history(
+    *,
+    read_until: datetime | None = NOON,
+    is_wide: bool = False,
+    knows: Callable[[Activity], bool] = lambda _: False,
+    ours: Collection[str] = (),
+) -> History:
+    return History(read_until=read_until, is_wide=is_wide, knows=knows, is_ours=lambda oid: oid in ours)
+
+
+def an_execution(order: BrokerOrder, *, execution: str = "fill") -> Activity:
+    fill = a_fill(order, 1, cumulative=1)
+    return Activity(
+        activity_id=ActivityId(f"{execution} of {order.broker_order_id}"),
+        kind="FILL",
+        at=NOON,
+        symbol=AAPL,
+        execution=execution,
+        broker_order_id=order.broker_order_id,
+        fill=fill if execution == "fill" else None,
     )
 
 
@@ -115,7 +169,9 @@ async def test_an_open_order_without_news_costs_no_request() -> None:
     books = Books(open=[theirs(f"o{n}") for n in range(500)])
     seen = await look(books, *(ours(f"o{n}") for n in range(500)))
     assert len(seen.orders) == 500
-    assert books.asked == ["open", "positions", "account"], "orders first: positions may lag them"
+    assert books.asked == ["open", "history 05 16:59 to 17:01", "positions", "account"], (
+        "orders first: positions may lag them"
+    )
 
 
 async def test_news_of_many_orders_are_one_list_of_fills() -> None:
@@ -157,3 +213,60 @@ async def test_what_was_filled_before_is_not_asked_again() -> None:
     known = replace(ours("a"), filled_qty=qty(4), status=OrderStatus.PARTIALLY_FILLED)
     books = Books(open=[theirs("a", BrokerStatus.PARTIALLY_FILLED, filled=4)])
     assert (await look(books, known)).fills == ()
+
+
+async def test_history_is_read_from_the_last_look_on() -> None:
+    """Executions since then with an overlap; what the desk knows is left out."""
+    known, new = an_execution(theirs("known")), an_execution(theirs("new"))
+    fee = Activity(activity_id=ActivityId("fee"), kind="FEE", at=NOON, cash=cash(-1))
+    books = Books(time=NOON + timedelta(hours=1), history=[known, new], others=[fee])
+    seen = await look(books, history=a_history(knows=lambda a: a is known, ours=("b-known", "b-new")))
+    assert seen.activities == (new, fee)
+    assert seen.market_at == books.time
+    assert "history 05 16:59 to 18:01" in books.asked
+
+
+@pytest.mark.parametrize(
+    ("time", "history", "asked"),
+    [
+        (NOON, a_history(is_wide=True), "history 04 17:00"),  # a difference is suspected
+        (NOON - timedelta(hours=3), a_history(), "history 04 14:00 to 14:01"),  # the tape began anew
+        (NOON, a_history(read_until=None), "history 05 16:59 to 17:01"),  # the first look
+    ],
+)
+async def test_a_look_goes_further_back_where_it_must(time: datetime, history: History, asked: str) -> None:
+    """A day, where a difference wants to be explained or lines were written into the past."""
+    books = Books(time=time)
+    await look(books, history=history)
+    assert asked in books.asked
+
+
+async def test_a_wide_look_that_would_take_too_long_is_a_narrow_one() -> None:
+    """The broker's requests are for orders first."""
+    books = Books(pages=21)
+    await look(books, history=a_history(is_wide=True))
+    assert books.asked[-3:] == ["history 05 16:59 to 17:01", "positions", "account"]
+
+
+async def test_orders_that_are_not_known_by_their_id_come_with_their_description() -> None:
+    """An order that the desk gave up is known by its client_order_id; a stranger's is none of ours."""
+    given_up, gone = theirs("given-up"), theirs("gone")
+    books = Books(history=[an_execution(given_up), an_execution(gone)], strangers=[given_up])
+    seen = await look(books)
+    assert seen.orders == (given_up,)
+    assert books.asked[2:4] == ["order b-given-up", "order b-gone"]
+
+
+async def test_an_order_with_a_corrected_fill_is_described_as_it_is_now() -> None:
+    """Its totals are younger than the correction, though it was listed before."""
+    before, after = theirs("a", BrokerStatus.FILLED, filled=10), theirs("a", BrokerStatus.FILLED)
+    books = Books(open=[before], history=[an_execution(after, execution="trade_bust")], strangers=[after])
+    assert (await look(books, history=a_history(ours=("b-a",)))).orders == (after,)
+
+
+async def test_many_strangers_are_listed_at_once() -> None:
+    """A day's trading by hand is not fetched order by order."""
+    strangers = [theirs(f"s{number}") for number in range(STRANGERS_LISTED + 1)]
+    books = Books(history=[an_execution(o) for o in strangers], strangers=strangers)
+    assert set((await look(books)).orders) == set(strangers)
+    assert not [a for a in books.asked if a.startswith("order ")]

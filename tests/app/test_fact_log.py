@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from deskd.app.fact_log import FactLog
-from deskd.core.reconcile import OPENING
+from deskd.core.house import OPENING
 from deskd.domain import events as ev
 from deskd.domain.ids import RunId
 from deskd.domain.order import Order, OrderStatus

@@ -8,11 +8,24 @@ import pytest
 
 from deskd.core import gate
 from deskd.core.checks import Denied, Evidence, Valued
+from deskd.domain.events import SymbolFrozen
 from deskd.domain.ids import Symbol
 from deskd.domain.order import OrderClass, OrderType, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.domain.reasons import DenialReason as R
 from deskd.domain.run import StrategyStatus
-from tests.factories import NOON, SPY, a_limit_request, a_quote, a_request, an_instrument, cash, price, qty, some_limits
+from tests.factories import (
+    AAPL,
+    NOON,
+    SPY,
+    a_limit_request,
+    a_quote,
+    a_request,
+    an_instrument,
+    cash,
+    price,
+    qty,
+    some_limits,
+)
 
 
 def evidence(**overrides: Any) -> Evidence:
@@ -29,6 +42,7 @@ def evidence(**overrides: Any) -> Evidence:
         "buying_power": cash(10_000),
         "open_orders": 0,
         "orders_today": 0,
+        "frozen": None,
         "last_same_at": None,
         "now": NOON,
     }
@@ -49,6 +63,7 @@ DENIED: list[tuple[R, dict[str, Any]]] = [
     (R.SYMBOL_NOT_ALLOWED, {"limits": some_limits(symbols=frozenset({SPY}))}),
     (R.SYMBOL_UNKNOWN, {"instrument": None}),
     (R.SYMBOL_NOT_TRADABLE, {"instrument": an_instrument(is_tradable=False)}),
+    (R.SYMBOL_FROZEN, {"frozen": SymbolFrozen(symbol=AAPL, why="the broker has 5 more", at=NOON)}),
     (R.FORM_INVALID, {"request": a_request(extended_hours=True)}),
     (R.FORM_INVALID, {"request": a_limit_request(extended_hours=True, **BRACKET)}),
     (R.FORM_INVALID, {"request": a_request(order_type=OrderType.TRAILING_STOP, time_in_force=TimeInForce.IOC)}),

@@ -440,6 +440,7 @@ def test_a_difference_that_outlasts_the_brokers_lag_goes_to_the_house() -> None:
         >> replace(by_hand, at=NOON + LAG_MAX)
         << ev.DiscrepancyFound
         << ev.HouseAdjusted
+        << ev.SymbolFrozen
         << ev.DiscrepancyFound
         << ev.HouseAdjusted
         << ev.AccountReconciled

@@ -1,11 +1,16 @@
 """The house book takes what no member's fills explain."""
 
-from deskd.core.house import adjust
+from decimal import Decimal
+
+import pytest
+
+from deskd.core.house import OPENING, adjust, cause_of, distribute
 from deskd.core.portfolio import Portfolio
 from deskd.domain import events as ev
+from deskd.domain.activity import HouseCause
 from deskd.domain.ids import HOUSE
-from deskd.domain.money import NO_CASH, NO_QTY
-from tests.factories import AAPL, ALICE, NOON, SPY, cash, price, qty
+from deskd.domain.money import NO_CASH, NO_QTY, Qty
+from tests.factories import AAPL, ALICE, BOB, NOON, SPY, cash, price, qty
 
 
 def test_cash_alone_moves_no_shares() -> None:
@@ -33,3 +38,57 @@ def test_shares_without_a_price_are_valued_as_the_books_value_them() -> None:
     held = books.books[HOUSE].positions
     assert (held[AAPL].avg_entry_price, held[SPY].avg_entry_price) == (price(80), price(0))
     assert books.holdings() == {SPY: qty(-5)}
+
+
+def test_a_booking_without_shares_makes_no_position() -> None:
+    """A dividend names its symbol, and is cash."""
+    books = Portfolio()
+    adjust(books, ev.HouseAdjusted(cash=cash(3), symbol=AAPL, qty=NO_QTY, price=None, why="DIV", at=NOON))
+    assert books.books[HOUSE].positions == {}
+    assert books.cash() == cash(3)
+
+
+@pytest.mark.parametrize(
+    ("cause", "why", "named"),
+    [
+        (HouseCause.FEE, "FEE", HouseCause.FEE),
+        (None, OPENING, HouseCause.OPENING),
+        (None, "no fill explains it", HouseCause.UNEXPLAINED),
+    ],
+)
+def test_every_booking_has_a_cause(cause: HouseCause | None, why: str, named: HouseCause) -> None:
+    """Those from before causes had names, too."""
+    fact = ev.HouseAdjusted(cash=cash(1), symbol=None, qty=NO_QTY, price=None, why=why, at=NOON, cause=cause)
+    assert cause_of(fact) is named
+
+
+@pytest.mark.parametrize(
+    ("ratio", "alice", "bob", "house"), [("2", "20", "-6", "0"), ("0.1", "1", "-0.3", "0"), ("1.5", "15", "-4.5", "0")]
+)
+def test_distributed_shares_come_from_the_house(ratio: str, alice: str, bob: str, house: str) -> None:
+    """Every book's shares times the ratio at the same cost; what the house took is given, and the sum stays."""
+    books = Portfolio()
+    books.book(ALICE).trade(AAPL, qty(10), price(100), NOON)
+    books.book(BOB).trade(AAPL, qty(-3), price(100), NOON)
+    books.book(BOB).trade(SPY, qty(1), price(50), NOON)
+    more = qty(7) * qty(ratio) - 7
+    split = ev.HouseAdjusted(cash=NO_CASH, symbol=AAPL, qty=Qty(more), price=None, why="split", at=NOON)
+    adjust(books, split)
+    before = books.cash(), books.holdings(), books.books[ALICE].cash
+    distribute(books, ev.SharesDistributed(symbol=AAPL, ratio=qty(ratio), by="ann", reason="split", at=NOON))
+    held = {who: books.books[who].qty(AAPL) for who in (ALICE, BOB, HOUSE)}
+    assert held == {ALICE: qty(alice), BOB: qty(bob), HOUSE: qty(house)}
+    assert (books.cash(), books.holdings(), books.books[ALICE].cash) == before
+    position = books.books[ALICE].positions[AAPL]
+    assert position.qty * position.avg_entry_price == 1000
+    assert position.realized_pnl == 0
+
+
+def test_a_part_of_a_share_too_small_to_hold_is_the_houses() -> None:
+    """A third of a share is nine threes; the rest stays with the house."""
+    books = Portfolio()
+    books.book(ALICE).trade(AAPL, qty(1), price(90), NOON)
+    ratio = Decimal(1) / Decimal(3)
+    distribute(books, ev.SharesDistributed(symbol=AAPL, ratio=ratio, by="ann", reason="split", at=NOON))
+    assert books.books[ALICE].qty(AAPL) == qty("0.333333333")
+    assert books.holdings() == {AAPL: qty(1)}

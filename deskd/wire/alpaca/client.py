@@ -8,7 +8,7 @@ Rule 3: an unknown status is kept as its raw text; any other nonsense is a WireE
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from operator import itemgetter
@@ -29,16 +29,18 @@ from alpaca.trading.requests import (
 )
 from pydantic import ValidationError
 
+from deskd.domain.activity import BUST, CORRECT, CORRECTIONS, FILL, Activity
 from deskd.domain.errors import WireError
 from deskd.domain.events import BrokerOrder, BrokerPosition, BrokerStatus, TradeUpdated
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, Symbol
+from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, Symbol
 from deskd.domain.market import Instrument, MarketClock
-from deskd.domain.money import NO_QTY, Cash, Price, Qty, plain
+from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty, plain
 from deskd.domain.order import Fill, OrderClass, OrderRequest, OrderType, Side, TimeInForce, fill_id
-from deskd.wire.alpaca.market import parse_stamp, to_datetime
+from deskd.wire.alpaca.market import NEW_YORK, parse_stamp, to_datetime
 
 type Body = dict[str, Any]  # one JSON object as Alpaca sent it
 
+DESCRIPTION_MAX = 200  # characters of the broker's words that the ledger keeps
 NUMBER_MAX = 40  # characters of one number; a longer one is nonsense
 ASSETS: dict[str, str] = GetAssetsRequest(status=AssetStatus.ACTIVE, asset_class=AssetClass.US_EQUITY).model_dump(
     mode="json", exclude_none=True
@@ -245,7 +247,7 @@ def decode_trade_update(data: Mapping[str, Any], at: datetime) -> TradeUpdated:
             price=_price(data, "price"),
             at=_instant(data, "timestamp"),
         )
-    return TradeUpdated(event=event, order=order, fill=fill, at=at)
+    return TradeUpdated(event=event, order=order, fill=fill, at=at, stamp=_maybe(data, "timestamp", _instant))
 
 
 def decode_fill(row: Mapping[str, Any]) -> tuple[BrokerOrderId, Fill]:
@@ -258,6 +260,68 @@ def decode_fill(row: Mapping[str, Any]) -> tuple[BrokerOrderId, Fill]:
         at=_instant(row, "transaction_time"),
     )
     return order_id, fill
+
+
+def is_execution(row: Mapping[str, Any]) -> bool:
+    """Tell whether the FILL activity is one, and no bust or correction of one."""
+    return row.get("type") not in CORRECTIONS
+
+
+# -- the account's history, in
+
+
+def decode_activity(row: Mapping[str, Any]) -> Activity:
+    """Return one line of the account's history."""
+    kind, activity_id = _text(row, "activity_type"), ActivityId(_text(row, "id"))
+    if kind == FILL:
+        return _execution(activity_id, row)
+    moves_shares = kind in _MOVES_SHARES  # a dividend's qty is the shares that it was paid on
+    return Activity(
+        activity_id=activity_id,
+        kind=kind,
+        at=_stamp_of(activity_id, row),
+        symbol=Symbol(_text(row, "symbol")) if row.get("symbol") else None,
+        qty=_maybe(row, "qty", _qty) or NO_QTY if moves_shares else NO_QTY,
+        cash=_maybe(row, "net_amount", _cash) or NO_CASH,
+        description=str(row.get("description") or "")[:DESCRIPTION_MAX],
+    )
+
+
+def _execution(activity_id: ActivityId, row: Mapping[str, Any]) -> Activity:
+    execution, price, qty = str(row.get("type") or "fill"), _price(row, "price"), _positive(_qty, row, "qty")
+    side = Side.BUY if _text(row, "side") == Side.BUY else Side.SELL  # a short sale is `sell_short`
+    sign = {BUST: -side.sign, CORRECT: 0}.get(execution, side.sign)  # what a correction moves only the order tells
+    order_id, fill = decode_fill(row) if is_execution(row) else (_id(row, "order_id"), None)
+    return Activity(
+        activity_id=activity_id,
+        kind=FILL,
+        at=_instant(row, "transaction_time"),
+        symbol=Symbol(_text(row, "symbol")),
+        qty=Qty(sign * qty),
+        price=price,
+        cash=Cash(-sign * qty * price),
+        execution=execution,
+        broker_order_id=order_id,
+        side=side,
+        fill=fill,
+    )
+
+
+def _stamp_of(activity_id: str, row: Mapping[str, Any]) -> datetime:
+    """Return when it was: the id says so to the millisecond, `date` to the day; both are New York's."""
+    digits = activity_id.partition("::")[0]
+    try:
+        if len(digits) == len("YYYYMMDDHHMMSSmmm"):
+            local = datetime.strptime(digits + "000", "%Y%m%d%H%M%S%f")  # noqa: DTZ007  the zone follows
+        else:
+            local = datetime.fromisoformat(_text(row, "date"))
+    except ValueError:
+        raise WireError(f"id={activity_id!r} date={row.get('date')!r}: neither says when it was") from None
+    return local.replace(tzinfo=NEW_YORK).astimezone(UTC)
+
+
+# Lines whose qty is shares that came or went.
+_MOVES_SHARES = frozenset("SPLIT SSP SPIN SSO REORG MA NC JNLS ACATS".split())  # noqa: SIM905
 
 
 # -- account, in

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deskd.domain.activity import HouseCause
 from deskd.domain.errors import WireError
 from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import ClientOrderId
 from deskd.domain.order import OrderClass, OrderRequest, OrderType, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.wire.alpaca import client as wire
 from tests.alpaca.server import a_tick, an_activity, an_order, an_update
-from tests.factories import AAPL, NOON, a_limit_request, a_request, price, qty
+from tests.factories import AAPL, NOON, a_limit_request, a_request, cash, price, qty
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -310,3 +311,55 @@ def test_a_long_list_is_split_before_it_is_read() -> None:
 def test_what_the_model_cannot_even_look_at_is_described() -> None:
     """Keys that are no names, or a body without any."""
     assert (wire.schema_drift({1: 2}) or "").startswith("TypeError")  # type: ignore[dict-item]
+
+
+def test_an_execution_is_read_with_its_sign() -> None:
+    """A short sale is a sale; shares and cash have opposite signs, and the fill has the stream's name."""
+    row = an_activity(side="sell_short", qty="4", price="2.5", cum_qty="4")
+    sold = wire.decode_activity(row)
+    assert (sold.side, sold.qty, sold.cash, sold.cause) == (Side.SELL, qty(-4), cash(10), HouseCause.MANUAL_TRADE)
+    assert sold.fill == wire.decode_fill(row)[1]
+
+
+@pytest.mark.parametrize(("word", "shares", "money"), [("trade_bust", -10, "868.8"), ("trade_correct", 0, "0")])
+def test_a_correction_is_no_fill(word: str, shares: int, money: str) -> None:
+    """A bust takes back what was bought; what a corrected price moves only the order's totals tell."""
+    row = wire.decode_activity(an_activity(type=word, cum_qty="0"))
+    assert (row.fill, row.is_correction, row.cause) == (None, True, HouseCause(word))
+    assert (row.qty, row.cash) == (qty(shares), cash(money))
+
+
+@pytest.mark.parametrize(
+    ("row", "cause", "shares", "money"),
+    [
+        ({"activity_type": "FEE", "net_amount": "-0.02"}, HouseCause.FEE, 0, "-0.02"),
+        # a dividend's qty is the shares that it was paid on
+        ({"activity_type": "DIV", "symbol": "AAPL", "qty": "10", "net_amount": "2.4"}, HouseCause.DIVIDEND, 0, "2.4"),
+        ({"activity_type": "SPLIT", "symbol": "AAPL", "qty": "-9", "net_amount": "0"}, HouseCause.SPLIT, -9, "0"),
+        ({"activity_type": "SOMETHING", "net_amount": "1"}, HouseCause.OTHER, 0, "1"),
+    ],
+)
+def test_what_is_no_execution_has_a_cause(row: dict[str, Any], cause: HouseCause, shares: int, money: str) -> None:
+    """Each of Alpaca's words is a cause of ours; one that is not known is named as it came."""
+    line = wire.decode_activity(row | {"id": "20260105120000250::x", "description": "why", "date": "2026-01-05"})
+    assert (line.cause, line.qty, line.cash, line.description) == (cause, qty(shares), cash(money), "why")
+    assert line.at == datetime(2026, 1, 5, 17, 0, 0, 250_000, tzinfo=UTC)
+
+
+def test_a_line_without_a_time_in_its_id_has_its_date() -> None:
+    """Midnight in New York; a line that says neither is named."""
+    row = {"activity_type": "FEE", "id": "x", "date": "2026-01-05"}
+    assert wire.decode_activity(row).at == datetime(2026, 1, 5, 5, tzinfo=UTC)
+    with pytest.raises(WireError, match="neither says when"):
+        wire.decode_activity(row | {"date": "soon"})
+
+
+def test_an_update_has_the_brokers_stamp() -> None:
+    """On a tape it is the tape's time; a bust carries no fill."""
+    update = wire.decode_trade_update(an_update("trade_bust", an_order(filled_qty="0"), qty="10", price="1"), NOON)
+    assert update.fill is None
+    assert update.stamp is not None
+    assert update.stamp.year == 2026
+    without = an_update("new")
+    del without["timestamp"]
+    assert wire.decode_trade_update(without, NOON).stamp is None

@@ -1,0 +1,97 @@
+"""What the account's history means for the books.
+
+Rule 1: an execution of one of our orders is a member's fill, by the fill's own name, however late it is found.
+Rule 2: all else is the house's, as a fact that names its cause and the line of history it comes from.
+Rule 3: what was there before the desk first read the history is in the opening balance, or was booked before lines had
+        names: such lines are noted, and not booked.
+Rule 4: shares that a split or the like gave are the house's until an officer distributes them; until then the symbol is
+        frozen where members hold it (docs/decisions/0024).
+"""
+
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from deskd.core.standing import DISTRIBUTE, Standing
+from deskd.domain import events as ev
+from deskd.domain.activity import CHANGES_SHARES, Activity
+from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, FillId, Symbol
+from deskd.domain.money import ZERO, plain
+from deskd.domain.order import Fill, Order
+
+type Owner = Callable[[BrokerOrderId], Order | None]  # our order of that broker_order_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SortedOut:
+    """The new lines of the history, by what becomes of them."""
+
+    fills: dict[ClientOrderId, list[Fill]] = field(default_factory=dict)
+    corrections: list[tuple[Order, Activity]] = field(default_factory=list)
+    others: list[Activity] = field(default_factory=list)  # the house's
+    seen: list[tuple[ActivityId, datetime]] = field(default_factory=list)  # noted, not booked
+
+
+def sorted_out(snapshot: ev.BrokerSnapshot, standing: Standing, owner: Owner, booked: Container[FillId]) -> SortedOut:
+    """Sort what the snapshot brought; *booked* are the fills that the books have."""
+    news = SortedOut()
+    is_first = standing.read_until is None
+    for one in snapshot.activities:
+        order = None if one.broker_order_id is None else owner(one.broker_order_id)
+        if order is not None and one.fill is not None:
+            if order.identity(one.fill) not in booked:
+                news.fills.setdefault(order.request.client_order_id, []).append(one.fill)
+        elif not is_news(one, standing):
+            continue
+        elif is_first:
+            news.seen.append((one.activity_id, one.at))
+        elif order is not None:
+            news.corrections.append((order, one))
+        else:
+            news.others.append(one)
+    return news
+
+
+def is_news(activity: Activity, standing: Standing) -> bool:
+    """Tell whether the line may still have to be booked: it is not known, and not of a time that was forgotten."""
+    is_forgotten = standing.forgotten_until is not None and activity.at <= standing.forgotten_until
+    return activity.activity_id not in standing.known and not is_forgotten
+
+
+def taken(
+    activity: Activity, at: datetime, *, held_by_members: Container[Symbol], frozen: Mapping[Symbol, ev.SymbolFrozen]
+) -> list[ev.Fact]:
+    """Return the facts by which the house takes a line that is no fill of ours."""
+    cause = activity.cause
+    facts: list[ev.Fact] = [
+        ev.HouseAdjusted(
+            cash=activity.cash,
+            symbol=activity.symbol,
+            qty=activity.qty,
+            price=activity.price,
+            why=_why(activity),
+            at=at,
+            cause=cause,
+            activity_id=activity.activity_id,
+            broker_order_id=activity.broker_order_id,
+            stamp=activity.at,
+        )
+    ]
+    symbol = activity.symbol
+    if cause in CHANGES_SHARES and symbol is not None and activity.qty and symbol in held_by_members:
+        text = f"{cause}: the broker has {plain(activity.qty)} shares more; members' books are as before"
+        facts.append(
+            ev.DiscrepancyFound(
+                subject=symbol, expected="members' books", actual=text, action=DISTRIBUTE, at=at, more=ZERO
+            )
+        )
+        if symbol not in frozen:
+            facts.append(ev.SymbolFrozen(symbol=symbol, why=text, at=at))
+    return facts
+
+
+def _why(activity: Activity) -> str:
+    if activity.broker_order_id is None:
+        return f"{activity.kind}: {activity.description}" if activity.description else activity.kind
+    side = "" if activity.side is None else f"{activity.side} "
+    return f"{side}order {activity.broker_order_id} is not the desk's"

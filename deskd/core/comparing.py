@@ -1,0 +1,101 @@
+"""What follows from a look at the account, once our orders are caught up: names first, then differences.
+
+Rule 1: what the broker's history explains is booked by its name before books and account are compared.
+Rule 2: a correction is judged by totals that are younger than it. Where fills are missing, or the stream has told more
+        since, it waits for the next look.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from deskd.core import activities, corrections, reconcile
+from deskd.core.portfolio import Portfolio
+from deskd.core.standing import Standing
+from deskd.domain import events as ev
+from deskd.domain.activity import Activity
+from deskd.domain.effects import Effect, Record
+from deskd.domain.ids import HOUSE, ActivityId, BrokerOrderId, ClientOrderId
+from deskd.domain.money import NO_CASH, NO_QTY, Cash, Qty, notional
+from deskd.domain.order import Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the desk knows."""
+
+    orders: Mapping[ClientOrderId, Order]
+    portfolio: Portfolio
+    standing: Standing
+    last: ev.AccountReconciled | None
+    count: int  # of executions in the books
+
+
+def compared(
+    snapshot: ev.BrokerSnapshot, news: activities.SortedOut, caught: Sequence[Effect], known: Known
+) -> list[Effect]:
+    """Return what follows beside *caught*, by which our orders are brought to where the broker's are."""
+    found = [e.fact for e in caught if isinstance(e, Record) and isinstance(e.fact, ev.OrderFilled)]
+    named, seen = _named(snapshot, news, found, known)
+    movements = [_of_fill(fill, known.orders[fill.client_order_id]) for fill in found]
+    movements += [_of_house(fact) for fact in named if isinstance(fact, ev.HouseAdjusted)]
+    more = len(found) + sum(isinstance(fact, ev.FillCorrected) for fact in named)
+    books = reconcile.Books.of(known.portfolio, movements, count=known.count, more=more)
+    return [*map(Record, named), *reconcile.judged(snapshot, books, known.last, known.standing, seen)]
+
+
+def _named(
+    snapshot: ev.BrokerSnapshot, news: activities.SortedOut, found: Sequence[ev.OrderFilled], known: Known
+) -> tuple[list[ev.Fact], list[tuple[ActivityId, datetime]]]:
+    """Return what the house takes by name, and the lines of history of which nothing has to be booked."""
+    theirs = {one.broker_order_id: one for one in snapshot.orders}
+    facts: list[ev.Fact] = []
+    seen = list(news.seen)
+    corrected: set[ClientOrderId] = set()
+    for order, line in news.corrections:
+        oid = order.request.client_order_id
+        taken = _corrected(snapshot, order, line, theirs, [f for f in found if f.client_order_id == oid], known)
+        if taken is None:
+            continue
+        if not taken or oid in corrected:  # the stream told it, or the totals hold more than one
+            seen.append((line.activity_id, line.at))
+            continue
+        facts += taken
+        corrected.add(oid)
+    held = {s for book in known.portfolio.books.values() if book.strategy_id != HOUSE for s in book.held()}
+    for line in news.others:
+        facts += activities.taken(line, snapshot.at, held_by_members=held, frozen=known.standing.frozen)
+    return facts, seen
+
+
+def _corrected(  # noqa: PLR0917  all that one correction is judged by
+    snapshot: ev.BrokerSnapshot,
+    order: Order,
+    line: Activity,
+    theirs: Mapping[BrokerOrderId, ev.BrokerOrder],
+    found: Sequence[ev.OrderFilled],
+    known: Known,
+) -> list[ev.Fact] | None:
+    """Return the facts of one correction; None where it cannot be judged by this look."""
+    broker = None if order.broker_order_id is None else theirs.get(order.broker_order_id)
+    if broker is None or snapshot.fill_count != known.count:
+        return None
+    return corrections.judged(
+        order,
+        broker,
+        word=line.execution,
+        stamp=line.at,
+        at=snapshot.at,
+        activity_id=line.activity_id,
+        found_qty=Qty(sum((fill.qty for fill in found), NO_QTY)),
+        found_notional=Cash(sum((notional(fill.qty, fill.price) for fill in found), NO_CASH)),
+    )
+
+
+def _of_fill(fill: ev.OrderFilled, order: Order) -> reconcile.Movement:
+    signed = Qty(order.request.side.sign * fill.qty)
+    return reconcile.Movement(order.request.symbol, signed, Cash(-signed * fill.price))
+
+
+def _of_house(fact: ev.HouseAdjusted) -> reconcile.Movement:
+    return reconcile.Movement(fact.symbol, fact.qty, fact.cash)
