@@ -23,6 +23,7 @@ from deskd.domain import events as ev
 from deskd.domain.book import Account, Position
 from deskd.domain.effects import Effect, Refuse
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
+from deskd.domain.look import Look
 from deskd.domain.market import MarketClock, Quote
 from deskd.domain.money import Price
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
@@ -92,6 +93,9 @@ class Runtime:
     _market_clock: MarketClock | None = None
     _clock_heard_at: float = 0.0  # on the monotonic clock
     _clock_asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _looks_begun: int = 0
+    _looks_ended: int = 0
+    _last_look: Look = field(default_factory=Look)
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
     async def run(self) -> None:
@@ -119,6 +123,10 @@ class Runtime:
         facts = [effect.fact for effect, _ in effects if isinstance(effect, ef.Record)]
         if facts:
             await self.ledger.append(facts, project(facts, self.desk))
+        for event in batch:
+            if isinstance(event, ev.BrokerSnapshot):
+                its = tuple(e.fact for e, why in effects if why is event and isinstance(e, ef.Record))
+                self._last_look, self._looks_ended = Look(facts=its), self._looks_ended + 1
         for effect, event in effects:
             self._perform(effect, event)
         self._tell_kept(batch)
@@ -187,6 +195,13 @@ class Runtime:
         if self._reconcile_why.empty():
             self._reconcile_why.put_nowait(why)
 
+    async def look(self, why: str) -> Look:
+        """Return what a comparison with the broker brought that began after this call."""
+        mine = self._looks_begun + 1
+        self.reconcile(why)
+        await self.until(lambda _: self._looks_ended >= mine)
+        return self._last_look
+
     async def _reconciling(self) -> None:
         while True:
             try:
@@ -194,10 +209,14 @@ class Runtime:
                     why = await self._reconcile_why.get()
             except TimeoutError:
                 why = "on schedule"
+            self._looks_begun += 1
             try:
                 snapshot = await self.take_snapshot(self.desk.open_orders(), lambda: self.desk.execution_count, why)
             except (OSError, TimeoutError) as error:
                 log.warning("reconcile_failed", why=why, error=str(error))
+                self._last_look, self._looks_ended = Look(problem=str(error)), self._looks_ended + 1
+                async with self._committed:
+                    self._committed.notify_all()
                 self._retry_if_not_synced()
             else:
                 await self.inbox.put(snapshot)

@@ -32,6 +32,7 @@ from deskd.app.snapshots import Snapshots
 from deskd.config import BrokerSection, Config, RiskSection
 from deskd.config.keys import BrokerKeys
 from deskd.control import Control
+from deskd.control.reconciling import Reconciling
 from deskd.core.desk import MARKET
 from deskd.core.silence import Silence
 from deskd.domain import events as ev
@@ -237,6 +238,13 @@ class Daemon:
             post=self.runtime.post,
             status=self.status,
             issue=self._issue_token,
+            reconciling=Reconciling(
+                desk=desk,
+                wall=wall,
+                look=self.runtime.look,
+                post=self.runtime.post,
+                until_idle=self.runtime.until_idle,
+            ),
         )
 
     # --- start and stop ----------------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from deskd.core.house import OPENING
+from deskd.core.house import cause_of
 from deskd.domain import events as ev
+from deskd.domain.activity import HouseCause
 from deskd.domain.ids import ClientOrderId
 from deskd.domain.order import Order, OrderRequest
 from deskd.domain.run import ExitReason
@@ -74,10 +75,21 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             return "stream_changed", level, keys | ({"affected": list(fact.affected)} if fact.affected else {})
         case ev.OutageEnded():
             return "outage_ended", "warning" if fact.bars_missing else "info", _outage(fact)
+        case ev.DiscrepancyResolved():
+            return "discrepancy_resolved", "info", {"subject": fact.subject, "by": fact.by, "reason": fact.reason}
+        case ev.SymbolFrozen():
+            return "symbol_frozen", "error", {"symbol": fact.symbol, "why": fact.why, "remedy": _FROZEN}
+        case ev.SymbolThawed():
+            return "symbol_thawed", "info", {"symbol": fact.symbol, "why": fact.why}
+        case ev.SharesDistributed():
+            return "shares_distributed", "warning", {"symbol": fact.symbol, "ratio": str(fact.ratio), "by": fact.by}
+        case ev.FillCorrected():
+            return fact.word, "warning", {"qty": str(fact.qty), "notional": str(fact.notional)}
         case ev.HouseAdjusted():
-            what = {"cash": str(fact.cash), "symbol": fact.symbol, "qty": str(fact.qty)}
-            level = "info" if fact.why == OPENING else "warning"
-            return "house_adjusted", level, what | {"why": fact.why}
+            cause = cause_of(fact)
+            what = {"cause": cause, "cash": str(fact.cash), "symbol": fact.symbol, "qty": str(fact.qty)}
+            level = "info" if cause in _EXPECTED else "warning"
+            return "house_adjusted", level, what | {"why": fact.why, "activity_id": fact.activity_id}
         case _:
             return "", "info", {}
 
@@ -95,6 +107,13 @@ def _outage(fact: ev.OutageEnded) -> dict[str, object]:
         "bars_missing": fact.bars_missing,
         "is_cut_short": fact.is_cut_short,
     }
+
+
+# What comes and goes on any account.
+_EXPECTED = frozenset(
+    {HouseCause.OPENING, HouseCause.FEE, HouseCause.DIVIDEND, HouseCause.INTEREST, HouseCause.TRANSFER}
+)
+_FROZEN = "look into it, then: deskctl reconcile --resolve SYMBOL --reason TEXT"
 
 
 def _about(request: OrderRequest) -> dict[str, object]:

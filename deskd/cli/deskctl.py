@@ -17,6 +17,7 @@ from deskd.cli import show
 from deskd.cli.client import Answer, Desk, DeskNotReachable, NotDone
 from deskd.cli.outages import outages
 from deskd.cli.place import NoConfiguration, config_file, control_socket, root_of
+from deskd.cli.reconcile import reconcile
 from deskd.cli.replace import replace
 from deskd.domain.errors import ConfigError
 
@@ -276,6 +277,9 @@ def _print_command(answer: Answer, tell: Callable[[dict[str, Any]], None], *, as
         tell(answer.body)
     if not answer.is_done:
         sys.exit(REFUSED)
+
+
+cli.add_command(reconcile)
 
 
 # --- configuration and the machine ------------------------------------------------------------------------------------

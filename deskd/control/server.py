@@ -20,6 +20,7 @@ from deskd.control import logs, outages, people, replacements, views
 from deskd.control.listen import SOCKET_NAME, listening
 from deskd.control.names import NoSuchName, the_one
 from deskd.control.people import Caller
+from deskd.control.reconciling import CannotResolve, Reconciling
 from deskd.domain.effects import Refuse
 from deskd.domain.errors import ConfigError, LedgerError, SandboxUnavailable
 from deskd.domain.events import CommandGiven
@@ -68,6 +69,7 @@ class Control:
     post: Callable[[CommandGiven], Awaitable[None]]
     status: Callable[[], Json]  # the desk's own state, for `deskctl status`
     issue: Callable[[StrategyId], str]  # a token for laptops; raises ConfigError where there are none
+    reconciling: Reconciling
     who_is: Callable[[int], Caller] = people.look_up
     _commands: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _followers: set[asyncio.Task[object]] = field(default_factory=set)
@@ -104,6 +106,7 @@ class Control:
         app.router.add_post("/cancel", self._cancel)
         app.router.add_post("/replace", self._replace)
         app.router.add_post("/token", self._token)
+        app.router.add_post("/reconcile", self._reconcile)
         return app
 
     @web.middleware
@@ -356,6 +359,17 @@ class Control:
             raise _Refused(422, str(error)) from None
         await self._record(request, "token", name)
         return _json({"strategy_id": name, "token": token})
+
+    async def _reconcile(self, request: web.Request) -> web.StreamResponse:
+        body, caller = await _body(request), request[CALLER]
+        if not caller.is_officer:
+            raise _Refused(403, f"the account is every member's: {caller.name} is no officer, and may not reconcile it")
+        try:
+            resolution = self.reconciling.asked(body, caller.name)
+        except CannotResolve as error:
+            raise _Refused(422, str(error)) from None
+        await self._record(request, "reconcile", " ".join(f"{key}={value}" for key, value in sorted(body.items())))
+        return _json(await self.reconciling.answer(resolution, caller.name))
 
     async def _record(self, request: web.Request, command: str, arguments: str) -> None:
         caller = request[CALLER]

@@ -41,6 +41,7 @@ class Standing:
     forgotten_until: datetime | None = None  # lines up to here may be forgotten ones
     executed_at: dict[str, datetime] = field(default_factory=dict)  # by symbol, and `cash`: the last booking
     corrected: int = 0  # how many busts and corrections were booked
+    found: int = 0  # how many discrepancies were, of orders too
 
     def executed(self, symbol: str | None, at: datetime) -> None:
         """Note that something in the symbol was booked."""
@@ -59,6 +60,7 @@ class Standing:
 
     def find(self, fact: ev.DiscrepancyFound) -> None:
         """Open a difference, or add to the one that is open."""
+        self.found += 1
         if fact.more is None:
             return  # about an order: recorded, and reconciled by other means
         before = self.open.get(fact.subject)

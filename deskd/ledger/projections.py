@@ -16,6 +16,7 @@ import msgspec
 
 from deskd.core import updates
 from deskd.core.desk import DENIED_KEPT, Desk
+from deskd.core.house import cause_of
 from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
 from deskd.domain.money import NO_CASH, plain
@@ -25,7 +26,10 @@ from deskd.ledger.codec import stamp
 type Statement = tuple[str, tuple[object, ...]]  # SQL and its parameters
 type Row = Mapping[str, object]
 
-TABLES = ("strategies", "runs", "orders", "fills", "positions", "outages")  # emptied and filled anew by a rebuild
+# Emptied and filled anew by a rebuild.
+TABLES = ("strategies", "runs", "orders", "fills", "positions", "outages", "discrepancies", "house_bookings")
+RESOLVED = """UPDATE discrepancies SET resolved_at = ?, resolved_by = ?, reason = ?
+    WHERE subject = ? AND id <= ? AND resolved_at IS NULL AND more IS NOT NULL"""
 BATCH_MOST = DENIED_KEPT  # facts: an order that was denied before so many others is not in the desk's memory any more
 
 
@@ -36,11 +40,13 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
     positions: dict[tuple[StrategyId, Symbol], None] = {}
     strategies: dict[StrategyId, datetime] = {}
     registered: dict[StrategyId, datetime] = {}  # when first: later registrations are changes
+    # Counted back from where the desk is now: a discrepancy has the same id whatever batch it came in.
+    discrepancies = desk.standing.found - sum(isinstance(fact, ev.DiscrepancyFound) for fact in facts)
     for fact in facts:
         oid = updates.order_of(fact)
         if isinstance(fact, ev.OrderApproved):
             oid = fact.request.client_order_id
-        elif isinstance(fact, ev.BrokerSaid):
+        elif isinstance(fact, ev.BrokerSaid | ev.FillCorrected):
             oid = fact.client_order_id
         if oid is not None:
             orders[oid] = None
@@ -64,7 +70,19 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
                     if s in marked
                 )
             )
+        elif isinstance(fact, ev.DiscrepancyFound):
+            discrepancies += 1
+            row = _discrepancy(discrepancies, fact)
+            statements.append((_insert("discrepancies", tuple(row)), tuple(row.values())))
+        elif isinstance(fact, ev.DiscrepancyResolved):
+            resolved = (stamp(fact.at), fact.by, fact.reason, fact.subject, discrepancies)
+            statements.append((RESOLVED, resolved))
+        elif isinstance(fact, ev.SharesDistributed):
+            books = desk.portfolio.books
+            positions.update(dict.fromkeys((b, fact.symbol) for b in books if fact.symbol in books[b].positions))
         elif isinstance(fact, ev.HouseAdjusted):
+            row = _booking(fact)
+            statements.append((_insert("house_bookings", tuple(row)), tuple(row.values())))
             house = desk.portfolio.books
             positions.update(dict.fromkeys((b, fact.symbol) for b in house if fact.symbol in house[b].positions))
         elif isinstance(fact, ev.StrategyRegistered | ev.StrategyStatusChanged | ev.AllocationChanged):
@@ -182,6 +200,31 @@ def _fill(fact: ev.OrderFilled, order: Order) -> Row:
         "qty": plain(fact.qty),
         "price": plain(fact.price),
         "at": stamp(fact.filled_at),
+    }
+
+
+def _discrepancy(number: int, fact: ev.DiscrepancyFound) -> Row:
+    return {
+        "id": number,
+        "subject": fact.subject,
+        "found_at": stamp(fact.at),
+        "expected": fact.expected,
+        "actual": fact.actual,
+        "action": fact.action,
+        "more": _text(fact.more),
+    }
+
+
+def _booking(fact: ev.HouseAdjusted) -> Row:
+    return {
+        "cause": cause_of(fact),
+        "activity_id": fact.activity_id,
+        "symbol": fact.symbol,
+        "qty": plain(fact.qty),
+        "price": _text(fact.price),
+        "cash": plain(fact.cash),
+        "why": fact.why,
+        "at": stamp(fact.at),
     }
 
 

@@ -20,6 +20,8 @@ _NEWEST_FIRST = {
     "positions": "updated_at DESC, rowid DESC",
     "runs": "started_at DESC, rowid DESC",
     "outages": "started_at DESC, rowid DESC",
+    "discrepancies": "id DESC",
+    "house_bookings": "id DESC",
     "trades": "created_at DESC, order_id DESC",
 }
 

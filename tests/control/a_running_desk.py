@@ -10,13 +10,16 @@ from pathlib import Path
 
 from deskd.control import Control
 from deskd.control.people import Caller
+from deskd.control.reconciling import Reconciling
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.book import Account, Position
 from deskd.domain.effects import Record, Refuse
 from deskd.domain.errors import ConfigError, SandboxUnavailable
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol, UserId
+from deskd.domain.look import Look
 from deskd.domain.market import MarketClock
+from deskd.domain.money import Price
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
 from deskd.domain.reasons import RefusalReason
 from deskd.domain.run import ExitReason, RunEnd, RunStatus
@@ -35,6 +38,7 @@ from tests.factories import (
     a_limit_request,
     a_quote,
     a_request,
+    a_snapshot,
     accepted,
     filled,
     requested,
@@ -204,6 +208,7 @@ class RunningDesk:
     runs: FakeRuns
     commands: list[ev.CommandGiven]
     control: Control
+    desk: Desk
 
 
 @asynccontextmanager
@@ -232,10 +237,31 @@ async def a_running_desk(folder: Path, *, caller: Caller = OFFICER) -> AsyncIter
         post=post,
         status=lambda: {"name": "testdesk", "mode": "embedded", "trade_stream_up": True, "equity": Decimal("100.50")},
         issue=issue,
+        reconciling=_reconciling(desk),
         who_is=lambda _uid: caller,
     )
     async with control.serve(folder / "run") as socket:
-        yield RunningDesk(folder, config, socket, runs, commands, control)
+        yield RunningDesk(folder, config, socket, runs, commands, control, desk)
+
+
+def _reconciling(desk: Desk) -> Reconciling:
+    """Return the answers of a desk whose broker holds what the books hold, and is asked without delay."""
+
+    async def look(why: str) -> Look:
+        positions = tuple(
+            ev.BrokerPosition(symbol=s, qty=q, avg_entry_price=Price(Decimal(100)))
+            for s, q in desk.portfolio.holdings().items()
+        )
+        snapshot = a_snapshot(cash=desk.portfolio.cash(), positions=positions, fill_count=desk.execution_count, why=why)
+        return Look(facts=tuple(e.fact for e in desk.handle(snapshot) if isinstance(e, Record)))
+
+    async def post(event: ev.ResolutionRequested) -> None:
+        desk.handle(event)
+
+    async def until_idle() -> None:
+        await asyncio.sleep(0)
+
+    return Reconciling(desk=desk, wall=SystemClock(), look=look, post=post, until_idle=until_idle)
 
 
 async def _traded(ledger: Path) -> Desk:

@@ -82,8 +82,8 @@ class Looks:
     ) -> list[type]:
         positions = (holding(more),) if more != "0" else ()
         snapshot = a_snapshot(cash=cash(money), positions=positions, at=at, **fields)
-        moved = [Movement(AAPL, qty(0), NO_CASH)] if moved else []
-        books = Books.of(Portfolio(), moved, count=count, more=0)
+        found = [Movement(AAPL, qty(0), NO_CASH)] if moved else []
+        books = Books.of(Portfolio(), found, count=count, more=0)
         self.effects = judged(snapshot, books, self.last, self.standing)
         facts = [e.fact for e in self.effects if isinstance(e, ef.Record)]
         (self.last,) = [f for f in facts if isinstance(f, ev.AccountReconciled)]

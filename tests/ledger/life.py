@@ -11,10 +11,13 @@ from pathlib import Path
 from random import Random
 
 from deskd.core.desk import Desk
+from deskd.core.standing import CASH
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
+from deskd.domain.activity import Activity
 from deskd.domain.events import BrokerStatus
-from deskd.domain.ids import ClientOrderId, RunId
+from deskd.domain.ids import ActivityId, ClientOrderId, RunId
+from deskd.domain.money import NO_CASH, NO_QTY, Cash, Qty
 from deskd.domain.order import OrderRequest, Side
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
 from deskd.ledger.projections import TABLES, project
@@ -55,6 +58,7 @@ class Life:
         self._count = 0
         self._open: list[tuple[OrderRequest, int]] = []  # accepted, and how much of it is filled
         self._runs: list[RunId] = []
+        self._phantom = 0  # shares of AAPL that the broker has, and nobody knows why
         self._happens(ev.DeskStarted(version="0", broker="embedded", at=NOON))
         self._happens(ev.TradeStreamChanged(is_up=True, why="listening", at=NOON))
         self._happens(a_snapshot(positions=(ev.BrokerPosition(symbol=AAPL, qty=qty(3), avg_entry_price=price(90)),)))
@@ -77,6 +81,7 @@ class Life:
             self._run,
             self._change,
             self._stream,
+            self._look,
         )
         for _ in range(events):
             self._now += timedelta(seconds=self._dice.randrange(3), microseconds=self._dice.randrange(1_000_000))
@@ -142,6 +147,44 @@ class Life:
         self._count += 1
         self._runs.append(RunId(f"r{self._count}"))
         self._happens(ev.RunStarted(run_id=self._runs[-1], strategy_id=ALICE, at=self._now))
+
+    def _look(self) -> None:
+        """Have somebody else do something to the account, or nobody, and the desk look; sometimes an officer settles."""
+        dice, symbol = self._dice, self._dice.choice((AAPL, SPY))
+        self._count += 1
+        self._phantom += dice.choice((0, 0, 1, -1))
+        line = Activity(
+            activity_id=ActivityId(f"a{self._count}"),
+            kind=dice.choice(("FILL", "FEE", "SPLIT")),
+            at=self._now,
+            symbol=symbol,
+            qty=qty(dice.randrange(5)),
+            price=price(100),
+            cash=cash(dice.randrange(-500, 500)),
+            execution="fill",
+        )
+        lines = dice.choice(((), (line,)))
+        held = self.desk.portfolio.holdings()
+        held[symbol] = Qty(held.get(symbol, NO_QTY) + sum((one.qty for one in lines), NO_QTY))
+        held[AAPL] = Qty(held.get(AAPL, NO_QTY) + self._phantom)
+        self._happens(
+            a_snapshot(
+                cash=Cash(self.desk.portfolio.cash() + sum((one.cash for one in lines), NO_CASH)),
+                positions=tuple(
+                    ev.BrokerPosition(symbol=s, qty=q, avg_entry_price=price(100)) for s, q in sorted(held.items()) if q
+                ),
+                fill_count=self.desk.execution_count,
+                activities=lines,
+                market_at=self._now,
+                at=self._now,
+            )
+        )
+        for subject in (*self.desk.standing.open, *self.desk.standing.frozen):
+            if dice.random() < 0.3:
+                ratio = dice.choice((None, Decimal(2))) if subject != CASH else None
+                self._happens(
+                    ev.ResolutionRequested(subject=subject, by="ada", reason="seen", at=self._now, ratio=ratio)
+                )
 
     def _change(self) -> None:
         who, dice = self._dice.choice((ALICE, BOB)), self._dice

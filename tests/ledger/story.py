@@ -55,6 +55,11 @@ def a_story() -> tuple[list[ev.Fact], Desk]:
     happens(ev.CancelRequested(client_order_id=limit.client_order_id, by="alice", at=NOON))
     happens(updated(a_broker_order(limit, status=BrokerStatus.CANCELED)))
     happens(requested(a_request(qty=qty(999), client_order_id=ClientOrderId("alice-3"))))
+    more = (ev.BrokerPosition(symbol=AAPL, qty=qty(13), avg_entry_price=price(100)),)
+    for minute in range(2):  # two shares that nothing explains, and an officer who does
+        at = NOON + timedelta(minutes=minute)
+        happens(a_snapshot(positions=more, cash=desk.portfolio.cash(), fill_count=desk.execution_count, at=at))
+    happens(ev.ResolutionRequested(subject=AAPL, by="ada", reason="a gift", at=NOON + timedelta(minutes=2)))
     happens(ev.MarksTaken(marks=((AAPL, price(101)),), at=NOON))
     end = RunEnd(reason=ExitReason.OOM, detail="used 512 MiB of 512 MiB", peak_memory_bytes=2**29, cpu_seconds=1.5)
     happens(ev.RunEnded(run_id=RunId("r1"), strategy_id=ALICE, end=end, at=NOON))

@@ -112,10 +112,23 @@ async def test_the_tables_tell_the_story(tmp_path: Path) -> None:
     positions = {(p["strategy_id"], p["symbol"]): p for p in await reader.latest("positions")}
     assert positions[ALICE, "AAPL"]["qty"] == "10"
     assert positions[ALICE, "AAPL"]["unrealized_pnl"] == "7"
-    assert positions[HOUSE, "AAPL"]["qty"] == "1"
     (outage,) = await reader.latest("outages")
     assert (outage["stream"], outage["affected"], outage["bars_fetched"]) == ("market", '["alice"]', 1)
     assert (outage["started_at"], outage["ended_at"]) == ("2026-01-05T17:00:00.000000Z", "2026-01-05T17:01:30.000000Z")
+    assert positions[HOUSE, "AAPL"]["qty"] == "3"
+    assert [(b["cause"], b["symbol"], b["qty"]) for b in await reader.latest("house_bookings")] == [
+        ("opening", "AAPL", "1"),
+        ("opening", None, "0"),
+        ("unexplained", "AAPL", "2"),
+    ]
+    (found,) = await reader.latest("discrepancies")
+    assert [found[key] for key in ("id", "subject", "more", "resolved_by", "reason")] == [
+        1,
+        "AAPL",
+        "2",
+        "ada",
+        "a gift",
+    ]
     (run,) = await reader.latest("runs")
     assert (run["exit_reason"], run["cpu_seconds"]) == ("oom", 1.5)
     assert run["strategy_id"] == ALICE
