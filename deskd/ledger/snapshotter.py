@@ -119,7 +119,7 @@ def main(arguments: list[str]) -> int:
     if os.getppid() != parent:
         return 1  # the desk is gone already
     gc.disable()  # it would walk through every order again and again: a fold has no circles
-    os.nice(19)
+    os.nice(10)
     try:
         report = renew(ledger) if what == "renew" else verify(ledger, renews_after=int(arguments[3]))
     except LedgerError as error:

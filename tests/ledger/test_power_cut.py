@@ -129,7 +129,7 @@ async def _cut(folder: Path, facts: list[ev.Fact], batch: int, pages: int, data:
     if before.files.db == after.files.db:
         return
     # The commit was followed by a checkpoint: the log is whole and synced, the main file is written anywhere.
-    pages_there = data.draw(st.lists(st.sampled_from(sectors(before.files.db, after.files.db)), unique=True))
+    pages_there: list[int] = data.draw(st.lists(st.sampled_from(sectors(before.files.db, after.files.db)), unique=True))
     half = data.draw(st.sampled_from(pages_there)) if pages_there else None
     db = written(before.files.db, after.files.db, pages_there, torn=half)
     await survives(Files(db, after.files.wal), folder / "after", facts, {after.facts})
