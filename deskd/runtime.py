@@ -85,6 +85,7 @@ class Runtime:
     )  # the trade stream does not bring what it must
     inbox: asyncio.Queue[ev.Event] = field(default_factory=lambda: asyncio.Queue(INBOX_MAX))
     closing: str | None = "the desk is starting"  # why no new orders are taken; None: they are
+    disk_low: str | None = None  # what the disk lacks for new orders; None: nothing
     _waiters: dict[ClientOrderId, list[_Waiter]] = field(default_factory=dict)
     _kept: list[tuple[ev.Event, "asyncio.Future[None]"]] = field(default_factory=list)
     _looking_up: set[ClientOrderId] = field(default_factory=set)
@@ -257,6 +258,8 @@ class Runtime:
         nobody = ClientOrderId("")
         if self.closing is not None:
             return Refuse(nobody, RefusalReason.DESK_NOT_READY, f"{self.closing}: try again later")
+        if self.disk_low is not None:
+            return Refuse(nobody, RefusalReason.DISK_LOW, f"{self.disk_low}: no new orders; cancels pass")
         if not self.desk.is_synced:
             return Refuse(nobody, RefusalReason.TRADE_STREAM_DOWN, STREAM_DOWN)
         if not self.desk.instruments:

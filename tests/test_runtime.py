@@ -329,6 +329,23 @@ async def test_a_closing_desk_takes_no_orders() -> None:
         assert refusal.message.startswith("the desk is stopping")
 
 
+async def test_a_disk_that_is_nearly_full_takes_cancels_and_no_orders() -> None:
+    """The figures are in the answer; what is open can still be called back, and its fills still find room."""
+    async with a_world() as world:
+        assert isinstance(await world.runtime.place(a_request(), timeout_s=5), Order)
+        world.runtime.disk_low = "disk_free_mb=12 disk_free_min_mb=100"
+        refusal = await world.runtime.place(a_request(client_order_id=ClientOrderId("next")), timeout_s=5)
+        assert isinstance(refusal, Refuse)
+        assert refusal.reason == RefusalReason.DISK_LOW
+        assert refusal.message.startswith("disk_free_mb=12 disk_free_min_mb=100")
+        order = await world.runtime.cancel(ALICE, OID, by="alice")
+        assert isinstance(order, Order)
+        assert order.status is OrderStatus.PENDING_CANCEL
+        world.runtime.disk_low = None
+        again = await world.runtime.place(a_request(client_order_id=ClientOrderId("next")), timeout_s=5)
+        assert isinstance(again, Order)
+
+
 async def test_a_full_inbox_refuses_and_forgets() -> None:
     """Beyond the bound the endpoint says 503 at once, and the order never was."""
     async with a_world() as world:

@@ -39,6 +39,7 @@ _STATUS_OF_REFUSAL: Mapping[str, int] = {
     RefusalReason.RATE: 429,
     RefusalReason.DESK_NOT_READY: 503,
     RefusalReason.TRADE_STREAM_DOWN: 503,
+    RefusalReason.DISK_LOW: 503,
     RefusalReason.OVERLOADED: 503,
 }
 _STATUS_OF_ORDER = {OrderStatus.DENIED: 422, OrderStatus.REJECTED: 422}

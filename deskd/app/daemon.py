@@ -26,6 +26,7 @@ from deskd.alpaca.stream import MarketStream
 from deskd.alpaca.trading_stream import TradeStream
 from deskd.api import tokens
 from deskd.api.endpoint import Api
+from deskd.app.disk import DiskGuard
 from deskd.app.fact_log import FactLog
 from deskd.app.opening import Begun, begun, db_path
 from deskd.app.snapshots import Snapshots
@@ -230,6 +231,9 @@ class Daemon:
             last_seq=lambda: parts.ledger.last_seq,
             wall=wall,
         )
+        self.disk = DiskGuard(
+            ledger=db_path(config), least=config.desk.disk_free_min_mb * 2**20, on_change=self._on_disk
+        )
         self.control = Control(
             orders=self.runtime,
             runs=self.supervisor,
@@ -256,6 +260,7 @@ class Daemon:
         self._spawn(self.runtime.run(), "runtime")
         if self.exchange is not None:
             self._spawn(self.exchange.watch(), "exchange")
+        self._spawn(self.disk.run(), "disk")
         self._spawn(self.trade_stream.run(), "trade stream")
         self._spawn(self.market_stream.run(), "market stream")
         self._spawn(self._watch_market(), "market clock")
@@ -402,6 +407,9 @@ class Daemon:
             TypeError,
         ) as error:  # whatever it answered: the stream will
             log.warning("quotes_not_seeded", symbols=sorted(symbols), error=str(error))
+
+    def _on_disk(self, low: str | None) -> None:
+        self.runtime.disk_low = low
 
     def _on_slow(self, run_id: RunId) -> None:
         detail = "it did not read its order lines: the bound of market.order_lines_max was reached"

@@ -33,6 +33,11 @@ class DeskSection(_Section):
     strategies_dir: FilePath = Field(Path("strategies"), description="one folder per strategy")
     cancel_orders_on_stop: bool = Field(True, description="cancel open orders when the desk stops: nobody watches them")
     db_path: FilePath | None = Field(None, description="the ledger; default: state_dir/desk.db")
+    disk_free_min_mb: int = Field(
+        100,
+        ge=0,
+        description="with less room for the ledger the desk takes no new orders; cancels pass; 0 = never mind",
+    )
 
 
 class BrokerSection(_Section):

@@ -48,6 +48,7 @@ class RefusalReason(StrEnum):
     RATE = "RATE"  # HTTP 429
     DESK_NOT_READY = "DESK_NOT_READY"  # HTTP 503: starting, stopping, or killed
     TRADE_STREAM_DOWN = "TRADE_STREAM_DOWN"  # HTTP 503: the desk could not see a fill
+    DISK_LOW = "DISK_LOW"  # HTTP 503: what the desk decides might not find room on the disk
     OVERLOADED = "OVERLOADED"  # HTTP 503: the inbox is full
     TIMEOUT = "TIMEOUT"  # HTTP 202: in doubt
     ORDER_FINAL = "ORDER_FINAL"  # HTTP 422: there is nothing left to cancel or to replace

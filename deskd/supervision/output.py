@@ -145,8 +145,12 @@ class Output:
         return b"%s %s %s\n" % (at.encode(), stream.encode(), line)
 
     def _write(self, data: bytes) -> None:
-        if data:
+        if not data:
+            return
+        try:
             self.log.write(data)
+        except OSError:  # a full disk: what a member prints is not worth a run, let alone the desk
+            self.dropped_bytes += len(data)
 
 
 async def pump(fd: int, stream: str, take: Callable[[str, bytes], bool]) -> None:

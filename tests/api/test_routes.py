@@ -63,6 +63,7 @@ async def test_the_same_id_is_the_same_order(tmp_path: Path) -> None:
     [
         (RefusalReason.DESK_NOT_READY, 503),
         (RefusalReason.TRADE_STREAM_DOWN, 503),
+        (RefusalReason.DISK_LOW, 503),
         (RefusalReason.OVERLOADED, 503),
         ("A_REASON_FROM_TOMORROW", 503),
     ],

@@ -120,7 +120,8 @@ async def _cut(folder: Path, facts: list[ev.Fact], batch: int, pages: int, data:
     before, after = data.draw(st.sampled_from(list(pairwise(kept))))
     changed = sectors(before.files.wal, after.files.wal)
     there: list[int] = data.draw(st.lists(st.sampled_from(changed), unique=True)) if changed else []
-    torn = data.draw(st.sampled_from(there)) if there and data.draw(st.booleans()) else None
+    is_torn: bool = data.draw(st.booleans())
+    torn = data.draw(st.sampled_from(there)) if there and is_torn else None
     wal = written(before.files.wal, after.files.wal, there, torn=torn)
     is_whole = wal == after.files.wal
     await survives(
