@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deskd.supervision.output import LINE_MAX, Output, RotatingLog, is_jail_noise, pump
+from tests.small_disk import small_disk
+
+__all__ = ["small_disk"]
 
 
 class StillClock:
@@ -147,3 +151,23 @@ async def test_a_flooding_pipe_leaves_the_loop_to_others(tmp_path: Path) -> None
         os.close(writing)
         await pumping
     assert reads < 10
+
+
+def test_a_full_disk_costs_prints_and_no_run(small_disk: Path) -> None:
+    """What finds no room is dropped and counted; with room again the next lines are kept."""
+    filler = small_disk / "filler"
+    output = an_output(small_disk / "a.log", StillClock(), bytes_per_s=10**6)
+    output.take("out", b"before\n")
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(65_536)) == 65_536:
+            pass
+    for _ in range(100):
+        output.take("out", b"x" * 1_000 + b"\n")
+    assert output.dropped_bytes > 50_000
+    filler.unlink()
+    output.take("out", b"after\n")
+    output.close("the end")
+    lines = (small_disk / "a.log").read_text().splitlines()
+    assert lines[0].endswith("out before")
+    assert lines[-2].endswith("out after")
+    assert lines[-1].endswith("desk the end")
