@@ -16,6 +16,7 @@ import click
 from deskd.cli import daemon, deskctl
 from deskd.config.leaves import Leaf, sections
 from deskd.core.lifecycle import TRANSITIONS
+from deskd.core.words import FOLLOWS, STATES, WORDS, Follows
 from deskd.domain import reasons
 from deskd.domain.order import OrderStatus
 
@@ -167,9 +168,32 @@ def order_states() -> str:
         *(f"| `{state}` | {_event(fact)} | `{after}` |" for (state, fact), after in TRANSITIONS.items()),
         "",
         "A fill that completes the quantity asked for makes the order `filled`, from any open state.",
-        "A cancel that the broker refuses gives the state from before it back.",
+        "A cancel or a replace that the broker refuses gives the state from before it back.",
+        "",
+        *_words(),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _words() -> list[str]:
+    """Return the table of the broker's words: what follows from each, in each state."""
+    texts = _comments(ROOT / "deskd/core/words.py")
+    rows = ((word, [FOLLOWS[state, word] for state in STATES]) for word in WORDS)
+    return [
+        "## The broker's words",
+        "",
+        "What follows from each of Alpaca's order statuses and stream events, in each state of an order here.",
+        "Fills are booked by their identity, whatever the word beside them. The same word again is no news.",
+        "What brings no fact of its own is kept as `BrokerSaid`, and shows in `broker_status`.",
+        "",
+        "| | means |",
+        "| --- | --- |",
+        *(f"| {outcome} | {_cell(texts[Follows.__name__, outcome.name])} |" for outcome in Follows),
+        "",
+        f"| word | {' | '.join(f'`{state}`' for state in STATES)} |",
+        "| --- |" + " --- |" * len(STATES),
+        *(f"| `{word}` | {' | '.join(row)} |" for word, row in rows),
+    ]
 
 
 def _event(fact: type) -> str:

@@ -49,6 +49,6 @@ def _number(name: str, value: object) -> Decimal:
 def _time_in_force(value: object) -> TimeInForce | None:
     if value is None:
         return None
-    if value not in set(TimeInForce):
+    if not isinstance(value, str) or value not in set(TimeInForce):
         raise ValueError(f"{option('time_in_force')}: {ascii(value)[:40]} is not one of {', '.join(TimeInForce)}")
-    return TimeInForce(str(value))
+    return TimeInForce(value)

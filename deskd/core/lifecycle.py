@@ -65,6 +65,11 @@ TRANSITIONS: dict[tuple[S, type[ev.OrderFact]], S] = {
     (S.EXPIRED, ev.OrderFilled): S.EXPIRED,
     (S.REJECTED, ev.OrderFilled): S.REJECTED,
     (S.REPLACED, ev.OrderFilled): S.REPLACED,
+    (S.FILLED, ev.OrderReplaceRefused): S.FILLED,  # the refusal is of the new order: this one ended by itself
+    (S.CANCELED, ev.OrderReplaceRefused): S.CANCELED,
+    (S.EXPIRED, ev.OrderReplaceRefused): S.EXPIRED,
+    (S.REJECTED, ev.OrderReplaceRefused): S.REJECTED,
+    (S.REPLACED, ev.OrderReplaceRefused): S.REPLACED,  # by somebody else
 }
 
 _TERMINAL_AT_BROKER = frozenset(
@@ -113,6 +118,8 @@ def apply(order: Order, fact: ev.OrderFact) -> Order:
         case ev.OrderReplaceRequested():
             return replace(order, replaced_by=fact.replaced_by)
         case ev.OrderReplaceRefused():
+            if not status.is_open:
+                return order if status is S.REPLACED else replace(order, replaced_by=None)
             heard = spoken("order_replace_rejected", Source.STREAM)
             order = replace(order, replaced_by=None, message=fact.message, last_word=heard)
             return order if status is S.PENDING_CANCEL else replace(order, status=_resting(order))

@@ -151,6 +151,54 @@ async def test_what_cannot_be_canceled_is_told_apart(tmp_path: Path) -> None:
         assert (final.status, final.order.status, final.order.reason) == (422, "denied", "ORDER_FINAL")
 
 
+def a_change(**fields: str) -> bytes:
+    return pb.ReplaceRequest(**fields).SerializeToString()
+
+
+async def test_one_replaces_by_either_id(tmp_path: Path) -> None:
+    """The answer is about the new order, under the id that was chosen or made for it."""
+    async with an_api(tmp_path) as desk, a_client(desk.socket_path) as client:
+        placed = (await client.order(client_order_id="a/b")).order.order_id
+        answer = await client.ask("PATCH", f"/orders/{placed}", a_change(qty="5", client_order_id="new"))
+        assert (answer.status, answer.order.status, answer.order.client_order_id) == (200, "success", "new")
+        assert answer.order.qty == "5"
+        again = await client.ask("PATCH", "/orders/a%2Fb", a_change(qty="6"))
+        assert (again.status, again.order.reason) == (422, "ORDER_FINAL")
+        made = await client.ask("PATCH", "/orders/new", a_change(limit_price="9.5"))
+        assert (made.status, made.order.client_order_id) == (200, "made-1")
+
+
+async def test_what_cannot_be_replaced_is_told_apart(tmp_path: Path) -> None:
+    """404: no such order; 422: not as it stands; 400: nothing to change, or no number; the new id is named."""
+    async with an_api(tmp_path) as desk, a_client(desk.socket_path) as client:
+        await client.order(client_order_id="x")
+        for path, body, http, reason in (
+            ("/orders/nope", a_change(qty="5", client_order_id="n1"), 404, "NOT_FOUND"),
+            ("/orders/x", a_change(client_order_id="n1"), 400, "INVALID"),
+            ("/orders/x", a_change(limit_price="ten", client_order_id="n1"), 400, "INVALID"),
+        ):
+            answer = await client.ask("PATCH", path, body)
+            assert (answer.status, answer.order.reason, answer.order.client_order_id) == (http, reason, "n1")
+        await client.ask("DELETE", "/orders/x")
+        pending = await client.ask("PATCH", "/orders/x", a_change(qty="5"))
+        assert (pending.status, pending.order.status, pending.order.reason) == (422, "denied", "NOT_REPLACEABLE")
+        broken = await client.ask("PATCH", "/orders/x", b"\xff")
+        assert (broken.status, broken.order.status) == (400, "error")
+        assert "desk.v1.ReplaceRequest" in broken.order.message
+        text = await client.ask("PATCH", "/orders/x", a_change(qty="5"), **{"Content-Type": "text/plain"})
+        assert text.status == 400
+
+
+async def test_a_closed_desk_replaces_nothing(tmp_path: Path) -> None:
+    """A replacement is a new order: it is refused like any other."""
+    orders = FakeOrders()
+    async with an_api(tmp_path, orders) as desk, a_client(desk.socket_path) as client:
+        await client.order(client_order_id="x")
+        orders.closed = Refuse(ClientOrderId(""), RefusalReason.TRADE_STREAM_DOWN, "down")
+        answer = await client.ask("PATCH", "/orders/x", a_change(qty="5"))
+        assert (answer.status, answer.order.reason) == (503, "TRADE_STREAM_DOWN")
+
+
 async def test_orders_are_ones_own(tmp_path: Path) -> None:
     """Nobody sees, finds or cancels another strategy's order."""
     orders = FakeOrders()
@@ -161,6 +209,7 @@ async def test_orders_are_ones_own(tmp_path: Path) -> None:
     async with an_api(tmp_path, orders) as desk, a_client(desk.socket_path) as client:
         assert (await client.ask("GET", "/orders/bobs")).status == 404
         assert (await client.ask("DELETE", "/orders/bobs")).status == 404
+        assert (await client.ask("PATCH", "/orders/bobs", a_change(qty="1"))).status == 404
         assert not pb.OrderList.FromString((await client.ask("GET", "/orders?status=all")).body).orders
 
 

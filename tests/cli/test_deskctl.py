@@ -130,9 +130,34 @@ async def test_orders_are_canceled(tmp_path: Path) -> None:
         assert (await deskctl(desk, "cancel", "--all")).code == 0
 
 
+async def test_orders_are_replaced(tmp_path: Path) -> None:
+    """A command is a fact; the answer names the new order, or says why there is none."""
+    async with a_running_desk(tmp_path) as desk:
+        done = await deskctl(desk, "replace", "alice-2", "--limit-price", "91", "--qty", "5")
+        assert done.code == 0
+        assert done.out.endswith(": accepted, in the place of alice-2\n")
+        assert [(c.command, c.arguments) for c in desk.commands] == [
+            ("replace", "alice-2 --qty 5 --limit-price 91"),
+        ]
+        refused = await deskctl(desk, "replace", "alice-1", "--qty", "5")
+        assert (refused.code, refused.out) == (
+            1,
+            "alice-1: ORDER_FINAL: status=filled: there is nothing left to replace\n",
+        )
+        denied = await deskctl(desk, "replace", "bob-1", "--limit-price", "999999")
+        assert denied.code == 1
+        assert "denied, in the place of" in denied.out
+        wrong = await deskctl(desk, "replace", "bob-1", "--qty", "ten")
+        assert (wrong.code, wrong.err) == (1, "deskctl: --qty: 'ten' is not a decimal number\n")
+        as_json = await deskctl(desk, "replace", "bob-1", "--limit-price", "92", "--json")
+        assert json.loads(as_json.out)["orders"][0]["replaces"] == "bob-1"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["replace"],
+        ["replace", "alice-2"],
         ["start"],
         ["start", "alice", "--all"],
         ["cancel"],

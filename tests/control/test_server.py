@@ -233,6 +233,9 @@ async def test_a_member_sees_and_manages_what_is_theirs_and_nothing_else(tmp_pat
         ):
             said = await refused(call)
             assert said.startswith("bob is not yours: alice is neither its member nor an officer")
+        said = await refused(lambda: client.command("/replace", {"order": "bob-1", "qty": "5"}))
+        assert said.startswith("order bob-1 is not yours")
+        assert "which order?" in await refused(lambda: client.command("/replace", {"qty": "5"}))
         said = await refused(lambda: client.command("/cancel", {"all": True}))
         assert said.startswith("order bob-1 is not yours")
         assert [c.command for c in desk.commands] == ["stop"]

@@ -164,6 +164,27 @@ async def test_one_can_look_and_cancel(tmp_path: Path, monkeypatch: pytest.Monke
         assert (await call(desk_client.get_clock)).is_open
 
 
+async def test_one_can_replace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is about the new order; what is no number is told before anything is sent."""
+    async with a_desk(tmp_path, monkeypatch) as desk:
+        placed = await call(desk_client.place_order, "AAPL", 10, "buy", "limit", limit_price=9)
+        replaced = await call(
+            desk_client.replace_order, placed.order_id, qty=5, limit_price="9.5", client_order_id="new", timeout=3
+        )
+        assert (replaced.status, replaced.client_order_id, replaced.qty) == ("success", "new", "5")
+        assert desk.orders.waited[-1] == 3
+        old, new = await call(desk_client.get_order, placed.order_id), await call(desk_client.get_order, "new")
+        assert (old.status, old.replaced_by, new.limit_price) == ("replaced", "new", "9.5")
+        gone = await call(desk_client.replace_order, placed.order_id, qty=5)
+        assert (gone.status, gone.reason) == ("denied", "ORDER_FINAL")
+        assert gone.client_order_id, "its own id, though it never came to be"
+        nothing = await call(desk_client.replace_order, "new")
+        assert (nothing.status, nothing.reason) == ("error", "INVALID")
+        assert "nothing is to change" in nothing.message
+        unsent = await call(desk_client.replace_order, "new", time_in_force=5)
+        assert (unsent.status, unsent.reason) == ("error", "INVALID")
+
+
 async def test_a_question_refused_is_raised_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads have no `status` to look at: DeskError carries reason and rule."""
     async with a_desk(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """Bytes from a strategy give a request or a clear WireError; what the desk answers says the same in both forms."""
 
 import json
+import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -22,6 +24,7 @@ from deskd.domain.order import (
     OrderRequest,
     OrderStatus,
     OrderType,
+    Replacement,
     Side,
     StopLoss,
     TakeProfit,
@@ -375,3 +378,57 @@ def test_a_broken_bar_is_named(raw: dict[str, object]) -> None:
 def test_a_symbol_in_a_path_is_read_as_one_in_a_message(text: str) -> None:
     """One rule for symbols."""
     assert wire.decode_symbol(text) == text
+
+
+# --- replacements -----------------------------------------------------------------------------------------------------
+
+
+AMOUNTS = st.decimals("0.0001", "99999", places=4)
+
+
+@given(
+    qty_=st.one_of(st.none(), st.integers(1, 999)),
+    limit=st.one_of(st.none(), AMOUNTS),
+    stop=st.one_of(st.none(), AMOUNTS),
+    trail=AMOUNTS,
+    tif=st.one_of(st.none(), st.sampled_from(TimeInForce)),
+)
+def test_any_replacement_survives_the_way(
+    qty_: int | None, limit: Decimal | None, stop: Decimal | None, trail: Decimal, tif: TimeInForce | None
+) -> None:
+    """decode(encode(x)) == x."""
+    wanted = Replacement(
+        replaces=ClientOrderId("old"),
+        qty=None if qty_ is None else qty(qty_),
+        limit_price=None if limit is None else price(str(limit)),
+        stop_price=None if stop is None else price(str(stop)),
+        trail_price=price(str(trail)),
+        time_in_force=tif,
+    )
+    body = wire.encode_replace_request(wanted, ClientOrderId("new"))
+    assert wire.decode_replace_request(body, order_id="old", new_id=str) == (wanted, "new")
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, "replace: nothing is to change"),
+        ({"qty": "0"}, "qty: '0' is not greater than zero"),
+        ({"limit_price": "NaN"}, "limit_price: 'NaN' is not a finite number"),
+        ({"trail_percent": "x"}, "trail_percent: 'x' is not a decimal number"),
+        ({"time_in_force": "gtd"}, "time_in_force: 'gtd' is not one of day, gtc"),
+        ({"qty": "1", "client_order_id": "a b"}, "client_order_id: 'a b' is not 1 to 128 printable"),
+    ],
+)
+def test_a_malformed_replacement_is_told_what_is_wrong(fields: dict[str, str], text: str) -> None:
+    """Field, rule and remedy."""
+    with pytest.raises(WireError, match=re.escape(text)):
+        wire.decode_replace_request(pb.ReplaceRequest(**fields).SerializeToString(), order_id="old", new_id=str)
+
+
+@given(body=st.binary(max_size=200))
+def test_any_bytes_are_a_replacement_or_an_error(body: bytes) -> None:
+    """What a strategy sends is hostile until it has passed here."""
+    with suppress(WireError):
+        wire.decode_replace_request(body, order_id="old", new_id=lambda: "made")
+    assert isinstance(wire.claimed_client_order_id(body, is_replace=True), str)

@@ -15,7 +15,7 @@ from deskd.domain.activity import HouseCause
 from deskd.domain.errors import WireError
 from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import ClientOrderId
-from deskd.domain.order import OrderClass, OrderRequest, OrderType, Side, StopLoss, TakeProfit, TimeInForce
+from deskd.domain.order import OrderClass, OrderRequest, OrderType, Replacement, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.wire.alpaca import client as wire
 from tests.alpaca.server import a_tick, an_activity, an_order, an_update
 from tests.factories import AAPL, NOON, a_limit_request, a_request, cash, price, qty
@@ -363,3 +363,27 @@ def test_an_update_has_the_brokers_stamp() -> None:
     without = an_update("new")
     del without["timestamp"]
     assert wire.decode_trade_update(without, NOON).stamp is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "body"),
+    [
+        ({"limit_price": price("0.1001")}, {"limit_price": "0.1001"}),
+        ({"qty": qty(12), "time_in_force": TimeInForce.GTC}, {"qty": "12", "time_in_force": "gtc"}),
+        ({"stop_price": price("9.5"), "limit_price": price("9.4")}, {"stop_price": "9.5", "limit_price": "9.4"}),
+        ({"trail_price": price(2)}, {"trail": "2"}),
+        ({"trail_percent": price("1.5")}, {"trail": "1.5"}),
+    ],
+)
+def test_a_replacement_names_what_is_to_be_different(changes: dict[str, Any], body: dict[str, str]) -> None:
+    """And the new order's id, so that it can be found; what stays is left out."""
+    wanted = Replacement(replaces=ClientOrderId("old"), **changes)
+    sent = json.loads(wire.encode_replacement(a_request(client_order_id=ClientOrderId("new"), replacement=wanted)))
+    assert sent == body | {"client_order_id": "new"}
+
+
+def test_a_replacement_by_a_fraction_is_not_sent() -> None:
+    """alpaca-py's model knows whole shares only."""
+    wanted = Replacement(replaces=ClientOrderId("old"), qty=qty("0.5"))
+    with pytest.raises(WireError, match="alpaca-py does not send"):
+        wire.encode_replacement(a_request(replacement=wanted))
