@@ -56,6 +56,12 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
         case ev.OrderCanceled() | ev.OrderExpired():
             word = "order_canceled" if isinstance(fact, ev.OrderCanceled) else "order_expired"
             return word, "info", {}
+        case ev.OrderReplaced():
+            return "order_replaced", "info", {"replaced_by": fact.replaced_by}
+        case ev.OrderAdopted(request=r):
+            return "order_adopted", "warning", _about(r) | {"replaces": fact.replaces}
+        case ev.BrokerSaid():
+            return "broker_said", "info", {"source": fact.source, "word": fact.word, "detail": fact.detail}
         case ev.RunEnded(end=end):
             level = "info" if end.reason in {ExitReason.CLEAN, ExitReason.STOPPED} else "warning"
             return (

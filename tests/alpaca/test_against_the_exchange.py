@@ -1,9 +1,10 @@
 """The client and the embedded exchange, over real sockets: what one writes the other reads."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,20 +18,21 @@ from deskd.alpaca.trading_stream import TradeStream
 from deskd.domain.activity import HouseCause
 from deskd.domain.errors import BrokerFatal
 from deskd.domain.events import CancelAnswered, SubmitAccepted, SubmitInDoubt, SubmitRejected, TradeUpdated
-from deskd.domain.ids import ClientOrderId, Symbol
-from deskd.domain.order import Side, TimeInForce
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, Symbol
+from deskd.domain.order import OrderRequest, Replacement, Side, TimeInForce
 from deskd.ports import RawMarketMessage, SystemClock
 from deskd.venue.assembly import opened
+from deskd.venue.faults import RestRule
 from deskd.venue.settings import Keys as VenueKeys
 from deskd.venue.settings import VenueSettings
-from tests.factories import AAPL, SPY, a_limit_request, a_request, qty
+from tests.factories import AAPL, SPY, a_limit_request, a_request, price, qty
 
 KEYS = Keys("embedded", "embedded")
 
 
 @asynccontextmanager
-async def an_exchange() -> AsyncIterator[tuple[Endpoints, AlpacaBroker]]:
-    """Open an exchange on the synthetic market, in memory, and a broker to it."""
+async def an_exchange(*rules: RestRule) -> AsyncIterator[tuple[Endpoints, AlpacaBroker]]:
+    """Open an exchange on the synthetic market, in memory, and a broker to it; by *rules* it misbehaves."""
     settings = VenueSettings(
         listen="127.0.0.1:0",
         tape=("synthetic",),
@@ -43,8 +45,11 @@ async def an_exchange() -> AsyncIterator[tuple[Endpoints, AlpacaBroker]]:
         state=None,
         keys=VenueKeys(key_id=KEYS.key_id, secret_key=KEYS.secret),
         rate_limit_per_min=0,
+        faults=True,
     )
     async with opened(settings) as venue:
+        assert venue.faults is not None
+        venue.faults.rest = list(rules)
         where = embedded(venue.url, "iex")
         async with open_broker(where, KEYS, clock=SystemClock(), requests_per_min=None) as broker:
             yield where, broker
@@ -163,6 +168,100 @@ async def test_refusals_arrive_in_the_exchanges_words() -> None:
         missing = await broker.look_up(ClientOrderId("never-sent"))
         assert missing is not None
         assert missing.order is None
+
+
+async def a_resting_order(broker: AlpacaBroker, oid: str) -> BrokerOrderId:
+    """Place a limit order that nobody fills, and wait until the exchange works on it."""
+    said = await broker.submit(
+        a_limit_request("1.00", client_order_id=ClientOrderId(oid), time_in_force=TimeInForce.GTC)
+    )
+    assert isinstance(said, SubmitAccepted), said
+    async with asyncio.timeout(20):
+        while True:
+            found = await broker.look_up(ClientOrderId(oid))
+            if found is not None and found.order is not None and found.order.raw_status == "new":
+                return said.order.broker_order_id
+            await asyncio.sleep(0.01)
+
+
+def a_replacement(old: str, new: str, **changes: Any) -> OrderRequest:
+    wanted = Replacement(replaces=ClientOrderId(old), **changes)
+    return a_limit_request("1.00", client_order_id=ClientOrderId(new), replacement=wanted)
+
+
+async def until_priced(where: Endpoints, broker: AlpacaBroker, work: Callable[[Notes], Awaitable[None]]) -> None:
+    """Do *work* once there is a market in AAPL, with the trade stream listening."""
+    notes = Notes()
+    async with asyncio.TaskGroup() as tasks:
+        market = MarketStream(
+            url=where.data_stream, keys=KEYS, on_messages=notes.on_messages, on_state=notes.on_state, stale_after_s=30
+        )
+        market.set_symbols({"quotes": frozenset({AAPL})})
+        trades = TradeStream(
+            url=where.trade_stream, keys=KEYS, clock=SystemClock(), on_update=notes.on_update, on_state=notes.on_state
+        )
+        streams = [tasks.create_task(market.run()), tasks.create_task(trades.run())]
+        await notes.until(lambda: notes.ups == 2)
+        await a_price(broker, notes, AAPL)
+        await work(notes)
+        for stream in streams:
+            stream.cancel()
+
+
+async def test_a_replacement_takes_the_old_orders_place() -> None:
+    """The answer is the new order; the stream tells the old one's end, and both know each other by every road."""
+    async with an_exchange() as (where, broker):
+
+        async def work(notes: Notes) -> None:
+            old = await a_resting_order(broker, "old")
+            said = await broker.replace(a_replacement("old", "new", limit_price=price("1.01"), qty=qty(7)), old)
+            assert isinstance(said, SubmitAccepted), said
+            new = said.order
+            assert (new.client_order_id, new.replaces, new.qty, new.limit_price) == ("new", old, qty(7), Decimal("1.01"))
+            await notes.until(lambda: any(u.event == "replaced" for u in notes.updates))
+            (ended,) = [u.order for u in notes.updates if u.event == "replaced"]
+            assert (ended.broker_order_id, ended.replaced_by) == (old, new.broker_order_id)
+            found = await broker.look_up(ClientOrderId("old"))
+            assert found is not None
+            assert found.order is not None
+            assert found.order.raw_status == "replaced"
+            assert [o.client_order_id for o in found.successors] == ["new"]
+            gone = await broker.replace(a_replacement("old", "newer", limit_price=price("1.02")), old)
+            assert isinstance(gone, SubmitRejected)
+            assert "order is not open" in gone.message
+            taken = await broker.replace(a_replacement("new", "old", limit_price=price("1.02")), new.broker_order_id)
+            assert isinstance(taken, SubmitInDoubt), "an id names one order for ever"
+
+        await until_priced(where, broker, work)
+
+
+@pytest.mark.parametrize(
+    ("rule", "arrives"),
+    [
+        (RestRule(method="PATCH", status=504, after_accepting=True), True),
+        (RestRule(method="PATCH", cut=True, after_accepting=True), True),
+        (RestRule(method="PATCH", status=500), False),
+        (RestRule(method="PATCH", cut=True), False),
+    ],
+)
+async def test_a_replacement_in_doubt_is_found_by_its_own_id_or_was_never_there(rule: RestRule, arrives: bool) -> None:
+    """Whatever the answer was, the new id tells; nothing is sent again."""
+    async with an_exchange(rule) as (where, broker):
+
+        async def work(_: Notes) -> None:
+            old = await a_resting_order(broker, "old")
+            said = await broker.replace(a_replacement("old", "new", limit_price=price("1.01")), old)
+            assert isinstance(said, SubmitInDoubt), said
+            new = await broker.look_up(ClientOrderId("new"))
+            assert new is not None
+            assert (new.order is not None) is arrives
+            kept = await broker.look_up(ClientOrderId("old"))
+            assert kept is not None
+            assert kept.order is not None
+            assert kept.order.raw_status == ("replaced" if arrives else "new")
+            assert len(kept.successors) == arrives
+
+        await until_priced(where, broker, work)
 
 
 async def test_what_is_asked_seldom_is_answered() -> None:
