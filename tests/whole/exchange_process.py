@@ -51,9 +51,9 @@ class Exchange:
             assert answer.status == 200
 
 
-def exchange_command(state: Path, *, fills: str = "immediate") -> list[str]:
+def exchange_command(state: Path, *, fills: str = "immediate", speed: int = 5) -> list[str]:
     """Return how `deskd exchange` is started with its switches; its account is the file *state*."""
-    options = ["--state", str(state), "--fills", fills, "--speed", "5", "--rate-limit", "0", "--faults"]
+    options = ["--state", str(state), "--fills", fills, "--speed", str(speed), "--rate-limit", "0", "--faults"]
     return [sys.executable, "-m", "deskd", "exchange", "--listen", "127.0.0.1:0", *options]
 
 
@@ -63,10 +63,10 @@ def keys_headers() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def an_exchange(state: Path) -> AsyncIterator[Exchange]:
+async def an_exchange(state: Path, *, speed: int = 5) -> AsyncIterator[Exchange]:
     """Run `deskd exchange` with its switches; its account is the file *state*."""
     process = await asyncio.create_subprocess_exec(
-        *exchange_command(state),
+        *exchange_command(state, speed=speed),
         cwd=ROOT,
         env=os.environ | KEYS,
         stdout=asyncio.subprocess.PIPE,

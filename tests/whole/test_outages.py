@@ -73,10 +73,10 @@ MARKET: Mapping[str, Mapping[str, Any]] = {
 
 
 @asynccontextmanager
-async def a_desk(folder: Path) -> AsyncIterator[tuple[Exchange, DeskProcess]]:
+async def a_desk(folder: Path, *, speed: int = 5) -> AsyncIterator[tuple[Exchange, DeskProcess]]:
     """Run exchange and desk, the desk impatient: what takes a minute in life takes a second here."""
     (folder / "var").mkdir()
-    async with an_exchange(folder / "var" / "exchange.db") as exchange, a_desk_process(folder) as desk:
+    async with an_exchange(folder / "var" / "exchange.db", speed=speed) as exchange, a_desk_process(folder) as desk:
         desk.environment = KEYS
         desk.configure(f"""
             [broker]
@@ -188,15 +188,15 @@ async def test_whatever_befalls_the_market_stream_ends_no_desk_and_is_told(folde
 
 
 async def test_bars_of_a_gap_come_late_and_each_minute_once(folder: Path) -> None:
-    """The market plays five times as fast: a gap of some 20 s misses minutes, and the strategy gets them, marked."""
-    async with a_desk(folder) as (exchange, desk):
+    """The market plays thirty times as fast: a gap of some seconds misses minutes, and the strategy gets them, marked."""
+    async with a_desk(folder, speed=30) as (exchange, desk):
         desk.strategy("ann", TRADER, {"symbols": ["SPY"], "channels": ["trades"]})
         desk.strategy("eve", READER, {"symbols": ["SPY"], "channels": ["bars"]})
         await desk.start()
         await desk.hears("order_filled", 3)
         log = desk.state / "logs"
         await _bars(log, 1)
-        storm = {"data_stream": {"refuse_handshakes_s": 26.0}, "data_stream_now": {"drop": True}}
+        storm = {"data_stream": {"refuse_handshakes_s": 7.0}, "data_stream_now": {"drop": True}}
         outage = await healed(desk, exchange, "market", storm)
         assert outage["bars_fetched"] >= 1
         assert outage["bars_missing"] == 0
