@@ -82,6 +82,13 @@ def test_a_fill_that_only_rest_told_is_owed(told: ev.Event) -> None:
     assert after(*base, told, others, filled(ONE, 10)).overdue(seconds(10)) is None
 
 
+def test_a_fill_that_rest_tells_again_is_owed_since_the_first_time() -> None:
+    """Each look at the account names it: that must not put off the day of reckoning."""
+    again = a_snapshot(orders=(FILLED,), at=seconds(9))
+    told = ev.OrderLookedUp(client_order_id=ONE.client_order_id, order=FILLED, fills=(), at=NOON)
+    assert after(requested(ONE), accepted(ONE), told, again).overdue(seconds(10))
+
+
 def test_what_happened_in_an_outage_is_not_owed() -> None:
     """The look after it finds fills that no stream will ever bring."""
     down = ev.TradeStreamChanged(is_up=False, why="x", at=NOON)

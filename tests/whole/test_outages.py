@@ -235,6 +235,7 @@ async def test_a_desk_that_dies_in_an_outage_closes_it_when_it_is_back(folder: P
         await desk.hears("stream_changed", holds=lambda line: line["stream"] == "trades" and not line["is_up"])
         (begun,) = [row for row in the_ledgers(desk.state) if row["stream"] == "trades"]
         assert (begun["closed_at"], json.loads(begun["affected"])) == (None, ["bob"])
+        assert [await desk.ctl("status"), await desk.ctl("outages")] == [0, 0]
         await desk.end(signal.SIGKILL)
         await exchange.behave()
         await desk.start()
