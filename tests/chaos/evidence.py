@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -178,18 +178,44 @@ class TheirFill:
     side: str
     symbol: str
 
+    @property
+    def signed_qty(self) -> Decimal:
+        return self.qty if self.side == "buy" else -self.qty
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What the broker did to a fill later: it busted it, or gave it another price."""
+
+    fill: TheirFill
+    is_bust: bool
+    price: Decimal  # the new one
+
+    @property
+    def more_qty(self) -> Decimal:
+        """Return the shares that it moved into the account."""
+        return -self.fill.signed_qty if self.is_bust else ZERO
+
+    @property
+    def more_cash(self) -> Decimal:
+        """Return the cash that it moved into the account."""
+        old = self.fill.signed_qty * self.fill.price
+        return old if self.is_bust else old - self.fill.signed_qty * self.price
+
 
 @dataclass(frozen=True, slots=True)
 class Theirs:
     """The exchange's file."""
 
     orders: Mapping[str, TheirOrder]  # by id
-    fills: Mapping[str, TheirFill]  # by the order's id and its cumulative quantity
+    fills: Sequence[TheirFill]
     doubled: tuple[str, ...]  # client_order_ids that two orders carry
     cash: Decimal
     holdings: Mapping[str, Decimal]
     booked: Decimal = ZERO  # cash that the run had the broker book: fees, dividends
     has_bookings: bool = False
+    corrections: Sequence[Correction] = ()
+    splits: Mapping[str, Decimal] = field(default_factory=dict)  # shares that they made, by symbol
 
     def is_manual(self, order_id: str) -> bool:
         """Tell whether the run itself made the order, past the desk."""
@@ -214,20 +240,29 @@ def read_exchange(path: Path) -> Theirs:
         )
         for body in bodies
     }
-    fills = {
-        f"{a['order_id']}:{Decimal(a['cum_qty']).normalize():f}": TheirFill(
-            a["order_id"], Decimal(a["qty"]), Decimal(a["price"]), a["side"], a["symbol"]
-        )
+    executions = {
+        a["id"]: TheirFill(a["order_id"], Decimal(a["qty"]), Decimal(a["price"]), a["side"], a["symbol"])
         for a in activities
-        if a["activity_type"] == "FILL"
+        if a["activity_type"] == "FILL" and a.get("corrects") is None
     }
+    corrections = [
+        Correction(executions[a["corrects"]], a["type"] == "trade_bust", Decimal(a["price"]))
+        for a in activities
+        if a.get("corrects") is not None
+    ]
+    splits: dict[str, Decimal] = defaultdict(Decimal)
+    for a in activities:
+        if a["activity_type"] == "SPLIT":
+            splits[a["symbol"]] += Decimal(a["qty"])
     ids = Counter(order.client_order_id for order in orders.values())
     return Theirs(
         orders=orders,
-        fills=fills,
+        fills=tuple(executions.values()),
         doubled=tuple(oid for oid, count in ids.items() if count > 1),
         cash=cash,
         holdings={symbol: qty for symbol, qty in holdings.items() if qty},
+        corrections=tuple(corrections),
+        splits=splits,
         has_bookings=any(a.get("description") == OURS for a in activities),
         booked=sum((Decimal(a["net_amount"]) for a in activities if a.get("description") == OURS), ZERO),
     )

@@ -190,5 +190,7 @@ FAULTS: Mapping[str, Any] = {
     "positions lag": lambda dice: {"account": {"positions_lag_s": round(dice.uniform(0.5, 10.0), 3)}},
     "a fee": lambda dice: _booked(dice, "FEE", "-0.{}0"),
     "a dividend": lambda dice: _booked(dice, "DIV", "{}.25"),
+    "a bust": lambda _dice: {"account": {"bust": {}}},
+    "a correction": lambda dice: {"account": {"correct": {"price": f"{dice.randint(50, 600)}.25"}}},
     "an order refused late": lambda dice: {"reject_next": {"symbol": dice.choice((BY_HAND, "SPY", "KO", "AAPL"))}},
 }

@@ -51,7 +51,7 @@ def why_not(state: Path, books_cash: Decimal | None) -> str | None:
             return f"orders in doubt: {doubtful[:3]}"
         filled = exchange.execute(
             "SELECT count(*) FROM activities JOIN orders ON orders.id = activities.order_id"
-            " WHERE orders.client_order_id NOT LIKE ?",
+            " WHERE orders.client_order_id NOT LIKE ? AND json_extract(CAST(activities.body AS TEXT), '$.corrects') IS NULL",
             (f"{MANUAL}%",),
         ).fetchone()[0]
         booked = desk.execute("SELECT count(*) FROM fills").fetchone()[0]

@@ -94,10 +94,10 @@ def good() -> Evidence:
             for oid, word in ((MARKET.client_order_id, "filled"), (LIMIT.client_order_id, "canceled"))
         )
     ]
-    fills = {
-        fill_id: TheirFill(fill_id.split(":")[0], fill.qty, fill.price, "buy", str(MARKET.symbol))
+    fills = tuple(
+        TheirFill(fill_id.split(":")[0], fill.qty, fill.price, "buy", str(MARKET.symbol))
         for fill_id, fill in ledger.fills.items()
-    }
+    )
     opening = a_snapshot().cash
     account = Theirs(
         orders={order.id: order for order in theirs},
@@ -144,9 +144,8 @@ def book_twice(e: Evidence) -> Evidence:
 
 
 def another_price(e: Evidence) -> Evidence:
-    fill_id, fill = next(iter(e.theirs.fills.items()))
-    fills = dict(e.theirs.fills) | {fill_id: replace(fill, price=fill.price + 1)}
-    return replace(e, theirs=replace(e.theirs, fills=fills))
+    first, *rest = e.theirs.fills
+    return replace(e, theirs=replace(e.theirs, fills=(replace(first, price=first.price + 1), *rest)))
 
 
 def a_share_less(e: Evidence) -> Evidence:
@@ -171,7 +170,7 @@ def an_unknown_order(e: Evidence) -> Evidence:
 
 
 def a_lost_order(e: Evidence) -> Evidence:
-    return replace(e, theirs=replace(e.theirs, orders={}, fills={}))
+    return replace(e, theirs=replace(e.theirs, orders={}, fills=()))
 
 
 def sent_twice(e: Evidence) -> Evidence:
