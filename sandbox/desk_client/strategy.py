@@ -19,7 +19,7 @@ class Strategy:
         """Take the parameters: the `env` of config.json, as the environment has it now."""
 
     def on_bar(self, bar: dict[str, Any]) -> None:
-        """Take one bar. Warm-up bars come first, with `bar.get("history")` true."""
+        """Take one bar. Warm-up bars come first, with `bar.get("history")` true; missed ones late, with `"late"`."""
 
     def on_trade(self, trade: dict[str, Any]) -> None:
         """Take one trade of the market."""
