@@ -96,6 +96,12 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             what = {"cause": cause, "cash": str(fact.cash), "symbol": fact.symbol, "qty": str(fact.qty)}
             level = "info" if cause in _EXPECTED else "warning"
             return "house_adjusted", level, what | {"why": fact.why, "activity_id": fact.activity_id}
+        case ev.RootSigned():
+            return (
+                "ledger_root_signed",
+                "info",
+                {"market_day": str(fact.market_day), "seq": fact.seq, "root": fact.root},
+            )
         case _:
             return "", "info", {}
 

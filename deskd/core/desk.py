@@ -86,6 +86,7 @@ class Desk:
     last_asked: dict[StrategyId, dict[OrderRequest, datetime]] = field(default_factory=dict)
     last_reconciled: ev.AccountReconciled | None = None
     standing: Standing = field(default_factory=Standing)
+    last_root: ev.RootSigned | None = None  # up to where the ledger is signed
     is_trade_stream_up: bool = False
     trade_stream_changed_at: datetime | None = None
     is_synced: bool = False  # reconciled since the trade stream last came up
@@ -162,6 +163,7 @@ class Desk:
                 | ev.RunStarted()
                 | ev.RunEnded()
                 | ev.CommandGiven()
+                | ev.RootSigned()
             ):
                 return [Record(event)]
             case _:
@@ -762,6 +764,8 @@ class Desk:
                     self.trade_stream_changed_at = fact.at
             case ev.OutageEnded():
                 self.outages.end(fact)
+            case ev.RootSigned():
+                self.last_root = fact
             case ev.DeskStarted():
                 self.is_trade_stream_up = self.is_synced = False
             case ev.PositionsMarked():

@@ -691,6 +691,18 @@ class CommandGiven:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootSigned:
+    """The desk put its name to the ledger: *root* is the hash of entry *seq*, and with it of all entries before."""
+
+    market_day: date
+    seq: int
+    root: str
+    public_key: str  # Ed25519, 32 bytes in hex
+    signature: str  # over the fields above and *at* (ledger/roots.py), 64 bytes in hex
+    at: datetime
+
+
 type OrderFact = (
     OrderAccepted
     | OrderRejected
@@ -731,6 +743,7 @@ type Fact = (
     | StreamChanged
     | OutageEnded
     | CommandGiven
+    | RootSigned
 )
 type BrokerEvent = (
     SubmitAccepted
@@ -756,6 +769,7 @@ type PlainFact = (
     | RunEnded
     | StreamChanged
     | CommandGiven
+    | RootSigned
 )
 type Event = (
     OrderRequested

@@ -27,7 +27,7 @@ type Statement = tuple[str, tuple[object, ...]]  # SQL and its parameters
 type Row = Mapping[str, object]
 
 # Emptied and filled anew by a rebuild.
-TABLES = ("strategies", "runs", "orders", "fills", "positions", "outages", "discrepancies", "house_bookings")
+TABLES = ("strategies", "runs", "orders", "fills", "positions", "outages", "discrepancies", "house_bookings", "roots")
 RESOLVED = """UPDATE discrepancies SET resolved_at = ?, resolved_by = ?, reason = ?
     WHERE subject = ? AND id <= ? AND resolved_at IS NULL AND more IS NOT NULL"""
 BATCH_MOST = DENIED_KEPT  # facts: an order that was denied before so many others is not in the desk's memory any more
@@ -94,6 +94,8 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
         elif isinstance(fact, ev.OutageEnded) or (isinstance(fact, ev.StreamChanged) and not fact.is_up):
             outage = _outage(fact)
             statements.append((_outage_sql(tuple(outage)), tuple(outage.values())))
+        elif isinstance(fact, ev.RootSigned):
+            statements.append(_put("roots", ("seq",), _root(fact)))
     statements += [_put("orders", ("client_order_id",), _order(desk.orders[oid])) for oid in orders]
     statements += [
         _put("positions", ("strategy_id", "symbol"), _position(desk, who, symbol)) for who, symbol in positions
@@ -295,3 +297,14 @@ def _outage(fact: ev.StreamChanged | ev.OutageEnded) -> Row:
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def _root(fact: ev.RootSigned) -> Row:
+    return {
+        "seq": fact.seq,
+        "market_day": fact.market_day.isoformat(),
+        "root": fact.root,
+        "public_key": fact.public_key,
+        "signature": fact.signature,
+        "at": stamp(fact.at),
+    }

@@ -22,6 +22,7 @@ _NEWEST_FIRST = {
     "outages": "started_at DESC, rowid DESC",
     "discrepancies": "id DESC",
     "house_bookings": "id DESC",
+    "roots": "seq DESC",
     "trades": "created_at DESC, order_id DESC",
 }
 

@@ -21,6 +21,7 @@ class Fold:
     write: Callable[[Sequence[Statement]], None]
     chain: Chain = field(default_factory=Chain)
     desk: Desk = field(default_factory=Desk)
+    signed: list[ev.RootSigned] = field(default_factory=list)
 
     def take(self, entries: Sequence[Entry]) -> Damage | None:
         """Fold the next entries, at most BATCH_MOST; return what is wrong with the first that cannot be."""
@@ -34,6 +35,8 @@ class Fold:
             except Exception as error:  # noqa: BLE001  a forged fact may do anything to the fold
                 return chain.of_entry(entry.seq, "body", "a fact that can follow those before it", _said(error))
             facts.append(fact)
+            if isinstance(fact, ev.RootSigned):
+                self.signed.append(fact)
         self.write(project(facts, self.desk))
         return None
 
@@ -43,10 +46,18 @@ def _said(error: Exception) -> str:
 
 
 def chunks(db: sqlite3.Connection) -> Iterator[list[Entry]]:
-    """Yield all entries, oldest first."""
-    cursor = db.execute(chain.SELECT)
-    while rows := cursor.fetchmany(BATCH_MOST):
-        yield [Entry(*row) for row in rows]
+    """Yield all entries, oldest first; where the file cannot be read further, all before that come first."""
+    entries: list[Entry] = []
+    try:
+        for row in db.execute(chain.SELECT):
+            entries.append(Entry(*row))
+            if len(entries) == BATCH_MOST:
+                yield entries
+                entries = []
+    except sqlite3.Error:
+        yield entries
+        raise
+    yield entries
 
 
 def refill(db: sqlite3.Connection, *, on_progress: Progress | None = None) -> Chain:

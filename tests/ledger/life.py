@@ -21,11 +21,13 @@ from deskd.domain.money import NO_CASH, NO_QTY, Cash, Qty
 from deskd.domain.order import OrderRequest, Side
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
 from deskd.ledger.projections import TABLES, project
+from deskd.ledger.roots import SigningKey
 from deskd.ledger.store import LedgerStore
 from tests.factories import (
     AAPL,
     ALICE,
     BOB,
+    MONDAY,
     NOON,
     SPY,
     a_broker_order,
@@ -260,3 +262,25 @@ def in_order(path: Path, table: str) -> list[tuple[object, ...]]:
     """Return the rows as they came into the table."""
     with closing(sqlite3.connect(path)) as db:
         return db.execute(f"SELECT * FROM {table} ORDER BY rowid").fetchall()
+
+
+KEY = SigningKey(bytes(range(32)))
+
+
+async def written_and_signed(path: Path, facts: Sequence[ev.Fact], signed_after: Sequence[int]) -> Path:
+    """Write a ledger of the facts, with a root after each so many of them; return its path."""
+    desk = Desk()
+    bounds = [0, *signed_after, len(facts)]
+    async with await LedgerStore.open(path) as ledger:
+        for begin, end in pairwise(bounds):
+            await append(ledger, desk, [facts[begin:end]])
+            if end in signed_after:
+                await append(ledger, desk, [[KEY.sign(MONDAY, ledger.last_seq, ledger.last_hash, facts[end - 1].at)]])
+    return path
+
+
+def at_rest(path: Path) -> Path:
+    """Put all that the ledger holds into its one file; return its path."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+    return path

@@ -9,9 +9,11 @@ from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import ClientOrderId, RunId
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
+from deskd.ledger.roots import SigningKey
 from tests.factories import (
     AAPL,
     ALICE,
+    MONDAY,
     NOON,
     a_broker_order,
     a_desk,
@@ -66,6 +68,7 @@ def a_story() -> tuple[list[ev.Fact], Desk]:
     happens(ev.StreamChanged(stream="market", is_up=False, why="dropped", at=NOON, affected=(ALICE,)))
     happens(ev.StreamChanged(stream="market", is_up=True, why="subscribed", at=NOON + timedelta(seconds=90)))
     happens(ev.MarketResumed(affected=(ALICE,), bars_fetched=1, bars_missing=0, at=NOON + timedelta(seconds=91)))
+    happens(SigningKey(bytes(32)).sign(MONDAY, 7, "ab" * 32, NOON))
     happens(ev.DeskStopped(at=NOON))
     return facts, desk
 

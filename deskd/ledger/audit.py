@@ -1,0 +1,220 @@
+"""Is the ledger whole? Everything is made anew from the facts alone and compared, entry by entry and row by row.
+
+Rule 1: nothing is believed but the facts, and those only as far as their chain holds.
+Rule 2: damage is named by table, row and column. What comes first in `damages` is what to look at first.
+Rule 3: nothing is written, and one read transaction sees one moment: a running desk is not disturbed.
+"""
+
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from deskd.domain.errors import LedgerError
+from deskd.domain.events import RootSigned
+from deskd.ledger import codec, pages
+from deskd.ledger.chain import Chain, Damage, Entry, of_entry
+from deskd.ledger.migrating import migrations
+from deskd.ledger.projections import TABLES, write
+from deskd.ledger.queries import read_only
+from deskd.ledger.rebuild import Fold, Progress, chunks
+from deskd.ledger.roots import is_signed
+
+SHOWN_MAX = 200  # characters of a value in a report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was found."""
+
+    facts: int  # entries that were read and found whole
+    last_hash: str
+    version: int  # of the ledger: its newest migration
+    proved: RootSigned | None  # the newest root that stands, and its signature with it
+    tables: tuple[str, ...]  # that were compared with the replay
+    damages: tuple[Damage, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether all is as the desk wrote it."""
+        return not self.damages
+
+
+def verify(
+    path: Path,
+    *,
+    keys: Collection[str] | None = None,
+    kept: Sequence[RootSigned] = (),
+    on_progress: Progress | None = None,
+) -> Verdict:
+    """Hold the ledger against its facts, its roots, and those *kept* elsewhere; *keys*: whose signatures count."""
+    try:
+        with closing(read_only(path)) as db:
+            db.execute("BEGIN")
+            return _verified(db, keys, kept, on_progress)
+    except sqlite3.Error as error:
+        return _unreadable(error)
+
+
+def _unreadable(error: sqlite3.Error) -> Verdict:
+    damage = Damage(table="file", key="", column=None, expected="a SQLite file", actual=str(error))
+    return Verdict(facts=0, last_hash=codec.GENESIS, version=0, proved=None, tables=(), damages=(damage,))
+
+
+def _verified(
+    db: sqlite3.Connection, keys: Collection[str] | None, kept: Sequence[RootSigned], on_progress: Progress | None
+) -> Verdict:
+    version, schema = pages.schema(db)
+    with closing(pages.model(migrations())) as model:  # a ledger of today's version, to be filled by the replay
+        model.execute("BEGIN")
+        fold = Fold(lambda statements: write(model, statements))
+        broken = _fold(db, fold, on_progress)
+        damages = [broken] if broken else []
+        damages += schema
+        proved, false = _roots(db, fold, keys, kept, is_cut=broken is not None)
+        damages += false
+        # Of an older ledger the tables are made anew when a desk opens it: what stands in them is nobody's word.
+        is_current = version == migrations()[-1].version
+        tables = TABLES if broken is None and is_current else ()
+        for table in tables:
+            if bad_row := _table(db, model, table):
+                damages.append(bad_row)
+    damages += pages.inspect(db)
+    return Verdict(
+        facts=fold.chain.seq,
+        last_hash=fold.chain.hash,
+        version=version,
+        proved=proved,
+        tables=tuple(tables),
+        damages=tuple(damages),
+    )
+
+
+# --- facts ---------------------------------------------------------------------------------------------------------------
+
+
+def _fold(db: sqlite3.Connection, fold: Fold, on_progress: Progress | None) -> Damage | None:
+    try:
+        for entries in chunks(db):
+            if damage := fold.take(entries):
+                at = fold.chain.seq
+                return _refined(fold.chain, [e for e in entries if e.seq > at][:2], damage)
+            if on_progress is not None:
+                on_progress(fold.chain.seq)
+    except sqlite3.Error as error:
+        return of_entry(fold.chain.seq + 1, None, "an entry that can be read", error)
+    return None
+
+
+def _refined(chain: Chain, entries: Sequence[Entry], damage: Damage) -> Damage:
+    """Return the damage with the column that was changed, where the hashes tell which it is."""
+    if damage.column != "hash":
+        return damage
+    entry, *after = entries
+    seq, at, kind, body, prev_hash, entry_hash = entry
+    if after and after[0].prev_hash == codec.chain(prev_hash, seq, at, kind, body):
+        return damage  # all else fits together: it is the hash itself
+
+    def fits(at: str, kind: str) -> bool:
+        return codec.chain(chain.hash, seq, at, kind, body) == entry_hash
+
+    for true_kind in codec.KINDS:
+        if fits(at, true_kind):
+            return of_entry(seq, "kind", true_kind, kind)
+    try:
+        true_at = codec.stamp(codec.decode(kind, body).at)
+    except (LedgerError, TypeError):  # a page's damage may have made a text a number
+        true_at = at
+    if fits(true_at, kind):
+        return of_entry(seq, "at", true_at, at)
+    return of_entry(seq, "body", f"what has the entry's hash {entry_hash}", _shown(body))
+
+
+def _shown(value: object) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}… ({len(text)} characters)"
+
+
+# --- roots ---------------------------------------------------------------------------------------------------------------
+
+
+def _roots(
+    db: sqlite3.Connection, fold: Fold, keys: Collection[str] | None, kept: Sequence[RootSigned], *, is_cut: bool
+) -> tuple[RootSigned | None, list[Damage]]:
+    """Return the newest root that stands, and what is wrong with the first of the ledger, and of those kept."""
+    proved: RootSigned | None = None
+    damages: list[Damage] = []
+    for table, roots in (("roots", fold.signed), ("roots kept elsewhere", kept)):
+        for root in roots:
+            if root.seq > fold.chain.seq and is_cut:
+                continue  # behind the first bad entry nothing can be judged
+            if wrong := _root(db, fold.chain, root, keys):
+                expected, actual = wrong
+                key = f"market_day={root.market_day} seq={root.seq}"
+                damages.append(Damage(table=table, key=key, column=None, expected=expected, actual=actual))
+                break
+            if proved is None or root.seq >= proved.seq:
+                proved = root
+    return proved, damages
+
+
+def _root(
+    db: sqlite3.Connection, chain: Chain, root: RootSigned, keys: Collection[str] | None
+) -> tuple[str, str] | None:
+    """Return what was expected of the root, and what is."""
+    if not is_signed(root):
+        return f"a signature of the key {root.public_key}", "none that is valid"
+    if keys is not None and root.public_key not in keys:
+        return f"a signature of the key {', '.join(sorted(keys))}", f"one of the key {root.public_key}"
+    if root.seq > chain.seq:
+        return (
+            f"an entry {root.seq}",
+            f"the ledger ends with entry {chain.seq}: later ones were removed, or it is older",
+        )
+    row = db.execute("SELECT hash FROM facts WHERE seq = ?", (root.seq,)).fetchone()
+    actual = row[0] if row else codec.GENESIS
+    return None if actual == root.root else (f"the hash {root.root}", str(actual))
+
+
+# --- tables --------------------------------------------------------------------------------------------------------------
+
+
+def _table(db: sqlite3.Connection, model: sqlite3.Connection, table: str) -> Damage | None:
+    """Return the first row that is not what the replay gives."""
+    info = model.execute(f"PRAGMA table_info({table})").fetchall()
+    columns = [row[1] for row in info]
+    keys = [row[1] for row in sorted(info, key=lambda row: row[5]) if row[5]]
+    where = [columns.index(key) for key in keys]
+    names = ", ".join(columns)
+    look_up = f"SELECT {names} FROM {table} WHERE {' AND '.join(f'{key} IS ?' for key in keys)}"  # noqa: S608  our own names
+    seen: set[tuple[object, ...]] = set()
+
+    def damage(key: Sequence[object], column: str | None, expected: object, actual: object) -> Damage:
+        text = " ".join(f"{name}={_shown(value)}" for name, value in zip(keys, key, strict=True))
+        return Damage(table=table, key=text, column=column, expected=_shown(expected), actual=_shown(actual))
+
+    # In the table's own order: an index may lie.
+    for row in _readable(db, f"SELECT {names} FROM {table} NOT INDEXED"):  # noqa: S608
+        if isinstance(row, sqlite3.Error):
+            return Damage(table=table, key=f"row {len(seen) + 1}", column=None, expected="a row", actual=str(row))
+        key = tuple(row[n] for n in where)
+        expected = model.execute(look_up, key).fetchone()
+        if expected is None or key in seen:
+            return damage(key, None, "no such row" if expected is None else "one such row", "another row")
+        for column, was, now in zip(columns, expected, row, strict=True):
+            if (type(was), was) != (type(now), now):
+                return damage(key, column, was, now)
+        seen.add(key)
+    for key in model.execute(f"SELECT {', '.join(keys)} FROM {table} ORDER BY rowid"):  # noqa: S608
+        if key not in seen:
+            return damage(key, None, "a row", "none")
+    return None
+
+
+def _readable(db: sqlite3.Connection, select: str) -> Iterator[tuple[object, ...] | sqlite3.Error]:
+    """Yield the rows, and last, instead of one that cannot be read, why."""
+    try:
+        yield from db.execute(select)
+    except sqlite3.Error as error:
+        yield error
