@@ -29,10 +29,12 @@ from deskd.api.endpoint import Api
 from deskd.app.disk import DiskGuard
 from deskd.app.fact_log import FactLog
 from deskd.app.opening import Begun, begun, db_path
+from deskd.app.root_keeper import RootKeeper
 from deskd.app.snapshots import Snapshots
 from deskd.config import BrokerSection, Config, RiskSection
 from deskd.config.keys import BrokerKeys
 from deskd.control import Control
+from deskd.control.ledger import LedgerRoutes
 from deskd.control.reconciling import Reconciling
 from deskd.core.desk import MARKET
 from deskd.core.silence import Silence
@@ -46,6 +48,7 @@ from deskd.domain.order import Order
 from deskd.domain.run import ExitReason
 from deskd.domain.strategy import StrategySpec
 from deskd.ledger.queries import LedgerReader
+from deskd.ledger.roots import ROOTS, load_key
 from deskd.market.hub import Hub, Wanted
 from deskd.ports import Clock, SystemClock
 from deskd.runtime import Runtime
@@ -202,6 +205,15 @@ class Daemon:
             on_fact=[FactLog(desk.orders)],
             silence=Silence(timedelta(seconds=config.broker.stream_silence_s)),
         )
+        self.roots = RootKeeper(
+            key=load_key(config.desk.state_dir),
+            ledger=parts.ledger,
+            desk=desk,
+            wall=wall,
+            post=self.runtime.post,
+            file=config.desk.state_dir / ROOTS,
+        )
+        self.runtime.on_fact.append(self.roots.on_fact)
         self.trade_stream = TradeStream(
             url=where.trade_stream,
             keys=keys,
@@ -249,12 +261,16 @@ class Daemon:
                 post=self.runtime.post,
                 until_idle=self.runtime.until_idle,
             ),
+            more=[
+                LedgerRoutes(db=db_path(config), wall=wall, post=self.runtime.post, sign=self.roots.sign).add_to,
+            ],
         )
 
     # --- start and stop ----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Reconcile with the broker. One that cannot be reached delays orders, not the start."""
+        await asyncio.to_thread(self.roots.catch_up, db_path(self.config))
         mode = self.config.broker.mode
         await self.runtime.post(ev.DeskStarted(version=__version__, broker=mode, at=self.wall.now()))
         self._spawn(self.runtime.run(), "runtime")
@@ -306,6 +322,8 @@ class Daemon:
         try:
             async with asyncio.timeout(LAST_FACT_S):
                 await self.runtime.post(ev.DeskStopped(at=self.wall.now()))
+                await self.runtime.until_idle()
+                await self.roots.sign()
                 await self.runtime.until_idle()
         except TimeoutError:
             log.error("last_fact_not_written", consequence="the next start takes this for a crash")  # noqa: TRY400
@@ -476,6 +494,7 @@ class Daemon:
             try:
                 self.clock = await self.runtime.clock()
                 self.market_stream.set_market_open(self.clock.is_open)
+                await self.roots.on_clock(self.clock)
                 if self.clock.timestamp.date() != listed:
                     instruments = tuple(await self.broker.instruments())
                     await self.runtime.post(ev.InstrumentsListed(instruments=instruments, at=self.wall.now()))

@@ -6,39 +6,22 @@ Exit codes: 0 done, 1 refused or failed, 2 usage, 3 desk not reachable.
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from deskd import __version__
-from deskd.cli import show
-from deskd.cli.client import Answer, Desk, DeskNotReachable, NotDone
+from deskd.cli import audit, show
+from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_option
+from deskd.cli.client import Answer, DeskNotReachable, NotDone
 from deskd.cli.outages import outages
-from deskd.cli.place import NoConfiguration, config_file, control_socket, root_of
+from deskd.cli.place import NoConfiguration, config_file, root_of
 from deskd.cli.reconcile import reconcile
 from deskd.cli.replace import replace
 from deskd.domain.errors import ConfigError
 
 REFUSED, NOT_REACHABLE = 1, 3
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What the options before the verb say."""
-
-    config: Path | None
-
-    def desk(self) -> Desk:
-        """Return the desk that uses the configuration."""
-        return Desk(control_socket(self.config, os.environ))
-
-
-pass_call = click.make_pass_decorator(Call)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-strategy_option = click.option("--strategy", metavar="NAME", help="Of this strategy only.")
-limit_option = click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="The newest.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -198,6 +181,10 @@ def _print_rows(columns: show.Columns, rows: Sequence[show.Row], *, as_json: boo
         show.as_json(rows)
     else:
         show.table(columns, rows, nothing=nothing)
+
+
+cli.add_command(audit.audit)
+cli.add_command(audit.backup)
 
 
 # --- commanding -------------------------------------------------------------------------------------------------------

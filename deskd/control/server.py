@@ -8,7 +8,7 @@ Rule 3: a command speaks for every name it was given: one that fails does not ke
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import structlog
 from aiohttp import ClientError, web
 
 from deskd.control import logs, outages, people, replacements, views
+from deskd.control.asking import CALLER, AddRoutes, Refused, count
 from deskd.control.listen import SOCKET_NAME, listening
 from deskd.control.names import NoSuchName, the_one
 from deskd.control.people import Caller
@@ -47,16 +48,6 @@ type Found = StrategySpec | BrokenStrategy
 type Json = Mapping[str, object]
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-CALLER = web.RequestKey("caller", Caller)
-
-
-class _Refused(Exception):
-    """A refusal, on its way to the one place that answers it."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
 
 @dataclass(slots=True, kw_only=True)
 class Control:
@@ -71,6 +62,7 @@ class Control:
     issue: Callable[[StrategyId], str]  # a token for laptops; raises ConfigError where there are none
     reconciling: Reconciling
     who_is: Callable[[int], Caller] = people.look_up
+    more: Sequence[AddRoutes] = ()  # what has a file of its own
     _commands: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _followers: set[asyncio.Task[object]] = field(default_factory=set)
 
@@ -107,6 +99,8 @@ class Control:
         app.router.add_post("/replace", self._replace)
         app.router.add_post("/token", self._token)
         app.router.add_post("/reconcile", self._reconcile)
+        for add_routes in self.more:
+            add_routes(app)
         return app
 
     @web.middleware
@@ -124,7 +118,7 @@ class Control:
         request[CALLER] = caller
         try:
             return await handler(request)
-        except _Refused as refused:
+        except Refused as refused:
             log.info("command_refused", by=caller.name, path=request.path, why=str(refused))
             return _json({"error": str(refused)}, status=refused.status)
         except NoSuchName as error:
@@ -155,7 +149,7 @@ class Control:
         return await self._rows(request, "fills")
 
     async def _rows(self, request: web.Request, table: str) -> web.StreamResponse:
-        limit = _count(request, "limit", ROWS_DEFAULT, ROWS_MAX)
+        limit = count(request, "limit", ROWS_DEFAULT, ROWS_MAX)
         rows: list[Json] = []
         for name in self._wanted(request):
             if table == "orders" and request.query.get("open"):
@@ -167,7 +161,7 @@ class Control:
 
     async def _outages(self, request: web.Request) -> web.StreamResponse:
         caller = request[CALLER]
-        rows = await self.reader.latest("outages", limit=_count(request, "limit", ROWS_DEFAULT, ROWS_MAX))
+        rows = await self.reader.latest("outages", limit=count(request, "limit", ROWS_DEFAULT, ROWS_MAX))
         mine = {found.strategy_id for found in self.runs.strategies() if _may_manage(caller, found)}
         return _json({"outages": [outages.view(row, lambda name: caller.is_officer or name in mine) for row in rows]})
 
@@ -185,10 +179,10 @@ class Control:
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         found = self._named(request.match_info["name"])
         _must_manage(request, found)
-        lines = _count(request, "tail", LINES_DEFAULT, logs.LINES_MAX)
+        lines = count(request, "tail", LINES_DEFAULT, logs.LINES_MAX)
         path = self.runs.log_path(found.strategy_id)
         if not (path.parent.is_dir() if request.query.get("follow") else path.exists()):
-            raise _Refused(404, _never_ran(found))
+            raise Refused(404, _never_ran(found))
         last, offset = await asyncio.to_thread(logs.tail, path, lines)
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
         await response.prepare(request)
@@ -281,7 +275,7 @@ class Control:
         if body.get("all"):
             return [found for found in self.runs.strategies() if is_meant_by_all(found)]
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-            raise _Refused(400, "which strategies? Give their names, or --all")
+            raise Refused(400, "which strategies? Give their names, or --all")
         return list({(found := self._named(name)).strategy_id: found for name in names}.values())
 
     async def _cancel(self, request: web.Request) -> web.StreamResponse:
@@ -296,10 +290,10 @@ class Control:
             case {"all": True}:
                 orders, arguments = list(self.orders.orders(None, is_open=True)), "--all"
             case _:
-                raise _Refused(400, "which orders? Give an order's id, --strategy NAME, or --all")
+                raise Refused(400, "which orders? Give an order's id, --strategy NAME, or --all")
         for order in orders:
             if not caller.may_manage(order.request.user_id):
-                raise _Refused(403, _not_yours(caller, f"order {order.request.client_order_id}"))
+                raise Refused(403, _not_yours(caller, f"order {order.request.client_order_id}"))
         await self._record(request, "cancel", arguments)
         answers: dict[str, Order | Refuse] = {}
         room = asyncio.Semaphore(CANCELS_AT_ONCE)
@@ -324,14 +318,14 @@ class Control:
         body, caller = await _body(request), request[CALLER]
         typed = body.get("order")
         if not isinstance(typed, str):
-            raise _Refused(400, "which order? Give its client_order_id or the broker's id")
+            raise Refused(400, "which order? Give its client_order_id or the broker's id")
         old = self._order(typed)
         if not caller.may_manage(old.request.user_id):
-            raise _Refused(403, _not_yours(caller, f"order {old.request.client_order_id}"))
+            raise Refused(403, _not_yours(caller, f"order {old.request.client_order_id}"))
         try:
             wanted = replacements.read(body, old.request.client_order_id)
         except ValueError as error:
-            raise _Refused(400, str(error)) from None
+            raise Refused(400, str(error)) from None
         await self._record(request, "replace", replacements.arguments(wanted))
         oid = ClientOrderId(str(uuid.uuid4()))
         answer = await self.orders.replace(None, wanted, client_order_id=oid, by=caller.name, timeout_s=REPLACE_WAIT_S)
@@ -349,25 +343,25 @@ class Control:
         caller, body = request[CALLER], await _body(request)
         typed = body.get("name")
         if not isinstance(typed, str):
-            raise _Refused(400, "a token for which strategy? Give its name")
+            raise Refused(400, "a token for which strategy? Give its name")
         if not caller.is_officer:  # a token outlives whatever its bearer was trusted with: there is no taking back one
-            raise _Refused(403, f"tokens are given out by officers: {caller.name} is none")
+            raise Refused(403, f"tokens are given out by officers: {caller.name} is none")
         name = self._named(typed).strategy_id
         try:
             token = self.issue(name)
         except ConfigError as error:
-            raise _Refused(422, str(error)) from None
+            raise Refused(422, str(error)) from None
         await self._record(request, "token", name)
         return _json({"strategy_id": name, "token": token})
 
     async def _reconcile(self, request: web.Request) -> web.StreamResponse:
         body, caller = await _body(request), request[CALLER]
         if not caller.is_officer:
-            raise _Refused(403, f"the account is every member's: {caller.name} is no officer, and may not reconcile it")
+            raise Refused(403, f"the account is every member's: {caller.name} is no officer, and may not reconcile it")
         try:
             resolution = self.reconciling.asked(body, caller.name)
         except CannotResolve as error:
-            raise _Refused(422, str(error)) from None
+            raise Refused(422, str(error)) from None
         await self._record(request, "reconcile", " ".join(f"{key}={value}" for key, value in sorted(body.items())))
         return _json(await self.reconciling.answer(resolution, caller.name))
 
@@ -418,7 +412,7 @@ def _may_manage(caller: Caller, found: Found) -> bool:
 def _must_manage(request: web.Request, found: Found) -> None:
     caller = request[CALLER]
     if not _may_manage(caller, found):
-        raise _Refused(403, _not_yours(caller, found.strategy_id))
+        raise Refused(403, _not_yours(caller, found.strategy_id))
 
 
 def _never_ran(found: Found) -> str:
@@ -435,17 +429,8 @@ async def _body(request: web.Request) -> Json:
     except (ValueError, RecursionError, OSError, ClientError, web.RequestPayloadError):
         body = None
     if not isinstance(body, dict):
-        raise _Refused(400, "the command's body is not a JSON object")
+        raise Refused(400, "the command's body is not a JSON object")
     return body
-
-
-def _count(request: web.Request, name: str, default: int, most: int) -> int:
-    text = request.query.get(name)
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdecimal() or len(text) > 6 or not int(text) <= most:
-        raise _Refused(400, f"{name}={text!r}: allowed: a whole number from 0 to {most}")
-    return int(text)
 
 
 def _not_yours(caller: Caller, thing: str) -> str:

@@ -78,6 +78,24 @@ def export(path: Path, put: Callable[[bytes], object], *, on_progress: Progress 
     return read
 
 
+def written(path: Path, target: Path, *, on_progress: Progress | None = None) -> Chain:
+    """Export into the new file *target*, which is there whole or not at all."""
+    growing = target.with_name(target.name + ".part")
+    try:
+        with os.fdopen(os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            chain = export(path, file.write, on_progress=on_progress)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(growing, target)  # unlike a rename, this never takes the place of another file
+    except FileExistsError:
+        raise LedgerError(f"{target}: is there already: name a file that is not") from None
+    except OSError as error:
+        raise LedgerError(f"{target}: cannot be written ({error}): free the disk, or name another place") from error
+    finally:
+        growing.unlink(missing_ok=True)
+    return chain
+
+
 def rebuild(lines: Iterable[bytes], target: Path, *, on_progress: Progress | None = None) -> Chain:
     """Make a ledger at *target* of exported lines, tables and all; raise LedgerError that names the first bad line."""
     if target.exists():

@@ -6,8 +6,10 @@ the machine cannot reach them. `roots.jsonl` is there to be copied.
 """
 
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 
@@ -15,9 +17,13 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from deskd.core.desk import Desk
 from deskd.domain.errors import LedgerError
 from deskd.domain.events import RootSigned
 from deskd.ledger.codec import stamp
+from deskd.ledger.projections import project
+from deskd.ledger.queries import read_only
+from deskd.ledger.store import LedgerStore
 
 KEY, PUBLIC_KEY, ROOTS = "ledger-key", "ledger-key.pub", "roots.jsonl"  # in desk.state_dir
 _KEY_BYTES = 32
@@ -57,6 +63,7 @@ def load_key(state_dir: Path) -> SigningKey:
 
     Each public key that ever was stands in ledger-key.pub, for whoever checks roots.
     """
+    state_dir.mkdir(parents=True, exist_ok=True)
     path = state_dir / KEY
     if not path.exists():
         _write_once(path, os.urandom(_KEY_BYTES).hex().encode() + b"\n")
@@ -147,3 +154,32 @@ def catch_up(path: Path, signed: Iterable[RootSigned]) -> Sequence[RootSigned]:
     for root in missing:
         add_root(path, root)
     return missing
+
+
+def signed(path: Path) -> list[dict[str, object]]:
+    """Return the ledger's roots as its table has them, oldest first."""
+    try:
+        with closing(read_only(path)) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute("SELECT * FROM roots ORDER BY seq")]
+    except sqlite3.Error as error:
+        raise LedgerError(f"{path}: the roots cannot be read ({error}): deskctl audit verify tells more") from error
+
+
+def signed_roots(path: Path) -> list[RootSigned]:
+    """Return the ledger's roots, oldest first."""
+    return [msgspec.convert(row, RootSigned) for row in signed(path)]
+
+
+async def sign_at_rest(path: Path, state_dir: Path, now: datetime) -> RootSigned | None:
+    """Sign the ledger of a desk that does not run; None where nothing is unsigned."""
+    key = load_key(state_dir)
+    async with await LedgerStore.open(path) as ledger:
+        newest = signed_roots(path)[-1:]
+        if ledger.last_seq <= (newest[0].seq + 1 if newest else 0):
+            return None
+        day = newest[0].market_day if newest else now.date()
+        root = key.sign(day, ledger.last_seq, ledger.last_hash, now)
+        await ledger.append([root], project([root], Desk()))
+    add_root(state_dir / ROOTS, root)
+    return root

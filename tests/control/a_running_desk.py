@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from deskd.control import Control
+from deskd.control.ledger import LedgerRoutes
 from deskd.control.people import Caller
 from deskd.control.reconciling import Reconciling
 from deskd.core.desk import Desk
@@ -43,6 +44,7 @@ from tests.factories import (
     filled,
     requested,
 )
+from tests.ledger.life import KEY
 
 WRECK = StrategyId("wreck")
 OFFICER = Caller(uid=0, name="ada", is_officer=True)
@@ -215,7 +217,7 @@ class RunningDesk:
 async def a_running_desk(folder: Path, *, caller: Caller = OFFICER) -> AsyncIterator[RunningDesk]:
     """Serve a desk on which alice has bought 10 AAPL and rests a limit order, and bob rests one, too."""
     config, ledger = folder / "desk.toml", folder / "desk.db"
-    config.write_text('[desk]\nstate_dir = "."\nruntime_dir = "run"\n')
+    config.write_text('[desk]\nstate_dir = "var"\ndb_path = "desk.db"\nruntime_dir = "run"\n')
     logs = folder / "logs"
     logs.mkdir()
     desk = await _traded(ledger)
@@ -229,6 +231,11 @@ async def a_running_desk(folder: Path, *, caller: Caller = OFFICER) -> AsyncIter
             raise ConfigError("no token is needed here")
         return f"{strategy_id}.0123"
 
+    to_sign = [KEY.sign(MONDAY, 7, "ab" * 32, NOON)]  # once: then all is signed
+
+    async def sign() -> ev.RootSigned | None:
+        return to_sign.pop() if to_sign else None
+
     control = Control(
         orders=FakeOrders(desk),
         runs=runs,
@@ -239,6 +246,7 @@ async def a_running_desk(folder: Path, *, caller: Caller = OFFICER) -> AsyncIter
         issue=issue,
         reconciling=_reconciling(desk),
         who_is=lambda _uid: caller,
+        more=[LedgerRoutes(db=ledger, wall=SystemClock(), post=post, sign=sign).add_to],
     )
     async with control.serve(folder / "run") as socket:
         yield RunningDesk(folder, config, socket, runs, commands, control, desk)

@@ -1,0 +1,29 @@
+"""What the routes of the control socket share: who asks, how a refusal travels, how a number is read."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from deskd.control.people import Caller
+
+type AddRoutes = Callable[[web.Application], None]
+
+CALLER = web.RequestKey("caller", Caller)
+
+
+class Refused(Exception):
+    """A refusal, on its way to the one place that answers it."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def count(request: web.Request, name: str, default: int, most: int) -> int:
+    """Return ?NAME= as a whole number from 0 to *most*, or *default*; refuse all else."""
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdecimal() or len(text) > 6 or not int(text) <= most:
+        raise Refused(400, f"{name}={text!r}: allowed: a whole number from 0 to {most}")
+    return int(text)
