@@ -96,7 +96,16 @@ class Life:
     def _at(self, event: ev.TradeUpdated | ev.SubmitAccepted) -> None:
         self._happens(replace(event, at=self._now))
 
+    def _sync(self) -> None:
+        self._happens(ev.TradeStreamChanged(is_up=True, why="listening", at=self._now))
+        held = self.desk.portfolio.holdings().items()
+        positions = tuple(ev.BrokerPosition(symbol=s, qty=q, avg_entry_price=price(100)) for s, q in held)
+        books = {"cash": self.desk.portfolio.cash(), "positions": positions, "fill_count": self.desk.fill_count}
+        self._happens(a_snapshot(**books, at=self._now))
+
     def _ask(self) -> None:
+        if not self.desk.is_synced:
+            self._sync()
         self._count += 1
         who, dice = self._dice.choice((ALICE, BOB)), self._dice
         request = a_limit_request(
