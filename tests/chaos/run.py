@@ -27,7 +27,7 @@ from tests.leftovers import sweep_up
 from tests.whole.exchange_process import KEYS
 
 SETTLE_S = 300.0  # for the last order's fate: a 429 silences the desk for up to a minute, and others use the machine
-END_S = 60.0  # for a desk to stop in order
+END_S = 120.0  # for a desk to stop in order
 STORM_ORDERS = 150
 
 HEADERS = {"APCA-API-KEY-ID": KEYS["APCA_API_KEY_ID"], "APCA-API-SECRET-KEY": KEYS["APCA_API_SECRET_KEY"]}

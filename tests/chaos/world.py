@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from deskd.wire.alpaca.market import NEW_YORK
 from tests.chaos import club
@@ -30,13 +30,14 @@ class Journal:
     """What the run did, a JSON line each, with the seconds since its start."""
 
     def __init__(self, path: Path, *, echoes: bool) -> None:
-        self._file: TextIO = path.open("a", buffering=1)
+        self._path = path
         self._began = asyncio.get_running_loop().time()
         self._echoes = echoes
 
     def write(self, event: str, **more: object) -> None:
         at_s = round(asyncio.get_running_loop().time() - self._began, 3)
-        self._file.write(json.dumps({"at_s": at_s, "event": event} | more) + "\n")
+        with self._path.open("a") as file:
+            file.write(json.dumps({"at_s": at_s, "event": event} | more) + "\n")
         if self._echoes:
             print(f"  {at_s:8.1f} s  {event}  {json.dumps(more) if more else ''}"[:200], flush=True)
 
