@@ -63,7 +63,10 @@ class FrontDoor:
         @web.middleware
         async def door(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path in self._sockets:
-                return await handler(request)
+                try:
+                    return await handler(request)
+                except ConnectionError:  # the peer was gone before the handshake was done: no error of ours
+                    return web.Response(status=400)  # to nobody
             answer = await self._answer(request, handler)
             answer.headers["X-Request-ID"] = uuid.uuid4().hex
             return answer

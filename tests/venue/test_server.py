@@ -35,6 +35,9 @@ async def served(*, limit: int = 0, faults: Faults | None = None) -> AsyncIterat
         bodies.append(await request.read())
         return json_answer({"ok": True})
 
+    async def gone(_request: web.Request) -> web.Response:
+        raise ConnectionResetError("Connection lost")  # what a websocket's handshake does when its peer has left
+
     async def broken(_request: web.Request) -> web.Response:
         raise AssertionError("an invariant")
 
@@ -43,7 +46,7 @@ async def served(*, limit: int = 0, faults: Faults | None = None) -> AsyncIterat
         keys=Keys(key_id="id", secret_key="secret"),
         clock=SystemClock(),
         rate_limit_per_min=limit,
-        sockets=("/stream",),
+        sockets=("/stream", "/gone"),
         faults=faults,
         bug=bug,
     )
@@ -52,6 +55,7 @@ async def served(*, limit: int = 0, faults: Faults | None = None) -> AsyncIterat
         web.get("/v2/stocks/bars", echo),
         web.get("/stream", echo),
         web.get("/broken", broken),
+        web.get("/gone", gone),
     ]
     runner = web.AppRunner(door.app(routes), access_log=None)
     await runner.setup()
@@ -195,3 +199,12 @@ async def test_an_exchange_for_tests_notes_each_order_that_comes() -> None:
         async with served() as it:
             await it.session.post("/v2/orders", json={"client_order_id": "b"})
     assert [line["client_order_id"] for line in noted if line["event"] == "order_came"] == ["a"]
+
+
+async def test_a_peer_that_leaves_during_the_handshake_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """It is nobody's mistake: nothing is logged, and nothing ends."""
+    async with served() as it:
+        async with it.session.get("/gone") as answer:
+            assert answer.status == 400
+        assert not it.bug.done()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
