@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from deskd.domain.errors import LedgerError
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
 from deskd.domain.market import MarketClock, Quote
 from deskd.domain.money import Price
-from deskd.domain.order import Order, OrderRequest, OrderStatus
+from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
 from deskd.domain.reasons import RefusalReason, RejectReason
 from deskd.ports import Statement
 from deskd.runtime import INBOX_MAX, LISTED_MAX, Runtime
@@ -27,6 +27,7 @@ from tests.factories import (
     NOON,
     a_broker_order,
     a_desk,
+    a_limit_request,
     a_quote,
     a_request,
     a_snapshot,
@@ -267,6 +268,95 @@ async def test_a_retry_with_the_same_id_gets_the_same_answer_and_no_second_order
         assert world.broker.submitted == [OID]
         again = await world.runtime.place(a_request(), timeout_s=5)
         assert again == world.runtime.desk.orders[OID]
+
+
+def a_wish(**changes: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {"client_order_id": ClientOrderId("new"), "by": "alice", "timeout_s": 5}
+    return fields | changes
+
+
+LOWER = Replacement(replaces=OID, limit_price=price(99))
+
+
+async def test_a_replacement_is_on_disk_before_it_leaves_and_leaves_once() -> None:
+    """By either id of the old order; whoever asks for the same again gets the same answer."""
+    async with a_world() as world:
+        placed = await world.runtime.place(a_limit_request(), timeout_s=5)
+        assert isinstance(placed, Order)
+        assert placed.broker_order_id is not None
+        by_broker_id = replace(LOWER, replaces=ClientOrderId(placed.broker_order_id))
+        async with asyncio.TaskGroup() as tasks:
+            asking = [
+                tasks.create_task(world.runtime.replace(ALICE, wanted, **a_wish())) for wanted in (LOWER, by_broker_id)
+            ]
+        assert {a.result() for a in asking} == {world.desk.orders[ClientOrderId("new")]}
+        assert world.broker.known_at_submit == [True, True]
+        assert world.broker.replaced == [("new", placed.broker_order_id)]
+        assert world.desk.orders[OID].status is OrderStatus.PENDING_REPLACE
+
+
+async def test_what_is_not_ones_own_is_not_replaced() -> None:
+    """404, for a strategy; an officer names any order."""
+    async with a_world() as world:
+        await world.runtime.place(a_limit_request(), timeout_s=5)
+        refused = await world.runtime.replace(BOB, LOWER, **a_wish())
+        assert isinstance(refused, Refuse)
+        assert refused.reason == RefusalReason.NOT_FOUND
+        assert isinstance(await world.runtime.replace(None, LOWER, **a_wish()), Order)
+
+
+async def test_a_replacement_without_an_answer_is_answered_as_it_stands() -> None:
+    """In doubt, under its own id; one that was refused by the desk is refused to who asked."""
+    async with a_world() as world:
+        await world.runtime.place(a_limit_request(), timeout_s=5)
+        forever = asyncio.Event()
+
+        async def hangs(request: OrderRequest, broker_order_id: BrokerOrderId) -> Any:
+            await forever.wait()
+
+        world.broker.replace = hangs  # type: ignore[method-assign]
+        order = await world.runtime.replace(ALICE, LOWER, **a_wish(timeout_s=0.05))
+        assert isinstance(order, Order)
+        assert (order.status, order.request.client_order_id) == (OrderStatus.SUBMITTED, "new")
+        again = await world.runtime.replace(ALICE, LOWER, **a_wish(client_order_id=ClientOrderId("newer")))
+        assert isinstance(again, Refuse)
+        assert again.reason == RefusalReason.NOT_REPLACEABLE
+        other = await world.runtime.replace(ALICE, replace(LOWER, limit_price=price(98)), **a_wish())
+        assert isinstance(other, Refuse)
+        assert other.reason == RefusalReason.CONFLICT
+
+
+async def test_nothing_is_replaced_while_fills_could_not_be_seen() -> None:
+    """A replacement is a new order."""
+    async with a_world() as world:
+        await world.runtime.place(a_limit_request(), timeout_s=5)
+        await world.runtime.post(ev.TradeStreamChanged(is_up=False, why="dropped", at=NOON))
+        await world.runtime.until(lambda desk: not desk.is_synced)
+        refused = await world.runtime.replace(ALICE, LOWER, **a_wish())
+        assert isinstance(refused, Refuse)
+        assert refused.reason == RefusalReason.TRADE_STREAM_DOWN
+        assert world.broker.replaced == []
+
+
+async def test_a_stream_that_drops_behind_the_door_stops_the_order() -> None:
+    """What was let in is decided again where everything is known: nothing is approved that nobody could watch."""
+    async with a_world() as world:
+        await world.runtime.post(ev.TradeStreamChanged(is_up=False, why="dropped", at=NOON))
+        refused = await world.runtime.place(a_request(), timeout_s=5)  # the door has not heard of it yet
+        assert isinstance(refused, Refuse)
+        assert refused.reason == RefusalReason.TRADE_STREAM_DOWN
+        assert world.broker.submitted == []
+
+
+async def test_stuck_replaces_are_asked_after() -> None:
+    """The stream lost its word on the old order."""
+    async with a_world(doubt_check=timedelta(milliseconds=5)) as world:
+        await world.runtime.place(a_limit_request(), timeout_s=5)
+        await world.runtime.replace(ALICE, LOWER, **a_wish())
+        world.wall.time += timedelta(seconds=11)
+        async with asyncio.timeout(5):
+            while OID not in world.broker.looked_up:  # noqa: ASYNC110  the watch has no event of its own
+                await asyncio.sleep(0.002)
 
 
 async def test_no_order_is_taken_while_fills_could_not_be_seen() -> None:

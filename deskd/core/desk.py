@@ -932,7 +932,9 @@ class Desk:
     def _correct(self, fact: ev.FillCorrected) -> None:
         order = corrections.apply(self.orders[fact.client_order_id], fact)
         self._put(order)
-        self.reservations.grow(order, Qty(-fact.qty))  # an open order may trade again what was busted
+        if fact.client_order_id not in self.needs:
+            self.reservations.grow(order, Qty(-fact.qty))  # an open order may trade again what was busted
+        self._hold_pairs_of(order)
         self.standing.corrected += 1
         self.standing.executed(order.request.symbol, fact.at)
 

@@ -9,10 +9,10 @@ from structlog.testing import capture_logs
 from deskd.app.fact_log import FactLog
 from deskd.core.house import OPENING
 from deskd.domain import events as ev
-from deskd.domain.ids import RunId
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId
 from deskd.domain.order import Order, OrderStatus
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
-from tests.factories import ALICE, MONDAY, NOON, a_fact_of_a_fill, a_quote, a_request, cash, qty
+from tests.factories import ALICE, MONDAY, NOON, a_fact_of_a_fill, a_quote, a_request, cash, price, qty
 
 OID = a_request().client_order_id
 AN_ORDER = Order(request=a_request(), status=OrderStatus.ACCEPTED, requested_at=NOON, updated_at=NOON)
@@ -75,6 +75,33 @@ LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
     ),
     (ev.OrderCanceled(client_order_id=OID, at=NOON), "order_canceled", "info", {"client_order_id": OID}),
     (ev.OrderExpired(client_order_id=OID, at=NOON), "order_expired", "info", {"client_order_id": OID}),
+    (
+        ev.OrderReplaced(client_order_id=OID, replaced_by=ClientOrderId("new"), at=NOON),
+        "order_replaced",
+        "info",
+        {"client_order_id": OID, "replaced_by": "new"},
+    ),
+    (
+        ev.OrderAdopted(
+            request=a_request(),
+            broker_order_id=BrokerOrderId("b"),
+            replaces=ClientOrderId("old"),
+            submitted_at=None,
+            reserved_cash=cash(0),
+            reserved_qty=qty(0),
+            price=price(1),
+            at=NOON,
+        ),
+        "order_adopted",
+        "warning",
+        {"client_order_id": OID, "strategy_id": ALICE, "replaces": "old"},
+    ),
+    (
+        ev.BrokerSaid(client_order_id=OID, source="submit", word="in_doubt", detail="HTTP 504", at=NOON),
+        "broker_said",
+        "info",
+        {"client_order_id": OID, "source": "submit", "word": "in_doubt", "detail": "HTTP 504"},
+    ),
     (ev.RunStarted(run_id=RunId("r1"), strategy_id=ALICE, at=NOON), "run_started", "info", {"run_id": "r1"}),
     (a_run_end(ExitReason.STOPPED), "run_ended", "info", {"reason": "stopped"}),
     (a_run_end(ExitReason.OOM), "run_ended", "warning", {"reason": "oom", "detail": "why"}),
