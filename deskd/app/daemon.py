@@ -1,7 +1,7 @@
 """The daemon: every room built once, started in order, stopped in order.
 
 Start = recovery: ledger -> replay -> broker -> doors -> reconcile -> runs. A crash takes the same road.
-Stop: refuse orders -> end runs -> cancel open orders -> last fact. Each stage has a bound. Whoever asks a desk that
+Stop: refuse orders -> end runs -> cancel open orders -> last fact -> root. Each stage has a bound. Whoever asks a desk that
 still starts gets its end at once: no strategy runs before `trade`.
 """
 
