@@ -88,7 +88,7 @@ class FrontDoor:
         return answer
 
     async def _maybe_wrong(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._faults is not None and (request.method, request.path) == ("POST", "/v2/orders"):
+        if self._faults is not None and request.method in {"POST", "PATCH"} and request.path.startswith("/v2/orders"):
             await _note_order(request)
         now = asyncio.get_running_loop().time()
         rule = None if self._faults is None else self._faults.take_rule(request.method, request.path, now)
@@ -126,7 +126,7 @@ class FrontDoor:
 
 
 async def _note_order(request: web.Request) -> None:
-    """Log that an order came, whatever becomes of it: who tests a desk wants to know what it sent, and how often."""
+    """Log that an order came, new or in the place of another, whatever becomes of it: who tests a desk wants to know what it sent, and how often."""
     try:
         asked = msgspec.json.decode(await request.read())
     except msgspec.DecodeError:

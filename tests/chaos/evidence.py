@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Asked:
     broker_order_id: str | None = None
     filled_qty: Decimal = ZERO
     is_leg: bool = False
+    is_adopted: bool = False  # somebody replaced an order of ours at the broker
 
 
 @dataclass(slots=True)
@@ -63,6 +64,8 @@ class Ledger:
     doubled_fills: list[str] = field(default_factory=list)
     doubled_orders: list[str] = field(default_factory=list)
     positions: dict[tuple[str, str], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    held: dict[tuple[str, str], set[Decimal]] = field(default_factory=lambda: defaultdict(lambda: {ZERO}))  # ever
+    given: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))  # by the house, after splits
     cash: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     allocations: dict[str, Decimal] = field(default_factory=dict)
     house: list[Fact] = field(default_factory=list)  # adjustments
@@ -100,6 +103,13 @@ def _fold(ledger: Ledger, seq: int, kind: str, fact: Fact) -> None:
                 ledger.doubled_orders.append(oid)
             asked = Asked(request["strategy_id"], request["symbol"], request["side"], seq, fact["at"])
             ledger.orders[oid] = asked
+        case "OrderAdopted":
+            request = fact["request"]
+            adopted = Asked(request["strategy_id"], request["symbol"], request["side"], seq, fact["at"], seq)
+            adopted.broker_order_id, adopted.is_adopted = fact["broker_order_id"], True
+            ledger.orders[request["client_order_id"]] = adopted
+        case "SharesDistributed":
+            _distribute(ledger, fact["symbol"], Decimal(fact["ratio"]))
         case "OrderDenied":
             ledger.denied[fact["request"]["client_order_id"]] = fact["reason"]
         case "OrderAccepted" | "LegsFound":
@@ -142,6 +152,18 @@ def _fold(ledger: Ledger, seq: int, kind: str, fact: Fact) -> None:
             pass  # no money, and no order, is moved by it
 
 
+def _distribute(ledger: Ledger, symbol: str, ratio: Decimal) -> None:
+    """Multiply every member's shares; the house gives what that makes."""
+    for (who, held), qty in list(ledger.positions.items()):
+        if who == "house" or held != symbol or not qty:
+            continue
+        new = (qty * ratio).quantize(Decimal("0.000000001"), ROUND_DOWN)
+        ledger.positions[who, symbol] = new
+        ledger.positions["house", symbol] -= new - qty
+        ledger.given[symbol] += new - qty
+        ledger.held[who, symbol].add(new)
+
+
 def _fill(ledger: Ledger, seq: int, fact: Fact) -> None:
     oid, fill_id = fact["client_order_id"], fact["fill_id"]
     if fill_id in ledger.fills:
@@ -153,6 +175,7 @@ def _fill(ledger: Ledger, seq: int, fact: Fact) -> None:
     ledger.positions[order.strategy_id, order.symbol] += signed
     ledger.cash[order.strategy_id] -= signed * price
     position = ledger.positions[order.strategy_id, order.symbol]
+    ledger.held[order.strategy_id, order.symbol].add(position)
     ledger.fills[fill_id] = BookedFill(seq, oid, qty, price, order.filled_qty, position)
 
 

@@ -27,7 +27,7 @@ from tests.chaos.evidence import (
     read_said,
     read_wire,
 )
-from tests.chaos.settled import agrees
+from tests.chaos.settled import MANUAL, REPLACED_BY_HAND, agrees
 
 CENT = Decimal("0.01")
 SHOWN_MAX = 5  # examples of what one check found
@@ -217,9 +217,9 @@ def orders_are_durable_before_they_are_sent(e: Evidence) -> Broken:
     for oid, came in e.came.items():
         order = e.ledger.orders.get(oid)
         if order is None:
-            if not oid.startswith("manual-"):
+            if not oid.startswith((MANUAL, REPLACED_BY_HAND)):
                 yield f"order {oid} came to the exchange at {came.first_at}, and has no fact"
-        elif came.first_at < order.at:
+        elif came.first_at < order.at and not order.is_adopted:
             yield f"order {oid} came to the exchange at {came.first_at}, before it was asked for at {order.at}"
         if order is not None and order.accepted_seq is not None and order.accepted_seq <= order.approved_seq:
             yield f"order {oid} was accepted by entry {order.accepted_seq}, before entry {order.approved_seq}"
@@ -278,6 +278,8 @@ def house_has_what_the_run_gave_it(e: Evidence) -> Broken:
     for correction in e.theirs.corrections:
         by_hand[correction.fill.symbol] += correction.more_qty
         cost -= correction.more_cash
+    for symbol, given in e.ledger.given.items():
+        by_hand[symbol] -= given
     held = {symbol: qty for (who, symbol), qty in e.ledger.positions.items() if who == "house"}
     for symbol in held.keys() | by_hand.keys():
         if held.get(symbol, ZERO) != by_hand[symbol]:
@@ -294,11 +296,8 @@ def house_has_what_the_run_gave_it(e: Evidence) -> Broken:
 def told_is_in_the_ledger(e: Evidence) -> Broken:
     """Find what strategies were told of their orders, in answers and in lines, that the ledger does not say."""
     by_order: dict[str, dict[Decimal, tuple[Decimal, Decimal, Decimal]]] = defaultdict(dict)
-    seen: dict[tuple[str, str], set[Decimal]] = defaultdict(lambda: {ZERO})
     for fill in e.ledger.fills.values():
         by_order[fill.client_order_id][fill.filled_qty] = (fill.qty, fill.price, fill.position_qty)
-        order = e.ledger.orders[fill.client_order_id]
-        seen[order.strategy_id, order.symbol].add(fill.position_qty)
     for who, lines in e.said.items():
         told: Counter[tuple[str, str]] = Counter()
         for line in lines:
@@ -317,7 +316,7 @@ def told_is_in_the_ledger(e: Evidence) -> Broken:
                     if filled and filled not in by_order[line["id"]]:
                         yield f"{who}: saw {line['id']} filled to {filled}, which it never was"
                 case "position_seen":
-                    if Decimal(line["qty"]) not in seen[who, line["symbol"]]:
+                    if Decimal(line["qty"]) not in e.ledger.held[who, line["symbol"]]:
                         yield f"{who}: saw a position of {line['qty']} {line['symbol']}, which it never had"
                 case _:
                     pass

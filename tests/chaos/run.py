@@ -22,6 +22,7 @@ from deskd.cli.client import DeskNotReachable, NotDone
 from tests.chaos import schedule, settled
 from tests.chaos.club import BY_HAND
 from tests.chaos.schedule import Step, weather
+from tests.chaos.settled import MANUAL, REPLACED_BY_HAND
 from tests.chaos.world import Child, Journal, below, desk_command, exchange_command, jailed, set_up, speaks_of
 from tests.leftovers import sweep_up
 from tests.whole.exchange_process import KEYS
@@ -126,6 +127,14 @@ class Run:
                 await self.command("/cancel", {"all": True})
             case "trade by hand":
                 await self._trade_by_hand(len(step.names))
+            case "cancel by hand":
+                for order in await self._open_at_the_exchange(step):
+                    self.counts["orders canceled by hand"] += 1
+                    await self.exchange_does("DELETE", f"/v2/orders/{order['id']}")
+            case "replace by hand":
+                await self._replace_by_hand(step)
+            case "settle":
+                await self._settle(step)
             case "storm":
                 await self._storm_by_hand()
             case "storm in its sleep":  # all of the news comes at once when it wakes
@@ -161,15 +170,37 @@ class Run:
         self.counts["manual orders"] += 1
         order = {"symbol": BY_HAND, "qty": str(qty), "side": "buy", "type": "market", "time_in_force": "day"}
         await self.exchange_does(
-            "POST", "/v2/orders", order | {"client_order_id": f"manual-{self.counts['manual orders']}"}
+            "POST", "/v2/orders", order | {"client_order_id": f"{MANUAL}{self.counts['manual orders']}"}
         )
+
+    async def _open_at_the_exchange(self, step: Step) -> list[dict[str, Any]]:
+        """Return some open orders of the desk's."""
+        found = await self.exchange_does("GET", "/v2/orders?status=open&limit=100")
+        limits = [one for one in found or () if one["type"] == "limit" and one["status"] == "new"]
+        return [one for one in limits if not one["client_order_id"].startswith(MANUAL)][: len(step.names)]
+
+    async def _replace_by_hand(self, step: Step) -> None:
+        """Give open orders another price in the broker's own page: the new ones are their strategies'."""
+        for order in await self._open_at_the_exchange(step):
+            self.counts["orders replaced by hand"] += 1
+            price = Decimal(order["limit_price"]) + (Decimal("0.01") if order["side"] == "buy" else Decimal("-0.01"))
+            oid = f"{REPLACED_BY_HAND}{self.counts['orders replaced by hand']}"
+            asked = {"limit_price": str(price), "client_order_id": oid}
+            await self.exchange_does("PATCH", f"/v2/orders/{order['id']}", asked)
+
+    async def _settle(self, step: Step) -> None:
+        """Be the officer who looks into what is frozen, and gives members their shares after a split."""
+        self.counts["commands"] += 1
+        asked = {"resolve": BY_HAND, "reason": "chaos"} | ({"distribute": "2"} if len(step.names) > 3 else {})
+        if await self.command("/reconcile", asked):
+            self.counts["settled by an officer"] += 1
 
     async def _storm_by_hand(self) -> None:
         """Fill the desk's inbox with news of orders that are not its own."""
         self.counts["storms"] += 1
         for number in range(STORM_ORDERS):
             order = {"symbol": "QQQ", "qty": "1", "side": "buy", "type": "limit", "limit_price": "100"}
-            oid = f"manual-storm-{self.counts['storms']}-{number}"
+            oid = f"{MANUAL}storm-{self.counts['storms']}-{number}"
             asked = order | {"time_in_force": "day", "client_order_id": oid}
             answer = await self.exchange_does("POST", "/v2/orders", asked)
             if isinstance(answer, dict) and "id" in answer:

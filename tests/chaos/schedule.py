@@ -71,6 +71,9 @@ def processes(seed: int, seconds: float) -> Sequence[Step]:
         "restart strategies": 2,
         "cancel all": 1,
         "trade by hand": 1,
+        "cancel by hand": 1,
+        "replace by hand": 1,
+        "settle": 1,
         "storm": 1,
         "storm in its sleep": 1,
     }
@@ -192,5 +195,6 @@ FAULTS: Mapping[str, Any] = {
     "a dividend": lambda dice: _booked(dice, "DIV", "{}.25"),
     "a bust": lambda _dice: {"account": {"bust": {}}},
     "a correction": lambda dice: {"account": {"correct": {"price": f"{dice.randint(50, 600)}.25"}}},
+    "a split": lambda dice: {"account": {"split": {"symbol": BY_HAND, "ratio": dice.choice(("2", "0.5", "1.5"))}}},
     "an order refused late": lambda dice: {"reject_next": {"symbol": dice.choice((BY_HAND, "SPY", "KO", "AAPL"))}},
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 CENT = Decimal("0.01")
 MANUAL = "manual-"  # the run's own orders, which the desk never sent
+REPLACED_BY_HAND = "by-hand-"  # and those that it put in the place of the desk's: they are the strategy's
 
 # The desk's word for each of the broker's.
 STATUS: Mapping[str, frozenset[str]] = {
@@ -17,7 +18,7 @@ STATUS: Mapping[str, frozenset[str]] = {
     "canceled": frozenset({"canceled"}),
     "expired": frozenset({"expired"}),
     "rejected": frozenset({"rejected"}),
-    "replaced": frozenset({"replaced", "canceled"}),
+    "replaced": frozenset({"replaced"}),
 }
 OPEN = frozenset({"accepted", "partially_filled", "pending_cancel", "pending_replace", "submitted"})
 

@@ -37,7 +37,7 @@ def test_the_exchange_knows_each_fault(name: str) -> None:
 def test_everything_happens_within_an_hour() -> None:
     """No kind of step or fault is so seldom that an hour does not bring it."""
     assert {name for step in wire(1, 3600) for name in step.what.split(" + ")} == set(FAULTS)
-    assert len({step.what for step in processes(1, 3600)}) == 13
+    assert len({step.what for step in processes(1, 3600)}) == 16
 
 
 def test_the_club_has_twenty_strategies() -> None:

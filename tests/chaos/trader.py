@@ -11,18 +11,23 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import desk_client
-from desk_client import DeskError, OrderResponse, cancel_order, get_account, get_order, get_position, list_orders
+from desk_client import (
+    DeskError,
+    OrderResponse,
+    cancel_order,
+    get_account,
+    get_order,
+    get_position,
+    list_orders,
+    replace_order,
+)
 
 STATE = Path(os.environ.get("CHAOS_STATE", "/state"))
 KEPT_IDS = 50  # of its newest orders: what it cancels, replaces and sends again
-
-# Not in every desk_client: it came later.
-replace_order: Callable[..., OrderResponse] | None = getattr(desk_client, "replace_order", None)
 
 
 class Diary:
@@ -60,10 +65,13 @@ class Trader:
 
     def place(self, symbol: str, qty: object, side: str, order_type: str = "market", **more: Any) -> str:
         """Ask for an order under a new id; return the id."""
-        self.count += 1
-        oid = f"{self.name}-{self.diary.run}-{self.count}"
+        oid = self.new_id()
         self.ask(oid, {"symbol": symbol, "qty": qty, "side": side, "order_type": order_type} | more)
         return oid
+
+    def new_id(self) -> str:
+        self.count += 1
+        return f"{self.name}-{self.diary.run}-{self.count}"
 
     def ask(self, oid: str, order: dict[str, Any]) -> None:
         self.diary.write("asked", id=oid)
@@ -78,6 +86,20 @@ class Trader:
             time.sleep(0.2)
             return
         self.answered(oid, answer)
+
+    def replace(self, old: str, change: dict[str, Any]) -> str:
+        """Put a new order in the place of *old*; return the new one's id."""
+        oid = self.new_id()
+        self.diary.write("asked", id=oid, replaces=old)
+        try:
+            answer = replace_order(old, **change, client_order_id=oid, timeout=self.random.choice((0.05, 2.0, 5.0)))
+        except DeskError as error:
+            self.diary.write("no_answer", id=oid, reason=error.reason)
+            time.sleep(0.2)
+        else:
+            self.answered(oid, answer)
+            self.ids = [*self.ids, oid][-KEPT_IDS:]
+        return oid
 
     def answered(self, oid: str, answer: OrderResponse) -> None:
         self.diary.write("answer", id=oid, **answer._asdict())
@@ -174,18 +196,10 @@ class Trader:
     def replacer(self, symbol: str, price: float) -> None:
         oid = self.place(symbol, self.random.randint(2, 4), "buy", "limit", limit_price=self.near(price))
         for _ in range(self.random.randint(1, 3)):
-            if replace_order is None:
-                self.cancel(oid)
-                oid = self.place(symbol, 2, "buy", "limit", limit_price=self.near(price))
-                continue
             change = self.random.choice(({"qty": 1}, {"qty": 5}, {"limit_price": self.near(price)}))
-            try:
-                answer = replace_order(oid, **change)
-            except DeskError as error:
-                self.diary.write("no_answer", id=oid, reason=error.reason)
-                return
-            self.answered_about(oid, "replace", answer)
-            oid = answer.client_order_id or oid
+            oid = self.replace(self.random.choice((oid, oid, oid, self.random.choice(self.ids))), change)
+            if self.random.random() < 0.2:
+                self.cancel(oid)
         if self.whole(symbol) > 0:
             self.place(symbol, self.whole(symbol), "sell", "limit", limit_price=self.near(price, 0.0005))
 

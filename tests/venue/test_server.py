@@ -52,6 +52,7 @@ async def served(*, limit: int = 0, faults: Faults | None = None) -> AsyncIterat
     )
     routes = [
         web.post("/v2/orders", echo),
+        web.patch("/v2/orders/{order_id}", echo),
         web.get("/v2/stocks/bars", echo),
         web.get("/stream", echo),
         web.get("/broken", broken),
@@ -196,9 +197,10 @@ async def test_an_exchange_for_tests_notes_each_order_that_comes() -> None:
         async with served(faults=Faults()) as it:
             await it.session.post("/v2/orders", json={"client_order_id": "a"})
             await it.session.post("/v2/orders", data=b"no JSON")
+            await it.session.patch("/v2/orders/1", json={"client_order_id": "c"})
         async with served() as it:
             await it.session.post("/v2/orders", json={"client_order_id": "b"})
-    assert [line["client_order_id"] for line in noted if line["event"] == "order_came"] == ["a"]
+    assert [line["client_order_id"] for line in noted if line["event"] == "order_came"] == ["a", "c"]
 
 
 async def test_a_peer_that_leaves_during_the_handshake_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
