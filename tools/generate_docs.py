@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path, PurePath
 
 import click
+import msgspec
 
 from deskd.cli import daemon, deskctl
 from deskd.config.leaves import Leaf, sections
@@ -19,6 +20,7 @@ from deskd.core.lifecycle import TRANSITIONS
 from deskd.core.words import FOLLOWS, STATES, WORDS, Follows
 from deskd.domain import reasons
 from deskd.domain.order import OrderStatus
+from deskd.wire import event_line
 from tools import fact_reference
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +37,8 @@ def generate() -> dict[str, str]:
         "docs/reference/cli.md": commands(),
         "docs/reference/facts.md": fact_reference.reference(GENERATED),
         "docs/reference/facts.schema.json": fact_reference.schema(),
+        "docs/reference/events.md": events(),
+        "docs/reference/events.schema.json": json.dumps(events_schema(), indent=2) + "\n",
     }
 
 
@@ -137,8 +141,8 @@ def _comments(file: Path) -> dict[tuple[str, str], str]:
         for node in ast.parse(source).body
         if isinstance(node, ast.ClassDef)
         for statement in node.body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
+        if isinstance(statement, ast.Assign | ast.AnnAssign)
+        for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
         if isinstance(target, ast.Name)
     }
 
@@ -203,6 +207,91 @@ def _event(fact: type) -> str:
     """Return OrderCancelRequested as `cancel requested`."""
     name = fact.__name__.removeprefix("Order")
     return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
+
+
+# --- the drop copy ------------------------------------------------------------------------------------------------------
+
+_COMMON = ("v", "seq", "index", "at", "event")
+_JSON_TYPES = {
+    "int": "integer",
+    "str": "string",
+    "float": "number",
+    "bool": "boolean",
+    "list[str]": "array",
+    "dict[str, str]": "object",
+}
+
+
+def events() -> str:
+    """Return every event of the drop copy, when it happens, and its fields."""
+    comments = _comments(ROOT / "deskd/wire/event_line.py")
+    lines = [
+        GENERATED,
+        "# Events",
+        "",
+        "The drop copy: what happens on the desk, one JSON object a line, from `deskctl events --json` (`-f` goes on).",
+        f"Version {event_line.VERSION} (`v`): names and meanings stay; events and fields may be added, so a reader passes over",
+        "what it does not know. [events.schema.json](events.schema.json) is the same as JSON Schema.",
+        "",
+        "- Events are derived from the ledger's facts alone. None is sent before its fact is on disk.",
+        "- `seq` is the fact's place in the ledger, `index` the event's among those of its fact: together its identity.",
+        "- Past and live join without gap or double. A reader that was cut off goes on with `--since SEQ`, inclusive.",
+        "- Decimals are strings, times RFC 3339 in UTC. A field without a value is left out.",
+        "- Members see the events of their own strategies and those marked *all*; officers see every event.",
+        "",
+        "| event | happens when | shown to | fields beside `v`, `seq`, `index`, `at`, `event` | from the facts |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for event in event_line.DeskEvent:
+        fields = ", ".join(f"`{name}`" for name in event_line.FIELDS[event].split())
+        facts = ", ".join(f"`{kind.__name__}`" for kind in event_line.SOURCES[event])
+        text = _cell(comments["DeskEvent", event.name])
+        lines.append(f"| `{event}` | {text} | {_shown_to(event)} | {fields} | {facts} |")
+    silent = ", ".join(f"`{kind.__name__}`" for kind in sorted(event_line.SILENT, key=lambda kind: kind.__name__))
+    lines += [
+        "",
+        f"Facts without events: {silent}.",
+        "",
+        "## Fields",
+        "",
+        "| field | type | means |",
+        "| --- | --- | --- |",
+    ]
+    for name, hint in _line_fields().items():
+        lines.append(
+            f"| `{name}` | {hint.replace('dict[str, str]', 'object')} | {_cell(comments['EventLine', name])} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _shown_to(event: event_line.DeskEvent) -> str:
+    if event in event_line.FOR_ALL:
+        return "all"
+    return "its member" if "user_id" in event_line.FIELDS[event].split() else "officers"
+
+
+def _line_fields() -> dict[str, str]:
+    """Return the JSON type of each field of a line."""
+    hints = {f.name: str(getattr(f.type, "__name__", f.type)) for f in msgspec.structs.fields(event_line.EventLine)}
+    return {name: _JSON_TYPES[hint.removesuffix(" | None")] for name, hint in hints.items()}
+
+
+def events_schema() -> dict[str, object]:
+    """Return the JSON Schema of one line of the drop copy."""
+    types = _line_fields()
+
+    def schema(event: event_line.DeskEvent) -> dict[str, object]:
+        properties: dict[str, object] = {
+            name: {"type": types[name]} for name in (*_COMMON, *event_line.FIELDS[event].split())
+        }
+        properties |= {"v": {"const": event_line.VERSION}, "event": {"const": event.value}}
+        return {"title": event.value, "type": "object", "properties": properties, "required": list(_COMMON)}
+
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "One line of deskd's drop copy",
+        "oneOf": [schema(event) for event in event_line.DeskEvent],
+    }
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

@@ -34,8 +34,11 @@ from deskd.app.snapshots import Snapshots
 from deskd.config import BrokerSection, Config, RiskSection
 from deskd.config.keys import BrokerKeys
 from deskd.control import Control
+from deskd.control.events import EventRoutes
 from deskd.control.ledger import LedgerRoutes
+from deskd.control.live_events import LiveEvents
 from deskd.control.reconciling import Reconciling
+from deskd.control.why import WhyRoute
 from deskd.core.desk import MARKET
 from deskd.core.silence import Silence
 from deskd.domain import events as ev
@@ -45,14 +48,16 @@ from deskd.domain.limits import Limits
 from deskd.domain.market import MarketClock
 from deskd.domain.money import Cash, Qty
 from deskd.domain.order import Order
-from deskd.domain.run import ExitReason
+from deskd.domain.run import ExitReason, RunStatus
 from deskd.domain.strategy import StrategySpec
+from deskd.ledger.fact_reader import FactReader
 from deskd.ledger.queries import LedgerReader
 from deskd.ledger.roots import ROOTS, load_key
 from deskd.market.hub import Hub, Wanted
 from deskd.ports import Clock, SystemClock
 from deskd.runtime import Runtime
 from deskd.supervision.supervisor import Supervisor
+from deskd.wire.drop_copy import DropCopy
 
 SYNC_S = 30.0  # from start to the first reconcile; after that the desk runs, and takes orders when it comes
 CANCEL_S = 5.0  # for open orders to end when the desk stops
@@ -190,6 +195,9 @@ class Daemon:
             timing=timing,
         )
         self._market_lost_at: float | None = None  # monotonic; until what was missed is made up for
+        copy = DropCopy()
+        copy.take_over(desk.open_orders(), desk.strategies.values())
+        self.live = LiveEvents(copy, parts.ledger.last_seq, FactReader(db_path(config)))
         self.runtime = Runtime(
             desk=desk,
             ledger=parts.ledger,
@@ -202,8 +210,8 @@ class Daemon:
             doubt_check=timedelta(seconds=config.broker.doubt_check_s),
             reconcile_every=timedelta(seconds=config.broker.reconcile_every_s),
             clock_age_max=CLOCK_AGE_MAX if exchange is None else timedelta(0),  # our own exchange counts no requests
-            on_fact=[FactLog(desk.orders)],
             silence=Silence(timedelta(seconds=config.broker.stream_silence_s)),
+            on_fact=[FactLog(desk.orders), self.live],
         )
         self.roots = RootKeeper(
             key=load_key(config.desk.state_dir),
@@ -263,6 +271,8 @@ class Daemon:
             ),
             more=[
                 LedgerRoutes(db=db_path(config), wall=wall, post=self.runtime.post, sign=self.roots.sign).add_to,
+                EventRoutes(ledger=db_path(config), live=self.live).add_to,
+                WhyRoute(db_path(config)).add_to,
             ],
         )
 
@@ -280,6 +290,7 @@ class Daemon:
         self._spawn(self.trade_stream.run(), "trade stream")
         self._spawn(self.market_stream.run(), "market stream")
         self._spawn(self._watch_market(), "market clock")
+        self._spawn(self._beat(), "heartbeat")
         self._spawn(self.supervisor.run(), "supervisor")
         await self.supervisor.open()
         await self._open_local()
@@ -485,6 +496,22 @@ class Daemon:
             knows=desk.knows,
             is_ours=desk.by_broker_id.__contains__,
         )
+
+    async def _beat(self) -> None:
+        """Say from time to time that the desk lives."""
+        while True:
+            await asyncio.sleep(self.config.desk.heartbeat_s)
+            found = self.supervisor.strategies()
+            running = sum(self.supervisor.status(one.strategy_id) is RunStatus.RUNNING for one in found)
+            await self.runtime.post(
+                ev.Heartbeat(
+                    orders_open=len(self.runtime.desk.open_ids),
+                    strategies_running=running,
+                    market_is_open=self.clock.is_open if self.clock else None,
+                    ledger_seq=self.live.last_seq,
+                    at=self.wall.now(),
+                )
+            )
 
     async def _watch_market(self) -> None:
         """Follow the broker's clock, and fetch what can be traded once a market day."""

@@ -6,7 +6,7 @@ An HTTP library would cost more start-up time than the whole command has.
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,9 @@ from urllib.parse import urlencode
 
 ANSWER_TIMEOUT_S = 10.0  # a look: the desk answers within milliseconds
 COMMAND_TIMEOUT_S = 120.0  # a stop takes every run's grace
+
+
+type Query = Mapping[str, str | Sequence[str] | None]  # None: not asked for; several: each is
 
 
 class DeskNotReachable(Exception):
@@ -44,7 +47,7 @@ class Desk:
 
     path: Path
 
-    def look(self, what: str, query: Mapping[str, str | None] | None = None) -> dict[str, Any]:
+    def look(self, what: str, query: Query | None = None) -> dict[str, Any]:
         """Return what the desk says of itself."""
         return self._ask("GET", _target(what, query), b"", ANSWER_TIMEOUT_S).body
 
@@ -52,7 +55,7 @@ class Desk:
         """Have the desk do something; the answer tells of each thing whether it is done."""
         return self._ask("POST", what, json.dumps(arguments).encode(), COMMAND_TIMEOUT_S)
 
-    def stream(self, what: str, query: Mapping[str, str | None], *, is_endless: bool) -> Iterator[bytes]:
+    def stream(self, what: str, query: Query, *, is_endless: bool) -> Iterator[bytes]:
         """Yield the text of an answer as it comes."""
         with self._connection(None if is_endless else ANSWER_TIMEOUT_S) as connection:
             connection.sendall(_request("GET", _target(what, query), b""))
@@ -106,9 +109,9 @@ def _how_to_start(path: Path, why: str) -> str:
     )
 
 
-def _target(what: str, query: Mapping[str, str | None] | None) -> str:
+def _target(what: str, query: Query | None) -> str:
     given = {key: value for key, value in (query or {}).items() if value is not None}
-    return f"{what}?{urlencode(given)}" if given else what
+    return f"{what}?{urlencode(given, doseq=True)}" if given else what
 
 
 def _request(method: str, target: str, body: bytes) -> bytes:

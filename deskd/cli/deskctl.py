@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from deskd import __version__
-from deskd.cli import audit, show
+from deskd.cli import audit, events, show, why
 from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_option
 from deskd.cli.client import Answer, DeskNotReachable, NotDone
 from deskd.cli.outages import outages
@@ -185,6 +185,8 @@ def _print_rows(columns: show.Columns, rows: Sequence[show.Row], *, as_json: boo
 
 cli.add_command(audit.audit)
 cli.add_command(audit.backup)
+cli.add_command(why.why)
+cli.add_command(events.events)
 
 
 # --- commanding -------------------------------------------------------------------------------------------------------

@@ -87,6 +87,28 @@ def as_json(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def safe(text: str) -> str:
+    r"""Return *text* with what is no printable character as \xNN: members' words must not steer a terminal."""
+    return (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    )
+
+
+def safe_page(value: Any) -> Any:
+    """Return a page of texts, lists and mappings with every text safe."""
+    match value:
+        case str():
+            return safe(value)
+        case list():
+            return [safe_page(item) for item in value]
+        case dict():
+            return {key: safe_page(item) for key, item in value.items()}
+        case _:
+            return value
+
+
 def table(columns: Columns, rows: Sequence[Row], *, nothing: str) -> None:
     """Print the rows as a table, or say that there are none."""
     if not rows:

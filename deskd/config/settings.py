@@ -38,6 +38,7 @@ class DeskSection(_Section):
         ge=0,
         description="with less room for the ledger the desk takes no new orders; cancels pass; 0 = never mind",
     )
+    heartbeat_s: Seconds = Field(300.0, description="say in ledger and drop copy this often that the desk lives")
 
 
 class BrokerSection(_Section):

@@ -164,6 +164,7 @@ class Desk:
                 | ev.RunEnded()
                 | ev.CommandGiven()
                 | ev.RootSigned()
+                | ev.Heartbeat()
             ):
                 return [Record(event)]
             case _:
@@ -771,7 +772,14 @@ class Desk:
             case ev.PositionsMarked():
                 for symbol, price in fact.marks:
                     self._mark(symbol, price, fact.at)
-            case ev.RunStarted() | ev.RunEnded() | ev.DeskStopped() | ev.CommandGiven():
+            case (
+                ev.RunStarted()
+                | ev.RunEnded()
+                | ev.DeskStopped()
+                | ev.CommandGiven()
+                | ev.RootSigned()
+                | ev.Heartbeat()
+            ):
                 pass  # kept for people; no decision rests on them
             case _:
                 assert_never(fact)

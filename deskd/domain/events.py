@@ -703,6 +703,17 @@ class RootSigned:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """The desk lives: posted every [desk] heartbeat_s, so that silence means something."""
+
+    orders_open: int
+    strategies_running: int
+    market_is_open: bool | None  # None: the broker's clock has not been heard yet
+    ledger_seq: int  # the last fact before it
+    at: datetime
+
+
 type OrderFact = (
     OrderAccepted
     | OrderRejected
@@ -744,6 +755,7 @@ type Fact = (
     | OutageEnded
     | CommandGiven
     | RootSigned
+    | Heartbeat
 )
 type BrokerEvent = (
     SubmitAccepted
@@ -770,6 +782,7 @@ type PlainFact = (
     | StreamChanged
     | CommandGiven
     | RootSigned
+    | Heartbeat
 )
 type Event = (
     OrderRequested

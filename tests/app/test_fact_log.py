@@ -12,6 +12,7 @@ from deskd.domain import events as ev
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId
 from deskd.domain.order import Order, OrderStatus
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
+from deskd.wire.drop_copy import DropCopy
 from tests.factories import ALICE, MONDAY, NOON, a_fact_of_a_fill, a_quote, a_request, cash, price, qty
 
 OID = a_request().client_order_id
@@ -146,6 +147,23 @@ def test_a_fact_that_people_look_for_is_one_line(fact: ev.Fact, event: str, leve
     assert lines[0]["event"] == event
     assert lines[0]["log_level"] == level
     assert lines[0].items() >= keys.items()
+
+
+# Names of the log that are not the drop copy's: one line for a fact that has several events, or more than one name.
+OTHERWISE_NAMED = {
+    "order_approved": {"order_created", "order_submitted"},
+    "order_filled": {"order_filled", "order_partially_filled"},
+    "stream_changed": {"stream_up", "outage_started"},
+}
+
+
+@pytest.mark.parametrize(("fact", "event", "level", "keys"), LINES)
+def test_log_and_drop_copy_tell_one_story(fact: ev.Fact, event: str, level: str, keys: dict[str, Any]) -> None:
+    """Who searches the log for an event's name finds its fact; three names are the log's own, and listed."""
+    copy = DropCopy()
+    copy.take_over([AN_ORDER], [])
+    names = {line.event for line in copy.events(1, fact)}
+    assert names & OTHERWISE_NAMED.get(event, {event})
 
 
 def test_what_nobody_looks_for_is_no_line() -> None:

@@ -9,9 +9,12 @@ from decimal import Decimal
 from pathlib import Path
 
 from deskd.control import Control
+from deskd.control.events import EventRoutes
 from deskd.control.ledger import LedgerRoutes
+from deskd.control.live_events import LiveEvents
 from deskd.control.people import Caller
 from deskd.control.reconciling import Reconciling
+from deskd.control.why import WhyRoute
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.book import Account, Position
@@ -25,10 +28,12 @@ from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
 from deskd.domain.reasons import RefusalReason
 from deskd.domain.run import ExitReason, RunEnd, RunStatus
 from deskd.domain.strategy import BrokenStrategy, Channel, Liveness, StrategySpec
+from deskd.ledger.fact_reader import FactReader
 from deskd.ledger.projections import project
 from deskd.ledger.queries import LedgerReader
 from deskd.ledger.store import LedgerStore
 from deskd.ports import RawMarketMessage, SystemClock
+from deskd.wire.drop_copy import DropCopy
 from tests.factories import (
     AAPL,
     ALICE,
@@ -211,16 +216,32 @@ class RunningDesk:
     commands: list[ev.CommandGiven]
     control: Control
     desk: Desk
+    store: LedgerStore
+    live: LiveEvents
+
+    async def happens(self, *events: ev.Event) -> None:
+        """Let each be decided, committed, and told, as the runtime does."""
+        for event in events:
+            facts = [effect.fact for effect in self.desk.handle(event) if isinstance(effect, Record)]
+            await self.store.append(facts, project(facts, self.desk))
+            for fact in facts:
+                self.live(fact)
 
 
 @asynccontextmanager
-async def a_running_desk(folder: Path, *, caller: Caller = OFFICER) -> AsyncIterator[RunningDesk]:
+async def a_running_desk(
+    folder: Path, *, caller: Caller = OFFICER, stall_s: float = 60.0
+) -> AsyncIterator[RunningDesk]:
     """Serve a desk on which alice has bought 10 AAPL and rests a limit order, and bob rests one, too."""
     config, ledger = folder / "desk.toml", folder / "desk.db"
     config.write_text('[desk]\nstate_dir = "var"\ndb_path = "desk.db"\nruntime_dir = "run"\n')
     logs = folder / "logs"
     logs.mkdir()
-    desk = await _traded(ledger)
+    store = await LedgerStore.open(ledger)
+    desk = await _traded(store)
+    copy = DropCopy()
+    copy.take_over(desk.open_orders(), desk.strategies.values())
+    live = LiveEvents(copy, store.last_seq, FactReader(ledger))
     runs, commands = FakeRuns(logs=logs), list[ev.CommandGiven]()
 
     async def post(command: ev.CommandGiven) -> None:
@@ -246,10 +267,14 @@ async def a_running_desk(folder: Path, *, caller: Caller = OFFICER) -> AsyncIter
         issue=issue,
         reconciling=_reconciling(desk),
         who_is=lambda _uid: caller,
-        more=[LedgerRoutes(db=ledger, wall=SystemClock(), post=post, sign=sign).add_to],
+        more=[
+            LedgerRoutes(db=ledger, wall=SystemClock(), post=post, sign=sign).add_to,
+            EventRoutes(ledger=ledger, live=live, stall_s=stall_s).add_to,
+            WhyRoute(ledger).add_to,
+        ],
     )
-    async with control.serve(folder / "run") as socket:
-        yield RunningDesk(folder, config, socket, runs, commands, control, desk)
+    async with store, control.serve(folder / "run") as socket:
+        yield RunningDesk(folder, config, socket, runs, commands, control, desk, store, live)
 
 
 def _reconciling(desk: Desk) -> Reconciling:
@@ -272,7 +297,7 @@ def _reconciling(desk: Desk) -> Reconciling:
     return Reconciling(desk=desk, wall=SystemClock(), look=look, post=post, until_idle=until_idle)
 
 
-async def _traded(ledger: Path) -> Desk:
+async def _traded(store: LedgerStore) -> Desk:
     desk = a_desk()
     bought = a_request()
     resting = a_limit_request("90", client_order_id=ClientOrderId("alice-2"))
@@ -287,9 +312,9 @@ async def _traded(ledger: Path) -> Desk:
         ev.StreamChanged(stream="market", is_up=True, why="subscribed", at=NOON + timedelta(seconds=125)),
         ev.MarketResumed(affected=(), bars_fetched=4, bars_missing=0, at=NOON + timedelta(seconds=126)),
     ]
-    store = await LedgerStore.open(ledger)
+    registrations: list[ev.Fact] = list(desk.strategies.values())
+    await store.append(registrations, project(registrations, desk))
     for event in happened:
         facts = [effect.fact for effect in desk.handle(event) if isinstance(effect, Record)]
         await store.append(facts, project(facts, desk))
-    await store.close()
     return desk

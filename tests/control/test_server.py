@@ -286,7 +286,10 @@ async def test_a_strategy_that_never_ran_has_no_log(tmp_path: Path) -> None:
 async def test_a_ledger_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     """The rest of the door works on."""
     async with a_running_desk(tmp_path) as desk:
-        (tmp_path / "desk.db").write_bytes(b"not a database, certainly not one of ours")
+        for part in ("-wal", "-shm"):
+            (tmp_path / f"desk.db{part}").unlink()
+        (tmp_path / "other").write_bytes(b"not a database, certainly not one of ours")
+        (tmp_path / "other").rename(tmp_path / "desk.db")
         said = await refused(lambda: Desk(desk.socket).look("/fills"))
         assert "the ledger cannot be read" in said
         assert (await look(desk, "/status"))["desk"]["name"] == "testdesk"

@@ -1,10 +1,14 @@
 """What is derived from the code is fresh."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tools.generate_docs import generate, order_states, reason_codes
+from deskd.wire.event_line import encode
+from tests.wire.test_drop_copy import derived, one_of_each
+from tools.generate_docs import events_schema, generate, order_states, reason_codes
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,3 +30,16 @@ def test_the_diagram_ends_every_final_state() -> None:
     """A reader sees where an order's life is over."""
     assert "denied --> [*]" in order_states()
     assert "submitted --> [*]" not in order_states()
+
+
+def test_every_event_is_as_its_schema_says() -> None:
+    """A reader that validates refuses nothing that the desk sends."""
+    schemas: dict[str, Any] = {schema["title"]: schema for schema in events_schema()["oneOf"]}  # type: ignore[attr-defined]
+    kinds = {"integer": int, "string": str, "number": float, "boolean": bool, "array": list, "object": dict}
+    for line in derived(*one_of_each()):
+        event = json.loads(encode(line))
+        schema = schemas[event["event"]]
+        assert set(schema["required"]) <= set(event) <= set(schema["properties"])
+        for name, value in event.items():
+            rule = schema["properties"][name]
+            assert value == rule["const"] if "const" in rule else isinstance(value, kinds[rule["type"]]), name

@@ -1,0 +1,155 @@
+"""`deskctl events`: the drop copy, one line an event."""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from deskd.cli import show
+from deskd.cli.call import Call, json_option, pass_call, strategy_option
+from deskd.cli.client import DeskNotReachable, Query
+
+type Event = dict[str, Any]
+
+
+@click.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on with what happens from now on; end it with Ctrl-C.")
+@click.option(
+    "--since", metavar="TIME|SEQ", help="From that time (UTC unless it says otherwise) or fact of the ledger on."
+)
+@strategy_option
+@click.option("--event", "names", multiple=True, metavar="NAME", help="Of this kind only; may be given more than once.")
+@click.option(
+    "--tail", type=click.IntRange(0, 10_000), default=100, show_default=True, help="The last; not with --since."
+)
+@json_option
+@pass_call
+def events(
+    call: Call,
+    *,
+    follow: bool,
+    since: str | None,
+    strategy: str | None,
+    names: tuple[str, ...],
+    tail: int,
+    as_json: bool,
+) -> None:
+    """Show what happens on the desk: the drop copy (docs/reference/events.md).
+
+    Members see the events of their own strategies, and what is nobody's.
+    """
+    query: Query = {
+        "follow": "1" if follow else None,
+        "since": since,
+        "tail": str(tail),
+        "strategy": strategy,
+        "event": names,
+    }
+    seen: int | None = None
+    try:
+        for line in _lines(call.desk().stream("/events", query, is_endless=follow)):
+            seen = print_line(line, as_json=as_json)
+    except KeyboardInterrupt:
+        return
+    if follow:
+        again = "" if seen is None else f"; to go on where this ended: --since {seen}"
+        raise DeskNotReachable(f"the desk has ended the stream of events: it stops, or waited too long{again}")
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+
+
+def print_line(line: bytes, *, as_json: bool) -> int:
+    """Print one event; return its place in the ledger."""
+    event: Event = json.loads(line)
+    print(line.decode() if as_json else text(event))
+    sys.stdout.flush()
+    return int(event["seq"])
+
+
+def text(event: Event) -> str:
+    """Return one event as people read it: place, day and time, what, whose, and the words of it."""
+    at = str(event["at"])
+    who = event.get("strategy_id") or event.get("by") or "desk"
+    line = f"{event['seq']:>8}  {at[5:10]} {at[11:23]:<12}  {event['event']:<23}  {who}: {_words(event)}".rstrip(": ")
+    return show.safe(line)
+
+
+def _words(e: Event) -> str:
+    match e["event"]:
+        case "order_created":
+            words = [_asked(e), *_prices(e), _kin(e)]
+            why = f'("{e["why"]}")' if "why" in e else ""
+            return _joined(*words, why, _order(e))
+        case "order_filled" | "order_partially_filled" if "fill_qty" in e:
+            got = f"{e['filled_qty']} of {e['qty']}" if "qty" in e else f"{e['filled_qty']} so far"
+            return _joined(f"{e['side']} {e['fill_qty']} {e['symbol']} at {e['fill_price']}, {got}", _order(e))
+        case "position_opened" | "position_changed" | "position_closed":
+            return _joined(f"{e['position_qty']} {e['symbol']}", f"at {e['fill_price']}")
+        case "order_denied" | "order_rejected" | "run_ended":
+            return _joined(f"{e['reason']}: {e['message']}", _order(e) if "client_order_id" in e else "")
+        case "limit_breached":
+            return _joined(e["reason"], e.get("figure", ""), e.get("limit", ""), _order(e))
+        case "stream_up":
+            return f"the stream of {e['stream']} is up: {e['why']}"
+        case "outage_started":
+            return f"the stream of {e['stream']} is down: {e['why']}; {_affected(e)}"
+        case "outage_ended":
+            span = f"{e['started_at'][11:23]} to {e['ended_at'][11:23]}"
+            return f"the stream of {e['stream']} was down from {span}; {_affected(e)}, {e['orders_refused']} orders not taken"
+        case "heartbeat":
+            market = f"the market is {'open' if e['market_is_open'] else 'closed'}" if "market_is_open" in e else ""
+            running = f"{e['strategies_running']} strategies run"
+            return ", ".join(filter(None, (running, f"{e['orders_open']} open orders", market)))
+        case "command_given":
+            return _joined(e["command"], e["arguments"])
+        case "broker_said":
+            return _joined(f"{e['word']} ({e['source']})", e.get("message", ""), _order(e))
+        case word if "client_order_id" in e and word.startswith("order_"):
+            by = f"by {e['by']}" if "by" in e else ""
+            new = f"in its place {e['replaced_by']}" if "replaced_by" in e else ""
+            got = f"{e['filled_qty']} of {e['qty']} filled" if "filled_qty" in e and "qty" in e else ""
+            return _joined(f"{e.get('side', '')} {e.get('symbol', '')}", by, new, got, e.get("message", ""), _order(e))
+        case _:
+            hidden = {"v", "seq", "index", "at", "event", "strategy_id", "user_id", "code_hash"}
+            return " ".join(f"{key}={_value(value)}" for key, value in e.items() if key not in hidden)
+
+
+def _asked(e: Event) -> str:
+    much = e["qty"] if "qty" in e else f"${e.get('notional')} of"
+    return f"{e['side']} {much} {e['symbol']} {e['order_type']} {e['time_in_force']}"
+
+
+def _prices(e: Event) -> list[str]:
+    names = ("limit_price", "stop_price", "trail_price", "trail_percent")
+    return [f"{name.removesuffix('_price')} {e[name]}" for name in names if name in e]
+
+
+def _kin(e: Event) -> str:
+    if "parent_id" in e:
+        return f"leg of {e['parent_id']}"
+    return f"in place of {e['replaces']}" if "replaces" in e else ""
+
+
+def _affected(e: Event) -> str:
+    return f"affected: {', '.join(e['affected']) or 'nobody'}"
+
+
+def _order(e: Event) -> str:
+    return f"[{e['client_order_id']}]"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{key}:{item}" for key, item in value.items()) or "none"
+    return str(value)
+
+
+def _joined(*words: str) -> str:
+    return " ".join(word for word in words if word.strip())

@@ -1,0 +1,272 @@
+"""The words of the drop copy: every event, its fields, the facts that it comes from, who may see it.
+
+A field never changes its meaning, nor an event its name; both may be added. What changes more is version 2. The
+reference (docs/reference/events.md) and the JSON Schema are written from here.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+from deskd.domain import events as ev
+from deskd.domain.ids import UserId
+
+VERSION = 1
+
+
+class DeskEvent(StrEnum):
+    """What can happen on a desk."""
+
+    ORDER_CREATED = "order_created"  # a strategy asked for an order, or the broker made a leg of one
+    ORDER_DENIED = "order_denied"  # the gate said no; the broker never saw it
+    ORDER_SUBMITTED = "order_submitted"  # approved, on disk, on its way: in doubt until the broker answers
+    ORDER_ACCEPTED = "order_accepted"  # the broker has it
+    ORDER_PARTIALLY_FILLED = "order_partially_filled"  # an execution of a part of it
+    ORDER_FILLED = "order_filled"  # the execution that completes it; without a fill: the broker calls it complete
+    ORDER_CANCEL_REQUESTED = "order_cancel_requested"  # somebody wants it gone
+    ORDER_CANCEL_REFUSED = "order_cancel_refused"  # the broker would not cancel; it goes on
+    ORDER_CANCELED = "order_canceled"  # the broker canceled what was left
+    ORDER_EXPIRED = "order_expired"  # its time in force ran out
+    ORDER_REJECTED = "order_rejected"  # it ended at the broker without life: refused, never arrived, or lost
+    ORDER_REPLACE_REQUESTED = "order_replace_requested"  # somebody wants another order in its place
+    ORDER_REPLACE_REFUSED = "order_replace_refused"  # the broker would not replace it; it goes on
+    ORDER_REPLACED = "order_replaced"  # another order took its place
+    ORDER_RESTATED = "order_restated"  # the broker says that it is for another quantity than was asked
+    FILL_CORRECTED = (
+        "fill_corrected"  # the broker busted or corrected a fill: the house bears it, the fill stays booked
+    )
+    ORDER_IN_DOUBT = "order_in_doubt"  # the broker gave no clear answer: it may have the order, or never get it
+    BROKER_SAID = "broker_said"  # a word of the broker about an order that changes nothing of it
+    POSITION_OPENED = "position_opened"  # a strategy that was flat in a symbol holds it now, long or short
+    POSITION_CHANGED = "position_changed"  # it holds more or less of it
+    POSITION_CLOSED = "position_closed"  # it is flat again
+    LIMIT_BREACHED = "limit_breached"  # an order was denied because of a limit: figure and limit are told
+    STRATEGY_REGISTERED = "strategy_registered"  # a strategy was found, or its code or description changed
+    STRATEGY_STATUS_CHANGED = "strategy_status_changed"  # it became active, paused, stopped or failed
+    ALLOCATION_CHANGED = "allocation_changed"  # it was given its capital
+    RUN_STARTED = "run_started"  # its process was started
+    RUN_ENDED = "run_ended"  # its process ended, and why
+    STREAM_UP = "stream_up"  # a stream of the broker's is up
+    OUTAGE_STARTED = "outage_started"  # a stream of the broker's went down, or fell silent
+    OUTAGE_ENDED = "outage_ended"  # it is up again, and what was missed is made up for, as far as it can be
+    DISCREPANCY_FOUND = "discrepancy_found"  # desk and broker disagree
+    DISCREPANCY_RESOLVED = "discrepancy_resolved"  # an officer settled it, or the broker's account came back by itself
+    SYMBOL_FROZEN = "symbol_frozen"  # new orders in it are denied until somebody has looked; cancels pass
+    SYMBOL_THAWED = "symbol_thawed"  # new orders in it pass again
+    SHARES_DISTRIBUTED = "shares_distributed"  # every book's shares of it were multiplied: a split
+    HOUSE_ADJUSTED = "house_adjusted"  # the house book took what nobody's fills explain
+    RECONCILED = "reconciled"  # books and broker were compared
+    COMMAND_GIVEN = "command_given"  # a person commanded the desk
+    ROOT_SIGNED = "root_signed"  # the desk put its name to the ledger as it stands
+    DESK_STARTED = "desk_started"  # the desk opened its ledger
+    DESK_STOPPED = "desk_stopped"  # the desk closed in order; where it is missing, it was killed
+    HEARTBEAT = "heartbeat"  # every [desk] heartbeat_s: the desk lives
+
+
+E = DeskEvent
+
+_ORDER = "strategy_id user_id client_order_id order_id symbol side"
+# The fields of each event beyond v, seq, index, at, event. A field without a value is left out of the line.
+FIELDS: Mapping[DeskEvent, str] = {
+    E.ORDER_CREATED: f"{_ORDER} qty notional order_type time_in_force order_class limit_price stop_price trail_price "
+    "trail_percent parent_id replaces why",
+    E.ORDER_DENIED: f"{_ORDER} reason message",
+    E.ORDER_SUBMITTED: _ORDER,
+    E.ORDER_ACCEPTED: f"{_ORDER} submitted_at",
+    E.ORDER_PARTIALLY_FILLED: f"{_ORDER} fill_id fill_qty fill_price filled_at filled_qty qty position_qty",
+    E.ORDER_FILLED: f"{_ORDER} fill_id fill_qty fill_price filled_at filled_qty qty position_qty",
+    E.ORDER_CANCEL_REQUESTED: f"{_ORDER} by",
+    E.ORDER_CANCEL_REFUSED: f"{_ORDER} message",
+    E.ORDER_CANCELED: f"{_ORDER} filled_qty qty",
+    E.ORDER_EXPIRED: f"{_ORDER} filled_qty qty",
+    E.ORDER_REJECTED: f"{_ORDER} reason message filled_qty qty",
+    E.ORDER_REPLACE_REQUESTED: f"{_ORDER} replaced_by by",
+    E.ORDER_REPLACE_REFUSED: f"{_ORDER} message",
+    E.ORDER_REPLACED: f"{_ORDER} replaced_by filled_qty qty",
+    E.ORDER_RESTATED: f"{_ORDER} filled_qty qty",
+    E.FILL_CORRECTED: f"{_ORDER} word corrected_qty corrected_notional corrected_at",
+    E.ORDER_IN_DOUBT: f"{_ORDER} source message",
+    E.BROKER_SAID: f"{_ORDER} source word message",
+    E.POSITION_OPENED: f"{_ORDER} position_qty fill_price",
+    E.POSITION_CHANGED: f"{_ORDER} position_qty fill_price",
+    E.POSITION_CLOSED: f"{_ORDER} position_qty fill_price",
+    E.LIMIT_BREACHED: f"{_ORDER} reason figure limit",
+    E.STRATEGY_REGISTERED: "strategy_id user_id name strategy_version code_hash",
+    E.STRATEGY_STATUS_CHANGED: "strategy_id user_id status why",
+    E.ALLOCATION_CHANGED: "strategy_id user_id allocation by",
+    E.RUN_STARTED: "strategy_id user_id run_id",
+    E.RUN_ENDED: "strategy_id user_id run_id reason message exit_code peak_memory_bytes cpu_seconds",
+    E.STREAM_UP: "stream why affected",
+    E.OUTAGE_STARTED: "stream why affected orders_open",
+    E.OUTAGE_ENDED: "stream why started_at ended_at affected orders_open orders_refused bars_fetched bars_missing "
+    "is_cut_short",
+    E.DISCREPANCY_FOUND: "strategy_id user_id client_order_id order_id symbol side subject expected actual action more",
+    E.DISCREPANCY_RESOLVED: "strategy_id user_id client_order_id order_id symbol side subject by why",
+    E.SYMBOL_FROZEN: "symbol why",
+    E.SYMBOL_THAWED: "symbol why",
+    E.SHARES_DISTRIBUTED: "symbol ratio by why",
+    E.HOUSE_ADJUSTED: "symbol cash qty price cause why",
+    E.RECONCILED: "why cash differences",
+    E.COMMAND_GIVEN: "by command arguments",
+    E.ROOT_SIGNED: "market_day root root_seq public_key signature",
+    E.DESK_STARTED: "desk_version broker",
+    E.DESK_STOPPED: "",
+    E.HEARTBEAT: "orders_open strategies_running market_is_open ledger_seq",
+}
+# The kinds of facts that an event is derived from.
+SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
+    E.ORDER_CREATED: (ev.OrderApproved, ev.OrderDenied, ev.OrderAccepted, ev.LegsFound, ev.OrderAdopted),
+    E.ORDER_DENIED: (ev.OrderDenied,),
+    E.ORDER_SUBMITTED: (ev.OrderApproved,),
+    E.ORDER_ACCEPTED: (ev.OrderAccepted, ev.OrderAdopted),
+    E.ORDER_PARTIALLY_FILLED: (ev.OrderFilled,),
+    E.ORDER_FILLED: (ev.OrderFilled, ev.OrderCompleted, ev.OrderRestated),
+    E.ORDER_CANCEL_REQUESTED: (ev.OrderCancelRequested,),
+    E.ORDER_CANCEL_REFUSED: (ev.OrderCancelRefused,),
+    E.ORDER_CANCELED: (ev.OrderCanceled,),
+    E.ORDER_EXPIRED: (ev.OrderExpired,),
+    E.ORDER_REJECTED: (ev.OrderRejected,),
+    E.ORDER_REPLACE_REQUESTED: (ev.OrderReplaceRequested,),
+    E.ORDER_REPLACE_REFUSED: (ev.OrderReplaceRefused,),
+    E.ORDER_REPLACED: (ev.OrderReplaced,),
+    E.ORDER_RESTATED: (ev.OrderRestated,),
+    E.FILL_CORRECTED: (ev.FillCorrected,),
+    E.ORDER_IN_DOUBT: (ev.BrokerSaid,),
+    E.BROKER_SAID: (ev.BrokerSaid,),
+    E.POSITION_OPENED: (ev.OrderFilled,),
+    E.POSITION_CHANGED: (ev.OrderFilled,),
+    E.POSITION_CLOSED: (ev.OrderFilled,),
+    E.LIMIT_BREACHED: (ev.OrderDenied,),
+    E.STRATEGY_REGISTERED: (ev.StrategyRegistered,),
+    E.STRATEGY_STATUS_CHANGED: (ev.StrategyStatusChanged,),
+    E.ALLOCATION_CHANGED: (ev.AllocationChanged,),
+    E.RUN_STARTED: (ev.RunStarted,),
+    E.RUN_ENDED: (ev.RunEnded,),
+    E.STREAM_UP: (ev.StreamChanged,),
+    E.OUTAGE_STARTED: (ev.StreamChanged,),
+    E.OUTAGE_ENDED: (ev.OutageEnded,),
+    E.DISCREPANCY_FOUND: (ev.DiscrepancyFound,),
+    E.DISCREPANCY_RESOLVED: (ev.DiscrepancyResolved,),
+    E.SYMBOL_FROZEN: (ev.SymbolFrozen,),
+    E.SYMBOL_THAWED: (ev.SymbolThawed,),
+    E.SHARES_DISTRIBUTED: (ev.SharesDistributed,),
+    E.HOUSE_ADJUSTED: (ev.HouseAdjusted,),
+    E.RECONCILED: (ev.AccountReconciled,),
+    E.COMMAND_GIVEN: (ev.CommandGiven,),
+    E.ROOT_SIGNED: (ev.RootSigned,),
+    E.DESK_STARTED: (ev.DeskStarted,),
+    E.DESK_STOPPED: (ev.DeskStopped,),
+    E.HEARTBEAT: (ev.Heartbeat,),
+}
+SILENT: frozenset[type] = frozenset({ev.PositionsMarked})  # marks, every ten seconds: the market's own stream has them
+# Shown to everybody who may speak with the desk: they name nobody's trading. All else that is nobody's is for officers.
+FOR_ALL = frozenset(
+    {
+        E.STREAM_UP,
+        E.OUTAGE_STARTED,
+        E.OUTAGE_ENDED,
+        E.SYMBOL_FROZEN,
+        E.SYMBOL_THAWED,
+        E.SHARES_DISTRIBUTED,
+        E.ROOT_SIGNED,
+        E.DESK_STARTED,
+        E.DESK_STOPPED,
+        E.HEARTBEAT,
+    }
+)
+
+
+class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One event as it is sent: a JSON object a line. Decimals are strings, times RFC 3339 in UTC."""
+
+    v: int  # the version of this description
+    seq: int  # of the fact in the ledger
+    index: int  # of the event among those of its fact
+    at: str  # when the desk decided or learned it, by its own clock
+    event: str
+    strategy_id: str | None = None
+    user_id: str | None = None  # the member
+    client_order_id: str | None = None
+    order_id: str | None = None  # the broker's, once it is known
+    symbol: str | None = None
+    side: str | None = None
+    qty: str | None = None  # of an order: what was asked for; of the house: signed
+    notional: str | None = None
+    order_type: str | None = None
+    time_in_force: str | None = None
+    order_class: str | None = None
+    limit_price: str | None = None
+    stop_price: str | None = None
+    trail_price: str | None = None
+    trail_percent: str | None = None
+    parent_id: str | None = None  # of a leg: the order that carries it
+    replaces: str | None = None  # the order whose place it is to take
+    replaced_by: str | None = None  # the order that is to take its place, or took it
+    source: str | None = None  # the road by which the broker's word came: submit, cancel, look_up, stream, ...
+    word: str | None = None  # the broker's own, or acknowledged, not_found
+    submitted_at: str | None = None  # the broker's stamp
+    fill_id: str | None = None
+    fill_qty: str | None = None
+    fill_price: str | None = None
+    filled_at: str | None = None  # the market's stamp
+    filled_qty: str | None = None  # of the order, with this fill
+    position_qty: str | None = None  # of the strategy in this symbol, signed, with this fill
+    reason: str | None = None  # a code of reason-codes.md; of a run: its exit reason
+    message: str | None = None
+    figure: str | None = None
+    limit: str | None = None
+    name: str | None = None
+    strategy_version: str | None = None
+    code_hash: str | None = None
+    status: str | None = None
+    allocation: str | None = None
+    by: str | None = None
+    why: str | None = None  # of an order: the strategy's own words
+    run_id: str | None = None
+    exit_code: int | None = None
+    peak_memory_bytes: int | None = None
+    cpu_seconds: float | None = None
+    stream: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None  # the stream was up again
+    affected: list[str] | None = None  # strategies: with open orders (trades), or reading (market)
+    orders_refused: int | None = None  # because of the outage
+    bars_fetched: int | None = None  # that the stream had missed, delivered late
+    bars_missing: int | None = None  # minutes of which nobody could tell whether they had a bar
+    is_cut_short: bool | None = None  # the desk ended meanwhile
+    subject: str | None = None  # an order's id, a symbol, or `cash`
+    expected: str | None = None
+    actual: str | None = None
+    action: str | None = None
+    more: str | None = None  # what the broker has more, and the house took
+    ratio: str | None = None
+    corrected_qty: str | None = None  # by which the broker's count changed: zero or negative
+    corrected_notional: str | None = None
+    corrected_at: str | None = None  # the broker's stamp
+    cause: str | None = None  # the kind of a line of the broker's history
+    cash: str | None = None
+    price: str | None = None
+    differences: dict[str, str] | None = None  # what the broker has more than the books, by symbol or `cash`
+    command: str | None = None
+    arguments: str | None = None
+    market_day: str | None = None
+    root: str | None = None  # the hash of the entry root_seq, and with it of all before
+    root_seq: int | None = None
+    public_key: str | None = None  # Ed25519, in hex
+    signature: str | None = None  # in hex
+    desk_version: str | None = None
+    broker: str | None = None
+    orders_open: int | None = None  # of the whole desk
+    strategies_running: int | None = None
+    market_is_open: bool | None = None  # absent: the desk does not know
+    ledger_seq: int | None = None
+
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(EventLine).decode
+
+
+def is_shown(line: EventLine, *, user_id: UserId | None) -> bool:
+    """Tell whether a member may see the event: their own, and what is nobody's. None: an officer sees all."""
+    return user_id is None or line.user_id == user_id or line.event in FOR_ALL
