@@ -51,10 +51,12 @@ class Exchange:
             assert answer.status == 200
 
 
-def exchange_command(state: Path, *, fills: str = "immediate", speed: int = 5) -> list[str]:
+def exchange_command(
+    state: Path, *, fills: str = "immediate", speed: int = 5, listen: str = "127.0.0.1:0"
+) -> list[str]:
     """Return how `deskd exchange` is started with its switches; its account is the file *state*."""
     options = ["--state", str(state), "--fills", fills, "--speed", str(speed), "--rate-limit", "0", "--faults"]
-    return [sys.executable, "-m", "deskd", "exchange", "--listen", "127.0.0.1:0", *options]
+    return [sys.executable, "-m", "deskd", "exchange", "--listen", listen, *options]
 
 
 def keys_headers() -> dict[str, str]:
@@ -63,10 +65,10 @@ def keys_headers() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def an_exchange(state: Path, *, speed: int = 5) -> AsyncIterator[Exchange]:
+async def an_exchange(state: Path, *, speed: int = 5, listen: str = "127.0.0.1:0") -> AsyncIterator[Exchange]:
     """Run `deskd exchange` with its switches; its account is the file *state*."""
     process = await asyncio.create_subprocess_exec(
-        *exchange_command(state, speed=speed),
+        *exchange_command(state, speed=speed, listen=listen),
         cwd=ROOT,
         env=os.environ | KEYS,
         stdout=asyncio.subprocess.PIPE,
