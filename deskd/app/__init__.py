@@ -1,6 +1,7 @@
 """The composition root: `run` is the whole daemon, from configuration to exit code."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -43,6 +44,15 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return found
 
 
+def _leave_the_start_alone() -> None:
+    """Turn the collector of circles on again, but for what is there now: a walk through it would hold the loop.
+
+    100,000 orders were measured at 0.3 s, and they stay until the desk ends.
+    """
+    gc.freeze()
+    gc.enable()
+
+
 def _rest() -> ModuleType:
     """Return the rest of the daemon, which takes most of a second to import: the exchange is on its way by then."""
     from deskd.app import daemon  # noqa: PLC0415
@@ -61,6 +71,7 @@ async def _run(config: Config, keys: BrokerKeys | None) -> None:
             main.cancel()  # a start may wait long for its broker; nothing has been traded yet
         stop.set()
 
+    gc.disable()  # it would walk through every order again and again while they are made, and find no circle
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
@@ -70,6 +81,7 @@ async def _run(config: Config, keys: BrokerKeys | None) -> None:
             (await asyncio.to_thread(_rest)).built(config, parts) as daemon,
             daemon.control.serve(config.desk.runtime_dir),
         ):
+            _leave_the_start_alone()
             await daemon.start()
             is_up = True
             await daemon.trade()

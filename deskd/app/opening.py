@@ -4,10 +4,9 @@ Order: the ledger's lock (a second desk ends here), then the exchange's process,
 be ready, and meanwhile the fold: the snapshot and the facts since. Little is imported before the exchange is on its way.
 """
 
-import gc
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -51,8 +50,7 @@ async def begun(config: Config, keys: BrokerKeys | None) -> AsyncIterator[Begun]
             await exchange.launch()
         elif keys is None:
             raise ConfigError(f'broker.mode = "alpaca" needs keys: {HOME_OF_KEYS}')
-        with _no_collector():
-            desk, seq = await folded(ledger, db_path(config))
+        desk, seq = await folded(ledger, db_path(config))
         desk.doubt_settle = timedelta(seconds=config.broker.doubt_settle_s)
         yield Begun(ledger=ledger, desk=desk, snapshot_seq=seq, exchange=exchange, keys=keys)
 
@@ -98,16 +96,3 @@ def _exchange(config: Config, keys: BrokerKeys) -> EmbeddedExchange:
         )
     )
 
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Keep the collector of circles away: it would walk through every order again and again, and find none.
-
-    What is there at the end it leaves alone for ever: a walk through 100,000 orders would hold the loop for 0.3 s.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()

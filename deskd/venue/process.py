@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -32,8 +33,11 @@ async def serve(settings: VenueSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    gc.disable()  # it would walk through every order of an old account while they are read
     try:
         async with opened(settings) as venue:
+            gc.freeze()  # and so it does not walk through them, and hold the loop, later
+            gc.enable()
             _say_ready(settings, venue.url)
             await stop.wait()
     except ExceptionGroup as group:
