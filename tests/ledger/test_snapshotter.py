@@ -4,7 +4,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.errors import LedgerError
-from deskd.ledger import fold, snapshot, snapshotter
+from deskd.ledger import codec, fold, snapshot, snapshotter
 from deskd.ledger.snapshot import Head
 from deskd.ledger.snapshotter import BROKEN, Report, renew, verify
 from deskd.ledger.store import LedgerStore
@@ -155,6 +156,32 @@ async def test_a_hundred_thousand_orders_are_folded_alike(tmp_path: Path) -> Non
             replayed.apply(fact)
     assert desk == replayed
     assert fold.encode(desk) == fold.encode(replayed)
+
+
+async def test_a_worker_killed_at_any_moment_leaves_a_whole_snapshot_or_the_last(tmp_path: Path) -> None:
+    """Before it read, while it folds, writes or renames: what a start finds is whole, and the next worker goes on."""
+    history = LongHistory(orders=1_500, open_orders=20)
+    ledger = tmp_path / "desk.db"
+    await history.write(ledger)
+    place = snapshot.path_of(ledger)
+    began = time.monotonic()
+    assert worker("renew", str(ledger), str(os.getpid())).returncode == 0
+    took = time.monotonic() - began
+    last = snapshot.head_of(place)
+    for share in (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0):
+        place.unlink()
+        snapshot.take(place, Desk(), seq=0, entry_hash=codec.GENESIS)  # an old one, at the very beginning
+        command = [sys.executable, "-m", "deskd.ledger.snapshotter", "renew", str(ledger), str(os.getpid())]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(share * took)
+            process.kill()
+        head = snapshot.head_of(place)
+        assert isinstance(head, Head)
+        assert head == last or head.seq == 0
+        assert isinstance(snapshot.load(place, head, stored_hash=head.hash), Desk)
+    renew(ledger)
+    assert standing(ledger)[1] == history.desk
 
 
 async def test_as_a_process_it_says_what_it_did_and_never_lives_without_its_desk(tmp_path: Path) -> None:
