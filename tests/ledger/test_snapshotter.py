@@ -1,5 +1,6 @@
 """The worker beside the desk: it renews snapshots, and finds a ledger that is not what was written."""
 
+import asyncio
 import os
 import sqlite3
 import subprocess
@@ -158,11 +159,11 @@ async def test_a_hundred_thousand_orders_are_folded_alike(tmp_path: Path) -> Non
     assert fold.encode(desk) == fold.encode(replayed)
 
 
-async def test_a_worker_killed_at_any_moment_leaves_a_whole_snapshot_or_the_last(tmp_path: Path) -> None:
+def test_a_worker_killed_at_any_moment_leaves_a_whole_snapshot_or_the_last(tmp_path: Path) -> None:
     """Before it read, while it folds, writes or renames: what a start finds is whole, and the next worker goes on."""
     history = LongHistory(orders=1_500, open_orders=20)
     ledger = tmp_path / "desk.db"
-    await history.write(ledger)
+    asyncio.run(history.write(ledger))
     place = snapshot.path_of(ledger)
     began = time.monotonic()
     assert worker("renew", str(ledger), str(os.getpid())).returncode == 0
