@@ -95,4 +95,3 @@ def _exchange(config: Config, keys: BrokerKeys) -> EmbeddedExchange:
             rate_limit_per_min=0,
         )
     )
-
