@@ -333,6 +333,10 @@ class Desk:
         if note := words.noted(order, broker, word, at=at, source=source):
             effects.append(Record(note))
         effects += self._outcome(order, broker, word, at=at, source=source)
+        if source in {Source.LOOK_UP, Source.RECONCILE} and _is_alive(broker) and self._has_failed_to_replace(order):
+            text = "the new order ended without life, and this one lives"
+            back = ev.OrderReplaceRefused(client_order_id=oid, message=text, at=at, source=source)
+            effects += self._recorded(order, (back,))
         if order.broker_order_id is None and order.status.is_open and effects:
             effects.append(ef.Reply(oid))
         if order.status is OrderStatus.PENDING_CANCEL and self._is_to_cancel(order, broker, at, source):
@@ -376,6 +380,11 @@ class Desk:
                 ef.LookUp(order.replaced_by),
             ]
         return []
+
+    def _has_failed_to_replace(self, order: Order) -> bool:
+        """Tell whether the order that was to take the place of an open one is over, and did nothing."""
+        new = None if order.replaced_by is None or not order.status.is_open else self.orders[order.replaced_by]
+        return new is not None and not new.status.is_open and not new.filled_qty
 
     def _successor(self, order: Order, broker: ev.BrokerOrder) -> ClientOrderId | None:
         """Return the order of ours that took the place of *order*, where it is known."""
@@ -555,7 +564,7 @@ class Desk:
         oid = order.request.client_order_id
         assert event.order is not None, "it was found"
         booked = [e.fact for e in effects if isinstance(e, Record) and isinstance(e.fact, ev.OrderFilled)]
-        is_whole = order.filled_qty + sum(f.qty for f in booked) >= event.order.filled_qty
+        is_whole = order.counted_qty + sum(f.qty for f in booked) >= event.order.filled_qty
         has_ended = any(isinstance(e, Record) and isinstance(e.fact, ev.OrderReplaced) for e in effects)
         if has_ended or not is_whole:
             return []

@@ -323,6 +323,66 @@ def test_the_brokers_later_no_brings_the_old_order_back() -> None:
     assert desk.orders[OLD_ID].status is S.ACCEPTED
 
 
+@pytest.mark.parametrize("status", [BrokerStatus.REJECTED, BrokerStatus.CANCELED])
+def test_a_replacement_that_the_broker_took_and_ended_brings_the_old_order_back(status: BrokerStatus) -> None:
+    """The new order ended without life, and a look-up finds the old one alive."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    desk.handle(patched(desk))
+    desk.handle(updated(new_at_broker(desk, status=status)))
+    assert desk.orders[OLD_ID].status is S.PENDING_REPLACE, "the stream may tell its end next"
+    found = ev.OrderLookedUp(client_order_id=OLD_ID, order=a_broker_order(OLD), fills=(), at=NOON)
+    assert Playbook(desk) >> found << ev.OrderReplaceRefused >> found
+    assert desk.orders[OLD_ID].status is S.ACCEPTED
+    assert set(desk.reservations.by_order) == {OLD_ID}
+    assert desk.reservations.cash(ALICE) == 1000
+
+
+def test_what_was_replaced_is_canceled_by_the_name_of_its_successor() -> None:
+    """The refusal says which; a successor that is over already is left alone."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    desk.handle(patched(desk))
+    desk.handle(a_fill_of_new(desk, 10))
+    cancel = ev.CancelRequested(client_order_id=OLD_ID, by="alice", at=NOON)
+    assert Playbook(desk) >> cancel << ev.OrderCancelRequested << ef.Cancel(OLD_ID, OLD_BID) << ef.Reply(OLD_ID)
+    desk.handle(updated(old_replaced(), "replaced"))
+    (refused,) = desk.handle(cancel)
+    assert isinstance(refused, ef.Refuse)
+    assert refused.reason == RefusalReason.ORDER_FINAL
+    assert "new is in its place: cancel that one" in refused.message
+
+
+def test_an_order_replaced_by_nothing_waits_for_its_fills() -> None:
+    """The broker counts four that it did not name: the next look-up brings them."""
+    desk = a_desk_with()
+    old = a_broker_order(OLD, status=BrokerStatus.REPLACED, filled_qty=qty(4))
+    assert Playbook(desk) >> ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), at=NOON)
+    assert desk.orders[OLD_ID].status is S.ACCEPTED
+
+
+def test_a_look_up_that_names_no_successor_ends_a_pair_whose_answer_is_under_way() -> None:
+    """The PATCH is in flight, and the broker calls the old order replaced: by ours."""
+    desk = a_desk_with()
+    desk.handle(wanting())
+    found = ev.OrderLookedUp(client_order_id=OLD_ID, order=old_replaced(), fills=(), at=NOON)
+    assert Playbook(desk) >> found << ev.OrderReplaced
+    assert desk.reservations.cash(ALICE) == 990
+
+
+def test_a_busted_fill_is_the_pairs_to_trade_again() -> None:
+    """What the old order had filled is open once more: the pair holds it."""
+    desk = a_desk_with()
+    desk.handle(filled(OLD, 4))
+    desk.handle(wanting())
+    assert desk.reservations.opening(ALICE, AAPL, Side.BUY) == 6
+    bust = a_broker_order(OLD, filled_qty=qty(0))
+    desk.handle(updated(bust, "trade_bust"))
+    assert desk.orders[OLD_ID].counted_qty == 0
+    assert desk.reservations.opening(ALICE, AAPL, Side.BUY) == 10
+    assert desk.reservations.cash(ALICE) == 1000
+
+
 def test_a_cancel_of_a_pair_is_for_whichever_lives() -> None:
     """The old one is asked to go at once, the new one when the broker has it."""
     desk = a_desk_with()
