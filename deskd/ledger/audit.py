@@ -14,7 +14,7 @@ from pathlib import Path
 from deskd.domain.errors import LedgerError
 from deskd.domain.events import RootSigned
 from deskd.ledger import codec, pages
-from deskd.ledger.chain import Chain, Damage, Entry, of_entry
+from deskd.ledger.chain import UNREADABLE, Chain, Damage, Entry, of_entry
 from deskd.ledger.migrating import migrations
 from deskd.ledger.projections import TABLES, write
 from deskd.ledger.queries import read_only
@@ -53,11 +53,11 @@ def verify(
         with closing(read_only(path)) as db:
             db.execute("BEGIN")
             return _verified(db, keys, kept, on_progress)
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         return _unreadable(error)
 
 
-def _unreadable(error: sqlite3.Error) -> Verdict:
+def _unreadable(error: sqlite3.Error | UnicodeDecodeError) -> Verdict:
     damage = Damage(table="file", key="", column=None, expected="a SQLite file", actual=str(error))
     return Verdict(facts=0, last_hash=codec.GENESIS, version=0, proved=None, tables=(), damages=(damage,))
 
@@ -102,7 +102,7 @@ def _fold(db: sqlite3.Connection, fold: Fold, on_progress: Progress | None) -> D
                 return _refined(fold.chain, [e for e in entries if e.seq > at][:2], damage)
             if on_progress is not None:
                 on_progress(fold.chain.seq)
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         return of_entry(fold.chain.seq + 1, None, "an entry that can be read", error)
     return None
 
@@ -172,7 +172,10 @@ def _root(
             f"an entry {root.seq}",
             f"the ledger ends with entry {chain.seq}: later ones were removed, or it is older",
         )
-    row = db.execute("SELECT hash FROM facts WHERE seq = ?", (root.seq,)).fetchone()
+    try:
+        row = db.execute("SELECT hash FROM facts WHERE seq = ?", (root.seq,)).fetchone()
+    except UNREADABLE as error:
+        return f"the hash {root.root}", str(error)
     actual = row[0] if row else codec.GENESIS
     return None if actual == root.root else (f"the hash {root.root}", str(actual))
 
@@ -196,7 +199,7 @@ def _table(db: sqlite3.Connection, model: sqlite3.Connection, table: str) -> Dam
 
     # In the table's own order: an index may lie.
     for row in _readable(db, f"SELECT {names} FROM {table} NOT INDEXED"):  # noqa: S608
-        if isinstance(row, sqlite3.Error):
+        if isinstance(row, UNREADABLE):
             return Damage(table=table, key=f"row {len(seen) + 1}", column=None, expected="a row", actual=str(row))
         key = tuple(row[n] for n in where)
         expected = model.execute(look_up, key).fetchone()
@@ -212,9 +215,9 @@ def _table(db: sqlite3.Connection, model: sqlite3.Connection, table: str) -> Dam
     return None
 
 
-def _readable(db: sqlite3.Connection, select: str) -> Iterator[tuple[object, ...] | sqlite3.Error]:
+def _readable(db: sqlite3.Connection, select: str) -> Iterator[tuple[object, ...] | sqlite3.Error | UnicodeDecodeError]:
     """Yield the rows, and last, instead of one that cannot be read, why."""
     try:
         yield from db.execute(select)
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         yield error

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from deskd.domain.errors import LedgerError
 from deskd.ledger import chain, codec, pages
-from deskd.ledger.chain import Entry
+from deskd.ledger.chain import UNREADABLE, Entry
 from deskd.ledger.queries import read_only
 
 _LAST = chain.SELECT + " DESC LIMIT 1"
@@ -46,7 +46,7 @@ def backup(source: Path, target: Path) -> Head:
         _to_disk(target.parent)
     except FileExistsError:
         raise LedgerError(f"{target}: is there already: name a file that is not") from None
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *UNREADABLE) as error:
         raise LedgerError(f"{target}: the backup failed ({error}): nothing is left of it") from error
     finally:
         growing.unlink(missing_ok=True)

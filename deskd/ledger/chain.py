@@ -4,6 +4,7 @@ Damage is a value that names table, row and column. Whoever reads entries (a sta
 them through `Chain`, so that all of them find the same.
 """
 
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,10 @@ from deskd.ledger import codec
 _COLUMNS = "SELECT seq, at, kind, body, prev_hash, hash FROM facts NOT INDEXED"
 SELECT = f"{_COLUMNS} ORDER BY seq"
 SELECT_AFTER = f"{_COLUMNS} WHERE seq > ? ORDER BY seq"
+
+
+# What a damaged file raises: SQLite names in its message what it found, and that may be no text.
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 
 
 class Entry(NamedTuple):

@@ -15,7 +15,7 @@ import msgspec
 
 from deskd.domain.errors import LedgerError
 from deskd.ledger import codec
-from deskd.ledger.chain import Chain, Damage, Entry
+from deskd.ledger.chain import UNREADABLE, Chain, Damage, Entry
 from deskd.ledger.migrating import migrate
 from deskd.ledger.projections import BATCH_MOST, write
 from deskd.ledger.queries import read_only
@@ -71,7 +71,7 @@ def export(path: Path, put: Callable[[bytes], object], *, on_progress: Progress 
                     put(line_of(entry))
                 if on_progress is not None:
                     on_progress(read.seq)
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         raise LedgerError(
             f"{path}: cannot be read after entry {read.seq} ({error}): deskctl audit verify tells more"
         ) from error
@@ -110,7 +110,7 @@ def rebuild(lines: Iterable[bytes], target: Path, *, on_progress: Progress | Non
         os.link(growing, target)  # unlike a rename, this never takes the place of another file
     except FileExistsError:
         raise LedgerError(f"{target}: is there already: name a file that is not") from None
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *UNREADABLE) as error:
         raise LedgerError(f"{target}: cannot be written ({error}): free the disk, or name another place") from error
     finally:
         growing.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deskd.domain.errors import LedgerError
+from deskd.ledger.chain import UNREADABLE
 from deskd.ledger.rebuild import refill
 
 _TABLE = "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, name TEXT, checksum TEXT) STRICT"
@@ -51,7 +52,7 @@ def migrate(path: Path, known: Sequence[Migration] | None = None) -> int:
         if pending:
             try:
                 bring_up(db, pending)
-            except sqlite3.Error as error:
+            except UNREADABLE as error:
                 names = ", ".join(migration.name for migration in pending)
                 text = f"{path}: cannot be brought to this deskd's version ({names}: {error}); it is as it was"
                 raise LedgerError(f"{text}: free the disk or fix it, or go back to the older deskd") from error

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 
-from deskd.ledger.chain import Damage
+from deskd.ledger.chain import UNREADABLE, Damage
 from deskd.ledger.migrating import Migration, bring_up, migrations
 
 _OBJECTS = "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
@@ -23,7 +23,7 @@ def schema(db: sqlite3.Connection) -> tuple[int, list[Damage]]:
     """Return the ledger's version, and whatever is not as the migrations up to it make it."""
     try:
         actual = _objects(db)
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         return 0, [_damage("schema", "", None, "a schema that can be read", error)]
     applied, damages = _applied(db) if "table migrations" in actual else ({}, [])
     version, expected = _closest(actual, applied)
@@ -58,7 +58,7 @@ def _applied(db: sqlite3.Connection) -> tuple[dict[object, tuple[object, object]
     try:
         for version, name, checksum in db.execute("SELECT version, name, checksum FROM migrations"):
             applied[version] = (name, checksum)
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         return applied, [_damage("migrations", f"row {len(applied) + 1}", None, "a row that can be read", error)]
     return applied, []
 
@@ -93,7 +93,7 @@ def inspect(db: sqlite3.Connection) -> list[Damage]:
             (actual,) = db.execute(f"PRAGMA {name}").fetchone()
             if actual != value:
                 damages.append(_damage("file", name, None, value, actual))
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         damages.append(_damage("file", "pages and indexes", None, "ok", error))
     return damages
 

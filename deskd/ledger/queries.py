@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from deskd.domain.errors import LedgerError
 from deskd.domain.ids import StrategyId
+from deskd.ledger.chain import UNREADABLE
 
 type Record = dict[str, Any]
 
@@ -39,7 +40,7 @@ def read_only(path: Path) -> sqlite3.Connection:
             raise
         db.close()
         return sqlite3.connect(f"{address}&immutable=1", uri=True, isolation_level=None)
-    except sqlite3.Error:
+    except UNREADABLE:
         db.close()
         raise
     return db
@@ -64,7 +65,7 @@ class LedgerReader:
     async def _rows(self, sql: str, parameters: tuple[object, ...]) -> list[Record]:
         try:
             return await asyncio.to_thread(self._read, sql, parameters)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise LedgerError(f"{self._path}: the ledger cannot be read ({error})") from error
 
     def _read(self, sql: str, parameters: tuple[object, ...]) -> list[Record]:

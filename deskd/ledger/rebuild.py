@@ -8,7 +8,7 @@ from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.errors import LedgerError
 from deskd.ledger import chain
-from deskd.ledger.chain import Chain, Damage, Entry
+from deskd.ledger.chain import UNREADABLE, Chain, Damage, Entry
 from deskd.ledger.projections import BATCH_MOST, TABLES, Statement, project, write
 
 type Progress = Callable[[int], None]  # is told up to which entry the work has come
@@ -54,7 +54,7 @@ def chunks(db: sqlite3.Connection) -> Iterator[list[Entry]]:
             if len(entries) == BATCH_MOST:
                 yield entries
                 entries = []
-    except sqlite3.Error:
+    except UNREADABLE:
         yield entries
         raise
     yield entries

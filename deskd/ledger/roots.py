@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from deskd.core.desk import Desk
 from deskd.domain.errors import LedgerError
 from deskd.domain.events import RootSigned
+from deskd.ledger.chain import UNREADABLE
 from deskd.ledger.codec import stamp
 from deskd.ledger.projections import project
 from deskd.ledger.queries import read_only
@@ -162,7 +163,7 @@ def signed(path: Path) -> list[dict[str, object]]:
         with closing(read_only(path)) as db:
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute("SELECT * FROM roots ORDER BY seq")]
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         raise LedgerError(f"{path}: the roots cannot be read ({error}): deskctl audit verify tells more") from error
 
 

@@ -14,7 +14,7 @@ import aiosqlite
 from deskd.domain.errors import LedgerError
 from deskd.domain.events import Fact
 from deskd.ledger import codec
-from deskd.ledger.chain import SELECT_AFTER, Chain, Entry
+from deskd.ledger.chain import SELECT_AFTER, UNREADABLE, Chain, Entry
 from deskd.ledger.migrating import migrate
 from deskd.ledger.projections import Statement
 from deskd.ledger.projections import write as write_rows
@@ -51,7 +51,7 @@ class LedgerStore:
             await db.execute("PRAGMA foreign_keys = ON")
             async with db.execute("SELECT seq, hash FROM facts ORDER BY seq DESC LIMIT 1") as cursor:
                 last = await cursor.fetchone()
-        except (sqlite3.Error, LedgerError) as error:
+        except (*UNREADABLE, LedgerError) as error:
             if db is not None:
                 await db.close()
             os.close(lock)
@@ -85,7 +85,7 @@ class LedgerStore:
 
         try:
             await self._db._execute(write)  # type: ignore[no-untyped-call]  # noqa: SLF001  the public calls are one statement and one hop each
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise LedgerError(
                 f"the ledger cannot be written ({error}): free the disk or fix it, then restart"
             ) from error
@@ -99,7 +99,7 @@ class LedgerStore:
                 while rows := await cursor.fetchmany(_REPLAY_CHUNK):
                     for row in rows:
                         yield read.fact(Entry(*row), self._path)
-        except sqlite3.Error as error:  # a page that the disk has half
+        except UNREADABLE as error:  # a page that the disk has half
             raise _unusable(self._path, error) from error
         if read.seq != self.last_seq:
             text = f"{self._path}: it ends with entry {self.last_seq}, but only {read.seq} can be read"
@@ -110,7 +110,7 @@ class LedgerStore:
         try:
             async with self._db.execute("SELECT hash FROM facts WHERE seq = ?", (seq,)) as cursor:
                 row = await cursor.fetchone()
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise _unusable(self._path, error) from error
         return row[0] if row else None
 
@@ -146,5 +146,5 @@ def _lock(path: Path) -> int:
     return lock
 
 
-def _unusable(path: Path, error: sqlite3.Error) -> LedgerError:
+def _unusable(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> LedgerError:
     return LedgerError(f"{path}: the ledger cannot be used ({error}): restore a backup, or set another desk.db_path")

@@ -83,6 +83,7 @@ class Life:
             self._run,
             self._change,
             self._stream,
+            self._differ,
             self._look,
         )
         for _ in range(events):
@@ -231,6 +232,29 @@ class Life:
             self._happens(ev.MarketResumed(affected=(BOB,), bars_fetched=3, bars_missing=1, at=self._now))
         else:
             self._happens(ev.DeskStarted(version="0", broker="embedded", at=self._now))
+
+    def _differ(self) -> None:
+        dice, at = self._dice, self._now
+        symbol, more = dice.choice((AAPL, SPY)), Decimal(dice.choice(("-1", "2.5")))
+        found = ev.DiscrepancyFound(
+            subject=symbol, expected="the books", actual=f"{more} more", action="house", at=at, more=more
+        )
+        taken = ev.HouseAdjusted(
+            cash=cash(0), symbol=symbol, qty=qty(str(more)), price=price(100), why="no fill explains it", at=at
+        )
+        resolved = ev.DiscrepancyResolved(subject=symbol, by="anna", reason="a gift", at=at)
+        fee = ev.HouseAdjusted(cash=cash("-0.02"), symbol=None, qty=qty(0), price=None, why="fee", at=at)
+        frozen = ev.SymbolFrozen(symbol=symbol, why="nobody knows", at=at)
+        thawed = ev.SymbolThawed(symbol=symbol, why="resolved", at=at)
+        split = ev.SharesDistributed(symbol=symbol, ratio=Decimal(2), by="anna", reason="split", at=at)
+        for fact in dice.choice(
+            ((found, taken), (found, taken, resolved), (resolved,), (fee,), (frozen, thawed), (split,))
+        ):
+            self._is_kept(fact)
+
+    def _is_kept(self, fact: ev.Fact) -> None:
+        self.desk.apply(fact)
+        self.facts.append(fact)
 
 
 def a_life(seed: int, events: int) -> list[ev.Fact]:
