@@ -25,7 +25,7 @@ class FactLog:
         """Write the fact into the log: one line a fact, its identities as keys."""
         name, level, keys = _words(fact)
         if name:
-            getattr(log, level)(name, **self._identities(fact), **keys)
+            getattr(log, level)(name, **(dict(self._identities(fact)) | dict(keys)))
 
     def _identities(self, fact: ev.Fact) -> Mapping[str, object]:
         oid = getattr(fact, "client_order_id", None)

@@ -9,13 +9,15 @@ from structlog.testing import capture_logs
 from deskd.app.fact_log import FactLog
 from deskd.core.house import OPENING
 from deskd.domain import events as ev
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId
+from deskd.domain.activity import HouseCause
+from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, RunId
 from deskd.domain.order import Order, OrderStatus
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
 from deskd.wire.drop_copy import DropCopy
-from tests.factories import ALICE, MONDAY, NOON, a_fact_of_a_fill, a_quote, a_request, cash, price, qty
+from tests.factories import AAPL, ALICE, MONDAY, NOON, a_fact_of_a_fill, a_quote, a_request, cash, price, qty
 
 OID = a_request().client_order_id
+FEE_ID = ActivityId("20260105::fee")
 AN_ORDER = Order(request=a_request(), status=OrderStatus.ACCEPTED, requested_at=NOON, updated_at=NOON)
 
 
@@ -42,7 +44,45 @@ def an_outage(*, bars_missing: int) -> ev.OutageEnded:
     )
 
 
+BUSTED = ev.HouseAdjusted(
+    cash=cash(400),
+    symbol=AAPL,
+    qty=qty(-4),
+    price=None,
+    why="busted",
+    at=NOON,
+    cause=HouseCause.TRADE_BUST,
+    client_order_id=OID,
+)
+FEE = ev.HouseAdjusted(
+    cash=cash(-1), symbol=None, qty=qty(0), price=None, why="FEE", at=NOON, cause=HouseCause.FEE, activity_id=FEE_ID
+)
 LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
+    # its order's symbol and its own are one key
+    (BUSTED, "house_adjusted", "warning", {"cause": "trade_bust", "symbol": "AAPL", "strategy_id": ALICE}),
+    (FEE, "house_adjusted", "info", {"cause": "fee", "cash": "-1", "activity_id": FEE_ID}),
+    (
+        ev.FillCorrected(
+            client_order_id=OID, word="trade_bust", qty=qty(-4), notional=cash(-400), corrected_at=NOON, at=NOON
+        ),
+        "trade_bust",
+        "warning",
+        {"qty": "-4", "symbol": "AAPL"},
+    ),
+    (ev.SymbolFrozen(symbol=AAPL, why="2 more", at=NOON), "symbol_frozen", "error", {"symbol": "AAPL"}),
+    (ev.SymbolThawed(symbol=AAPL, why="ada: a gift", at=NOON), "symbol_thawed", "info", {"why": "ada: a gift"}),
+    (
+        ev.DiscrepancyResolved(subject="cash", by="ada", reason="found", at=NOON),
+        "discrepancy_resolved",
+        "info",
+        {"by": "ada", "reason": "found"},
+    ),
+    (
+        ev.SharesDistributed(symbol=AAPL, ratio=qty(2), by="ada", reason="2:1", at=NOON),
+        "shares_distributed",
+        "warning",
+        {"ratio": "2"},
+    ),
     (
         ev.OrderApproved(
             request=a_request(qty=None, notional=cash(100)),

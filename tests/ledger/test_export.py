@@ -66,7 +66,7 @@ def test_an_export_that_a_tool_spaced_anew_still_counts(tmp_path: Path, path: Pa
         (lambda lines: [*lines[:4], *lines[5:]], "line 5: facts seq=5: expected an entry, actual none"),
         (lambda lines: [*lines[:4], lines[5], lines[4], *lines[6:]], "line 5: facts seq=5"),
         (lambda lines: [*lines[:4], lines[3], *lines[4:]], "line 5: facts seq=5"),
-        (lambda lines: [*lines[:1200], lines[1200][:50]], "line 1201: is no exported entry.*cut off"),
+        (lambda lines: [*lines[:900], lines[900][:50]], "line 901: is no exported entry.*cut off"),
         (lambda lines: [lines[0].replace(b"DeskStarted", b"DeskStopped"), b"{"], "line 1: facts seq=1"),
         (lambda lines: [*lines[:4], b"\n", *lines[4:]], "line 5: is no exported entry"),
         (lambda lines: [b"\xff\xfe\n"], "line 1: is no exported entry"),

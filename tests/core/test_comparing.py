@@ -1,0 +1,299 @@
+"""A look at the account, from the broker's history to the last difference: by its cause, each is booked once."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from deskd.core.desk import Desk
+from deskd.core.reconcile import LAG_MAX
+from deskd.core.standing import CASH
+from deskd.domain import effects as ef
+from deskd.domain import events as ev
+from deskd.domain.activity import Activity, HouseCause
+from deskd.domain.events import BrokerStatus
+from deskd.domain.ids import HOUSE, ActivityId, BrokerOrderId, ClientOrderId
+from deskd.domain.order import OrderRequest, OrderStatus, Side, fill_id
+from deskd.domain.reasons import DenialReason
+from tests.factories import (
+    AAPL,
+    ALICE,
+    BOB,
+    NOON,
+    a_broker_order,
+    a_desk,
+    a_fill,
+    a_request,
+    a_snapshot,
+    accepted,
+    cash,
+    filled,
+    price,
+    qty,
+    requested,
+    updated,
+)
+from tests.playbook import Playbook
+
+REQUEST = a_request()
+OID = REQUEST.client_order_id
+SECOND = timedelta(seconds=1)
+
+
+def a_desk_that_bought(request: OrderRequest = REQUEST, shares: int = 10) -> Desk:
+    """Return a desk on which alice bought at 100, and that has read the broker's history."""
+    desk = a_desk()
+    for event in (requested(request), accepted(request), filled(request, shares), look(desk, market_at=NOON)):
+        desk.handle(event)
+    return desk
+
+
+def look(desk: Desk, *, shares: int | None = None, money: str | None = None, **fields: Any) -> ev.BrokerSnapshot:
+    """Return a look at an account that is as alice's ten shares made it, but for what a test says."""
+    held = 10 if shares is None else shares
+    position = ev.BrokerPosition(symbol=AAPL, qty=qty(held), avg_entry_price=price(100))
+    at: dict[str, Any] = {
+        "cash": cash(money if money is not None else 99_000),
+        "positions": (position,) if held else (),
+        "fill_count": desk.execution_count,
+        "market_at": NOON,
+    }
+    return a_snapshot(**at | fields)
+
+
+def line(kind: str, **fields: Any) -> Activity:
+    return Activity(activity_id=ActivityId(f"{kind}-1"), kind=kind, at=NOON, **fields)
+
+
+def execution(
+    request: OrderRequest, shares: int, *, cumulative: int, word: str = "fill", at_price: str = "100"
+) -> Activity:
+    order, sign = a_broker_order(request), request.side.sign
+    moved = {"fill": sign, "trade_bust": -sign, "trade_correct": 0}[word] * shares
+    return Activity(
+        activity_id=ActivityId(f"{word}-{request.client_order_id}-{cumulative}"),
+        kind="FILL",
+        at=NOON,
+        symbol=request.symbol,
+        qty=qty(moved),
+        price=price(at_price),
+        cash=cash(str(-moved * int(at_price))),
+        execution=word,
+        broker_order_id=order.broker_order_id,
+        side=request.side,
+        fill=a_fill(order, shares, cumulative=cumulative, at_price=at_price) if word == "fill" else None,
+    )
+
+
+def booked(effects: Sequence[ef.Effect]) -> list[ev.HouseAdjusted]:
+    return [e.fact for e in effects if isinstance(e, ef.Record) and isinstance(e.fact, ev.HouseAdjusted)]
+
+
+def test_a_trade_by_hand_is_booked_once() -> None:
+    """By its own line; the next look knows it, and nothing differs."""
+    desk = a_desk_that_bought()
+    by_hand = a_request(client_order_id=ClientOrderId("officer"))
+    seen = look(desk, shares=15, money="98500", activities=(execution(by_hand, 5, cumulative=5),))
+    assert Playbook(desk) >> seen << ev.HouseAdjusted << ev.AccountReconciled >> seen << ev.AccountReconciled
+    assert desk.portfolio.books[HOUSE].qty(AAPL) == 5
+    assert desk.portfolio.books[ALICE].qty(AAPL) == 10
+    assert desk.last_reconciled is not None
+    assert not desk.last_reconciled.suspected
+
+
+@pytest.mark.parametrize(("kind", "cause"), [("FEE", HouseCause.FEE), ("DIV", HouseCause.DIVIDEND)])
+def test_cash_has_a_name(kind: str, cause: HouseCause) -> None:
+    """A fee or a dividend is the house's; it freezes nothing."""
+    desk = a_desk_that_bought()
+    (taken,) = booked(desk.handle(look(desk, money="98999", activities=(line(kind, cash=cash(-1)),))))
+    assert (taken.cause, taken.cash) == (cause, cash(-1))
+    assert not desk.standing.frozen
+
+
+def test_a_late_fill_of_an_order_that_had_ended_is_its_members() -> None:
+    """The desk thought it canceled with six; the history has four more."""
+    desk = a_desk()
+    for event in (requested(REQUEST), accepted(REQUEST), filled(REQUEST, 6)):
+        desk.handle(event)
+    ended = a_broker_order(REQUEST, status=BrokerStatus.CANCELED, filled_qty=qty(6))
+    desk.handle(updated(ended))
+    assert desk.orders[OID].status is OrderStatus.CANCELED
+    late = execution(REQUEST, 4, cumulative=10)
+    found = look(desk, activities=(late, execution(REQUEST, 6, cumulative=6)))
+    assert Playbook(desk) >> found << ev.OrderFilled << ev.AccountReconciled
+    assert desk.portfolio.books[ALICE].qty(AAPL) == 10
+    assert desk.orders[OID].filled_qty == 10
+
+
+def test_a_fill_of_an_order_that_was_given_up_is_its_members_too() -> None:
+    """The desk never heard its id; the description that comes with the line has ours."""
+    desk = a_desk()
+    desk.handle(requested(REQUEST))
+    later = NOON + timedelta(minutes=1)
+    desk.handle(ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=later))
+    assert desk.orders[OID].status is OrderStatus.REJECTED
+    order = a_broker_order(REQUEST, status=BrokerStatus.FILLED, filled_qty=qty(10))
+    seen = look(desk, orders=(order,), activities=(execution(REQUEST, 10, cumulative=10),))
+    desk.handle(seen)
+    assert desk.portfolio.books[ALICE].qty(AAPL) == 10
+    assert desk.portfolio.books[HOUSE].positions == {}
+    assert desk.knows(execution(REQUEST, 10, cumulative=10))
+
+
+def a_correction(desk: Desk, word: str, shares: str, average: str | None) -> ev.TradeUpdated:
+    order = replace(
+        a_broker_order(REQUEST, status=BrokerStatus.FILLED, filled_qty=qty(shares)),
+        filled_avg_price=None if average is None else price(average),
+    )
+    return replace(updated(order, word), stamp=NOON + SECOND)
+
+
+def test_a_bust_told_by_the_stream_is_the_houses_and_is_not_told_again() -> None:
+    """The member keeps shares and cash; the same told twice, or found in the history, is no news."""
+    desk = a_desk_that_bought()
+    before = desk.portfolio.books[ALICE].cash
+    bust = a_correction(desk, "trade_bust", "0", None)
+    (taken,) = booked(desk.handle(bust))
+    assert (taken.qty, taken.cash, taken.client_order_id) == (qty(-10), cash(1000), OID)
+    assert (desk.portfolio.books[ALICE].cash, desk.portfolio.books[ALICE].qty(AAPL)) == (before, qty(10))
+    assert booked(desk.handle(bust)) == []
+    order = a_broker_order(REQUEST, status=BrokerStatus.FILLED)
+    row = execution(REQUEST, 10, cumulative=0, word="trade_bust")
+    found = look(desk, shares=0, money="100000", orders=(order,), activities=(row,))
+    assert Playbook(desk) >> found << ev.AccountReconciled
+    assert desk.knows(row)
+    assert desk.portfolio.holdings() == {}
+
+
+@pytest.mark.parametrize(
+    ("word", "shares", "average", "house"),
+    [("trade_bust", "4", "100", ("-6", "600")), ("trade_correct", "10", "101", ("0", "-10"))],
+)
+def test_a_correction_that_no_stream_told_is_found(
+    word: str, shares: str, average: str, house: tuple[str, str]
+) -> None:
+    """By its line and the order's totals; the books are as the account."""
+    desk = a_desk_that_bought()
+    order = a_correction(desk, word, shares, average).order
+    row = execution(REQUEST, 6, cumulative=int(shares), word=word)
+    money = 99_000 + int(house[1])
+    found = look(desk, shares=int(shares), money=str(money), orders=(order,), activities=(row,))
+    assert Playbook(desk) >> found << ev.FillCorrected << ev.HouseAdjusted << ev.AccountReconciled
+    taken = desk.portfolio.books[HOUSE]
+    assert (taken.qty(AAPL), taken.cash) == (qty(house[0]), cash(80_000 + int(house[1])))
+
+
+def test_a_correction_waits_for_a_look_that_is_younger() -> None:
+    """A fill came while the broker was asked, or is missing: the line is found again."""
+    desk = a_desk_that_bought()
+    order = a_correction(desk, "trade_bust", "0", None).order
+    row = execution(REQUEST, 10, cumulative=0, word="trade_bust")
+    found = look(desk, shares=0, money="100000", orders=(order,), activities=(row,))
+    desk.handle(replace(found, fill_count=0))
+    desk.handle(replace(found, orders=()))
+    desk.handle(replace(found, orders=(a_correction(desk, "x", "12", "100").order,)))
+    assert not desk.knows(row)
+    assert len(booked(desk.handle(found))) == 1
+
+
+def test_two_corrections_of_one_order_are_one_difference() -> None:
+    """The totals hold both; neither line is looked at again."""
+    desk = a_desk_that_bought()
+    order = a_correction(desk, "trade_bust", "0", None).order
+    rows = tuple(execution(REQUEST, 5, cumulative=n, word="trade_bust") for n in (5, 0))
+    found = look(desk, shares=0, money="100000", orders=(order,), activities=rows)
+    assert len(booked(desk.handle(found))) == 1
+    assert all(desk.knows(row) for row in rows)
+
+
+def test_an_open_order_may_fill_again_what_was_busted() -> None:
+    """Its reservation is back; the fill that reaches the same count is another one."""
+    desk = a_desk()
+    for event in (requested(REQUEST), accepted(REQUEST), filled(REQUEST, 4)):
+        desk.handle(event)
+    held = desk.reservations.cash(ALICE)
+    open_order = replace(a_broker_order(REQUEST, status=BrokerStatus.PARTIALLY_FILLED), filled_avg_price=None)
+    desk.handle(replace(updated(open_order, "trade_bust"), stamp=NOON + SECOND))
+    assert desk.reservations.cash(ALICE) > held
+    again = filled(REQUEST, 4)
+    assert again.fill is not None
+    desk.handle(replace(again, fill=replace(again.fill, at=NOON + 2 * SECOND)))
+    assert desk.orders[OID].filled_qty == 8
+    assert desk.orders[OID].status is OrderStatus.PARTIALLY_FILLED
+    assert fill_id(BrokerOrderId("b-alice-1"), qty(8)) in desk.fill_ids
+
+
+def test_nobody_trades_a_frozen_symbol_and_an_officer_thaws_it() -> None:
+    """Seven shares that nothing explains: orders in the symbol are denied, others pass, cancels too."""
+    desk = a_desk_that_bought()
+    for at in (NOON, NOON + LAG_MAX):
+        desk.handle(look(desk, shares=17, at=at))
+    assert set(desk.standing.open) == {AAPL}
+    denied = desk.handle(requested(a_request(client_order_id=ClientOrderId("a-2"), side=Side.SELL, qty=qty(1))))
+    fact = denied[0].fact if isinstance(denied[0], ef.Record) else None
+    assert isinstance(fact, ev.OrderDenied)
+    assert fact.reason == DenialReason.SYMBOL_FROZEN
+    assert "the broker has 7 more" in fact.message
+    other = a_request(client_order_id=ClientOrderId("b-1"), strategy_id=BOB, symbol="SPY")
+    assert any(isinstance(e, ef.Submit) for e in desk.handle(requested(other)))
+    settle = ev.ResolutionRequested(subject=AAPL, by="ada", reason="a gift", at=NOON)
+    assert Playbook(desk) >> settle << ev.DiscrepancyResolved << ev.SymbolThawed >> settle
+    assert desk.portfolio.books[HOUSE].qty(AAPL) == 7
+    sale = a_request(client_order_id=ClientOrderId("a-3"), side=Side.SELL, qty=qty(1))
+    assert any(isinstance(e, ef.Submit) for e in desk.handle(requested(sale)))
+
+
+def test_a_position_that_arrives_late_thaws_its_symbol() -> None:
+    """The broker lagged for longer than is believed: the house gives back what it took."""
+    desk = a_desk_that_bought()
+    for second in (0, 20):
+        desk.handle(look(desk, shares=3, at=NOON + second * SECOND))
+    assert AAPL in desk.standing.frozen
+    assert desk.portfolio.books[HOUSE].qty(AAPL) == -7
+    desk.handle(look(desk, at=NOON + 40 * SECOND))
+    effects = desk.handle(look(desk, at=NOON + 60 * SECOND))
+    assert [f.cause for f in booked(effects)] == [HouseCause.RETURNED]
+    assert not desk.standing.frozen
+    assert not desk.standing.open
+    assert desk.portfolio.holdings() == {AAPL: qty(10)}
+    assert desk.portfolio.books[HOUSE].qty(AAPL) == 0
+
+
+def test_a_line_that_comes_after_its_shares_takes_the_place_of_what_was_unexplained() -> None:
+    """The house has them once, by name, and the symbol thaws by itself."""
+    desk = a_desk_that_bought()
+    for second in (0, 20):
+        desk.handle(look(desk, shares=15, money="98500", at=NOON + second * SECOND))
+    by_hand = execution(a_request(client_order_id=ClientOrderId("officer")), 5, cumulative=5)
+    for second in (40, 60):
+        lines = (by_hand,) if not desk.knows(by_hand) else ()
+        desk.handle(look(desk, shares=15, money="98500", activities=lines, at=NOON + second * SECOND))
+    assert desk.portfolio.books[HOUSE].qty(AAPL) == 5
+    assert not desk.standing.frozen
+    assert not desk.standing.open
+    assert desk.portfolio.cash() == 98_500
+
+
+def test_cash_that_nothing_explains_is_open_and_freezes_nothing() -> None:
+    """It is shown until an officer settles it; everybody trades."""
+    desk = a_desk_that_bought()
+    for at in (NOON, NOON + LAG_MAX):
+        desk.handle(look(desk, money="99005", at=at))
+    assert set(desk.standing.open) == {CASH}
+    assert not desk.standing.frozen
+    settle = ev.ResolutionRequested(subject=CASH, by="ada", reason="interest", at=NOON)
+    assert Playbook(desk) >> settle << ev.DiscrepancyResolved
+
+
+def test_a_split_is_distributed_by_an_officer_alone() -> None:
+    """The house has the shares by name; twenty of alice's at half the price, by a fact that says who."""
+    desk = a_desk_that_bought()
+    desk.handle(look(desk, shares=20, activities=(line("SPLIT", symbol=AAPL, qty=qty(10)),)))
+    assert (desk.portfolio.books[ALICE].qty(AAPL), desk.portfolio.books[HOUSE].qty(AAPL)) == (qty(10), qty(10))
+    assert AAPL in desk.standing.frozen
+    settle = ev.ResolutionRequested(subject=AAPL, by="ada", reason="2:1", at=NOON, ratio=qty(2))
+    assert Playbook(desk) >> settle << ev.SharesDistributed << ev.DiscrepancyResolved << ev.SymbolThawed
+    assert (desk.portfolio.books[ALICE].qty(AAPL), desk.portfolio.books[HOUSE].qty(AAPL)) == (qty(20), qty(0))
+    assert desk.portfolio.books[ALICE].positions[AAPL].avg_entry_price == 50
