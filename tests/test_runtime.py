@@ -678,3 +678,20 @@ async def test_a_difference_is_looked_at_again_after_the_brokers_lag() -> None:
         assert desk.last_reconciled is not None
         assert desk.last_reconciled.differences
         assert world.snapshots == []
+
+
+async def test_a_look_is_answered_by_one_that_began_after_the_question() -> None:
+    """Whoever asks hears what that look brought: its facts, on disk by then."""
+    async with a_world() as world, asyncio.timeout(10):
+        look = await world.runtime.look("an officer asked")
+        assert world.snapshots == ["an officer asked"]
+        assert look.problem is None
+        assert [type(fact) for fact in look.facts] == [ev.AccountReconciled]
+        assert world.ledger.facts[-1:] == list(look.facts)
+
+
+async def test_a_look_that_fails_is_told_to_who_asked() -> None:
+    """Nobody waits for a broker that does not answer; the next question is asked anew."""
+    async with a_world(fails=1) as world, asyncio.timeout(10):
+        assert (await world.runtime.look("first")).problem == "refused"
+        assert (await world.runtime.look("second")).problem is None

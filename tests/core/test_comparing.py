@@ -1,11 +1,16 @@
 """A look at the account, from the broker's history to the last difference: by its cause, each is booked once."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from deskd.core.desk import Desk
 from deskd.core.reconcile import LAG_MAX
@@ -25,6 +30,7 @@ from tests.factories import (
     a_broker_order,
     a_desk,
     a_fill,
+    a_quote,
     a_request,
     a_snapshot,
     accepted,
@@ -297,3 +303,173 @@ def test_a_split_is_distributed_by_an_officer_alone() -> None:
     assert Playbook(desk) >> settle << ev.SharesDistributed << ev.DiscrepancyResolved << ev.SymbolThawed
     assert (desk.portfolio.books[ALICE].qty(AAPL), desk.portfolio.books[HOUSE].qty(AAPL)) == (qty(20), qty(0))
     assert desk.portfolio.books[ALICE].positions[AAPL].avg_entry_price == 50
+
+
+class AccountMachine(RuleBasedStateMachine):
+    """Members trade, officers trade by hand, fees come, fills are busted, shares appear, positions lag, messages are lost.
+
+    Whatever happens: members' books are the fold of their own fills, and after calm looks all books are the account.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = a_desk()
+        self.at_start = deepcopy(self.desk)
+        self.ledger: list[ev.Fact] = []
+        self.now = NOON
+        self.count = 0
+        self.money, self.shares = Decimal(100_000), Decimal(0)  # the broker's account
+        self.told_shares = Decimal(0)  # what its list of positions says while it lags
+        self.history: list[Activity] = []
+        self.filled: dict[ClientOrderId, tuple[OrderRequest, int, int]] = {}  # asked and filled, and of that busted
+
+    def send(self, event: ev.Event) -> list[ev.Fact]:
+        facts = [e.fact for e in self.desk.handle(event) if isinstance(e, ef.Record)]
+        self.ledger += facts
+        return facts
+
+    def pass_time(self, seconds: int = 1) -> None:
+        self.now += seconds * SECOND
+
+    def at_broker(self, oid: ClientOrderId) -> ev.BrokerOrder:
+        request, asked, busted = self.filled[oid]
+        left = asked - busted
+        return a_broker_order(
+            request,
+            status=BrokerStatus.FILLED,
+            filled_qty=qty(left),
+            filled_avg_price=price(100) if left else None,
+        )
+
+    @initialize()
+    def first_look(self) -> None:
+        self.look(is_lagging=False)
+
+    @rule(shares=st.integers(1, 5), is_told=st.booleans())
+    def trade(self, shares: int, is_told: bool) -> None:
+        """Let a member buy; the stream may lose the fill."""
+        self.pass_time()
+        self.count += 1
+        request = a_request(client_order_id=ClientOrderId(f"o-{self.count}"), qty=qty(shares))
+        quote = a_quote(received_at=self.now)
+        if not any(isinstance(f, ev.OrderApproved) for f in self.send(requested(request, quote=quote, at=self.now))):
+            return
+        self.send(replace(accepted(request), at=self.now))
+        self.filled[request.client_order_id] = (request, shares, 0)
+        self.move(shares, -100 * shares)
+        self.history.append(replace(execution(request, shares, cumulative=shares), at=self.now))
+        if is_told:
+            self.send(replace(filled(request, shares), at=self.now))
+
+    @rule(shares=st.integers(-5, 5).filter(bool))
+    def trade_by_hand(self, shares: int) -> None:
+        self.pass_time()
+        self.count += 1
+        side = Side.BUY if shares > 0 else Side.SELL
+        request = a_request(client_order_id=ClientOrderId(f"hand-{self.count}"), side=side)
+        self.move(shares, -100 * shares)
+        self.history.append(replace(execution(request, abs(shares), cumulative=abs(shares)), at=self.now))
+
+    @rule(amount=st.integers(-9, 9).filter(bool))
+    def book_cash(self, amount: int) -> None:
+        self.pass_time()
+        self.count += 1
+        self.move(0, amount)
+        self.history.append(
+            Activity(activity_id=ActivityId(f"fee-{self.count}"), kind="FEE", at=self.now, cash=cash(amount))
+        )
+
+    @rule(shares=st.integers(-3, 3).filter(bool))
+    def conjure(self, shares: int) -> None:
+        self.pass_time()
+        self.move(shares, 0)
+
+    @rule(data=st.data(), is_told=st.booleans())
+    def bust(self, data: st.DataObject, is_told: bool) -> None:
+        """Undo a member's fill; the stream may lose that, too."""
+        whole = [oid for oid, (_, _, busted) in self.filled.items() if not busted]
+        if not whole:
+            return
+        self.pass_time()
+        oid = data.draw(st.sampled_from(whole))
+        request, shares, _ = self.filled[oid]
+        self.filled[oid] = (request, shares, shares)
+        self.move(-shares, 100 * shares)
+        self.history.append(replace(execution(request, shares, cumulative=0, word="trade_bust"), at=self.now))
+        if is_told:
+            self.send(replace(updated(self.at_broker(oid), "trade_bust"), at=self.now, stamp=self.now))
+
+    def move(self, shares: int, money: int) -> None:
+        self.shares += shares
+        self.money += money
+
+    @rule(is_lagging=st.booleans())
+    def look(self, is_lagging: bool) -> None:
+        self.pass_time(5)
+        if not is_lagging:
+            self.told_shares = self.shares
+        self.send(self.snapshot())
+
+    def snapshot(self) -> ev.BrokerSnapshot:
+        held = self.told_shares
+        position = ev.BrokerPosition(symbol=AAPL, qty=qty(str(held)), avg_entry_price=price(100))
+        return a_snapshot(
+            cash=cash(str(self.money)),
+            positions=(position,) if held else (),
+            orders=tuple(self.at_broker(oid) for oid in self.filled),
+            activities=tuple(line for line in self.history if not self.desk.knows(line)),
+            fill_count=self.desk.execution_count,
+            market_at=self.now,
+            at=self.now,
+            asked_at=self.now,
+        )
+
+    @rule()
+    def settle(self) -> None:
+        for subject in (*self.desk.standing.open, *self.desk.standing.frozen):
+            self.send(ev.ResolutionRequested(subject=subject, by="ada", reason="seen", at=self.now))
+
+    @rule()
+    def calm_down(self) -> None:
+        """Let the broker's state win: looks that outlast its lag bring the books to its account, and then bring nothing."""
+        for _ in range(2 * (LAG_MAX // (5 * SECOND)) + 2):
+            self.look(is_lagging=False)
+        assert self.desk.portfolio.cash() == self.money
+        assert self.desk.portfolio.holdings().get(AAPL, Decimal(0)) == self.shares
+        assert self.desk.last_reconciled is not None
+        assert not self.desk.last_reconciled.suspected
+        for oid, (_, shares, _) in self.filled.items():
+            assert self.desk.orders[oid].filled_qty == shares
+        assert [type(f) for f in self.send(self.snapshot())] == [ev.AccountReconciled]
+
+    @invariant()
+    def members_books_are_the_fold_of_their_own_fills(self) -> None:
+        fills = [f for f in self.ledger if isinstance(f, ev.OrderFilled)]
+        assert len({f.fill_id for f in fills}) == len(fills)
+        book = self.desk.portfolio.books[ALICE]
+        assert book.qty(AAPL) == sum(f.qty for f in fills)
+        assert book.cash == 10_000 - sum(f.qty * f.price for f in fills)
+
+    @invariant()
+    def what_the_house_took_is_named(self) -> None:
+        house = self.desk.portfolio.books[HOUSE]
+        taken = [f for f in self.ledger if isinstance(f, ev.HouseAdjusted)]
+        assert house.qty(AAPL) == sum((f.qty for f in taken), Decimal(0))
+        assert house.cash == 80_000 + sum((f.cash for f in taken), Decimal(0))
+        lines = [f.activity_id for f in taken if f.activity_id is not None]
+        assert len(set(lines)) == len(lines)
+
+    @invariant()
+    def a_symbol_is_frozen_while_its_difference_is_open(self) -> None:
+        assert (AAPL in self.desk.standing.frozen) is (AAPL in self.desk.standing.open)
+
+    @invariant()
+    def the_ledger_tells_the_whole_story(self) -> None:
+        again = deepcopy(self.at_start)
+        for fact in self.ledger:
+            again.apply(fact)
+        assert again == self.desk
+
+
+TestAccount = AccountMachine.TestCase
+TestAccount.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -231,6 +231,7 @@ async def test_what_nothing_explains_freezes_its_symbol_alone_until_it_is_resolv
         assert await desk.ctl("reconcile", "--resolve", "AAPL", "--reason", "a gift of the broker") == 0
         await desk.hears("symbol_thawed")
         await desk.hears("order_approved", holds=lambda line: line["symbol"] == "AAPL" and line["side"] == "sell")
+        await desk.ctl("stop", "--all")
         await soon_add_up(desk.state)
         assert await desk.end() == 0
         with closing(sqlite3.connect(desk.state / "desk.db")) as db:
