@@ -90,7 +90,8 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
         case ev.SharesDistributed():
             return "shares_distributed", "warning", {"symbol": fact.symbol, "ratio": str(fact.ratio), "by": fact.by}
         case ev.FillCorrected():
-            return fact.word, "warning", {"qty": str(fact.qty), "notional": str(fact.notional)}
+            figures = {"word": fact.word, "qty": str(fact.qty), "notional": str(fact.notional)}
+            return "fill_corrected", "warning", figures
         case ev.HouseAdjusted():
             cause = cause_of(fact)
             what = {"cause": cause, "cash": str(fact.cash), "symbol": fact.symbol, "qty": str(fact.qty)}

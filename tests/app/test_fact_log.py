@@ -65,7 +65,7 @@ LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
         ev.FillCorrected(
             client_order_id=OID, word="trade_bust", qty=qty(-4), notional=cash(-400), corrected_at=NOON, at=NOON
         ),
-        "trade_bust",
+        "fill_corrected",
         "warning",
         {"qty": "-4", "symbol": "AAPL"},
     ),
