@@ -77,7 +77,8 @@ def _corrected(  # noqa: PLR0917  all that one correction is judged by
     known: Known,
 ) -> list[ev.Fact] | None:
     """Return the facts of one correction; None where it cannot be judged by this look."""
-    broker = None if order.broker_order_id is None else theirs.get(order.broker_order_id)
+    # By the line's own id: an order that the desk gave up never got one.
+    broker = None if line.broker_order_id is None else theirs.get(line.broker_order_id)
     if broker is None or snapshot.fill_count != known.count:
         return None
     return corrections.judged(

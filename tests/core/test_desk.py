@@ -16,8 +16,11 @@ from deskd.core.desk import DENIED_KEPT, TRADES, Desk
 from deskd.core.reconcile import LAG_MAX
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
+from deskd.domain.activity import Activity
+from deskd.domain.effects import Record
 from deskd.domain.events import BrokerStatus
-from deskd.domain.ids import HOUSE, BrokerOrderId, ClientOrderId, StrategyId
+from deskd.domain.ids import HOUSE, ActivityId, BrokerOrderId, ClientOrderId, StrategyId
+from deskd.domain.money import Cash
 from deskd.domain.order import (
     Order,
     OrderClass,
@@ -38,6 +41,7 @@ from tests.factories import (
     BOB,
     MONDAY,
     NOON,
+    SPY,
     a_broker_order,
     a_desk,
     a_fill,
@@ -1299,3 +1303,59 @@ def test_a_strangers_order_in_a_look_is_passed_over() -> None:
     """What it did to the account shows in the account."""
     theirs = a_broker_order(client_order_id=ClientOrderId("by-hand"), broker_order_id=BrokerOrderId("x"))
     assert Playbook(a_desk()) >> a_snapshot(orders=(theirs,)) << ev.AccountReconciled
+
+
+def an_execution(order: ev.BrokerOrder, name: str = "1", *, bust: bool = False) -> Activity:
+    fill = a_fill(order, 10, cumulative=10)
+    signed = qty(order.side.sign * (-10 if bust else 10))
+    return Activity(
+        activity_id=ActivityId(name),
+        kind="FILL",
+        at=NOON,
+        symbol=order.symbol,
+        qty=signed,
+        price=fill.price,
+        cash=Cash(-signed * fill.price),
+        execution="trade_bust" if bust else "fill",
+        broker_order_id=order.broker_order_id,
+        side=order.side,
+        fill=None if bust else fill,
+    )
+
+
+def test_a_fill_of_a_leg_that_is_not_known_yet_is_not_the_houses() -> None:
+    """Until the broker has told the legs of a bracket, a stranger's fill in its symbol waits: the legs are asked for."""
+    request = a_bracket()
+    desk = a_desk()
+    desk.handle(a_snapshot(cash=cash(10_000), market_at=NOON))
+    desk.handle(requested(request))
+    desk.handle(filled(request, 10))  # acknowledged by the stream, which names no legs
+    leg = a_leg("loss", status=BrokerStatus.FILLED, filled_qty=qty(10))
+    elsewhere = replace(an_execution(leg, "2"), symbol=SPY, broker_order_id=BrokerOrderId("b-manual"))
+    found = a_snapshot(cash=cash(10_000), activities=(an_execution(leg), elsewhere), fill_count=1, market_at=NOON)
+    effects = desk.handle(found)
+    assert [e.fact.symbol for e in effects if isinstance(e, Record) and isinstance(e.fact, ev.HouseAdjusted)] == [SPY]
+    assert ef.LookUp(OID) in effects
+    told = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(10), legs=(leg,))
+    desk.handle(ev.OrderLookedUp(client_order_id=OID, order=told, fills=(), at=NOON))
+    desk.handle(replace(found, activities=(an_execution(leg),)))
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 0
+    assert desk.portfolio.book(HOUSE).qty(AAPL) == 0
+
+
+def test_a_bust_of_an_order_that_was_given_up_is_booked_by_its_name() -> None:
+    """It never got the broker's id here: the line of the broker's history has it."""
+    request = a_request()
+    desk = a_desk()
+    desk.handle(a_snapshot(cash=cash(10_000), market_at=NOON))
+    desk.handle(requested(request))
+    late = NOON + timedelta(minutes=1)
+    desk.handle(ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=late))
+    assert desk.orders[OID].reason == RejectReason.NEVER_ARRIVED
+    theirs = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(0))
+    history = (an_execution(theirs), an_execution(theirs, "2", bust=True))
+    desk.handle(a_snapshot(cash=cash(10_000), orders=(theirs,), activities=history, market_at=NOON, at=late))
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 10
+    assert desk.portfolio.book(HOUSE).qty(AAPL) == -10
+    assert desk.last_reconciled is not None
+    assert desk.last_reconciled.differences == ()
