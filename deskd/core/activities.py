@@ -32,8 +32,17 @@ class SortedOut:
     seen: list[tuple[ActivityId, datetime]] = field(default_factory=list)  # noted, not booked
 
 
-def sorted_out(snapshot: ev.BrokerSnapshot, standing: Standing, owner: Owner, booked: Container[FillId]) -> SortedOut:
-    """Sort what the snapshot brought; *booked* are the fills that the books have."""
+def sorted_out(
+    snapshot: ev.BrokerSnapshot,
+    standing: Standing,
+    owner: Owner,
+    booked: Container[FillId],
+    held_back: Container[Symbol | None] = frozenset(),
+) -> SortedOut:
+    """Sort what the snapshot brought; *booked* are the fills that the books have.
+
+    A stranger's execution in one of the symbols *held_back* may be of a leg that the desk was not told of yet.
+    """
     news = SortedOut()
     is_first = standing.read_until is None
     for one in snapshot.activities:
@@ -47,6 +56,8 @@ def sorted_out(snapshot: ev.BrokerSnapshot, standing: Standing, owner: Owner, bo
             news.seen.append((one.activity_id, one.at))
         elif order is not None:
             news.corrections.append((order, one))
+        elif one.fill is not None and one.symbol in held_back:
+            continue  # neither booked nor noted: the next look knows whose it is
         else:
             news.others.append(one)
     return news

@@ -5,9 +5,10 @@ ledger, so that a restart, a backtest and a test all stand where the live desk s
 (limits from the configuration, the broker's list of instruments) only ever enters decisions, never the fold.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from itertools import takewhile
 from typing import assert_never
 
 from deskd.core import activities, comparing, corrections, gate, house, lifecycle, replacing, updates, words
@@ -38,6 +39,7 @@ DENIED_KEPT = 1_000  # of each strategy in memory: a loop that is denied for a d
 TAPE_BACK = timedelta(hours=1)  # no real market's time goes back so far: a tape began anew, and with it the day
 CANCEL_AGAIN = timedelta(seconds=5)  # a cancel without an answer is asked for again
 STREAM_DOWN = "the stream of trade updates is down or not yet re-synced: no order could be watched; cancels pass"
+LEGS_TOLD_IN = timedelta(minutes=10)  # what the broker has not told by then of a bracket's legs, it will not tell
 TRADES, MARKET = "trades", "market"  # the streams' names in StreamChanged and OutageEnded
 
 
@@ -474,6 +476,16 @@ class Desk:
             return False  # it will have those of the order that it replaces
         return is_carrier and lives_on and not self.legs.get(order.request.client_order_id)
 
+    def _is_strange(self, line: Activity, owner: activities.Owner) -> bool:
+        """Tell whether the line is news of an order that is not, as far as is known, the desk's."""
+        is_of_nobody = line.broker_order_id is not None and owner(line.broker_order_id) is None
+        return is_of_nobody and activities.is_news(line, self.standing)
+
+    def _legless(self, now: datetime, symbols: Container[Symbol | None]) -> list[Order]:
+        """Return the orders of late whose legs the broker has not told: their fills look like a stranger's."""
+        recent = takewhile(lambda order: now - order.requested_at < LEGS_TOLD_IN, self.newest_first(None))
+        return [order for order in recent if order.request.symbol in symbols and self._lacks_legs(order)]
+
     def _recorded(self, order: Order, facts: tuple[ev.OrderFact, ...]) -> list[Effect]:
         """Return the facts as effects; from the first that the table forbids on, record a discrepancy instead."""
         effects: list[Effect] = []
@@ -670,9 +682,13 @@ class Desk:
             # One that we gave up before the broker named it is known by its description.
             return heirs.get(oid) or (self.find(theirs[oid]) if oid in theirs else None)
 
-        news = activities.sorted_out(snapshot, self.standing, owner, self.fill_ids)
+        strangers = [line for line in snapshot.activities if line.fill is not None and self._is_strange(line, owner)]
+        legless = self._legless(snapshot.at, {line.symbol for line in strangers}) if strangers else []
+        held_back = {order.request.symbol for order in legless}
+        news = activities.sorted_out(snapshot, self.standing, owner, self.fill_ids, held_back)
         effects = self._adopted(adopted, snapshot.at, Source.RECONCILE)  # a look-up will bring their fills
         effects += self._orders_caught_up(snapshot, {o: f for o, f in news.fills.items() if o in self.orders})
+        effects += [ef.LookUp(order.request.client_order_id) for order in legless]
         asked_at = snapshot.asked_at or snapshot.at
         for oid in snapshot.missing:
             effects += self._on_missing(self.orders[oid], asked_at)

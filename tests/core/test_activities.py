@@ -9,7 +9,7 @@ from deskd.core import activities
 from deskd.core.standing import DISTRIBUTE, Standing
 from deskd.domain import events as ev
 from deskd.domain.activity import Activity, HouseCause
-from deskd.domain.ids import ActivityId, BrokerOrderId
+from deskd.domain.ids import ActivityId, BrokerOrderId, Symbol
 from deskd.domain.order import Order, OrderStatus, Side
 from tests.factories import AAPL, NOON, a_broker_order, a_fill, a_request, a_snapshot, cash, price, qty
 
@@ -53,6 +53,15 @@ def test_each_line_goes_where_it_belongs() -> None:
     assert news.corrections == [(OURS, bust)]
     assert news.others == [by_hand, fee]
     assert news.seen == []
+
+
+def test_what_may_be_of_a_leg_waits() -> None:
+    """An execution of nobody's order is neither booked nor noted while a bracket in its symbol has no legs yet."""
+    lines = (execution("strange"), execution("other", symbol=Symbol("SPY")), line())
+    news = activities.sorted_out(
+        a_snapshot(activities=lines), Standing(read_until=NOON), lambda _: None, frozenset(), {AAPL}
+    )
+    assert (news.others, news.seen) == ([*lines[1:]], [])
 
 
 def test_what_is_booked_is_no_news() -> None:
