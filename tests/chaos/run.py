@@ -95,6 +95,10 @@ class Run:
         self.figures["answer_p99_ms"] = round(waits[int(len(waits) * 0.99)] * 1000, 1)
 
     async def _break_process(self, step: Step) -> None:
+        if step.lives_s is not None:  # on a slow machine it would do nothing but start
+            with suppress(TimeoutError):
+                await self.desk.ready()
+            await asyncio.sleep(step.lives_s)
         match step.what:
             case "kill desk":
                 self._kill(self.desk)

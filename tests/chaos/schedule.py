@@ -13,7 +13,7 @@ from tests.chaos.club import BY_HAND, CLUB
 from tests.chaos.evidence import OURS
 
 ORDERS = "/v2/orders"
-PROCESS_GAP_S = 3.0  # between two steps of a track, in the mean
+PROCESS_GAP_S = 2.0  # between two steps of a track, in the mean
 WIRE_GAP_S = 1.5
 
 type Fault = Mapping[str, Any]
@@ -26,6 +26,7 @@ class Step:
     at_s: float
     what: str
     lasts_s: float = 0.0
+    lives_s: float | None = None  # the desk is left alone until it has traded for so long; None: it is not waited for
     names: tuple[str, ...] = ()  # strategies
     fault: Fault = field(default_factory=dict)
 
@@ -85,6 +86,7 @@ def processes(seed: int, seconds: float) -> Sequence[Step]:
                 at_s=round(at, 3),
                 what=what,
                 lasts_s=round(dice.uniform(0.05, 6.0), 3),
+                lives_s=round(dice.uniform(0.0, 5.0), 3) if dice.random() < 0.75 else None,
                 names=tuple(dice.sample(names, dice.randint(1, 6))),
             )
         )
