@@ -37,9 +37,8 @@ ENDED = frozenset({"filled", "canceled", "expired", "rejected", "denied", "repla
 UNNAMED = frozenset({None, "unexplained", "returned"})  # causes that explain nothing
 
 # What the order door answers where no order came to be.
-REFUSED = frozenset(
-    {"INVALID", "RATE", "DESK_NOT_READY", "TRADE_STREAM_DOWN", "OVERLOADED", "TOO_LARGE", "ORDER_FINAL", "NOT_FOUND"}
-)
+REFUSED = frozenset({"INVALID", "RATE", "DESK_NOT_READY", "TRADE_STREAM_DOWN", "OVERLOADED", "TOO_LARGE", "NOT_FOUND"})
+NOT_REPLACED = frozenset({"ORDER_FINAL", "NOT_REPLACEABLE"})  # told as denied, and no order either
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,12 +260,12 @@ def refusals_change_nothing(e: Evidence) -> Broken:
         fates: dict[str, set[str]] = defaultdict(set)
         for line in lines:
             if line["what"] == "answer":
-                is_no = line["status"] == "error" or line["reason"] == "ORDER_FINAL"
+                is_no = line["status"] == "error" or line["reason"] in NOT_REPLACED
                 fates[line["id"]].add(line["reason"] if is_no else "taken")
             elif line["what"] == "no_answer":
                 fates[line["id"]].add("unknown")
         for oid, reasons in fates.items():
-            if reasons <= REFUSED and (oid in e.ledger.orders or oid in e.ledger.denied):
+            if reasons <= REFUSED | NOT_REPLACED and (oid in e.ledger.orders or oid in e.ledger.denied):
                 yield f"{who}: order {oid} was refused ({', '.join(reasons)}), and is in the ledger"
 
 
@@ -335,7 +334,7 @@ def _answer_is_true(e: Evidence, who: str, line: dict[str, Any]) -> Broken:
         yield f"{who}: was told that the broker has {oid}, and the ledger does not say so"
     elif status == "success" and order is not None and line["order_id"] and order.broker_order_id != line["order_id"]:
         yield f"{who}: was told that {oid} is {line['order_id']}, the ledger says {order.broker_order_id}"
-    elif status == "denied" and oid not in e.ledger.denied and line["reason"] != "ORDER_FINAL":
+    elif status == "denied" and oid not in e.ledger.denied and line["reason"] not in NOT_REPLACED:
         yield f"{who}: was told that {oid} is denied, and the ledger does not say so"
     elif status == "rejected" and oid not in e.ledger.rejected:
         yield f"{who}: was told that {oid} is rejected, and the ledger does not say so"
