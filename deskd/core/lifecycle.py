@@ -61,6 +61,7 @@ TRANSITIONS: dict[tuple[S, type[ev.OrderFact]], S] = {
     (S.PENDING_REPLACE, ev.OrderRejected): S.REJECTED,
     (S.PENDING_REPLACE, ev.OrderReplaced): S.REPLACED,
     (S.PENDING_REPLACE, ev.OrderReplaceRefused): S.ACCEPTED,  # or where it was: see `apply`
+    (S.FILLED, ev.OrderFilled): S.FILLED,  # the broker called it filled after it had undone a fill that nobody had told
     (S.CANCELED, ev.OrderFilled): S.CANCELED,  # the broker counts a fill late: it is money, and is booked
     (S.EXPIRED, ev.OrderFilled): S.EXPIRED,
     (S.REJECTED, ev.OrderFilled): S.REJECTED,

@@ -305,6 +305,20 @@ def test_a_split_is_distributed_by_an_officer_alone() -> None:
     assert desk.portfolio.books[ALICE].positions[AAPL].avg_entry_price == 50
 
 
+def test_a_fill_that_nobody_told_and_that_was_undone_is_booked_with_its_bust() -> None:
+    """The stream told the bust alone, of an order that it calls filled with nothing: both are found, each is booked."""
+    desk = a_desk()
+    for event in (requested(REQUEST), accepted(REQUEST), look(desk, shares=0, money="100000")):
+        desk.handle(event)
+    bust = a_correction(desk, "trade_bust", "0", None)
+    assert booked(desk.handle(bust)) == []
+    lines = (execution(REQUEST, 10, cumulative=10), execution(REQUEST, 10, cumulative=0, word="trade_bust"))
+    found = look(desk, shares=0, money="100000", orders=(bust.order,), activities=lines)
+    playbook = Playbook(desk) >> found << ev.OrderFilled << ev.FillCorrected << ev.HouseAdjusted
+    assert playbook << ev.AccountReconciled
+    assert (desk.portfolio.books[ALICE].qty(AAPL), desk.portfolio.books[HOUSE].qty(AAPL)) == (qty(10), qty(-10))
+
+
 class AccountMachine(RuleBasedStateMachine):
     """Members trade, officers trade by hand, fees come, fills are busted, shares appear, positions lag, messages are lost.
 
