@@ -29,7 +29,7 @@ TRADES_AGAIN = 5  # fills of the healed desk, before it is stopped
 _SIDE = """
     import json, sys
     from decimal import Decimal
-    from desk_client import cancel_order, get_position, place_order
+    from desk_client import cancel_order, get_position, place_order, replace_order
 
     for line in sys.stdin:
         message = json.loads(line)
@@ -48,7 +48,8 @@ LIMITED = f"""{_SIDE}
 CANCELS = f"""{_SIDE}
         answer = place_order(symbol, "1", "buy", "limit", limit_price=f"{{price * 0.97:.2f}}", timeout=2)
         if answer.order_id:
-            cancel_order(answer.order_id)
+            other = replace_order(answer.order_id, limit_price=f"{{price * 0.98:.2f}}", timeout=2)
+            cancel_order(other.order_id or answer.order_id)
 """
 TRADERS = {"ann": (AT_MARKET, "SPY"), "ben": (LIMITED, "KO"), "cat": (CANCELS, "AAPL")}
 SETTINGS = """

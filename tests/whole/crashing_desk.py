@@ -21,10 +21,12 @@ import aiohttp
 
 from deskd.alpaca.broker import AlpacaBroker
 from deskd.alpaca.trading_stream import TradeStream
-from deskd.app import daemon
+from deskd.app import daemon, opening
+from deskd.app.snapshots import Snapshots
 from deskd.cli.daemon import main
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
+from deskd.ledger import store
 from deskd.ledger.store import LedgerStore
 from deskd.runtime import Runtime
 from deskd.supervision.launch import Launcher, Prepared
@@ -38,7 +40,8 @@ POINTS = (
     "a migration: after the commit",
     "replay: a fact applied",
     "replay: done",
-    "exchange: started",
+    "exchange: launched",
+    "exchange: answers",
     "runs: ready for them",
     "start: done",
     "start: trading",
@@ -50,6 +53,7 @@ POINTS = (
     "effect: before Record",
     "effect: before Submit",
     "effect: after Submit",
+    "effect: before Replace",
     "effect: before Cancel",
     "effect: before LookUp",
     "effect: before Reconcile",
@@ -58,6 +62,9 @@ POINTS = (
     "submit: called",
     "submit: sent",
     "submit: answered",
+    "replace: called",
+    "replace: sent",
+    "replace: answered",
     "cancel: called",
     "cancel: sent",
     "cancel: answered",
@@ -73,6 +80,8 @@ POINTS = (
     "look: orders are known",
     "look: positions are known",
     "look: taken",
+    "snapshot: under way",
+    "snapshot: taken",
     "run: started on record, and not yet started",
     "run: prepared",
     "run: its process lives",
@@ -85,6 +94,7 @@ POINTS = (
     "stop: to be closed",
     "stop: closed",
 )
+WORKER_S = 0.1  # from the start of the worker that takes a snapshot: it lives, and is not done
 SENT_WAIT_S = 0.05  # from the request's leaving to the crash: the broker has done it, and nobody has read its answer
 
 _where, _, _times = os.environ.get("CRASH_AT", "").rpartition("*")
@@ -150,9 +160,6 @@ class Statements:
     def __call__(self, statement: str) -> None:
         text = statement.strip()
         match self._writes:
-            case "migration done":  # whatever comes next: the transaction of the one before is on disk
-                crossed("a migration: after the commit")
-                self._writes = ""
             case "facts" if not text.startswith(("INSERT INTO facts", "COMMIT")):
                 crossed("facts: written, and not what follows from them")
                 self._writes = "facts and projections"
@@ -166,10 +173,9 @@ class Statements:
         elif text.startswith("COMMIT"):
             if self._writes == "migration":
                 crossed("a migration: before the commit")
-                self._writes = "migration done"
             elif self._writes:
                 crossed("facts: before the commit")
-                self._writes = ""
+            self._writes = ""
 
 
 _connect = sqlite3.connect
@@ -184,6 +190,7 @@ def _connected(database: Any, *args: Any, **kwargs: Any) -> sqlite3.Connection:
 
 def wrap_the_ledger() -> None:
     sqlite3.connect = _connected  # type: ignore[assignment]
+    around(store, "migrate", after="a migration: after the commit")
     around(LedgerStore, "append", before="append: called", after="append: returned")
 
 
@@ -200,15 +207,16 @@ def wrap_the_desk() -> None:
         return "live: a fill applied" if isinstance(fact, ev.OrderFilled) else ""
 
     around(Desk, "apply", after=applied)
-    begin = daemon._broker_of
+    fold = opening.folded
 
-    async def replayed(*args: Any, **kwargs: Any) -> Any:
+    async def folded(*args: Any, **kwargs: Any) -> Any:
         nonlocal is_replayed
+        result = await fold(*args, **kwargs)
         is_replayed = True
         crossed("replay: done")
-        return await begin(*args, **kwargs)
+        return result
 
-    daemon._broker_of = replayed
+    opening.folded = folded
 
 
 def wrap_the_runtime() -> None:
@@ -225,24 +233,29 @@ def wrap_the_runtime() -> None:
 
 
 def wrap_the_broker() -> None:
-    def noted(_broker: AlpacaBroker, request: Any) -> str:
-        note("SENT_NOTE", request.client_order_id)
-        return "submit: called"
+    def noted(point: str) -> Callable[..., str]:
+        def named(_broker: AlpacaBroker, request: Any, *_rest: Any) -> str:
+            note("SENT_NOTE", request.client_order_id)
+            return point
 
-    around(AlpacaBroker, "submit", before=noted, after="submit: answered")
+        return named
+
+    around(AlpacaBroker, "submit", before=noted("submit: called"), after="submit: answered")
+    around(AlpacaBroker, "replace", before=noted("replace: called"), after="replace: answered")
     around(AlpacaBroker, "cancel", before="cancel: called", after="cancel: answered")
     around(AlpacaBroker, "look_up", before="look-up: called", after="look-up: answered")
     start = aiohttp.ClientResponse.start
 
     async def sent(self: aiohttp.ClientResponse, connection: Any) -> Any:
-        point = {"POST": "submit: sent", "DELETE": "cancel: sent"}.get(self.method, "")
+        point = {"POST": "submit: sent", "PATCH": "replace: sent", "DELETE": "cancel: sent"}.get(self.method, "")
         if point == _where:
             await asyncio.sleep(SENT_WAIT_S)
             crossed(point)
         return await start(self, connection)
 
     aiohttp.ClientResponse.start = sent  # type: ignore[method-assign]
-    around(EmbeddedExchange, "start", after="exchange: started")
+    around(EmbeddedExchange, "launch", after="exchange: launched")
+    around(EmbeddedExchange, "answers", after="exchange: answers")
 
 
 def wrap_the_trade_stream() -> None:
@@ -272,6 +285,26 @@ def wrap_the_trade_stream() -> None:
 def wrap_the_look() -> None:
     around(daemon.Daemon, "_snapshot", before="look: begins", after="look: taken")
     around(AlpacaBroker, "positions", before="look: orders are known", after="look: positions are known")
+
+
+def wrap_the_snapshots() -> None:
+    """Have them taken early where that is the matter, and die while the worker is at it."""
+    if not _where.startswith("snapshot"):
+        return
+    defaults = Snapshots.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults.update(look_every_s=0.1, tail_max=50)
+    work = Snapshots._work
+
+    async def worked(self: Snapshots, what: str, *more: str) -> bool:
+        if what == "renew":
+            asyncio.get_running_loop().call_later(WORKER_S, crossed, "snapshot: under way")
+        result = await work(self, what, *more)
+        if what == "renew":
+            crossed("snapshot: taken")
+        return result
+
+    Snapshots._work = worked  # type: ignore[method-assign]
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
@@ -308,6 +341,7 @@ if __name__ == "__main__":
         wrap_the_broker,
         wrap_the_trade_stream,
         wrap_the_look,
+        wrap_the_snapshots,
         wrap_the_supervisor,
         wrap_start_and_stop,
     )

@@ -80,6 +80,17 @@ CASES = (
         ),
     ),
     Case(
+        "the replace",
+        (
+            ("effect: before Replace", 2),
+            ("replace: called", 1),
+            ("replace: sent", 1),
+            ("replace: sent", 2),
+            ("replace: answered", 2),
+        ),
+    ),
+    Case("the snapshot", (("snapshot: under way", 1), ("snapshot: taken", 1), ("append: returned", 3))),
+    Case(
         "the doubt",
         (("effect: before LookUp", 1), ("look-up: called", 1), ("look-up: answered", 1), ("look-up: answered", 2)),
         fault=IN_DOUBT,
@@ -133,7 +144,10 @@ CASES = (
 )
 # Where the desk's own exchange goes down with it, in the middle of what it does.
 WITH_ITS_EXCHANGE = (
-    Case("its start", (("exchange: started", 1), ("exchange: started", 1), ("look: orders are known", 1))),
+    Case(
+        "its start",
+        (("exchange: launched", 1), ("exchange: answers", 1), ("exchange: answers", 1), ("look: orders are known", 1)),
+    ),
     Case("the order", (("facts: before the commit", 30), ("append: returned", 30), ("effect: after Submit", 3))),
     Case("the wire", (("submit: sent", 1), ("submit: sent", 5), ("submit: answered", 3), ("cancel: sent", 2))),
     Case("the fill", (("stream: fill arrived", 3), ("stream: fill posted", 1))),
