@@ -459,7 +459,10 @@ class Desk:
                 effects += self._recorded(known, (restated,) if restated else ())
         if not self._lacks_legs(order) or not broker.legs:
             return effects
-        if order.broker_order_id is not None:
+        is_unheard = order.broker_order_id is None and order.status.is_open
+        if is_unheard and broker.status is BrokerStatus.REJECTED:
+            return effects  # it ends without an acknowledgement, and its legs with it
+        if not is_unheard:  # else the acknowledgement carries them
             oid = order.request.client_order_id
             found = ev.LegsFound(client_order_id=oid, legs=lifecycle.legs_of(broker), at=at, source=source)
             effects.append(Record(found))

@@ -932,6 +932,36 @@ def test_a_leg_that_moved_on_before_it_was_known_is_asked_for() -> None:
     assert ClientOrderId("strange") not in desk.orders
 
 
+def test_the_legs_of_an_order_that_was_refused_at_once_are_nobodys() -> None:
+    """No question is asked of what never lived: an answer about an unknown order would end the desk."""
+    request = a_bracket()
+    desk = a_desk()
+    desk.handle(requested(request))
+    legs = tuple(a_leg(name, status=BrokerStatus.CANCELED) for name in ("profit", "loss"))
+    refused = a_broker_order(request, status=BrokerStatus.REJECTED, legs=legs)
+    looked_up = ev.OrderLookedUp(client_order_id=OID, order=refused, fills=(), at=NOON)
+    assert Playbook(desk) >> looked_up << ev.OrderRejected << ef.Reply(OID)
+
+
+def test_the_legs_of_an_order_that_arrived_after_all_are_its_strategys() -> None:
+    """The desk had given it up, and it filled: its exits sell what that strategy now has."""
+    request = a_bracket()
+    desk = a_desk()
+    desk.handle(requested(request))
+    desk.handle(ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=NOON + timedelta(seconds=11)))
+    desk.handle(filled(request, 10))
+    done = a_leg("profit", status=BrokerStatus.FILLED, filled_qty=qty(10))
+    gone = a_leg("loss", status=BrokerStatus.CANCELED)
+    whole = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(10), legs=(done, gone))
+    looked_up = ev.OrderLookedUp(client_order_id=OID, order=whole, fills=(), at=NOON)
+    effects = desk.handle(looked_up)
+    assert facts_of(effects) == [ev.LegsFound]
+    fill = a_fill(done, 10, cumulative=10, at_price="110")
+    desk.handle(ev.OrderLookedUp(client_order_id=done.client_order_id, order=done, fills=(fill,), at=NOON))
+    assert desk.portfolio.book(ALICE).qty(AAPL) == 0
+    assert desk.portfolio.book(ALICE).cash == 10_100
+
+
 def test_a_leg_promises_what_its_entry_has_bought_and_no_more() -> None:
     """The shares are free again as they are sold, and when the leg ends."""
     request = a_bracket()
