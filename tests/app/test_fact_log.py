@@ -196,6 +196,8 @@ OTHERWISE_NAMED = {
     "broker_said": {"broker_said", "order_in_doubt"},
     "order_filled": {"order_filled", "order_partially_filled"},
     "stream_changed": {"stream_up", "outage_started"},
+    "trade_bust": {"fill_corrected"},  # the log has the broker's own word
+    "trade_correct": {"fill_corrected"},
 }
 
 
