@@ -9,6 +9,10 @@ import pytest
 from tests.whole.crash_story import Story, a_story
 from tests.whole.crashing_desk import POINTS
 
+pytestmark = pytest.mark.timeout(
+    300
+)  # up to eight lives of a desk each: some seconds alone, a minute on a busy machine
+
 IN_DOUBT = {"rest": [{"method": "POST", "path": "/v2/orders", "times": 50, "status": 504, "after_accepting": True}]}
 
 
