@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from deskd.config import SandboxSection
@@ -50,9 +49,8 @@ def hello_jail(section: SandboxSection, folder: JailFolder, environment: Environ
         return f"a jail cannot be prepared ({error}): look at the rights of {folder.root}"
     finally:
         shutil.rmtree(place, ignore_errors=True)
-        for fd in (*pipes.theirs, pipes.log_fd, pipes.stdin, pipes.stdout, pipes.stderr, pipes.log, pipes.progress_fd):
-            with suppress(OSError):
-                os.close(fd)
+        pipes.close_theirs()
+        pipes.close_ours()
 
 
 def _plan(section: SandboxSection, place: Path, environment: Environment, who: Identity, pipes: Pipes) -> JailPlan:

@@ -38,14 +38,23 @@ class Pipes:
     theirs: tuple[int, int, int]
     log_fd: int
     progress_fd: int  # the page that the runner writes; ours to read
+    _has_theirs: bool = True
+    _has_ours: bool = True
 
     def close_theirs(self) -> None:
-        """Close the child's ends, once it has them: else we would never see their end."""
-        for fd in (*self.theirs, self.log_fd):
+        """Close the child's ends, once it has them: else we would never see their end.
+
+        A second call does nothing: the numbers may be somebody else's by then, a broker's connection or the ledger.
+        """
+        is_ours_to_close, self._has_theirs = self._has_theirs, False
+        for fd in (*self.theirs, self.log_fd) if is_ours_to_close else ():
             os.close(fd)
 
     def close_ours(self) -> None:
-        """Close ours, where no process came to be."""
+        """Close ours, where no process came to be; a second call does nothing."""
+        is_ours_to_close, self._has_ours = self._has_ours, False
+        if not is_ours_to_close:
+            return
         for fd in (self.stdin, self.stdout, self.stderr, self.log, self.progress_fd):
             os.close(fd)
 

@@ -119,3 +119,18 @@ def test_signals_of_the_terminal_are_the_desks_alone(pipes: Pipes) -> None:
     assert os.getsid(process.pid) == process.pid
     process.send_signal(signal.SIGKILL)
     process.wait(5)
+
+
+def test_what_is_closed_twice_is_closed_once() -> None:
+    """A number that was closed may be another file's by then: a connection to the broker, or the ledger."""
+    pipes = make_pipes()
+    numbers = {*pipes.theirs, pipes.log_fd, pipes.stdin, pipes.stdout, pipes.stderr, pipes.log, pipes.progress_fd}
+    pipes.close_theirs()
+    pipes.close_ours()
+    others = [os.open("/dev/null", os.O_RDONLY) for _ in numbers]
+    assert numbers & {*others}
+    pipes.close_theirs()
+    pipes.close_ours()
+    for fd in others:
+        os.fstat(fd)
+        os.close(fd)
