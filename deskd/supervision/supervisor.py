@@ -63,6 +63,7 @@ class Supervisor:
     launcher: Launcher = field(init=False)
     _syntax: SyntaxCheck = field(init=False)
     _is_open: bool = False
+    _can_read: asyncio.Event = field(default_factory=asyncio.Event)  # what lies in strategies_dir: after `open`
     _kept: dict[StrategyId, _Kept] = field(default_factory=dict)
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,6 +74,7 @@ class Supervisor:
         self.launcher = await asyncio.to_thread(Launcher.open, self.config)
         self._is_open = True
         self._syntax = SyntaxCheck(self.launcher.environment.interpreter)
+        self._can_read.set()
         await self.reread()
 
     async def run(self) -> None:
@@ -112,7 +114,11 @@ class Supervisor:
                 kept.run.end(Asked(reason=reason, detail=detail), grace_s=0)
 
     async def reread(self) -> None:
-        """Read strategies_dir anew. What runs goes on as it is until it is started again."""
+        """Read strategies_dir anew. What runs goes on as it is until it is started again.
+
+        A desk that still starts has nothing to read with: whoever asks it waits.
+        """
+        await self._can_read.wait()
         found = await asyncio.to_thread(discover, self.config.desk.strategies_dir, self._defaults(), self._syntax)
         for one in found:
             kept = self._kept.setdefault(one.strategy_id, _Kept(one))

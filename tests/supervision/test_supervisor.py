@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from deskd.domain.errors import SandboxUnavailable
-from deskd.domain.events import RunEnded, RunStarted, StrategyRegistered, StrategyStatusChanged
+from deskd.domain.events import PlainFact, RunEnded, RunStarted, StrategyRegistered, StrategyStatusChanged
 from deskd.domain.ids import StrategyId
 from deskd.domain.run import ExitReason, RunStatus, StrategyStatus
 from deskd.domain.strategy import BrokenStrategy
-from tests.supervised import World, a_world, write_strategy
+from deskd.ports import SystemClock
+from deskd.supervision.supervisor import Supervisor
+from tests.supervised import Doors, Feeds, World, a_config, a_world, write_strategy
 
 ALICE = StrategyId("alice")
 READS = "import sys\nprint('up')\nfor line in sys.stdin: print(line, end='')\n"
@@ -225,3 +227,33 @@ async def test_an_unknown_strategy_is_a_key_error(tmp_path: Path, jail_root: Pat
     async with a_world(tmp_path, jail_root, {}, jailed=False) as world:
         with pytest.raises(KeyError):
             await world.start("nobody")
+
+
+async def test_who_asks_while_the_desk_starts_waits(tmp_path: Path, jail_root: Path) -> None:
+    """Before the jails are prepared nothing can be read: a command then is carried out after it, and ends no desk."""
+    write_strategy(tmp_path / "strategies", "alice", READS)
+    config = a_config(tmp_path, jail_root, jailed=False, sandbox={}, restart={})
+    feeds = Feeds()
+
+    async def post(_fact: PlainFact) -> None:
+        pass
+
+    starting = Supervisor(
+        config=config,
+        clock=SystemClock(),
+        jitter=lambda: 0.5,
+        feeds=feeds,
+        doors=Doors(),
+        counts=feeds.counts,
+        post=post,
+        registered=lambda _: None,
+        on_spec=lambda _: None,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(starting.reread())
+        await asyncio.sleep(0)
+        assert starting.strategies() == []
+        await starting.open()
+        await asked
+        assert [found.strategy_id for found in starting.strategies()] == ["alice"]
+        await starting.close()
