@@ -34,6 +34,7 @@ SHOWN_MAX = 5  # examples of what one check found
 
 ENDED = frozenset({"filled", "canceled", "expired", "rejected", "denied", "replaced"})
 
+NOT_AT_THE_BROKER = frozenset({"BROKER_REJECTED", "NEVER_ARRIVED", "NOT_SENT"})
 UNNAMED = frozenset({None, "unexplained", "returned"})  # causes that explain nothing
 
 # What the order door answers where no order came to be.
@@ -197,7 +198,7 @@ def orders_agree(e: Evidence) -> Broken:
             yield f"order {order.client_order_id}: {filled} filled at the exchange, {row.filled_qty} here"
     for oid in e.ledger.orders.keys() - by_client_id.keys():
         row = e.rows[oid]
-        if row.status != "rejected" or row.reason not in {"BROKER_REJECTED", "NEVER_ARRIVED"}:
+        if row.status != "rejected" or row.reason not in NOT_AT_THE_BROKER:
             yield f"order {oid}: the exchange has none, and the ledger says {row}"
 
 
@@ -222,7 +223,11 @@ def orders_are_durable_before_they_are_sent(e: Evidence) -> Broken:
                 yield f"order {oid} came to the exchange at {came.first_at}, and has no fact"
         elif came.first_at < order.at and not order.is_adopted:
             yield f"order {oid} came to the exchange at {came.first_at}, before it was asked for at {order.at}"
-        if order is not None and order.accepted_seq is not None and order.accepted_seq <= order.approved_seq:
+        if e.ledger.rejected.get(oid) == "NOT_SENT":
+            yield f"order {oid} was not sent, says the ledger, and came to the exchange at {came.first_at}"
+        if order is None or order.accepted_seq is None or order.is_adopted:
+            continue
+        if order.accepted_seq <= order.approved_seq:
             yield f"order {oid} was accepted by entry {order.accepted_seq}, before entry {order.approved_seq}"
 
 
