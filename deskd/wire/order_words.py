@@ -122,7 +122,9 @@ def said(fact: ev.Fact, filled: Decimal, asked: Decimal | None) -> str:
     match fact:
         case ev.OrderApproved():
             held = [f"${fact.reserved_cash:,.2f}" if fact.reserved_cash else ""]
-            held.append(f"{plain(fact.reserved_qty)} shares" if fact.reserved_qty else "")
+            held.append(
+                f"{plain(fact.reserved_qty)} share{'' if fact.reserved_qty == 1 else 's'}" if fact.reserved_qty else ""
+            )
             words = " and ".join(filter(None, held))
             return f"approved{f', {words} held for it' if words else ''}; on disk, then sent to the broker"
         case ev.OrderDenied():

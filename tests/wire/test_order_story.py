@@ -228,6 +228,13 @@ def test_a_leg_that_was_replaced_is_told_from_its_own_request() -> None:
     assert [row["seq"] for row in page["timeline"]] == [3]
 
 
+@pytest.mark.parametrize(("shares", "words"), [(1, "1 share"), (10, "10 shares")])
+def test_what_is_held_for_an_order_is_told(shares: int, words: str) -> None:
+    """Shares for a sale; cash and shares for what needs both."""
+    sale = approved(request=a_request(side=Side.SELL), reserved_cash=cash(0), reserved_qty=qty(shares))
+    assert story(sale)["timeline"][0]["words"] == f"approved, {words} held for it; on disk, then sent to the broker"
+
+
 def test_fills_add_up_and_move_the_books() -> None:
     """Quantity so far, mean price, and what it did to the cash."""
     sale = a_request(side=Side.SELL)
