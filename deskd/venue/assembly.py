@@ -22,7 +22,8 @@ from deskd.exchange.exchange import Exchange, restore
 from deskd.exchange.fill_model import IMMEDIATE, PAPER
 from deskd.ports import Clock, SystemClock
 from deskd.venue import not_traded
-from deskd.venue.calendar import Calendar, load_calendar
+from deskd.venue.calendar import Calendar
+from deskd.venue.calendar_cache import cached_calendar, place_beside
 from deskd.venue.data_rest import DataRest
 from deskd.venue.data_stream import FEEDS, TEST_FEED, DataStream
 from deskd.venue.faults import Faults
@@ -73,7 +74,8 @@ async def opened(
     store = open_store(settings.state, tape=_tape_name(settings))
     try:
         saved = store.load()
-        calendar = calendar if calendar is not None else await asyncio.to_thread(load_calendar)
+        if calendar is None:
+            calendar = await asyncio.to_thread(cached_calendar, place_beside(settings.state))
         tape, player = await asyncio.to_thread(_open_tape, settings, saved, calendar, clock)
         for notice in tape.notices:
             log.warning("tape_noticed", text=notice)

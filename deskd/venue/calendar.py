@@ -61,6 +61,10 @@ class Calendar:
         self._opens = opens
         self._closes = closes
 
+    def columns(self) -> tuple[Sequence[date], Sequence[datetime], Sequence[datetime]]:
+        """Return all days, their opens and their closes."""
+        return self._days, self._opens, self._closes
+
     def day(self, day: date) -> MarketDay | None:
         """Return the day's sessions, or None where the exchange is shut all day."""
         index = bisect_left(self._days, day)
