@@ -16,7 +16,9 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from deskd.core.desk import STREAM_DOWN, TRADES, Desk
+from deskd.core.asking import STREAM_DOWN
+from deskd.core.deciding import handle
+from deskd.core.desk import TRADES, Desk
 from deskd.core.silence import Silence
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
@@ -118,7 +120,7 @@ class Runtime:
             if isinstance(event, ev.InstrumentsListed):
                 self.desk.instruments = {i.symbol: i for i in event.instruments}
             self.silence.see(event, self.desk)
-            effects += [(effect, event) for effect in self.desk.handle(event)]
+            effects += [(effect, event) for effect in handle(self.desk, event)]
             if not self.desk.outages.open.get(TRADES):
                 self.desk.refused.clear()  # its end, if there was one, told them
         facts = [effect.fact for effect, _ in effects if isinstance(effect, ef.Record)]

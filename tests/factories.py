@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from deskd.core.deciding import handle
 from deskd.core.desk import TRADES, Desk
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerOrder, BrokerStatus
@@ -183,7 +184,7 @@ def a_desk(*, allocation: str = "10000", limits: Limits | None = None) -> Desk:
         instruments={AAPL: an_instrument(AAPL), SPY: an_instrument(SPY)},
     )
     desk.apply(ev.StreamChanged(stream=TRADES, is_up=True, why="listening", at=NOON))
-    desk.handle(a_snapshot())
+    handle(desk, a_snapshot())
     for who in (ALICE, BOB):
         desk.apply(registered(who))
         desk.apply(ev.StrategyStatusChanged(strategy_id=who, status=StrategyStatus.ACTIVE, why="test", at=NOON))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from deskd.core.deciding import handle
 from deskd.core.desk import Desk
 from deskd.domain.effects import Effect, Record, Tell
 from deskd.domain.events import Event, Fact
@@ -17,7 +18,7 @@ class Playbook:
 
     def __rshift__(self, event: Event) -> "Playbook":
         assert not self._unclaimed, f"nobody expected {self._unclaimed}"
-        effects = self.desk.handle(event)
+        effects = handle(self.desk, event)
         self._unclaimed = [e for e in effects if self.with_tells or not isinstance(e, Tell)]
         return self
 

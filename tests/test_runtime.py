@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deskd.core.deciding import handle
 from deskd.core.desk import DENIED_KEPT, Desk
 from deskd.domain import events as ev
 from deskd.domain.effects import OrderUpdate, Refuse
@@ -595,7 +596,7 @@ async def test_an_old_denial_that_is_asked_for_again_in_a_flood_ends_nothing() -
         await world.runtime.place(first, timeout_s=5)
         flood = [a_request(client_order_id=ClientOrderId(f"d{i}"), qty=qty(999)) for i in range(DENIED_KEPT - 1)]
         for request in flood:
-            world.desk.handle(requested(request))
+            handle(world.desk, requested(request))
         async with asyncio.TaskGroup() as tasks:
             again = tasks.create_task(world.runtime.place(first, timeout_s=0.1))
             more = a_request(client_order_id=ClientOrderId("more"), qty=qty(999))
@@ -642,9 +643,9 @@ async def test_a_list_of_orders_is_bounded_and_the_newest() -> None:
         world.desk.limits[ALICE] = world.desk.limits[BOB] = some_limits(orders_per_day_max=10_000)
         for i in range(LISTED_MAX + 5):
             request = a_request(client_order_id=ClientOrderId(f"o{i}"), qty=qty(1))
-            world.desk.handle(requested(request))
-            world.desk.handle(filled(request, 1))
-        world.desk.handle(requested(a_request(strategy_id=BOB, client_order_id=ClientOrderId("bob"), qty=qty(1))))
+            handle(world.desk, requested(request))
+            handle(world.desk, filled(request, 1))
+        handle(world.desk, requested(a_request(strategy_id=BOB, client_order_id=ClientOrderId("bob"), qty=qty(1))))
         listed = world.runtime.orders(ALICE)
         assert [o.request.client_order_id for o in listed] == [f"o{i}" for i in range(5, LISTED_MAX + 5)]
         assert world.runtime.orders(ALICE, is_open=False) == listed

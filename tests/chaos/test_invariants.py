@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deskd.core.deciding import handle
 from deskd.core.desk import Desk
 from deskd.core.reservation import Reservation
 from deskd.domain import effects as ef
@@ -61,7 +62,7 @@ def facts() -> list[ev.Fact]:
         updated(a_broker_order(LIMIT, status=BrokerStatus.CANCELED)),
         requested(DENIED),
     ):
-        kept += [effect.fact for effect in desk.handle(event) if isinstance(effect, ef.Record)]
+        kept += [effect.fact for effect in handle(desk, event) if isinstance(effect, ef.Record)]
     return kept
 
 

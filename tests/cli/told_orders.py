@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from deskd.core.deciding import handle
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.effects import Record
@@ -52,7 +53,7 @@ class Story:
 
     def happens(self, after_ms: float, event: Callable[[datetime], ev.Event]) -> None:
         self.now += timedelta(milliseconds=after_ms)
-        effects = self.desk.handle(event(self.now))
+        effects = handle(self.desk, event(self.now))
         self.facts += [effect.fact for effect in effects if isinstance(effect, Record)]
 
     def asks(self, request: OrderRequest) -> None:

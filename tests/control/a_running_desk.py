@@ -15,6 +15,7 @@ from deskd.control.live_events import LiveEvents
 from deskd.control.people import Caller
 from deskd.control.reconciling import Reconciling
 from deskd.control.why import WhyRoute
+from deskd.core.deciding import handle
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.book import Account, Position
@@ -166,19 +167,19 @@ class FakeOrders:
             by=by,
             at=NOON,
         )
-        refused = [e for e in self.desk.handle(asked) if isinstance(e, Refuse)]
+        refused = [e for e in handle(self.desk, asked) if isinstance(e, Refuse)]
         if refused:
             return refused[0]
         new = self.desk.orders[client_order_id]
         if new.status is OrderStatus.SUBMITTED:
-            self.desk.handle(accepted(new.request))
+            handle(self.desk, accepted(new.request))
         return self.desk.orders[client_order_id]
 
     async def cancel(self, strategy_id: StrategyId | None, order_id: str, *, by: str) -> Order | Refuse:
         order = self.desk.orders[ClientOrderId(order_id)]
         if not order.status.is_open:
             return Refuse(order.request.client_order_id, RefusalReason.ORDER_FINAL, f"it is {order.status} already")
-        self.desk.handle(ev.CancelRequested(client_order_id=order.request.client_order_id, by=by, at=NOON))
+        handle(self.desk, ev.CancelRequested(client_order_id=order.request.client_order_id, by=by, at=NOON))
         return self.desk.orders[order.request.client_order_id]
 
     def find(self, strategy_id: StrategyId | None, order_id: str) -> Order | None:
@@ -222,7 +223,7 @@ class RunningDesk:
     async def happens(self, *events: ev.Event) -> None:
         """Let each be decided, committed, and told, as the runtime does."""
         for event in events:
-            facts = [effect.fact for effect in self.desk.handle(event) if isinstance(effect, Record)]
+            facts = [effect.fact for effect in handle(self.desk, event) if isinstance(effect, Record)]
             await self.store.append(facts, project(facts, self.desk))
             for fact in facts:
                 self.live(fact)
@@ -286,10 +287,10 @@ def _reconciling(desk: Desk) -> Reconciling:
             for s, q in desk.portfolio.holdings().items()
         )
         snapshot = a_snapshot(cash=desk.portfolio.cash(), positions=positions, fill_count=desk.execution_count, why=why)
-        return Look(facts=tuple(e.fact for e in desk.handle(snapshot) if isinstance(e, Record)))
+        return Look(facts=tuple(e.fact for e in handle(desk, snapshot) if isinstance(e, Record)))
 
     async def post(event: ev.ResolutionRequested) -> None:
-        desk.handle(event)
+        handle(desk, event)
 
     async def until_idle() -> None:
         await asyncio.sleep(0)
@@ -315,6 +316,6 @@ async def _traded(store: LedgerStore) -> Desk:
     registrations: list[ev.Fact] = list(desk.strategies.values())
     await store.append(registrations, project(registrations, desk))
     for event in happened:
-        facts = [effect.fact for effect in desk.handle(event) if isinstance(effect, Record)]
+        facts = [effect.fact for effect in handle(desk, event) if isinstance(effect, Record)]
         await store.append(facts, project(facts, desk))
     return desk

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from deskd.control.past_events import PastEvents, kinds_of, last_events
+from deskd.core.deciding import handle
 from deskd.domain import events as ev
 from deskd.domain.effects import Record
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId
@@ -41,7 +42,7 @@ def a_busy_day() -> tuple[list[ev.Fact], Any]:
     facts: list[ev.Fact] = [registered(BOB)]
 
     def happens(event: ev.Event) -> None:
-        facts.extend(effect.fact for effect in desk.handle(event) if isinstance(effect, Record))
+        facts.extend(effect.fact for effect in handle(desk, event) if isinstance(effect, Record))
 
     bracket = a_limit_request(
         client_order_id=ClientOrderId("bracket"),

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from deskd.core.deciding import handle
 from deskd.core.desk import Desk
 from deskd.core.reconcile import LAG_MAX
 from deskd.core.standing import CASH
@@ -52,7 +53,7 @@ def a_desk_that_bought(request: OrderRequest = REQUEST, shares: int = 10) -> Des
     """Return a desk on which alice bought at 100, and that has read the broker's history."""
     desk = a_desk()
     for event in (requested(request), accepted(request), filled(request, shares), look(desk, market_at=NOON)):
-        desk.handle(event)
+        handle(desk, event)
     return desk
 
 
@@ -113,7 +114,7 @@ def test_a_trade_by_hand_is_booked_once() -> None:
 def test_cash_has_a_name(kind: str, cause: HouseCause) -> None:
     """A fee or a dividend is the house's; it freezes nothing."""
     desk = a_desk_that_bought()
-    (taken,) = booked(desk.handle(look(desk, money="98999", activities=(line(kind, cash=cash(-1)),))))
+    (taken,) = booked(handle(desk, look(desk, money="98999", activities=(line(kind, cash=cash(-1)),))))
     assert (taken.cause, taken.cash) == (cause, cash(-1))
     assert not desk.standing.frozen
 
@@ -122,9 +123,9 @@ def test_a_late_fill_of_an_order_that_had_ended_is_its_members() -> None:
     """The desk thought it canceled with six; the history has four more."""
     desk = a_desk()
     for event in (requested(REQUEST), accepted(REQUEST), filled(REQUEST, 6)):
-        desk.handle(event)
+        handle(desk, event)
     ended = a_broker_order(REQUEST, status=BrokerStatus.CANCELED, filled_qty=qty(6))
-    desk.handle(updated(ended))
+    handle(desk, updated(ended))
     assert desk.orders[OID].status is OrderStatus.CANCELED
     late = execution(REQUEST, 4, cumulative=10)
     found = look(desk, activities=(late, execution(REQUEST, 6, cumulative=6)))
@@ -136,13 +137,13 @@ def test_a_late_fill_of_an_order_that_had_ended_is_its_members() -> None:
 def test_a_fill_of_an_order_that_was_given_up_is_its_members_too() -> None:
     """The desk never heard its id; the description that comes with the line has ours."""
     desk = a_desk()
-    desk.handle(requested(REQUEST))
+    handle(desk, requested(REQUEST))
     later = NOON + timedelta(minutes=1)
-    desk.handle(ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=later))
+    handle(desk, ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=later))
     assert desk.orders[OID].status is OrderStatus.REJECTED
     order = a_broker_order(REQUEST, status=BrokerStatus.FILLED, filled_qty=qty(10))
     seen = look(desk, orders=(order,), activities=(execution(REQUEST, 10, cumulative=10),))
-    desk.handle(seen)
+    handle(desk, seen)
     assert desk.portfolio.books[ALICE].qty(AAPL) == 10
     assert desk.portfolio.books[HOUSE].positions == {}
     assert desk.knows(execution(REQUEST, 10, cumulative=10))
@@ -161,10 +162,10 @@ def test_a_bust_told_by_the_stream_is_the_houses_and_is_not_told_again() -> None
     desk = a_desk_that_bought()
     before = desk.portfolio.books[ALICE].cash
     bust = a_correction(desk, "trade_bust", "0", None)
-    (taken,) = booked(desk.handle(bust))
+    (taken,) = booked(handle(desk, bust))
     assert (taken.qty, taken.cash, taken.client_order_id) == (qty(-10), cash(1000), OID)
     assert (desk.portfolio.books[ALICE].cash, desk.portfolio.books[ALICE].qty(AAPL)) == (before, qty(10))
-    assert booked(desk.handle(bust)) == []
+    assert booked(handle(desk, bust)) == []
     order = a_broker_order(REQUEST, status=BrokerStatus.FILLED)
     row = execution(REQUEST, 10, cumulative=0, word="trade_bust")
     found = look(desk, shares=0, money="100000", orders=(order,), activities=(row,))
@@ -197,11 +198,11 @@ def test_a_correction_waits_for_a_look_that_is_younger() -> None:
     order = a_correction(desk, "trade_bust", "0", None).order
     row = execution(REQUEST, 10, cumulative=0, word="trade_bust")
     found = look(desk, shares=0, money="100000", orders=(order,), activities=(row,))
-    desk.handle(replace(found, fill_count=0))
-    desk.handle(replace(found, orders=()))
-    desk.handle(replace(found, orders=(a_correction(desk, "x", "12", "100").order,)))
+    handle(desk, replace(found, fill_count=0))
+    handle(desk, replace(found, orders=()))
+    handle(desk, replace(found, orders=(a_correction(desk, "x", "12", "100").order,)))
     assert not desk.knows(row)
-    assert len(booked(desk.handle(found))) == 1
+    assert len(booked(handle(desk, found))) == 1
 
 
 def test_two_corrections_of_one_order_are_one_difference() -> None:
@@ -210,7 +211,7 @@ def test_two_corrections_of_one_order_are_one_difference() -> None:
     order = a_correction(desk, "trade_bust", "0", None).order
     rows = tuple(execution(REQUEST, 5, cumulative=n, word="trade_bust") for n in (5, 0))
     found = look(desk, shares=0, money="100000", orders=(order,), activities=rows)
-    assert len(booked(desk.handle(found))) == 1
+    assert len(booked(handle(desk, found))) == 1
     assert all(desk.knows(row) for row in rows)
 
 
@@ -218,14 +219,14 @@ def test_an_open_order_may_fill_again_what_was_busted() -> None:
     """Its reservation is back; the fill that reaches the same count is another one."""
     desk = a_desk()
     for event in (requested(REQUEST), accepted(REQUEST), filled(REQUEST, 4)):
-        desk.handle(event)
+        handle(desk, event)
     held = desk.reservations.cash(ALICE)
     open_order = replace(a_broker_order(REQUEST, status=BrokerStatus.PARTIALLY_FILLED), filled_avg_price=None)
-    desk.handle(replace(updated(open_order, "trade_bust"), stamp=NOON + SECOND))
+    handle(desk, replace(updated(open_order, "trade_bust"), stamp=NOON + SECOND))
     assert desk.reservations.cash(ALICE) > held
     again = filled(REQUEST, 4)
     assert again.fill is not None
-    desk.handle(replace(again, fill=replace(again.fill, at=NOON + 2 * SECOND)))
+    handle(desk, replace(again, fill=replace(again.fill, at=NOON + 2 * SECOND)))
     assert desk.orders[OID].filled_qty == 8
     assert desk.orders[OID].status is OrderStatus.PARTIALLY_FILLED
     assert fill_id(BrokerOrderId("b-alice-1"), qty(8)) in desk.fill_ids
@@ -235,31 +236,31 @@ def test_nobody_trades_a_frozen_symbol_and_an_officer_thaws_it() -> None:
     """Seven shares that nothing explains: orders in the symbol are denied, others pass, cancels too."""
     desk = a_desk_that_bought()
     for at in (NOON, NOON + LAG_MAX):
-        desk.handle(look(desk, shares=17, at=at))
+        handle(desk, look(desk, shares=17, at=at))
     assert set(desk.standing.open) == {AAPL}
-    denied = desk.handle(requested(a_request(client_order_id=ClientOrderId("a-2"), side=Side.SELL, qty=qty(1))))
+    denied = handle(desk, requested(a_request(client_order_id=ClientOrderId("a-2"), side=Side.SELL, qty=qty(1))))
     fact = denied[0].fact if isinstance(denied[0], ef.Record) else None
     assert isinstance(fact, ev.OrderDenied)
     assert fact.reason == DenialReason.SYMBOL_FROZEN
     assert "the broker has 7 more" in fact.message
     other = a_request(client_order_id=ClientOrderId("b-1"), strategy_id=BOB, symbol="SPY")
-    assert any(isinstance(e, ef.Submit) for e in desk.handle(requested(other)))
+    assert any(isinstance(e, ef.Submit) for e in handle(desk, requested(other)))
     settle = ev.ResolutionRequested(subject=AAPL, by="ada", reason="a gift", at=NOON)
     assert Playbook(desk) >> settle << ev.DiscrepancyResolved << ev.SymbolThawed >> settle
     assert desk.portfolio.books[HOUSE].qty(AAPL) == 7
     sale = a_request(client_order_id=ClientOrderId("a-3"), side=Side.SELL, qty=qty(1))
-    assert any(isinstance(e, ef.Submit) for e in desk.handle(requested(sale)))
+    assert any(isinstance(e, ef.Submit) for e in handle(desk, requested(sale)))
 
 
 def test_a_position_that_arrives_late_thaws_its_symbol() -> None:
     """The broker lagged for longer than is believed: the house gives back what it took."""
     desk = a_desk_that_bought()
     for second in (0, 20):
-        desk.handle(look(desk, shares=3, at=NOON + second * SECOND))
+        handle(desk, look(desk, shares=3, at=NOON + second * SECOND))
     assert AAPL in desk.standing.frozen
     assert desk.portfolio.books[HOUSE].qty(AAPL) == -7
-    desk.handle(look(desk, at=NOON + 40 * SECOND))
-    effects = desk.handle(look(desk, at=NOON + 60 * SECOND))
+    handle(desk, look(desk, at=NOON + 40 * SECOND))
+    effects = handle(desk, look(desk, at=NOON + 60 * SECOND))
     assert [f.cause for f in booked(effects)] == [HouseCause.RETURNED]
     assert not desk.standing.frozen
     assert not desk.standing.open
@@ -271,11 +272,11 @@ def test_a_line_that_comes_after_its_shares_takes_the_place_of_what_was_unexplai
     """The house has them once, by name, and the symbol thaws by itself."""
     desk = a_desk_that_bought()
     for second in (0, 20):
-        desk.handle(look(desk, shares=15, money="98500", at=NOON + second * SECOND))
+        handle(desk, look(desk, shares=15, money="98500", at=NOON + second * SECOND))
     by_hand = execution(a_request(client_order_id=ClientOrderId("officer")), 5, cumulative=5)
     for second in (40, 60):
         lines = (by_hand,) if not desk.knows(by_hand) else ()
-        desk.handle(look(desk, shares=15, money="98500", activities=lines, at=NOON + second * SECOND))
+        handle(desk, look(desk, shares=15, money="98500", activities=lines, at=NOON + second * SECOND))
     assert desk.portfolio.books[HOUSE].qty(AAPL) == 5
     assert not desk.standing.frozen
     assert not desk.standing.open
@@ -286,7 +287,7 @@ def test_cash_that_nothing_explains_is_open_and_freezes_nothing() -> None:
     """It is shown until an officer settles it; everybody trades."""
     desk = a_desk_that_bought()
     for at in (NOON, NOON + LAG_MAX):
-        desk.handle(look(desk, money="99005", at=at))
+        handle(desk, look(desk, money="99005", at=at))
     assert set(desk.standing.open) == {CASH}
     assert not desk.standing.frozen
     settle = ev.ResolutionRequested(subject=CASH, by="ada", reason="interest", at=NOON)
@@ -296,7 +297,7 @@ def test_cash_that_nothing_explains_is_open_and_freezes_nothing() -> None:
 def test_a_split_is_distributed_by_an_officer_alone() -> None:
     """The house has the shares by name; twenty of alice's at half the price, by a fact that says who."""
     desk = a_desk_that_bought()
-    desk.handle(look(desk, shares=20, activities=(line("SPLIT", symbol=AAPL, qty=qty(10)),)))
+    handle(desk, look(desk, shares=20, activities=(line("SPLIT", symbol=AAPL, qty=qty(10)),)))
     assert (desk.portfolio.books[ALICE].qty(AAPL), desk.portfolio.books[HOUSE].qty(AAPL)) == (qty(10), qty(10))
     assert AAPL in desk.standing.frozen
     settle = ev.ResolutionRequested(subject=AAPL, by="ada", reason="2:1", at=NOON, ratio=qty(2))
@@ -309,9 +310,9 @@ def test_a_fill_that_nobody_told_and_that_was_undone_is_booked_with_its_bust() -
     """The stream told the bust alone, of an order that it calls filled with nothing: both are found, each is booked."""
     desk = a_desk()
     for event in (requested(REQUEST), accepted(REQUEST), look(desk, shares=0, money="100000")):
-        desk.handle(event)
+        handle(desk, event)
     bust = a_correction(desk, "trade_bust", "0", None)
-    assert booked(desk.handle(bust)) == []
+    assert booked(handle(desk, bust)) == []
     lines = (execution(REQUEST, 10, cumulative=10), execution(REQUEST, 10, cumulative=0, word="trade_bust"))
     found = look(desk, shares=0, money="100000", orders=(bust.order,), activities=lines)
     playbook = Playbook(desk) >> found << ev.OrderFilled << ev.FillCorrected << ev.HouseAdjusted
@@ -338,7 +339,7 @@ class AccountMachine(RuleBasedStateMachine):
         self.filled: dict[ClientOrderId, tuple[OrderRequest, int, int]] = {}  # asked and filled, and of that busted
 
     def send(self, event: ev.Event) -> list[ev.Fact]:
-        facts = [e.fact for e in self.desk.handle(event) if isinstance(e, ef.Record)]
+        facts = [e.fact for e in handle(self.desk, event) if isinstance(e, ef.Record)]
         self.ledger += facts
         return facts
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
+from deskd.core.deciding import handle
 from deskd.core.desk import DENIED_KEPT, TRADES, Desk
 from deskd.core.reconcile import LAG_MAX
 from deskd.domain import effects as ef
@@ -66,8 +67,8 @@ OID = a_request().client_order_id
 def a_desk_with(request: OrderRequest) -> Desk:
     """Return a desk on which *request* was approved and accepted."""
     desk = a_desk()
-    desk.handle(requested(request))
-    desk.handle(accepted(request))
+    handle(desk, requested(request))
+    handle(desk, accepted(request))
     return desk
 
 
@@ -188,8 +189,8 @@ def test_an_order_that_arrives_after_all_is_canceled_and_recorded() -> None:
     """The strategy was told that it is gone: so it must go."""
     request = a_request()
     desk = a_desk()
-    desk.handle(requested(request))
-    desk.handle(ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=NOON + timedelta(seconds=11)))
+    handle(desk, requested(request))
+    handle(desk, ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=NOON + timedelta(seconds=11)))
     assert (
         Playbook(desk)
         >> updated(a_broker_order(request))
@@ -205,8 +206,8 @@ def test_the_second_order_sees_what_the_first_reserved() -> None:
     """Buying power is held at approval, not at the fill."""
     desk = a_desk(allocation="1500")
     second = a_limit_request(client_order_id=ClientOrderId("alice-2"))
-    desk.handle(requested(a_limit_request()))
-    effects = desk.handle(requested(second))
+    handle(desk, requested(a_limit_request()))
+    effects = handle(desk, requested(second))
     denied = effects[0]
     assert isinstance(denied, ef.Record)
     assert isinstance(denied.fact, ev.OrderDenied)
@@ -224,13 +225,13 @@ def test_a_retry_of_an_order_in_doubt_waits_for_the_same_answer() -> None:
     """What is in doubt is answered once the broker has answered, for everybody who waits."""
     request = a_request()
     desk = a_desk()
-    desk.handle(requested(request))
+    handle(desk, requested(request))
     assert Playbook(desk) >> requested(request) >> accepted(request) << ev.OrderAccepted << ef.Reply(OID)
 
 
 def test_the_same_id_with_other_content_is_a_conflict() -> None:
     """An id names one order for ever."""
-    effects = a_desk_with(a_request()).handle(requested(a_request(qty=qty(11))))
+    effects = handle(a_desk_with(a_request()), requested(a_request(qty=qty(11))))
     assert [type(e) for e in effects] == [ef.Refuse]
     assert isinstance(effects[0], ef.Refuse)
     assert effects[0].reason == RefusalReason.CONFLICT
@@ -240,7 +241,7 @@ def test_a_refused_submit_frees_what_was_reserved() -> None:
     """The broker's no ends the order, with the broker's words."""
     request = a_request()
     desk = a_desk()
-    desk.handle(requested(request))
+    handle(desk, requested(request))
     no = ev.SubmitRejected(client_order_id=OID, message="insufficient buying power", at=NOON)
     assert Playbook(desk) >> no << ev.OrderRejected << ef.Reply(OID)
     assert desk.orders[OID].message == "insufficient buying power"
@@ -251,7 +252,7 @@ def test_a_cancel_while_in_doubt_is_sent_once_the_broker_has_the_order() -> None
     """Without the broker's id there is nothing to cancel yet; the wish is kept."""
     request = a_request()
     desk = a_desk()
-    desk.handle(requested(request))
+    handle(desk, requested(request))
     assert (
         Playbook(desk)
         >> ev.CancelRequested(client_order_id=OID, by="alice", at=NOON)
@@ -270,7 +271,7 @@ def test_a_cancel_that_crosses_a_fill_brings_the_fill() -> None:
     """The broker refuses to cancel what is filled; the look-up tells the fill."""
     request = a_request()
     desk = a_desk_with(request)
-    desk.handle(ev.CancelRequested(client_order_id=OID, by="alice", at=NOON))
+    handle(desk, ev.CancelRequested(client_order_id=OID, by="alice", at=NOON))
     whole = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(10), filled_avg_price=price(100))
     no = ev.CancelAnswered(client_order_id=OID, refusal='order is already in "filled" state', at=NOON)
     found = ev.OrderLookedUp(client_order_id=OID, order=whole, fills=(a_fill(whole, 10, cumulative=10),), at=NOON)
@@ -282,7 +283,7 @@ def test_a_stuck_cancel_is_asked_for_again() -> None:
     """A look-up that finds the order alive repeats the cancel."""
     request = a_request()
     desk = a_desk_with(request)
-    desk.handle(ev.CancelRequested(client_order_id=OID, by="alice", at=NOON))
+    handle(desk, ev.CancelRequested(client_order_id=OID, by="alice", at=NOON))
     found = ev.OrderLookedUp(client_order_id=OID, order=a_broker_order(request), fills=(), at=NOON)
     assert (
         Playbook(desk)
@@ -297,8 +298,8 @@ def test_what_is_final_cannot_be_canceled() -> None:
     """The refusal is no fact."""
     request = a_request()
     desk = a_desk_with(request)
-    desk.handle(filled(request, 10))
-    effects = desk.handle(ev.CancelRequested(client_order_id=OID, by="alice", at=NOON))
+    handle(desk, filled(request, 10))
+    effects = handle(desk, ev.CancelRequested(client_order_id=OID, by="alice", at=NOON))
     assert isinstance(effects[0], ef.Refuse)
     assert effects[0].reason == RefusalReason.ORDER_FINAL
 
@@ -307,11 +308,11 @@ def test_an_overfill_is_a_discrepancy_and_is_not_booked() -> None:
     """What the table forbids is recorded and reconciled, never applied."""
     request = a_request()
     desk = a_desk_with(request)
-    effects = desk.handle(filled(request, 11))
+    effects = handle(desk, filled(request, 11))
     kept: list[type] = [ev.DiscrepancyFound, ev.BrokerSaid]
     assert facts_of(effects) == kept
     assert any(isinstance(e, ef.Reconcile) for e in effects)
-    again = desk.handle(filled(request, 11))
+    again = handle(desk, filled(request, 11))
     assert facts_of(again) == [], "or every look at the account would call for another"
     assert not any(isinstance(e, ef.Reconcile) for e in again)
     assert desk.portfolio.book(ALICE).qty(AAPL) == 0
@@ -322,7 +323,7 @@ def test_a_notional_order_ends_when_the_broker_calls_it_filled() -> None:
     request = a_request(qty=None, notional=cash(100))
     desk = a_desk_with(request)
     order = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty("1.5"), filled_avg_price=price(60))
-    effects = desk.handle(updated(order, "fill", a_fill(order, "1.5", cumulative="1.5", at_price="60")))
+    effects = handle(desk, updated(order, "fill", a_fill(order, "1.5", cumulative="1.5", at_price="60")))
     assert [type(e.fact) for e in effects if isinstance(e, ef.Record)] == [ev.OrderFilled, ev.OrderCompleted]
     assert desk.orders[OID].status is OrderStatus.FILLED
     assert desk.reservations.by_order == {}
@@ -352,14 +353,14 @@ def test_a_brackets_legs_are_orders_of_the_same_strategy() -> None:
         status=BrokerStatus.HELD,
     )
     desk = a_desk()
-    desk.handle(requested(request))
+    handle(desk, requested(request))
     entry = a_broker_order(request, legs=(profit, loss))
-    desk.handle(ev.SubmitAccepted(client_order_id=OID, order=entry, at=NOON))
+    handle(desk, ev.SubmitAccepted(client_order_id=OID, order=entry, at=NOON))
     assert desk.reservations.qty(ALICE, AAPL) == 0
-    desk.handle(filled(request, 10))
+    handle(desk, filled(request, 10))
     assert desk.reservations.qty(ALICE, AAPL) == 10
     leg_request = desk.orders[ClientOrderId("leg-1")].request
-    desk.handle(filled(leg_request, 10, at_price="110"))
+    handle(desk, filled(leg_request, 10, at_price="110"))
     assert desk.portfolio.book(ALICE).qty(AAPL) == 0
     assert desk.portfolio.book(ALICE).cash == 10_100
     assert desk.reservations.qty(ALICE, AAPL) == 0
@@ -368,7 +369,7 @@ def test_a_brackets_legs_are_orders_of_the_same_strategy() -> None:
         broker_order_id=BrokerOrderId("b-leg-2"),
         status=BrokerStatus.CANCELED,
     )
-    desk.handle(updated(gone))
+    handle(desk, updated(gone))
     assert desk.open_orders() == []
 
 
@@ -376,7 +377,7 @@ def test_a_strategy_hears_of_its_orders_and_of_nobody_elses() -> None:
     """Each fact of an order is told to its own strategy, with the position after it."""
     request = a_request()
     desk = a_desk_with(request)
-    tells = [e for e in desk.handle(filled(request, 10)) if isinstance(e, ef.Tell)]
+    tells = [e for e in handle(desk, filled(request, 10)) if isinstance(e, ef.Tell)]
     assert [(t.strategy_id, t.update.event, t.update.fill_qty, t.update.position_qty) for t in tells] == [
         (ALICE, "fill", "10", "10")
     ]
@@ -385,7 +386,7 @@ def test_a_strategy_hears_of_its_orders_and_of_nobody_elses() -> None:
 def test_an_unknown_strategy_is_denied() -> None:
     """Unknown means no."""
     request = a_request(strategy_id=StrategyId("mallory"))
-    effects = a_desk().handle(requested(request))
+    effects = handle(a_desk(), requested(request))
     assert isinstance(effects[0], ef.Record)
     assert isinstance(effects[0].fact, ev.OrderDenied)
     assert effects[0].fact.reason == DenialReason.STRATEGY_UNKNOWN
@@ -394,28 +395,28 @@ def test_an_unknown_strategy_is_denied() -> None:
 def test_the_same_order_again_within_the_window_is_a_duplicate() -> None:
     """A loop that forgot to remember is stopped; after the window the order is new again."""
     desk = a_desk(limits=some_limits(duplicate_window=timedelta(seconds=1)))
-    desk.handle(requested())
+    handle(desk, requested())
     again = a_request(client_order_id=ClientOrderId("alice-2"))
-    denied = desk.handle(requested(again, at=NOON + timedelta(milliseconds=999)))[0]
+    denied = handle(desk, requested(again, at=NOON + timedelta(milliseconds=999)))[0]
     assert isinstance(denied, ef.Record)
     assert isinstance(denied.fact, ev.OrderDenied)
     assert denied.fact.reason == DenialReason.DUPLICATE
     later = a_request(client_order_id=ClientOrderId("alice-3"))
-    assert any(isinstance(e, ef.Submit) for e in desk.handle(requested(later, at=NOON + timedelta(seconds=1))))
+    assert any(isinstance(e, ef.Submit) for e in handle(desk, requested(later, at=NOON + timedelta(seconds=1))))
 
 
 def test_orders_wait_for_a_look_after_the_stream_came_back() -> None:
     """Up is not enough: the fills of the gap must be known first."""
     desk = a_desk()
     assert desk.is_synced
-    desk.handle(ev.TradeStreamChanged(is_up=False, why="dropped", at=NOON))
+    handle(desk, ev.TradeStreamChanged(is_up=False, why="dropped", at=NOON))
     assert (
         Playbook(desk)
         >> ev.TradeStreamChanged(is_up=True, why="listening", at=NOON)
         << ev.StreamChanged
         << ef.Reconcile("the trade stream came up")
     )
-    assert [desk.is_synced, desk.handle(a_snapshot()) and desk.is_synced] == [False, True]
+    assert [desk.is_synced, handle(desk, a_snapshot()) and desk.is_synced] == [False, True]
 
 
 def test_fills_of_an_outage_are_found_by_the_snapshot() -> None:
@@ -424,13 +425,14 @@ def test_fills_of_an_outage_are_found_by_the_snapshot() -> None:
     desk = a_desk_with(request)
     whole = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(10), filled_avg_price=price(100))
     position = ev.BrokerPosition(symbol=AAPL, qty=qty(10), avg_entry_price=price(100))
-    desk.handle(
+    handle(
+        desk,
         a_snapshot(
             cash=cash(99_000),
             positions=(position,),
             orders=(whole,),
             fills=((OID, (a_fill(whole, 10, cumulative=10),)),),
-        )
+        ),
     )
     assert desk.orders[OID].status is OrderStatus.FILLED
     assert desk.portfolio.holdings() == {AAPL: qty(10)}
@@ -471,8 +473,8 @@ def test_a_difference_with_a_fill_in_between_is_not_believed() -> None:
     request = a_request()
     desk = a_desk_with(request)
     lagging = a_snapshot()  # cash as before the fill
-    desk.handle(filled(request, 10))
-    effects = desk.handle(lagging)
+    handle(desk, filled(request, 10))
+    effects = handle(desk, lagging)
     assert not any(isinstance(e, ef.Record) and isinstance(e.fact, ev.HouseAdjusted) for e in effects)
     assert desk.portfolio.book(HOUSE).cash == 80_000
 
@@ -481,7 +483,7 @@ def test_a_reconcile_that_finds_nothing_changes_nothing() -> None:
     """Reconcile is idempotent."""
     desk = a_desk()
     before = deepcopy(desk)
-    desk.handle(a_snapshot())
+    handle(desk, a_snapshot())
     before.last_reconciled = desk.last_reconciled
     assert desk == before
 
@@ -490,7 +492,7 @@ def test_marks_are_kept_only_for_what_is_held_and_moved() -> None:
     """The ledger is not a tape."""
     request = a_request()
     desk = a_desk_with(request)
-    desk.handle(filled(request, 10))
+    handle(desk, filled(request, 10))
     marks = ev.MarksTaken(marks=((AAPL, price(101)), ("SPY", price(1))), at=NOON)  # type: ignore[arg-type]
     assert Playbook(desk) >> marks << ef.Record(ev.PositionsMarked(marks=((AAPL, price(101)),), at=NOON)) >> marks
     account = desk.account(ALICE)
@@ -503,7 +505,7 @@ def test_only_active_strategies_trade(status: StrategyStatus) -> None:
     """What is not active is denied, whoever asks."""
     desk = a_desk()
     desk.apply(ev.StrategyStatusChanged(strategy_id=ALICE, status=status, why="test", at=NOON))
-    denied = desk.handle(requested())[0]
+    denied = handle(desk, requested())[0]
     assert isinstance(denied, ef.Record)
     assert isinstance(denied.fact, ev.OrderDenied)
     assert denied.fact.reason == DenialReason.STRATEGY_NOT_ACTIVE
@@ -530,7 +532,7 @@ class DeskMachine(RuleBasedStateMachine):
         self.count = 0
 
     def send(self, event: ev.Event) -> list[ef.Effect]:
-        effects = self.desk.handle(event)
+        effects = handle(self.desk, event)
         self.ledger += [e.fact for e in effects if isinstance(e, ef.Record)]
         return effects
 
@@ -855,7 +857,7 @@ def test_a_killed_desk_does_not_believe_that_its_stream_is_up() -> None:
 
 def test_a_quote_without_a_bid_is_no_price() -> None:
     """One-sided markets value nothing."""
-    denied = a_desk().handle(requested(quote=a_quote(bid_price=price(0))))[0]
+    denied = handle(a_desk(), requested(quote=a_quote(bid_price=price(0))))[0]
     assert isinstance(denied, ef.Record)
     assert isinstance(denied.fact, ev.OrderDenied)
     assert denied.fact.reason == DenialReason.QUOTE_MISSING
@@ -892,7 +894,7 @@ def test_legs_are_found_when_the_stream_overtakes_the_answer() -> None:
     """The stream never names legs; the answer to the POST does, and what was bought by then is promised to them."""
     request = a_bracket()
     desk = a_desk()
-    desk.handle(requested(request))
+    handle(desk, requested(request))
     legs = (a_leg("profit"), a_leg("loss", order_type=OrderType.STOP, limit_price=None, stop_price=price(90)))
     answer = ev.SubmitAccepted(client_order_id=OID, order=a_broker_order(request, legs=legs), at=NOON)
     assert (
@@ -908,7 +910,7 @@ def test_legs_are_found_when_the_stream_overtakes_the_answer() -> None:
     )
     assert [o.request.client_order_id for o in desk.open_orders()] == ["profit", "loss"]
     assert desk.reservations.qty(ALICE, AAPL) == 10
-    desk.handle(filled(desk.orders[ClientOrderId("loss")].request, 10, at_price="90"))
+    handle(desk, filled(desk.orders[ClientOrderId("loss")].request, 10, at_price="90"))
     assert desk.portfolio.book(ALICE).qty(AAPL) == 0
 
 
@@ -916,7 +918,7 @@ def test_a_leg_that_moved_on_before_it_was_known_is_asked_for() -> None:
     """Its fill came when nobody knew whose it was."""
     request = a_bracket()
     desk = a_desk()
-    desk.handle(requested(request))
+    handle(desk, requested(request))
     done = a_leg("profit", status=BrokerStatus.FILLED, filled_qty=qty(10))
     gone = a_leg("loss", status=BrokerStatus.CANCELED)
     unreadable = a_leg("strange", qty=None)
@@ -936,7 +938,7 @@ def test_the_legs_of_an_order_that_was_refused_at_once_are_nobodys() -> None:
     """No question is asked of what never lived: an answer about an unknown order would end the desk."""
     request = a_bracket()
     desk = a_desk()
-    desk.handle(requested(request))
+    handle(desk, requested(request))
     legs = tuple(a_leg(name, status=BrokerStatus.CANCELED) for name in ("profit", "loss"))
     refused = a_broker_order(request, status=BrokerStatus.REJECTED, legs=legs)
     looked_up = ev.OrderLookedUp(client_order_id=OID, order=refused, fills=(), at=NOON)
@@ -947,17 +949,17 @@ def test_the_legs_of_an_order_that_arrived_after_all_are_its_strategys() -> None
     """The desk had given it up, and it filled: its exits sell what that strategy now has."""
     request = a_bracket()
     desk = a_desk()
-    desk.handle(requested(request))
-    desk.handle(ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=NOON + timedelta(seconds=11)))
-    desk.handle(filled(request, 10))
+    handle(desk, requested(request))
+    handle(desk, ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=NOON + timedelta(seconds=11)))
+    handle(desk, filled(request, 10))
     done = a_leg("profit", status=BrokerStatus.FILLED, filled_qty=qty(10))
     gone = a_leg("loss", status=BrokerStatus.CANCELED)
     whole = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(10), legs=(done, gone))
     looked_up = ev.OrderLookedUp(client_order_id=OID, order=whole, fills=(), at=NOON)
-    effects = desk.handle(looked_up)
+    effects = handle(desk, looked_up)
     assert facts_of(effects) == [ev.LegsFound]
     fill = a_fill(done, 10, cumulative=10, at_price="110")
-    desk.handle(ev.OrderLookedUp(client_order_id=done.client_order_id, order=done, fills=(fill,), at=NOON))
+    handle(desk, ev.OrderLookedUp(client_order_id=done.client_order_id, order=done, fills=(fill,), at=NOON))
     assert desk.portfolio.book(ALICE).qty(AAPL) == 0
     assert desk.portfolio.book(ALICE).cash == 10_100
 
@@ -966,17 +968,17 @@ def test_a_leg_promises_what_its_entry_has_bought_and_no_more() -> None:
     """The shares are free again as they are sold, and when the leg ends."""
     request = a_bracket()
     desk = a_desk()
-    desk.handle(requested(request))
+    handle(desk, requested(request))
     answer = a_broker_order(request, legs=(a_leg("profit"),))
-    desk.handle(ev.SubmitAccepted(client_order_id=OID, order=answer, at=NOON))
-    desk.handle(filled(request, 4))
+    handle(desk, ev.SubmitAccepted(client_order_id=OID, order=answer, at=NOON))
+    handle(desk, filled(request, 4))
     assert desk.reservations.qty(ALICE, AAPL) == 4
-    desk.handle(filled(request, 6, cumulative=10))
+    handle(desk, filled(request, 6, cumulative=10))
     assert desk.reservations.qty(ALICE, AAPL) == 10
     leg = desk.orders[ClientOrderId("profit")].request
-    desk.handle(filled(leg, 3, at_price="110"))
+    handle(desk, filled(leg, 3, at_price="110"))
     assert desk.reservations.qty(ALICE, AAPL) == 7
-    desk.handle(updated(a_leg("profit", status=BrokerStatus.CANCELED, filled_qty=qty(3))))
+    handle(desk, updated(a_leg("profit", status=BrokerStatus.CANCELED, filled_qty=qty(3))))
     assert desk.reservations.qty(ALICE, AAPL) == 0
 
 
@@ -986,7 +988,7 @@ def test_a_fill_that_an_answer_names_twice_counts_once() -> None:
     desk = a_desk_with(request)
     order = a_broker_order(request, status=BrokerStatus.PARTIALLY_FILLED, filled_qty=qty(4))
     twice = (a_fill(order, 4, cumulative=4),) * 2
-    desk.handle(ev.OrderLookedUp(client_order_id=OID, order=order, fills=twice, at=NOON))
+    handle(desk, ev.OrderLookedUp(client_order_id=OID, order=order, fills=twice, at=NOON))
     assert desk.portfolio.book(ALICE).qty(AAPL) == 4
 
 
@@ -998,8 +1000,8 @@ def test_another_order_under_our_id_is_not_ours() -> None:
         request, broker_order_id=BrokerOrderId("other"), status=BrokerStatus.FILLED, filled_qty=qty(10)
     )
     fill = a_fill(theirs, 10, cumulative=10)
-    assert facts_of(desk.handle(updated(theirs, "fill", fill))) == []
-    assert desk.handle(ev.OrderLookedUp(client_order_id=OID, order=theirs, fills=(fill,), at=NOON)) == []
+    assert facts_of(handle(desk, updated(theirs, "fill", fill))) == []
+    assert handle(desk, ev.OrderLookedUp(client_order_id=OID, order=theirs, fills=(fill,), at=NOON)) == []
     assert desk.orders[OID].status is OrderStatus.ACCEPTED
     assert desk.portfolio.book(ALICE).qty(AAPL) == 0
 
@@ -1044,12 +1046,12 @@ def test_an_order_that_ended_here_and_lives_there_is_canceled(reason: RejectReas
     """Its strategy was told that it is over: so it must go, and what it fills is booked."""
     request = a_request()
     desk = a_desk()
-    desk.handle(requested(request))
+    handle(desk, requested(request))
     desk.apply(ev.OrderRejected(client_order_id=OID, reason=reason, message="x", at=NOON))
     alive = a_broker_order(request)
     cancel = ef.Cancel(OID, alive.broker_order_id)
     assert Playbook(desk) >> updated(alive) << ev.DiscrepancyFound << ev.BrokerSaid << cancel
-    desk.handle(filled(request, 4))
+    handle(desk, filled(request, 4))
     assert desk.portfolio.book(ALICE).qty(AAPL) == 4
 
 
@@ -1067,8 +1069,8 @@ def test_a_refusal_of_an_order_that_the_stream_has_seen_is_looked_into() -> None
     """Two words of the broker: the order itself decides."""
     request = a_request()
     desk = a_desk()
-    desk.handle(requested(request))
-    desk.handle(updated(a_broker_order(request)))
+    handle(desk, requested(request))
+    handle(desk, updated(a_broker_order(request)))
     no = ev.SubmitRejected(client_order_id=OID, message="no", at=NOON)
     assert Playbook(desk) >> no << ef.LookUp(OID)
 
@@ -1077,7 +1079,7 @@ def test_a_second_refusal_is_no_news() -> None:
     """What is over stays as it ended."""
     request = a_request()
     desk = a_desk()
-    desk.handle(requested(request))
+    handle(desk, requested(request))
     no = ev.SubmitRejected(client_order_id=OID, message="no", at=NOON)
     assert Playbook(desk) >> no << ev.OrderRejected << ef.Reply(OID) >> no
     assert Playbook(desk) >> ev.DoubtTimedOut(client_order_id=OID, at=NOON)
@@ -1088,7 +1090,7 @@ def test_a_restated_quantity_ends_when_the_broker_calls_it_filled() -> None:
     request = a_request()
     desk = a_desk_with(request)
     whole = a_broker_order(request, qty=qty(6), status=BrokerStatus.FILLED, filled_qty=qty(6))
-    effects = desk.handle(updated(whole, "fill", a_fill(whole, 6, cumulative=6)))
+    effects = handle(desk, updated(whole, "fill", a_fill(whole, 6, cumulative=6)))
     assert facts_of(effects) == [ev.OrderRestated, ev.OrderFilled]
     assert desk.orders[OID].status is OrderStatus.FILLED
     assert desk.reservations.by_order == {}
@@ -1098,7 +1100,7 @@ def test_an_order_replaced_by_nothing_ends_and_keeps_its_fills() -> None:
     """The broker names no order in its place, asked for it or not: nothing may hold for ever."""
     request = a_request()
     desk = a_desk_with(request)
-    desk.handle(filled(request, 4))
+    handle(desk, filled(request, 4))
     old = a_broker_order(request, status=BrokerStatus.REPLACED, filled_qty=qty(4))
     nothing = ev.OrderLookedUp(client_order_id=OID, order=old, fills=(a_fill(old, 4, cumulative=4),), at=NOON)
     assert (
@@ -1146,15 +1148,15 @@ def test_a_look_that_began_before_the_stream_listened_again_proves_nothing() -> 
     """Fills between its questions and the stream's return are known to neither: orders wait for another look."""
     desk = a_desk()
     up = NOON + timedelta(seconds=5)
-    desk.handle(ev.TradeStreamChanged(is_up=False, why="dropped", at=NOON + timedelta(seconds=1)))
-    desk.handle(ev.TradeStreamChanged(is_up=True, why="listening", at=up))
+    handle(desk, ev.TradeStreamChanged(is_up=False, why="dropped", at=NOON + timedelta(seconds=1)))
+    handle(desk, ev.TradeStreamChanged(is_up=True, why="listening", at=up))
     assert (
         Playbook(desk)
         >> a_snapshot(asked_at=NOON, at=NOON + timedelta(seconds=6))
         << ef.Reconcile("the last look was older than the stream")
     )
     assert not desk.is_synced
-    desk.handle(a_snapshot(asked_at=up, at=NOON + timedelta(seconds=7)))
+    handle(desk, a_snapshot(asked_at=up, at=NOON + timedelta(seconds=7)))
     assert desk.is_synced
 
 
@@ -1163,7 +1165,7 @@ def test_a_difference_that_changes_is_waited_for_anew() -> None:
     desk = a_desk()
     for second in range(0, 60, 10):
         behind = cash(99_000 + second)
-        effects = desk.handle(a_snapshot(cash=behind, at=NOON + timedelta(seconds=second)))
+        effects = handle(desk, a_snapshot(cash=behind, at=NOON + timedelta(seconds=second)))
         assert facts_of(effects) == [ev.AccountReconciled]
     assert desk.portfolio.book(HOUSE).cash == 80_000
 
@@ -1172,9 +1174,9 @@ def test_a_holding_that_the_broker_lost_is_taken_at_the_books_own_mark() -> None
     """The broker names no price for what it does not have."""
     request = a_request()
     desk = a_desk_with(request)
-    desk.handle(filled(request, 10, at_price="101"))
+    handle(desk, filled(request, 10, at_price="101"))
     for at in (NOON, NOON + LAG_MAX):
-        desk.handle(a_snapshot(cash=cash(98_990), fill_count=1, at=at))
+        handle(desk, a_snapshot(cash=cash(98_990), fill_count=1, at=at))
     house = desk.portfolio.book(HOUSE).positions[AAPL]
     assert house.qty == -10
     assert house.avg_entry_price == 101
@@ -1203,23 +1205,23 @@ def test_a_tape_that_begins_anew_is_a_new_market_day() -> None:
 
     def asked(name: str, quoted_at: datetime) -> list[type]:
         request = a_request(client_order_id=ClientOrderId(name), qty=qty(1))
-        return facts_of(desk.handle(requested(request, quote=a_quote(quoted_at=quoted_at))))
+        return facts_of(handle(desk, requested(request, quote=a_quote(quoted_at=quoted_at))))
 
     assert asked("o1", close) == [ev.OrderApproved]
     assert asked("o2", close - timedelta(minutes=30)) == [ev.OrderDenied]  # an illiquid symbol's quote is older
     assert asked("o3", opening) == [ev.OrderApproved]
     assert asked("o4", opening) == [ev.OrderDenied]
     tuesday = requested(a_request(client_order_id=ClientOrderId("o5")), market_day=MONDAY + timedelta(days=1))
-    assert facts_of(desk.handle(tuesday)) == [ev.OrderApproved]
+    assert facts_of(handle(desk, tuesday)) == [ev.OrderApproved]
 
 
 def test_denied_orders_do_not_fill_the_memory() -> None:
     """A loop that is denied all day keeps its newest denials; its orders and everybody else's stay."""
     desk = a_desk()
-    desk.handle(requested(a_request(client_order_id=ClientOrderId("good"))))
-    desk.handle(requested(a_request(strategy_id=BOB, client_order_id=ClientOrderId("bob"), qty=qty(999))))
+    handle(desk, requested(a_request(client_order_id=ClientOrderId("good"))))
+    handle(desk, requested(a_request(strategy_id=BOB, client_order_id=ClientOrderId("bob"), qty=qty(999))))
     for i in range(DENIED_KEPT + 10):
-        desk.handle(requested(a_request(client_order_id=ClientOrderId(f"d{i}"), qty=qty(999))))
+        handle(desk, requested(a_request(client_order_id=ClientOrderId(f"d{i}"), qty=qty(999))))
     assert len(desk.orders) == DENIED_KEPT + 2
     assert [o.request.client_order_id for o in desk.newest_first(ALICE)][:2] == [
         f"d{DENIED_KEPT + 9}",
@@ -1251,17 +1253,17 @@ def test_a_losing_short_can_always_be_covered() -> None:
     """Its margin is more than it costs to buy back: what only reduces a risk is not denied for want of money."""
     desk = a_desk(limits=some_limits(is_short_allowed=True, order_notional_max=cash(50_000)))
     short = a_request(side=Side.SELL, qty=qty(50))
-    desk.handle(requested(short))
-    desk.handle(filled(short, 50))
-    desk.handle(ev.MarksTaken(marks=((AAPL, price(200)),), at=NOON))
+    handle(desk, requested(short))
+    handle(desk, filled(short, 50))
+    handle(desk, ev.MarksTaken(marks=((AAPL, price(200)),), at=NOON))
     assert desk.buying_power(ALICE) == 0
     quote = a_quote(bid_price=price("199.99"), ask_price=price(200))
     cover = a_request(client_order_id=ClientOrderId("cover"), qty=qty(50))
     more = a_request(client_order_id=ClientOrderId("more"), qty=qty(1))
-    assert facts_of(desk.handle(requested(cover, quote=quote))) == [ev.OrderApproved]
+    assert facts_of(handle(desk, requested(cover, quote=quote))) == [ev.OrderApproved]
     assert desk.buying_power(ALICE) == 0, "it holds no more than it costs over the margin"
-    assert facts_of(desk.handle(requested(more, quote=quote))) == [ev.OrderDenied]
-    desk.handle(filled(cover, 50, at_price="200"))
+    assert facts_of(handle(desk, requested(more, quote=quote))) == [ev.OrderDenied]
+    handle(desk, filled(cover, 50, at_price="200"))
     assert desk.portfolio.book(ALICE).qty(AAPL) == 0
     assert desk.buying_power(ALICE) == 5_000
 
@@ -1270,16 +1272,16 @@ def test_a_sale_through_zero_holds_its_margin_until_the_short_is_there() -> None
     """What closes is filled first: that sets nothing of the opening part's margin free."""
     desk = a_desk(limits=some_limits(is_short_allowed=True))
     bought, sold = a_request(), a_request(client_order_id=ClientOrderId("through"), side=Side.SELL, qty=qty(20))
-    desk.handle(requested(bought))
-    desk.handle(filled(bought, 10))
-    desk.handle(requested(sold))
+    handle(desk, requested(bought))
+    handle(desk, filled(bought, 10))
+    handle(desk, requested(sold))
     held = desk.reservations.cash(ALICE)
     assert held == cash("999.9")
-    desk.handle(filled(sold, 10))
+    handle(desk, filled(sold, 10))
     assert desk.reservations.cash(ALICE) == held
-    desk.handle(filled(sold, 5, cumulative=15))
+    handle(desk, filled(sold, 5, cumulative=15))
     assert desk.reservations.cash(ALICE) == held / 2
-    desk.handle(filled(sold, 5, cumulative=20))
+    handle(desk, filled(sold, 5, cumulative=20))
     assert desk.reservations.by_order == {}
 
 
@@ -1287,17 +1289,17 @@ def test_a_notional_sale_promises_the_shares_that_it_may_come_to() -> None:
     """The price may fall before it is filled; endless fractions leave nothing behind."""
     desk = a_desk(limits=some_limits(is_short_allowed=False))
     bought = a_request()
-    desk.handle(requested(bought))
-    desk.handle(filled(bought, 10))
+    handle(desk, requested(bought))
+    handle(desk, filled(bought, 10))
     sale = a_request(client_order_id=ClientOrderId("sale"), side=Side.SELL, qty=None, notional=cash(700))
-    assert facts_of(desk.handle(requested(sale))) == [ev.OrderApproved]
+    assert facts_of(handle(desk, requested(sale))) == [ev.OrderApproved]
     promised = desk.reservations.qty(ALICE, AAPL)
     assert qty("7.14") < promised < qty("7.15")
     assert desk.reservations.opening(ALICE, AAPL, Side.SELL) == promised
     order = a_broker_order(sale, status=BrokerStatus.PARTIALLY_FILLED, filled_qty=qty("3.1"))
-    desk.handle(updated(order, "partial_fill", a_fill(order, "3.1", cumulative="3.1", at_price="99")))
+    handle(desk, updated(order, "partial_fill", a_fill(order, "3.1", cumulative="3.1", at_price="99")))
     assert desk.reservations.qty(ALICE, AAPL) == promised - qty("3.1")
-    desk.handle(updated(a_broker_order(sale, status=BrokerStatus.CANCELED, filled_qty=qty("3.1"))))
+    handle(desk, updated(a_broker_order(sale, status=BrokerStatus.CANCELED, filled_qty=qty("3.1"))))
     assert desk.reservations.qty(ALICE, AAPL) == 0
     assert desk.reservations.opening(ALICE, AAPL, Side.SELL) == 0
 
@@ -1316,16 +1318,16 @@ def test_who_was_stopped_by_hand_stays_so_until_started() -> None:
     """It does not start again with the desk; started by anyone, it does."""
     desk = a_desk()
     stopped = ev.StrategyStatusChanged(strategy_id=ALICE, status=StrategyStatus.STOPPED, why="x", at=NOON, by_hand=True)
-    desk.handle(stopped)
+    handle(desk, stopped)
     assert desk.stopped_by_hand == {ALICE}
-    desk.handle(replace(stopped, status=StrategyStatus.ACTIVE, by_hand=False))
+    handle(desk, replace(stopped, status=StrategyStatus.ACTIVE, by_hand=False))
     assert desk.stopped_by_hand == set()
 
 
 def test_the_market_data_stream_does_not_close_the_doors() -> None:
     """Stale quotes deny what needs them; fills are seen all the same."""
     desk = a_desk()
-    desk.handle(ev.StreamChanged(stream="market", is_up=False, why="dropped", at=NOON))
+    handle(desk, ev.StreamChanged(stream="market", is_up=False, why="dropped", at=NOON))
     assert desk.is_synced
 
 
@@ -1357,18 +1359,18 @@ def test_a_fill_of_a_leg_that_is_not_known_yet_is_not_the_houses() -> None:
     """Until the broker has told the legs of a bracket, a stranger's fill in its symbol waits: the legs are asked for."""
     request = a_bracket()
     desk = a_desk()
-    desk.handle(a_snapshot(cash=cash(10_000), market_at=NOON))
-    desk.handle(requested(request))
-    desk.handle(filled(request, 10))  # acknowledged by the stream, which names no legs
+    handle(desk, a_snapshot(cash=cash(10_000), market_at=NOON))
+    handle(desk, requested(request))
+    handle(desk, filled(request, 10))  # acknowledged by the stream, which names no legs
     leg = a_leg("loss", status=BrokerStatus.FILLED, filled_qty=qty(10))
     elsewhere = replace(an_execution(leg, "2"), symbol=SPY, broker_order_id=BrokerOrderId("b-manual"))
     found = a_snapshot(cash=cash(10_000), activities=(an_execution(leg), elsewhere), fill_count=1, market_at=NOON)
-    effects = desk.handle(found)
+    effects = handle(desk, found)
     assert [e.fact.symbol for e in effects if isinstance(e, Record) and isinstance(e.fact, ev.HouseAdjusted)] == [SPY]
     assert ef.LookUp(OID) in effects
     told = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(10), legs=(leg,))
-    desk.handle(ev.OrderLookedUp(client_order_id=OID, order=told, fills=(), at=NOON))
-    desk.handle(replace(found, activities=(an_execution(leg),)))
+    handle(desk, ev.OrderLookedUp(client_order_id=OID, order=told, fills=(), at=NOON))
+    handle(desk, replace(found, activities=(an_execution(leg),)))
     assert desk.portfolio.book(ALICE).qty(AAPL) == 0
     assert desk.portfolio.book(HOUSE).qty(AAPL) == 0
 
@@ -1377,14 +1379,14 @@ def test_a_bust_of_an_order_that_was_given_up_is_booked_by_its_name() -> None:
     """It never got the broker's id here: the line of the broker's history has it."""
     request = a_request()
     desk = a_desk()
-    desk.handle(a_snapshot(cash=cash(10_000), market_at=NOON))
-    desk.handle(requested(request))
+    handle(desk, a_snapshot(cash=cash(10_000), market_at=NOON))
+    handle(desk, requested(request))
     late = NOON + timedelta(minutes=1)
-    desk.handle(ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=late))
+    handle(desk, ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=late))
     assert desk.orders[OID].reason == RejectReason.NEVER_ARRIVED
     theirs = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(0))
     history = (an_execution(theirs), an_execution(theirs, "2", bust=True))
-    desk.handle(a_snapshot(cash=cash(10_000), orders=(theirs,), activities=history, market_at=NOON, at=late))
+    handle(desk, a_snapshot(cash=cash(10_000), orders=(theirs,), activities=history, market_at=NOON, at=late))
     assert desk.portfolio.book(ALICE).qty(AAPL) == 10
     assert desk.portfolio.book(HOUSE).qty(AAPL) == -10
     assert desk.last_reconciled is not None

@@ -18,6 +18,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from deskd.core.deciding import handle
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
@@ -96,7 +97,7 @@ class DeskAndBroker(RuleBasedStateMachine):
     def tell(self, event: ev.Event) -> list[ef.Effect]:
         """Have the desk handle the event, keep its facts, and put what it wants on the line."""
         before = deepcopy(self.desk.reservations), deepcopy(self.desk.portfolio)
-        effects = self.desk.handle(event)
+        effects = handle(self.desk, event)
         for effect in effects:
             match effect:
                 case ef.Record(fact):

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from deskd.core.deciding import handle
 from deskd.core.desk import MARKET, TRADES, Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
@@ -37,12 +38,12 @@ def market(at: datetime, *, is_up: bool, affected: tuple[StrategyId, ...] = ()) 
 def test_an_outage_of_the_trade_stream_ends_with_the_look_after_it() -> None:
     """Alice has an open order, bob was refused one: both were affected. Orders are taken again at `at`."""
     desk, request = a_desk(), a_limit_request("90")
-    desk.handle(requested(request))
-    desk.handle(accepted(request))
-    desk.handle(down(seconds(1), "connection lost: no close frame"))
+    handle(desk, requested(request))
+    handle(desk, accepted(request))
+    handle(desk, down(seconds(1), "connection lost: no close frame"))
     desk.refused = {BOB: 2}
-    assert not ends(desk.handle(up(seconds(31))))
-    (ended,) = ends(desk.handle(a_snapshot(orders=(), missing=(), at=seconds(32))))
+    assert not ends(handle(desk, up(seconds(31))))
+    (ended,) = ends(handle(desk, a_snapshot(orders=(), missing=(), at=seconds(32))))
     assert ended == ev.OutageEnded(
         stream=TRADES,
         started_at=seconds(1),
@@ -56,49 +57,49 @@ def test_an_outage_of_the_trade_stream_ends_with_the_look_after_it() -> None:
         at=seconds(32),
     )
     assert desk.outages.last == ended
-    assert not ends(desk.handle(a_snapshot(at=seconds(92)))), "it has one end"
+    assert not ends(handle(desk, a_snapshot(at=seconds(92)))), "it has one end"
 
 
 def test_a_loss_before_the_look_belongs_to_the_same_outage() -> None:
     """Nobody could trade in between, so it is one."""
     desk = a_desk()
     for event in (down(seconds(1)), up(seconds(2)), down(seconds(3), "again"), a_snapshot(at=seconds(4))):
-        assert not ends(desk.handle(event))
-    desk.handle(up(seconds(5)))
-    (ended,) = ends(desk.handle(a_snapshot(at=seconds(6))))
+        assert not ends(handle(desk, event))
+    handle(desk, up(seconds(5)))
+    (ended,) = ends(handle(desk, a_snapshot(at=seconds(6))))
     assert (ended.started_at, ended.ended_at, ended.why) == (seconds(1), seconds(5), "dropped")
 
 
 def test_a_look_that_is_older_than_the_stream_ends_nothing() -> None:
     """What happened between its questions and the stream's return is known to neither."""
     desk = a_desk()
-    desk.handle(down(seconds(1)))
-    desk.handle(up(seconds(5)))
-    assert not ends(desk.handle(a_snapshot(asked_at=seconds(4), at=seconds(6))))
-    assert ends(desk.handle(a_snapshot(asked_at=seconds(6), at=seconds(7))))
+    handle(desk, down(seconds(1)))
+    handle(desk, up(seconds(5)))
+    assert not ends(handle(desk, a_snapshot(asked_at=seconds(4), at=seconds(6))))
+    assert ends(handle(desk, a_snapshot(asked_at=seconds(6), at=seconds(7))))
 
 
 def test_an_outage_of_the_market_stream_ends_when_its_bars_are_fetched() -> None:
     """Who read when it began, and who reads when it ends, was affected."""
     desk = a_desk()
-    desk.handle(market(seconds(1), is_up=False, affected=(ALICE,)))
+    handle(desk, market(seconds(1), is_up=False, affected=(ALICE,)))
     resumed = ev.MarketResumed(affected=(BOB,), bars_fetched=4, bars_missing=1, at=seconds(9))
-    assert not ends(desk.handle(resumed)), "it is still down"
-    desk.handle(market(seconds(8), is_up=True))
-    (ended,) = ends(desk.handle(resumed))
+    assert not ends(handle(desk, resumed)), "it is still down"
+    handle(desk, market(seconds(8), is_up=True))
+    (ended,) = ends(handle(desk, resumed))
     assert (ended.affected, ended.bars_fetched, ended.bars_missing) == ((ALICE, BOB), 4, 1)
     assert (ended.started_at, ended.ended_at, ended.at) == (seconds(1), seconds(8), seconds(9))
-    assert not ends(desk.handle(resumed))
+    assert not ends(handle(desk, resumed))
 
 
 def test_a_desk_that_died_in_an_outage_closes_it_when_it_starts() -> None:
     """With what is known: how long the stream was really down, nobody can tell."""
     desk = a_desk()
-    desk.handle(down(seconds(1)))
-    desk.handle(market(seconds(1), is_up=False, affected=(ALICE,)))
-    desk.handle(market(seconds(2), is_up=True))
+    handle(desk, down(seconds(1)))
+    handle(desk, market(seconds(1), is_up=False, affected=(ALICE,)))
+    handle(desk, market(seconds(2), is_up=True))
     trades, other = sorted(
-        ends(desk.handle(ev.DeskStarted(version="1", broker="embedded", at=seconds(60)))),
+        ends(handle(desk, ev.DeskStarted(version="1", broker="embedded", at=seconds(60)))),
         key=lambda end: end.stream,
         reverse=True,
     )
@@ -110,18 +111,18 @@ def test_a_desk_that_died_in_an_outage_closes_it_when_it_starts() -> None:
 def test_a_broker_that_is_not_there_at_the_start_is_an_outage() -> None:
     """The desk starts and trades nothing; since when, and why, is on record."""
     desk = Desk()
-    desk.handle(ev.DeskStarted(version="1", broker="alpaca", at=NOON))
-    desk.handle(down(seconds(1), "not connected: refused"))
+    handle(desk, ev.DeskStarted(version="1", broker="alpaca", at=NOON))
+    handle(desk, down(seconds(1), "not connected: refused"))
     assert desk.outages.open[TRADES].why == "not connected: refused"
 
 
 def test_the_market_streams_night_is_one_fact() -> None:
     """Refused, then a time-out, then refused: the ledger has the first only."""
     desk = a_desk()
-    assert desk.handle(market(seconds(1), is_up=False))
+    assert handle(desk, market(seconds(1), is_up=False))
     for number in range(2, 50):
-        assert not desk.handle(
-            ev.StreamChanged(stream=MARKET, is_up=False, why=f"trouble {number % 2}", at=seconds(number))
+        assert not handle(
+            desk, ev.StreamChanged(stream=MARKET, is_up=False, why=f"trouble {number % 2}", at=seconds(number))
         )
 
 
@@ -146,7 +147,7 @@ class Streams(RuleBasedStateMachine):
         self.orders = 0
 
     def send(self, event: ev.Event) -> None:
-        for effect in self.desk.handle(event):
+        for effect in handle(self.desk, event):
             if isinstance(effect, ef.Record):
                 self.ledger.append(effect.fact)
 

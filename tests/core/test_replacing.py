@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deskd.core import replacing
+from deskd.core.deciding import handle
 from deskd.core.desk import Desk
 from deskd.core.reservation import NOTHING, Reservation
 from deskd.domain import effects as ef
@@ -57,8 +58,8 @@ OLD_BID, NEW_BID = BrokerOrderId(f"b-{OLD_ID}"), BrokerOrderId("b-new")
 
 def a_desk_with(request: OrderRequest = OLD, **fields: Any) -> Desk:
     desk = a_desk(**fields)
-    desk.handle(requested(request))
-    desk.handle(accepted(request))
+    handle(desk, requested(request))
+    handle(desk, accepted(request))
     return desk
 
 
@@ -103,10 +104,10 @@ def test_a_replacement_is_recorded_before_it_is_sent() -> None:
 def test_the_new_order_lives_and_the_old_one_ends(answer_first: bool) -> None:
     """Whichever comes first, the answer to the PATCH or the stream's word on the old order."""
     desk = a_desk_with()
-    desk.handle(wanting())
+    handle(desk, wanting())
     news: list[ev.Event] = [patched(desk), updated(old_replaced(), "replaced")]
     for event in news if answer_first else news[::-1]:
-        desk.handle(event)
+        handle(desk, event)
     old, new = desk.orders[OLD_ID], desk.orders[NEW_ID]
     assert (old.status, old.replaced_by, new.status) == (S.REPLACED, NEW_ID, S.ACCEPTED)
     assert desk.reservations.cash(ALICE) == 990, "exactly what lives"
@@ -118,10 +119,10 @@ def test_the_new_order_lives_and_the_old_one_ends(answer_first: bool) -> None:
 def test_the_pair_holds_what_either_could_still_trade(new_price: int, held: int) -> None:
     """Not the sum: one of them lives. Not the cheaper: nobody knows which."""
     desk = a_desk_with()
-    desk.handle(wanting(limit_price=price(new_price)))
+    handle(desk, wanting(limit_price=price(new_price)))
     assert desk.reservations.cash(ALICE) == held
     assert desk.reservations.opening(ALICE, AAPL, Side.BUY) == 10
-    desk.handle(patched(desk))
+    handle(desk, patched(desk))
     assert desk.reservations.cash(ALICE) == held, "the old one may have filled: only its own word settles it"
 
 
@@ -129,7 +130,7 @@ def test_a_replacement_may_use_what_the_old_order_holds() -> None:
     """All of the money is in the old order, and the new one still passes: they are paid for once."""
     desk = a_desk_with(allocation="1000")
     assert desk.buying_power(ALICE) == 0
-    desk.handle(wanting(limit_price=price(99)))
+    handle(desk, wanting(limit_price=price(99)))
     assert desk.orders[NEW_ID].status is S.SUBMITTED
     assert desk.buying_power(ALICE) == 0
 
@@ -137,7 +138,7 @@ def test_a_replacement_may_use_what_the_old_order_holds() -> None:
 def test_a_replacement_that_costs_too_much_is_denied_and_changes_nothing() -> None:
     """The gate judges it like any other order."""
     desk = a_desk_with(allocation="1000")
-    effects = desk.handle(wanting(limit_price=price(101)))
+    effects = handle(desk, wanting(limit_price=price(101)))
     (denied,) = [e.fact for e in effects if isinstance(e, ef.Record)]
     assert isinstance(denied, ev.OrderDenied)
     assert denied.reason == DenialReason.BUYING_POWER
@@ -148,33 +149,33 @@ def test_a_replacement_that_costs_too_much_is_denied_and_changes_nothing() -> No
 def test_more_shares_at_a_lower_price_are_paid_for_as_if_the_old_order_filled_first() -> None:
     """10 of 20 may cost 100 before the 60 counts: 1,600, not 1,200."""
     desk = a_desk_with(allocation="1599")
-    desk.handle(wanting(qty=qty(20), limit_price=price(60)))
+    handle(desk, wanting(qty=qty(20), limit_price=price(60)))
     assert desk.orders[NEW_ID].reason == DenialReason.BUYING_POWER
     desk = a_desk_with(allocation="1600")
-    desk.handle(wanting(qty=qty(20), limit_price=price(60)))
+    handle(desk, wanting(qty=qty(20), limit_price=price(60)))
     assert desk.buying_power(ALICE) == 0
-    desk.handle(filled(OLD, 10))
+    handle(desk, filled(OLD, 10))
     assert desk.buying_power(ALICE) == 0
-    desk.handle(patched(desk, qty=qty(10)))
-    desk.handle(ev.CancelRequested(client_order_id=NEW_ID, by="x", at=NOON))
+    handle(desk, patched(desk, qty=qty(10)))
+    handle(desk, ev.CancelRequested(client_order_id=NEW_ID, by="x", at=NOON))
     assert desk.buying_power(ALICE) >= 0
 
 
 def test_a_fill_that_crosses_the_replace_is_the_old_orders() -> None:
     """The new order is then for less: the broker says how much, and holds no more."""
     desk = a_desk_with()
-    desk.handle(wanting())
-    desk.handle(patched(desk, qty=qty(6)))
+    handle(desk, wanting())
+    handle(desk, patched(desk, qty=qty(6)))
     assert desk.orders[NEW_ID].qty == 6
-    effects = desk.handle(updated(old_replaced(filled_qty=4), "replaced"))
+    effects = handle(desk, updated(old_replaced(filled_qty=4), "replaced"))
     assert effects == [ef.LookUp(OLD_ID)], "its end waits for the fills that it counts"
-    desk.handle(filled(OLD, 4))
-    desk.handle(updated(old_replaced(filled_qty=4), "replaced"))
+    handle(desk, filled(OLD, 4))
+    handle(desk, updated(old_replaced(filled_qty=4), "replaced"))
     old, new = desk.orders[OLD_ID], desk.orders[NEW_ID]
     assert (old.status, old.filled_qty) == (S.REPLACED, qty(4))
     assert (new.status, new.filled_qty, new.leaves_qty) == (S.ACCEPTED, qty(0), qty(6))
     assert desk.reservations.cash(ALICE) == 6 * 99
-    desk.handle(a_fill_of_new(desk, 6))
+    handle(desk, a_fill_of_new(desk, 6))
     assert desk.orders[NEW_ID].status is S.FILLED
     assert desk.portfolio.book(ALICE).qty(AAPL) == 10
     assert desk.reservations.by_order == {}
@@ -188,8 +189,8 @@ def a_fill_of_new(desk: Desk, shares: int) -> ev.TradeUpdated:
 def test_what_is_filled_already_is_not_asked_for_again() -> None:
     """Qty counts the old order's fills, as at the broker."""
     desk = a_desk_with()
-    desk.handle(filled(OLD, 4))
-    desk.handle(wanting(qty=qty(12)))
+    handle(desk, filled(OLD, 4))
+    handle(desk, wanting(qty=qty(12)))
     assert desk.orders[NEW_ID].request.qty == 8
     assert desk.orders[NEW_ID].request.replacement == Replacement(replaces=OLD_ID, qty=qty(12))
 
@@ -197,8 +198,8 @@ def test_what_is_filled_already_is_not_asked_for_again() -> None:
 def test_a_refused_replacement_leaves_the_old_order_as_it_was() -> None:
     """New: rejected, in the broker's words. Old: back where it was, and asked for: mostly it is filled."""
     desk = a_desk_with()
-    desk.handle(filled(OLD, 4))
-    desk.handle(wanting())
+    handle(desk, filled(OLD, 4))
+    handle(desk, wanting())
     no = ev.SubmitRejected(client_order_id=NEW_ID, message="order is not open", at=NOON)
     assert Playbook(desk) >> no << ev.OrderRejected << ev.OrderReplaceRefused << ef.LookUp(OLD_ID) << ef.Reply(NEW_ID)
     old, new = desk.orders[OLD_ID], desk.orders[NEW_ID]
@@ -211,7 +212,7 @@ def test_a_refused_replacement_leaves_the_old_order_as_it_was() -> None:
 def test_a_replacement_that_could_not_leave_is_not_sent() -> None:
     """Nothing was asked of the broker: nothing is to be looked up."""
     desk = a_desk_with()
-    desk.handle(wanting())
+    handle(desk, wanting())
     unsent = ev.SubmitRejected(client_order_id=NEW_ID, message="not sent: no route", at=NOON, was_sent=False)
     assert Playbook(desk) >> unsent << ev.OrderRejected << ev.OrderReplaceRefused << ef.Reply(NEW_ID)
     assert desk.orders[NEW_ID].reason == RejectReason.NOT_SENT
@@ -221,7 +222,7 @@ def test_a_replacement_that_could_not_leave_is_not_sent() -> None:
 def test_a_replacement_in_doubt_is_looked_up_by_its_own_id_and_never_sent_again() -> None:
     """A timeout, a 5xx, a cut, `must be unique`: the broker decides."""
     desk = a_desk_with()
-    desk.handle(wanting())
+    handle(desk, wanting())
     in_doubt = ev.SubmitInDoubt(client_order_id=NEW_ID, why="HTTP 504", at=NOON)
     found = ev.OrderLookedUp(client_order_id=NEW_ID, order=new_at_broker(desk), fills=(), at=NOON)
     assert (
@@ -238,7 +239,7 @@ def test_a_replacement_in_doubt_is_looked_up_by_its_own_id_and_never_sent_again(
     )
     assert desk.orders[OLD_ID].status is S.PENDING_REPLACE
     again = wanting(limit_price=price(98))
-    (refused,) = desk.handle(again)
+    (refused,) = handle(desk, again)
     assert isinstance(refused, ef.Refuse)
     assert refused.reason == RefusalReason.CONFLICT
 
@@ -246,7 +247,7 @@ def test_a_replacement_in_doubt_is_looked_up_by_its_own_id_and_never_sent_again(
 def test_a_replacement_that_never_arrived_is_closed_after_it_had_time_to() -> None:
     """The broker's own answer closes the new order, and brings the old one back."""
     desk = a_desk_with()
-    desk.handle(wanting())
+    handle(desk, wanting())
     nothing = ev.OrderLookedUp(client_order_id=NEW_ID, order=None, fills=(), at=NOON + timedelta(seconds=1))
     assert (
         Playbook(desk)
@@ -265,11 +266,11 @@ def test_a_replacement_that_never_arrived_is_closed_after_it_had_time_to() -> No
 def test_a_replacement_that_arrives_after_all_is_canceled() -> None:
     """The strategy was told that it is gone: so it must go; the old one ended by it."""
     desk = a_desk_with()
-    desk.handle(wanting())
-    desk.handle(ev.OrderLookedUp(client_order_id=NEW_ID, order=None, fills=(), at=NOON + timedelta(seconds=11)))
+    handle(desk, wanting())
+    handle(desk, ev.OrderLookedUp(client_order_id=NEW_ID, order=None, fills=(), at=NOON + timedelta(seconds=11)))
     late = new_at_broker(desk)
     found = ev.OrderLookedUp(client_order_id=OLD_ID, order=old_replaced(), fills=(), successors=(late,), at=NOON)
-    effects = desk.handle(found)
+    effects = handle(desk, found)
     assert ef.Cancel(NEW_ID, NEW_BID) in effects
     assert desk.orders[OLD_ID].status is S.REPLACED
     assert desk.reservations.by_order == {}
@@ -278,8 +279,8 @@ def test_a_replacement_that_arrives_after_all_is_canceled() -> None:
 def test_a_stuck_replace_is_looked_into() -> None:
     """The stream lost its word on the old order: the look-up ends it."""
     desk = a_desk_with()
-    desk.handle(wanting())
-    desk.handle(patched(desk))
+    handle(desk, wanting())
+    handle(desk, patched(desk))
     found = ev.OrderLookedUp(
         client_order_id=OLD_ID, order=old_replaced(), fills=(), successors=(new_at_broker(desk),), at=NOON
     )
@@ -295,12 +296,12 @@ def test_a_stuck_replace_is_looked_into() -> None:
 def test_an_old_order_that_fills_whole_ends_as_filled() -> None:
     """The fill beat the replace; the refusal of the PATCH brings nothing back."""
     desk = a_desk_with()
-    desk.handle(wanting())
-    desk.handle(filled(OLD, 10))
+    handle(desk, wanting())
+    handle(desk, filled(OLD, 10))
     assert desk.orders[OLD_ID].status is S.FILLED
     assert desk.reservations.cash(ALICE) == 0, "the same shares are not bought twice"
     no = ev.SubmitRejected(client_order_id=NEW_ID, message="order is not open", at=NOON)
-    desk.handle(no)
+    handle(desk, no)
     assert desk.orders[NEW_ID].status is S.REJECTED
     assert desk.orders[OLD_ID].status is S.FILLED
     assert desk.reservations.by_order == {}
@@ -309,8 +310,8 @@ def test_an_old_order_that_fills_whole_ends_as_filled() -> None:
 def test_the_brokers_later_no_brings_the_old_order_back() -> None:
     """order_replace_rejected: after the PATCH was taken."""
     desk = a_desk_with()
-    desk.handle(wanting())
-    desk.handle(patched(desk))
+    handle(desk, wanting())
+    handle(desk, patched(desk))
     assert (
         Playbook(desk)
         >> updated(a_broker_order(OLD), "order_replace_rejected")
@@ -327,9 +328,9 @@ def test_the_brokers_later_no_brings_the_old_order_back() -> None:
 def test_a_replacement_that_the_broker_took_and_ended_brings_the_old_order_back(status: BrokerStatus) -> None:
     """The new order ended without life, and a look-up finds the old one alive."""
     desk = a_desk_with()
-    desk.handle(wanting())
-    desk.handle(patched(desk))
-    desk.handle(updated(new_at_broker(desk, status=status)))
+    handle(desk, wanting())
+    handle(desk, patched(desk))
+    handle(desk, updated(new_at_broker(desk, status=status)))
     assert desk.orders[OLD_ID].status is S.PENDING_REPLACE, "the stream may tell its end next"
     found = ev.OrderLookedUp(client_order_id=OLD_ID, order=a_broker_order(OLD), fills=(), at=NOON)
     assert Playbook(desk) >> found << ev.OrderReplaceRefused >> found
@@ -341,13 +342,13 @@ def test_a_replacement_that_the_broker_took_and_ended_brings_the_old_order_back(
 def test_what_was_replaced_is_canceled_by_the_name_of_its_successor() -> None:
     """The refusal says which; a successor that is over already is left alone."""
     desk = a_desk_with()
-    desk.handle(wanting())
-    desk.handle(patched(desk))
-    desk.handle(a_fill_of_new(desk, 10))
+    handle(desk, wanting())
+    handle(desk, patched(desk))
+    handle(desk, a_fill_of_new(desk, 10))
     cancel = ev.CancelRequested(client_order_id=OLD_ID, by="alice", at=NOON)
     assert Playbook(desk) >> cancel << ev.OrderCancelRequested << ef.Cancel(OLD_ID, OLD_BID) << ef.Reply(OLD_ID)
-    desk.handle(updated(old_replaced(), "replaced"))
-    (refused,) = desk.handle(cancel)
+    handle(desk, updated(old_replaced(), "replaced"))
+    (refused,) = handle(desk, cancel)
     assert isinstance(refused, ef.Refuse)
     assert refused.reason == RefusalReason.ORDER_FINAL
     assert "new is in its place: cancel that one" in refused.message
@@ -364,7 +365,7 @@ def test_an_order_replaced_by_nothing_waits_for_its_fills() -> None:
 def test_a_look_up_that_names_no_successor_ends_a_pair_whose_answer_is_under_way() -> None:
     """The PATCH is in flight, and the broker calls the old order replaced: by ours."""
     desk = a_desk_with()
-    desk.handle(wanting())
+    handle(desk, wanting())
     found = ev.OrderLookedUp(client_order_id=OLD_ID, order=old_replaced(), fills=(), at=NOON)
     assert Playbook(desk) >> found << ev.OrderReplaced
     assert desk.reservations.cash(ALICE) == 990
@@ -373,11 +374,11 @@ def test_a_look_up_that_names_no_successor_ends_a_pair_whose_answer_is_under_way
 def test_a_busted_fill_is_the_pairs_to_trade_again() -> None:
     """What the old order had filled is open once more: the pair holds it."""
     desk = a_desk_with()
-    desk.handle(filled(OLD, 4))
-    desk.handle(wanting())
+    handle(desk, filled(OLD, 4))
+    handle(desk, wanting())
     assert desk.reservations.opening(ALICE, AAPL, Side.BUY) == 6
     bust = a_broker_order(OLD, filled_qty=qty(0))
-    desk.handle(updated(bust, "trade_bust"))
+    handle(desk, updated(bust, "trade_bust"))
     assert desk.orders[OLD_ID].counted_qty == 0
     assert desk.reservations.opening(ALICE, AAPL, Side.BUY) == 10
     assert desk.reservations.cash(ALICE) == 1000
@@ -386,7 +387,7 @@ def test_a_busted_fill_is_the_pairs_to_trade_again() -> None:
 def test_a_cancel_of_a_pair_is_for_whichever_lives() -> None:
     """The old one is asked to go at once, the new one when the broker has it."""
     desk = a_desk_with()
-    desk.handle(wanting())
+    handle(desk, wanting())
     assert (
         Playbook(desk)
         >> ev.CancelRequested(client_order_id=OLD_ID, by="alice", at=NOON)
@@ -413,14 +414,14 @@ def test_a_cancel_of_a_pair_is_for_whichever_lives() -> None:
 def test_a_wish_is_not_carried_out_while_nobody_would_see_a_fill() -> None:
     """The stream dropped between the door and the inbox: neither orders nor replaces are approved."""
     desk = a_desk_with()
-    desk.handle(ev.TradeStreamChanged(is_up=False, why="dropped", at=NOON))
+    handle(desk, ev.TradeStreamChanged(is_up=False, why="dropped", at=NOON))
     for event in (wanting(), requested(a_request(client_order_id=ClientOrderId("other")))):
-        (refused,) = desk.handle(event)
+        (refused,) = handle(desk, event)
         assert isinstance(refused, ef.Refuse)
         assert refused.reason == RefusalReason.TRADE_STREAM_DOWN
     assert list(desk.orders) == [OLD_ID]
     cancel = ev.CancelRequested(client_order_id=OLD_ID, by="alice", at=NOON)
-    assert ef.Cancel(OLD_ID, OLD_BID) in desk.handle(cancel), "cancels pass"
+    assert ef.Cancel(OLD_ID, OLD_BID) in handle(desk, cancel), "cancels pass"
 
 
 # --- what cannot be replaced ------------------------------------------------------------------------------------------
@@ -485,7 +486,7 @@ def test_what_cannot_be_replaced_is_told_with_its_remedy(
 
 def test_a_refusal_by_the_desk_is_no_fact() -> None:
     """Nothing is kept of it."""
-    (refused,) = a_desk_with().handle(wanting(limit_price=price(100)))
+    (refused,) = handle(a_desk_with(), wanting(limit_price=price(100)))
     assert isinstance(refused, ef.Refuse)
     assert refused.reason == RefusalReason.NOT_REPLACEABLE
 
@@ -551,7 +552,7 @@ THEIRS = a_broker_order(
 def test_an_order_that_an_officer_replaced_belongs_to_the_same_strategy() -> None:
     """In the broker's own page: its fills are the member's, never the house's."""
     desk = a_desk_with()
-    desk.handle(filled(OLD, 4))
+    handle(desk, filled(OLD, 4))
     old = old_replaced(filled_qty=4, by=THEIRS.broker_order_id)
     assert (
         Playbook(desk)
@@ -569,7 +570,7 @@ def test_an_order_that_an_officer_replaced_belongs_to_the_same_strategy() -> Non
     assert desk.orders[OLD_ID].replaced_by == THEIRS.client_order_id
     assert desk.reservations.cash(ALICE) == 606
     whole = replace(THEIRS, status=BrokerStatus.FILLED, raw_status="filled", filled_qty=qty(6))
-    desk.handle(updated(whole, "fill", a_fill(whole, 6, cumulative=6, at_price="101")))
+    handle(desk, updated(whole, "fill", a_fill(whole, 6, cumulative=6, at_price="101")))
     assert desk.portfolio.book(ALICE).qty(AAPL) == 10
     assert desk.reservations.by_order == {}
 
@@ -578,7 +579,7 @@ def test_the_pair_of_an_adopted_order_holds_enough() -> None:
     """Before the old one has ended: what either could trade."""
     desk = a_desk_with()
     theirs = replace(THEIRS, qty=qty(20))
-    desk.handle(updated(theirs))
+    handle(desk, updated(theirs))
     assert desk.reservations.cash(ALICE) == 2020
     assert desk.reservations.opening(ALICE, AAPL, Side.BUY) == 20
 
@@ -594,7 +595,7 @@ def test_a_look_up_finds_what_took_the_place_and_what_took_its_place() -> None:
         replaces=THEIRS.broker_order_id,
     )
     old = old_replaced(by=THEIRS.broker_order_id)
-    desk.handle(ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(first, second), at=NOON))
+    handle(desk, ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(first, second), at=NOON))
     statuses = [desk.orders[ClientOrderId(oid)].status for oid in (OLD_ID, "by-hand", "by-hand-2")]
     assert statuses == [S.REPLACED, S.REPLACED, S.ACCEPTED]
     assert set(desk.reservations.by_order) == {"by-hand-2"}
@@ -605,11 +606,11 @@ def test_a_look_at_the_account_adopts_what_it_finds() -> None:
     desk = a_desk_with()
     done = replace(THEIRS, status=BrokerStatus.FILLED, raw_status="filled", filled_qty=qty(6))
     old = old_replaced(by=THEIRS.broker_order_id)
-    effects = desk.handle(a_snapshot(orders=(done, old)))
+    effects = handle(desk, a_snapshot(orders=(done, old)))
     assert ef.LookUp(THEIRS.client_order_id) in effects
     fills = (a_fill(done, 6, cumulative=6, at_price="101"),)
-    desk.handle(ev.OrderLookedUp(client_order_id=THEIRS.client_order_id, order=done, fills=fills, at=NOON))
-    desk.handle(ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(done,), at=NOON))
+    handle(desk, ev.OrderLookedUp(client_order_id=THEIRS.client_order_id, order=done, fills=fills, at=NOON))
+    handle(desk, ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(done,), at=NOON))
     assert desk.orders[THEIRS.client_order_id].status is S.FILLED
     assert desk.orders[OLD_ID].status is S.REPLACED
     assert desk.portfolio.book(ALICE).qty(AAPL) == 6
@@ -620,23 +621,23 @@ def test_an_order_under_an_id_of_ours_is_not_adopted() -> None:
     """An id names one order for ever: a stranger's trick changes no book."""
     desk = a_desk_with()
     trick = replace(THEIRS, client_order_id=OLD_ID)
-    assert desk.handle(updated(trick)) == []
+    assert handle(desk, updated(trick)) == []
 
 
 def test_an_orphan_waits_for_its_parent() -> None:
     """What replaces an order that is not ours is a stranger's."""
     desk = a_desk_with()
-    assert desk.handle(updated(replace(THEIRS, replaces=BrokerOrderId("nobody")))) == []
+    assert handle(desk, updated(replace(THEIRS, replaces=BrokerOrderId("nobody")))) == []
 
 
 def test_a_strangers_replace_beats_ours() -> None:
     """The PATCH is refused, the officer's order is adopted, and nothing is held twice in the end."""
     desk = a_desk_with()
-    desk.handle(wanting())
-    desk.handle(updated(THEIRS))
-    desk.handle(ev.SubmitRejected(client_order_id=NEW_ID, message="order is not open", at=NOON))
+    handle(desk, wanting())
+    handle(desk, updated(THEIRS))
+    handle(desk, ev.SubmitRejected(client_order_id=NEW_ID, message="order is not open", at=NOON))
     old = old_replaced(by=THEIRS.broker_order_id)
-    desk.handle(ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(THEIRS,), at=NOON))
+    handle(desk, ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(THEIRS,), at=NOON))
     assert desk.orders[OLD_ID].replaced_by == THEIRS.client_order_id
     assert set(desk.reservations.by_order) == {THEIRS.client_order_id}
     assert desk.needs == {}
@@ -647,15 +648,15 @@ def test_a_sale_in_the_place_of_a_sale_promises_its_shares_once() -> None:
     sale = a_limit_request("100", side=Side.SELL, client_order_id=ClientOrderId("sale"))
     for is_adopted in (True, False):
         desk = a_desk_with()
-        desk.handle(filled(OLD, 10))
-        desk.handle(requested(sale))
-        desk.handle(accepted(sale))
+        handle(desk, filled(OLD, 10))
+        handle(desk, requested(sale))
+        handle(desk, accepted(sale))
         sale_bid = BrokerOrderId("b-sale")
         if is_adopted:
             theirs = replace(THEIRS, side=Side.SELL, replaces=sale_bid, qty=qty(8))
-            desk.handle(updated(theirs))
+            handle(desk, updated(theirs))
         else:
-            desk.handle(wanting(replaces=sale.client_order_id, qty=qty(8)))
+            handle(desk, wanting(replaces=sale.client_order_id, qty=qty(8)))
         assert desk.reservations.qty(ALICE, AAPL) == 10
         assert desk.reservations.cash(ALICE) == 0
 
@@ -689,8 +690,8 @@ PROFIT, LOSS = ClientOrderId("profit"), ClientOrderId("loss")
 
 def a_bracket() -> Desk:
     desk = a_desk()
-    desk.handle(requested(BRACKET))
-    desk.handle(ev.SubmitAccepted(client_order_id=OLD_ID, order=a_broker_order(BRACKET, legs=LEGS), at=NOON))
+    handle(desk, requested(BRACKET))
+    handle(desk, ev.SubmitAccepted(client_order_id=OLD_ID, order=a_broker_order(BRACKET, legs=LEGS), at=NOON))
     return desk
 
 
@@ -698,12 +699,12 @@ def a_bracket() -> Desk:
 def test_a_replaced_entry_hands_its_legs_over(names_legs: bool) -> None:
     """They are the same orders, for what the new entry buys, whether or not the answer names them."""
     desk = a_bracket()
-    desk.handle(wanting(limit_price=price(99)))
-    desk.handle(patched(desk, legs=LEGS if names_legs else ()))
-    desk.handle(updated(a_broker_order(BRACKET, status=BrokerStatus.REPLACED, replaced_by=NEW_BID), "replaced"))
+    handle(desk, wanting(limit_price=price(99)))
+    handle(desk, patched(desk, legs=LEGS if names_legs else ()))
+    handle(desk, updated(a_broker_order(BRACKET, status=BrokerStatus.REPLACED, replaced_by=NEW_BID), "replaced"))
     assert desk.legs == {NEW_ID: (PROFIT, LOSS)}
     assert {desk.orders[leg].parent_id for leg in (PROFIT, LOSS)} == {NEW_ID}
-    desk.handle(a_fill_of_new(desk, 10))
+    handle(desk, a_fill_of_new(desk, 10))
     assert desk.reservations.qty(ALICE, AAPL) == 10
     assert desk.reservations.cash(ALICE) == 0
 
@@ -711,41 +712,41 @@ def test_a_replaced_entry_hands_its_legs_over(names_legs: bool) -> None:
 def test_legs_cover_what_both_entries_have_bought() -> None:
     """4 by the old, 6 by the new: 10 are promised."""
     desk = a_bracket()
-    desk.handle(filled(BRACKET, 4))
-    desk.handle(wanting(limit_price=price(99)))
-    desk.handle(patched(desk, legs=LEGS))
+    handle(desk, filled(BRACKET, 4))
+    handle(desk, wanting(limit_price=price(99)))
+    handle(desk, patched(desk, legs=LEGS))
     gone = a_broker_order(BRACKET, status=BrokerStatus.REPLACED, filled_qty=qty(4), replaced_by=NEW_BID)
-    desk.handle(updated(gone, "replaced"))
-    desk.handle(a_fill_of_new(desk, 6))
+    handle(desk, updated(gone, "replaced"))
+    handle(desk, a_fill_of_new(desk, 6))
     assert desk.reservations.qty(ALICE, AAPL) == 10
 
 
 def test_legs_grow_with_their_entry() -> None:
     """The broker makes them larger when a replace makes the entry larger; its next word on them tells."""
     desk = a_bracket()
-    desk.handle(wanting(qty=qty(12)))
+    handle(desk, wanting(qty=qty(12)))
     larger = tuple(replace(leg, qty=qty(12)) for leg in LEGS)
-    desk.handle(patched(desk, legs=larger))
+    handle(desk, patched(desk, legs=larger))
     assert {desk.orders[leg].qty for leg in (PROFIT, LOSS)} == {qty(12)}
 
 
 def test_a_legs_price_can_be_replaced() -> None:
     """The same shares at another price: held once, and the new leg takes the old one's place in the group."""
     desk = a_bracket()
-    desk.handle(filled(BRACKET, 10))
+    handle(desk, filled(BRACKET, 10))
     assert desk.reservations.qty(ALICE, AAPL) == 10
-    desk.handle(wanting(replaces=PROFIT, limit_price=price(112)))
+    handle(desk, wanting(replaces=PROFIT, limit_price=price(112)))
     new = desk.orders[NEW_ID]
     assert (new.status, new.parent_id) == (S.SUBMITTED, OLD_ID)
     assert desk.reservations.qty(ALICE, AAPL) == 10
     taken = a_broker_order(new.request, replaces=BrokerOrderId("b-profit"))
-    desk.handle(ev.SubmitAccepted(client_order_id=NEW_ID, order=taken, at=NOON))
+    handle(desk, ev.SubmitAccepted(client_order_id=NEW_ID, order=taken, at=NOON))
     gone = a_leg("profit", status=BrokerStatus.REPLACED, replaced_by=NEW_BID)
-    desk.handle(updated(gone, "replaced"))
+    handle(desk, updated(gone, "replaced"))
     assert desk.orders[PROFIT].status is S.REPLACED
     assert desk.reservations.qty(ALICE, AAPL) == 10
     assert set(desk.reservations.by_order) == {NEW_ID}
-    desk.handle(filled(new.request, 10, at_price="112"))
+    handle(desk, filled(new.request, 10, at_price="112"))
     assert desk.portfolio.book(ALICE).qty(AAPL) == 0
     assert desk.has_lost_its_group(desk.orders[LOSS])
 
@@ -753,19 +754,19 @@ def test_a_legs_price_can_be_replaced() -> None:
 def test_a_leg_is_judged_by_the_gate() -> None:
     """Its value is bounded like any order's; that its shares are promised already is no reason to deny it."""
     desk = a_bracket()
-    desk.handle(filled(BRACKET, 10))
+    handle(desk, filled(BRACKET, 10))
     desk.limits[ALICE] = some_limits(order_notional_max=cash(1150))
-    desk.handle(wanting(replaces=PROFIT, limit_price=price(116)))
+    handle(desk, wanting(replaces=PROFIT, limit_price=price(116)))
     assert desk.orders[NEW_ID].reason == DenialReason.ORDER_NOTIONAL_MAX
 
 
 def test_a_leg_whose_sibling_filled_is_asked_for() -> None:
     """The broker cancels it, and does not always say so (ALPACA.md 1.5, issue 198)."""
     desk = a_bracket()
-    desk.handle(filled(BRACKET, 10))
+    handle(desk, filled(BRACKET, 10))
     loss = desk.orders[LOSS]
     assert not desk.has_lost_its_group(loss)
-    desk.handle(filled(desk.orders[PROFIT].request, 10, at_price="110"))
+    handle(desk, filled(desk.orders[PROFIT].request, 10, at_price="110"))
     assert desk.has_lost_its_group(desk.orders[LOSS])
     gone = a_leg("loss", order_type=OrderType.STOP, status=BrokerStatus.CANCELED)
     assert (
@@ -782,11 +783,11 @@ def test_a_leg_whose_sibling_filled_is_asked_for() -> None:
 def test_legs_end_with_an_entry_that_never_filled() -> None:
     """And live on with one that did."""
     desk = a_bracket()
-    desk.handle(updated(a_broker_order(BRACKET, status=BrokerStatus.CANCELED)))
+    handle(desk, updated(a_broker_order(BRACKET, status=BrokerStatus.CANCELED)))
     assert desk.has_lost_its_group(desk.orders[PROFIT])
     desk = a_bracket()
-    desk.handle(filled(BRACKET, 4))
-    desk.handle(updated(a_broker_order(BRACKET, status=BrokerStatus.CANCELED, filled_qty=qty(4))))
+    handle(desk, filled(BRACKET, 4))
+    handle(desk, updated(a_broker_order(BRACKET, status=BrokerStatus.CANCELED, filled_qty=qty(4))))
     assert not desk.has_lost_its_group(desk.orders[PROFIT])
 
 
@@ -801,10 +802,10 @@ def test_an_ocos_stop_ends_with_its_profit_order() -> None:
         stop_loss=StopLoss(stop_price=price(90)),
     )
     desk = a_desk_with()
-    desk.handle(filled(OLD, 10))
-    desk.handle(requested(request))
+    handle(desk, filled(OLD, 10))
+    handle(desk, requested(request))
     order = a_broker_order(request, legs=LEGS[1:])
-    desk.handle(ev.SubmitAccepted(client_order_id=ClientOrderId("oco"), order=order, at=NOON))
+    handle(desk, ev.SubmitAccepted(client_order_id=ClientOrderId("oco"), order=order, at=NOON))
     assert not desk.has_lost_its_group(desk.orders[LOSS])
-    desk.handle(filled(request, 10, at_price="110"))
+    handle(desk, filled(request, 10, at_price="110"))
     assert desk.has_lost_its_group(desk.orders[LOSS])

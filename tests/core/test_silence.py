@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from deskd.core.deciding import handle
 from deskd.core.desk import Desk
 from deskd.core.silence import Silence
 from deskd.domain import events as ev
@@ -34,7 +35,7 @@ def after(*events: ev.Event, desk: Desk | None = None) -> Silence:
     silence, desk = Silence(PATIENCE), desk or a_desk()
     for event in events:
         silence.see(event, desk)
-        desk.handle(event)
+        handle(desk, event)
     return silence
 
 
@@ -109,7 +110,7 @@ def test_where_a_new_connection_does_not_help_the_patience_doubles() -> None:
     waits, request = [], ONE
     for number in range(9):
         request = a_limit_request(str(50 + number), client_order_id=ClientOrderId(f"alice-{number}"))
-        desk.handle(requested(request))
+        handle(desk, requested(request))
         silence.see(accepted(request), desk)
         waits.append(next(s for s in range(0, 1_000, 10) if silence.overdue(seconds(s))))
     assert waits == [10, 20, 40, 80, 160, 320, 320, 320, 320]

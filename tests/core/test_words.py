@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from deskd.core import words
+from deskd.core.deciding import handle
 from deskd.core.desk import Desk
 from deskd.core.lifecycle import ENDED_WITHOUT_BROKER
 from deskd.core.words import FOLLOWS, STATES, WORDS, Follows
@@ -76,29 +77,29 @@ def in_state(status: OrderStatus) -> Desk:
     """Return a desk whose one order stands so."""
     desk = a_desk()
     if status is S.DENIED:
-        desk.handle(requested(REQUEST, quote=None))
+        handle(desk, requested(REQUEST, quote=None))
         return desk
-    desk.handle(requested(REQUEST))
+    handle(desk, requested(REQUEST))
     if status is S.SUBMITTED:
         return desk
     if status is S.REJECTED:
-        desk.handle(ev.SubmitRejected(client_order_id=OID, message="no", at=NOON))
+        handle(desk, ev.SubmitRejected(client_order_id=OID, message="no", at=NOON))
         return desk
-    desk.handle(accepted(REQUEST))
+    handle(desk, accepted(REQUEST))
     match status:
         case S.PARTIALLY_FILLED:
-            desk.handle(filled(REQUEST, 4))
+            handle(desk, filled(REQUEST, 4))
         case S.PENDING_CANCEL:
-            desk.handle(ev.CancelRequested(client_order_id=OID, by="alice", at=NOON))
+            handle(desk, ev.CancelRequested(client_order_id=OID, by="alice", at=NOON))
         case S.PENDING_REPLACE:
-            desk.handle(a_replace())
+            handle(desk, a_replace())
         case S.FILLED:
-            desk.handle(filled(REQUEST, 10))
+            handle(desk, filled(REQUEST, 10))
         case S.CANCELED | S.EXPIRED:
-            desk.handle(updated(a_broker_order(REQUEST, status=BrokerStatus(status.value))))
+            handle(desk, updated(a_broker_order(REQUEST, status=BrokerStatus(status.value))))
         case S.REPLACED:
-            desk.handle(a_replace())
-            desk.handle(updated(a_broker_order(REQUEST, status=BrokerStatus.REPLACED), "replaced"))
+            handle(desk, a_replace())
+            handle(desk, updated(a_broker_order(REQUEST, status=BrokerStatus.REPLACED), "replaced"))
         case _:
             pass
     assert desk.orders[OID].status is status
@@ -120,12 +121,12 @@ def heard(desk: Desk, word: str) -> list[ef.Effect]:
     """Return what follows from *word*, told by the stream beside the order as it then stands at the broker."""
     order = desk.orders[OID]
     if word in {"partial_fill", "fill"} and order.filled_qty == 10:
-        return desk.handle(filled(REQUEST, 10))
+        return handle(desk, filled(REQUEST, 10))
     if word == "partial_fill":
-        return desk.handle(filled(REQUEST, 1, cumulative=str(order.filled_qty + 1)))
+        return handle(desk, filled(REQUEST, 1, cumulative=str(order.filled_qty + 1)))
     if word == "fill":
-        return desk.handle(
-            filled(REQUEST, str(10 - order.filled_qty) if order.filled_qty < 10 else "10", cumulative=10)
+        return handle(
+            desk, filled(REQUEST, str(10 - order.filled_qty) if order.filled_qty < 10 else "10", cumulative=10)
         )
     status = {"fill": "filled", "partial_fill": "partially_filled"}.get(word, word)
     known = status in BrokerStatus and status != BrokerStatus.UNKNOWN
@@ -134,7 +135,7 @@ def heard(desk: Desk, word: str) -> list[ef.Effect]:
         status=BrokerStatus(status) if known else BrokerStatus.NEW,
         filled_qty=qty(10) if status == "filled" else order.filled_qty,
     )
-    return desk.handle(updated(broker, word))
+    return handle(desk, updated(broker, word))
 
 
 PAIRS = [(state, word) for state, word in itertools.product(OrderStatus, WORDS)]
@@ -204,15 +205,15 @@ def test_a_word_says_by_which_road_it_came() -> None:
     """Submit, cancel, replace, look-up, stream or reconcile."""
     desk = in_state(S.SUBMITTED)
     in_doubt = ev.SubmitInDoubt(client_order_id=OID, why="HTTP 504", at=NOON)
-    facts = [e.fact for e in desk.handle(in_doubt) if isinstance(e, ef.Record)]
+    facts = [e.fact for e in handle(desk, in_doubt) if isinstance(e, ef.Record)]
     assert facts == [ev.BrokerSaid(client_order_id=OID, source="submit", word="in_doubt", detail="HTTP 504", at=NOON)]
     found = ev.OrderLookedUp(client_order_id=OID, order=a_broker_order(REQUEST), fills=(), at=NOON)
-    (fact,) = [e.fact for e in desk.handle(found) if isinstance(e, ef.Record)]
+    (fact,) = [e.fact for e in handle(desk, found) if isinstance(e, ef.Record)]
     assert isinstance(fact, ev.OrderAccepted)
     assert (fact.source, fact.broker_status) == ("look_up", "new")
-    desk.handle(ev.CancelRequested(client_order_id=OID, by="x", at=NOON))
+    handle(desk, ev.CancelRequested(client_order_id=OID, by="x", at=NOON))
     unclear = ev.CancelInDoubt(client_order_id=OID, why="timeout", at=NOON)
-    (fact,) = [e.fact for e in desk.handle(unclear) if isinstance(e, ef.Record)]
+    (fact,) = [e.fact for e in handle(desk, unclear) if isinstance(e, ef.Record)]
     assert isinstance(fact, ev.BrokerSaid)
     assert (fact.source, fact.word, fact.detail) == ("cancel", "in_doubt", "timeout")
 
@@ -227,6 +228,6 @@ def test_an_acknowledgement_carries_the_word_that_came_with_it() -> None:
     """An order that is suspended before it was acknowledged is accepted, and suspended: one fact."""
     desk = in_state(S.SUBMITTED)
     suspended = a_broker_order(REQUEST, status=BrokerStatus.SUSPENDED)
-    facts = [e.fact for e in desk.handle(updated(suspended)) if isinstance(e, ef.Record)]
+    facts = [e.fact for e in handle(desk, updated(suspended)) if isinstance(e, ef.Record)]
     assert [type(f) for f in facts] == [ev.OrderAccepted]
     assert desk.orders[OID].broker_status == "suspended"

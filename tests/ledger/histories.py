@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import hypothesis.strategies as st
 
+from deskd.core.deciding import handle
 from deskd.core.desk import Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
@@ -82,7 +83,7 @@ class _Life:
             self.happens(ev.AllocationChanged(strategy_id=who, allocation=cash(10_000), by="test", at=NOON))
 
     def happens(self, event: ev.Event) -> None:
-        self.facts += [e.fact for e in self.desk.handle(event) if isinstance(e, ef.Record)]
+        self.facts += [e.fact for e in handle(self.desk, event) if isinstance(e, ef.Record)]
 
     def goes_on(self, number: int, step: Step) -> None:
         what, which, much = step

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
+from deskd.core.deciding import handle
 from deskd.core.desk import Desk
 from deskd.core.standing import CASH
 from deskd.domain import effects as ef
@@ -92,7 +93,7 @@ class Life:
         return self.facts[before:]
 
     def _happens(self, event: ev.Event) -> None:
-        self.facts += [e.fact for e in self.desk.handle(event) if isinstance(e, ef.Record)]
+        self.facts += [e.fact for e in handle(self.desk, event) if isinstance(e, ef.Record)]
 
     def _at(self, event: ev.TradeUpdated | ev.SubmitAccepted) -> None:
         self._happens(replace(event, at=self._now))

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from deskd.core.deciding import handle
 from deskd.core.desk import TRADES, Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
@@ -159,7 +160,7 @@ class LongHistory:
     # --- the pieces --------------------------------------------------------------------------------------------------
 
     def _happens(self, event: ev.Event) -> None:
-        self._facts.extend(e.fact for e in self.desk.handle(event) if isinstance(e, ef.Record))
+        self._facts.extend(e.fact for e in handle(self.desk, event) if isinstance(e, ef.Record))
 
     def _taken(self) -> list[ev.Fact]:
         taken, self._facts = self._facts, []

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+from deskd.core.deciding import handle
 from deskd.core.desk import Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
@@ -38,7 +39,7 @@ def a_story() -> tuple[list[ev.Fact], Desk]:
     facts: list[ev.Fact] = []
 
     def happens(event: ev.Event) -> None:
-        facts.extend(e.fact for e in desk.handle(event) if isinstance(e, ef.Record))
+        facts.extend(e.fact for e in handle(desk, event) if isinstance(e, ef.Record))
 
     market, limit = a_request(), a_limit_request("99", client_order_id=ClientOrderId("alice-2"))
     happens(ev.DeskStarted(version="0", broker="embedded", at=NOON))

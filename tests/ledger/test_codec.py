@@ -10,6 +10,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from deskd.core.deciding import decide
 from deskd.domain import events as ev
 from deskd.domain.effects import Record
 from deskd.domain.errors import LedgerError
@@ -84,7 +85,7 @@ def test_stamps_sort_as_time_does() -> None:
 
 def test_an_approval_from_before_findings_were_kept_is_still_read() -> None:
     """A field is only ever added with a default: it says what an old ledger did not know."""
-    fact = a_desk().decide(requested())[0]
+    fact = decide(a_desk(), requested())[0]
     assert isinstance(fact, Record)
     assert isinstance(fact.fact, ev.OrderApproved)
     kind, body = codec.encode(fact.fact)
@@ -97,6 +98,6 @@ def test_an_approval_from_before_findings_were_kept_is_still_read() -> None:
 
 def test_what_a_check_found_is_stored_as_a_short_array() -> None:
     """Seventeen of them come with every order: no key is written seventeen times."""
-    fact = a_desk().decide(requested())[0]
+    fact = decide(a_desk(), requested())[0]
     assert isinstance(fact, Record)
     assert '["open_orders_are_few","open_orders=0","open_orders_max=20"]' in codec.encode(fact.fact)[1]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from deskd.core.deciding import handle
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.errors import LedgerError
@@ -170,7 +171,7 @@ async def test_appending_does_not_block_the_loop(tmp_path: Path) -> None:
     request = a_request()
     facts: list[ev.Fact] = []
     for event in (requested(request), accepted(request), filled(request, 10)):
-        facts += [e.fact for e in desk.handle(event) if hasattr(e, "fact")]
+        facts += [e.fact for e in handle(desk, event) if hasattr(e, "fact")]
     turns = 0
 
     async def count() -> None:

@@ -4,6 +4,7 @@ from typing import Any, get_args
 
 import pytest
 
+from deskd.core.deciding import decide, handle
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
@@ -116,7 +117,9 @@ def a_fill(shares: int, *, position: int | None = None, order: ClientOrderId = O
 
 
 def denied() -> ev.OrderDenied:
-    (fact,) = [effect.fact for effect in a_desk().decide(requested(a_request(qty=qty(999)))) if hasattr(effect, "fact")]
+    (fact,) = [
+        effect.fact for effect in decide(a_desk(), requested(a_request(qty=qty(999)))) if hasattr(effect, "fact")
+    ]
     assert isinstance(fact, ev.OrderDenied)
     return fact
 
@@ -344,7 +347,7 @@ def test_a_bracket_that_a_desk_trades_is_told_whole() -> None:
         ev.SubmitAccepted(client_order_id=bracket.client_order_id, order=order, at=NOON),
         updated(a_broker_order(bracket, status=BrokerStatus.CANCELED)),
     ]
-    facts = [e.fact for event in events for e in desk.handle(event) if hasattr(e, "fact")]
+    facts = [e.fact for event in events for e in handle(desk, event) if hasattr(e, "fact")]
     lines = [line.event for seq, fact in enumerate(facts) for line in copy.events(seq, fact)]
     assert lines[:4] == [E.ORDER_CREATED, E.ORDER_SUBMITTED, E.ORDER_ACCEPTED, E.ORDER_CREATED]
     assert lines[-1] == E.ORDER_CANCELED

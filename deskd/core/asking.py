@@ -1,0 +1,179 @@
+"""What is asked of the desk: orders, replaces and cancels, and the evidence that the gate judges by.
+
+Rule 1: a request under an id that is known is the same request, and gets the same answer; else it is a conflict.
+Rule 2: while no fill could be seen, nothing is sent; cancels pass.
+Rule 3: what the gate approves is recorded, then sent. What it denies is recorded, with the figures.
+"""
+
+from dataclasses import dataclass, replace
+
+from deskd.core import gate, replacing
+from deskd.core.checks import Denied, Evidence, cash_needed
+from deskd.core.desk import Desk
+from deskd.core.gate import Verdict
+from deskd.core.reservation import NOTHING
+from deskd.domain import effects as ef
+from deskd.domain import events as ev
+from deskd.domain.effects import Effect, Record
+from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty
+from deskd.domain.order import Order, OrderClass, OrderStatus, Side
+from deskd.domain.reasons import DenialReason, RefusalReason
+
+STREAM_DOWN = "the stream of trade updates is down or not yet re-synced: no order could be watched; cancels pass"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceOf:
+    """Which order is to be replaced, and who wants it."""
+
+    old: Order
+    by: str
+
+
+def on_request(desk: Desk, event: ev.OrderRequested) -> list[Effect]:
+    """Return what follows from a request for an order: sent, denied, refused, or known already."""
+    request = event.request
+    oid = request.client_order_id
+    if known := desk.orders.get(oid):
+        return _known(known, is_same=known.request == request)
+    if not desk.is_synced:  # it was, when the door let the request in
+        return [ef.Refuse(oid, RefusalReason.TRADE_STREAM_DOWN, STREAM_DOWN)]
+    return _judged(desk, event, replaces=None)
+
+
+def _known(known: Order, *, is_same: bool) -> list[Effect]:
+    """Return the answer to a request under an id that was used before."""
+    oid = known.request.client_order_id
+    if is_same:
+        # One that is in doubt is answered when the broker has answered.
+        return [] if known.is_in_doubt else [ef.Reply(oid)]
+    message = f"client_order_id={oid} was used for another order: use a new one for each order"
+    return [ef.Refuse(oid, RefusalReason.CONFLICT, message)]
+
+
+def on_replace_request(desk: Desk, event: ev.ReplaceRequested) -> list[Effect]:
+    """Return what follows from a request for an order in the place of another."""
+    oid, wanted = event.client_order_id, event.replacement
+    if known := desk.orders.get(oid):
+        return _known(known, is_same=known.request.replacement == wanted)
+    if not desk.is_synced:
+        return [ef.Refuse(oid, RefusalReason.TRADE_STREAM_DOWN, STREAM_DOWN)]
+    old = desk.orders[wanted.replaces]
+    if refusal := replacing.refusal(old, wanted, oid):
+        return [refusal]
+    asked = ev.OrderRequested(
+        request=replacing.request_of(old, wanted, oid),
+        quote=event.quote,
+        market_day=event.market_day,
+        at=event.at,
+    )
+    return _judged(desk, asked, replaces=ReplaceOf(old, event.by))
+
+
+def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None) -> list[Effect]:
+    """Return the order sent, or denied by the gate."""
+    request = event.request
+    evidence = evidence_for(desk, event, replaces.old if replaces else None)
+    if evidence is None:
+        text = f"strategy_id={request.strategy_id}: the desk does not know this strategy"
+        checked = ev.Checked("strategy_is_known", f"strategy_id={request.strategy_id}")
+        return _denied(event, Verdict(Denied(DenialReason.STRATEGY_UNKNOWN, text), (checked,)))
+    verdict = gate.judge(evidence)
+    valued = verdict.answer
+    if isinstance(valued, Denied):
+        return _denied(event, verdict)
+    assert event.quote is not None, "the gate denies orders without a quote"
+    approved = ev.OrderApproved(
+        request=request,
+        quote=event.quote,
+        reserved_cash=NO_CASH if evidence.is_exit else cash_needed(evidence, valued),
+        reserved_qty=NO_QTY if request.side is Side.BUY or evidence.is_exit else valued.qty,
+        market_day=event.market_day,
+        at=event.at,
+        checks=verdict.checks,
+    )
+    if replaces is None:
+        return [Record(approved), ef.Submit(request)]
+    old = replaces.old
+    assert old.broker_order_id is not None, "what the broker does not have is not replaced"
+    wish = ev.OrderReplaceRequested(
+        client_order_id=old.request.client_order_id,
+        replaced_by=request.client_order_id,
+        by=replaces.by,
+        at=event.at,
+    )
+    return [Record(wish), Record(approved), ef.Replace(request, old.broker_order_id)]
+
+
+def evidence_for(desk: Desk, event: ev.OrderRequested, old: Order | None = None) -> Evidence | None:
+    """Return all that the gate looks at, *old* being the order to be replaced; None where nobody knows the strategy."""
+    request = event.request
+    who, symbol = request.strategy_id, request.symbol
+    status, limits = desk.statuses.get(who), desk.limits.get(who)
+    if status is None or limits is None:
+        return None
+    book = desk.portfolio.books.get(who)
+    freed = NOTHING if old is None else desk.reservations.of(old)
+    is_exit = old is not None and old.parent_id is not None
+    return Evidence(
+        # A leg that the broker made is judged as the simple order that it is.
+        request=replace(request, order_class=OrderClass.SIMPLE) if is_exit else request,
+        status=status,
+        limits=limits,
+        instrument=desk.instruments.get(symbol),
+        quote=event.quote,
+        position_qty=book.qty(symbol) if book else NO_QTY,
+        promised_qty=Qty(desk.reservations.qty(who, symbol) - freed.qty),
+        opening_qty=Qty(desk.reservations.opening(who, symbol, request.side) - freed.opening),
+        margin_per_share=book.short_margin_per_share(symbol) if book else Price(ZERO),
+        buying_power=Cash(desk.buying_power(who) + freed.cash),
+        open_orders=desk.reservations.count(who) - (old is not None and desk.reservations.holds(old)),
+        orders_today=desk.orders_today(who, event.market_day, event.quote),
+        last_same_at=desk.same_asked_at(request),
+        frozen=desk.standing.frozen.get(symbol),
+        now=event.at,
+        freed=freed,
+        is_exit=is_exit,
+    )
+
+
+def _denied(event: ev.OrderRequested, verdict: Verdict) -> list[Effect]:
+    denied = verdict.answer
+    assert isinstance(denied, Denied)
+    fact = ev.OrderDenied(
+        request=event.request,
+        reason=denied.reason,
+        message=denied.message,
+        quote=event.quote,
+        market_day=event.market_day,
+        at=event.at,
+        checks=verdict.checks,
+    )
+    return [Record(fact), ef.Reply(event.request.client_order_id)]
+
+
+def on_cancel_request(desk: Desk, event: ev.CancelRequested) -> list[Effect]:
+    """Return the cancel on its way, of whichever of a pair lives; or why there is nothing to cancel."""
+    oid = event.client_order_id
+    order = desk.orders[oid]
+    if not order.status.is_open:
+        text = f"status={order.status}: there is nothing left to cancel"
+        if order.status is OrderStatus.REPLACED and order.replaced_by is not None:
+            text = f"{text}; {order.replaced_by} is in its place: cancel that one"
+        return [ef.Refuse(oid, RefusalReason.ORDER_FINAL, text)]
+    effects = _canceling(order, event)
+    if order.replaced_by is not None and order.status is not OrderStatus.PENDING_CANCEL:
+        effects += _canceling(desk.orders[order.replaced_by], event)  # whichever of the two lives
+    return [*effects, ef.Reply(oid)]
+
+
+def _canceling(order: Order, event: ev.CancelRequested) -> list[Effect]:
+    oid = order.request.client_order_id
+    effects: list[Effect] = []
+    if not order.status.is_open:
+        return effects
+    if order.status is not OrderStatus.PENDING_CANCEL:
+        effects.append(Record(ev.OrderCancelRequested(client_order_id=oid, by=event.by, at=event.at)))
+    if order.broker_order_id is not None:
+        effects.append(ef.Cancel(oid, order.broker_order_id))
+    return effects

@@ -1,0 +1,138 @@
+"""What follows from each event: the only place where events are told apart.
+
+`decide` looks and does not touch. `handle` decides, lets the facts take hold in the desk, and says who is to be told.
+"""
+
+from dataclasses import replace
+from typing import assert_never
+
+from deskd.core import asking, catching_up, hearing, looking, updates, words
+from deskd.core.desk import MARKET, TRADES, Desk
+from deskd.domain import effects as ef
+from deskd.domain import events as ev
+from deskd.domain.effects import Effect, Record
+from deskd.domain.events import Source
+from deskd.domain.money import NO_QTY, Qty
+
+
+def handle(desk: Desk, event: ev.Event) -> list[Effect]:
+    """Decide what follows from *event*, let the facts take hold, and say who is to be told of each."""
+    effects: list[Effect] = []
+    for decided in decide(desk, event):
+        effect = _with_position(desk, decided)
+        effects.append(effect)
+        if isinstance(effect, Record):
+            desk.apply(effect.fact)
+            effects += _tell(desk, effect.fact)
+    return effects
+
+
+def _with_position(desk: Desk, effect: Effect) -> Effect:
+    """Return a fill's record with the position after it: only now are the fills before it in the book."""
+    if not isinstance(effect, Record) or not isinstance(effect.fact, ev.OrderFilled):
+        return effect
+    request = desk.orders[effect.fact.client_order_id].request
+    held = desk.portfolio.book(request.strategy_id).qty(request.symbol)
+    after = Qty(held + request.side.sign * effect.fact.qty)
+    return Record(replace(effect.fact, position_qty=after))
+
+
+def _tell(desk: Desk, fact: ev.Fact) -> list[Effect]:
+    oid = updates.order_of(fact)
+    if oid is None:
+        return []
+    order = desk.orders[oid]
+    book = desk.portfolio.books.get(order.request.strategy_id)
+    position = book.qty(order.request.symbol) if book else NO_QTY
+    update = updates.update(fact, order, position)
+    return [ef.Tell(order.request.strategy_id, update)] if update else []
+
+
+def decide(desk: Desk, event: ev.Event) -> list[Effect]:
+    """Return what follows from *event*. Changes nothing."""
+    match event:
+        case ev.OrderRequested():
+            return asking.on_request(desk, event)
+        case ev.TradeUpdated():
+            return hearing.on_trade_update(desk, event)
+        case ev.SubmitAccepted():
+            return hearing.on_submit_accepted(desk, event)
+        case ev.SubmitRejected():
+            return hearing.on_submit_rejected(desk, event)
+        case ev.SubmitInDoubt():
+            return hearing.on_submit_in_doubt(desk, event)
+        case ev.DoubtTimedOut():
+            return hearing.on_doubt(desk, event.client_order_id)
+        case ev.OrderLookedUp():
+            return hearing.on_looked_up(desk, event)
+        case ev.ReplaceRequested():
+            return asking.on_replace_request(desk, event)
+        case ev.CancelRequested():
+            return asking.on_cancel_request(desk, event)
+        case ev.CancelAnswered():
+            return hearing.on_cancel_answered(desk, event)
+        case ev.CancelInDoubt():
+            return catching_up.said(
+                desk, event.client_order_id, words.IN_DOUBT, event.why, at=event.at, source=Source.CANCEL
+            )
+        case ev.TradeStreamChanged():
+            return _on_trade_stream(desk, event)
+        case ev.StreamChanged():
+            return _on_stream(desk, event)
+        case ev.MarketResumed():
+            return _on_market_resumed(desk, event)
+        case ev.BrokerSnapshot():
+            return looking.resynced(desk, event, looking.on_snapshot(desk, event))
+        case ev.ResolutionRequested():
+            return [*map(Record, desk.standing.settled(event))]
+        case ev.DeskStarted():
+            return [Record(event), *map(Record, desk.outages.cut_short(event.at))]
+        case ev.MarksTaken():
+            return _on_marks(desk, event)
+        case ev.InstrumentsListed():
+            return []  # an input, taken by the runtime; nothing to keep
+        case (
+            ev.DeskStopped()
+            | ev.StrategyRegistered()
+            | ev.StrategyStatusChanged()
+            | ev.AllocationChanged()
+            | ev.RunStarted()
+            | ev.RunEnded()
+            | ev.CommandGiven()
+            | ev.RootSigned()
+            | ev.Heartbeat()
+        ):
+            return [Record(event)]
+        case _:
+            assert_never(event)
+
+
+def _on_trade_stream(desk: Desk, event: ev.TradeStreamChanged) -> list[Effect]:
+    affected = () if event.is_up else tuple(sorted({o.request.strategy_id for o in desk.open_orders()}))
+    changed = ev.StreamChanged(stream=TRADES, is_up=event.is_up, why=event.why, at=event.at, affected=affected)
+    return [*_on_stream(desk, changed), *([ef.Reconcile("the trade stream came up")] if event.is_up else [])]
+
+
+def _on_stream(desk: Desk, event: ev.StreamChanged) -> list[Effect]:
+    if event.is_up:
+        return [Record(event)]
+    if desk.outages.is_down(event.stream):
+        return []  # a night of refused connections, each for another reason, is one fact
+    return [Record(replace(event, open_orders=len(desk.open_ids)))]
+
+
+def _on_market_resumed(desk: Desk, event: ev.MarketResumed) -> list[Effect]:
+    ended = desk.outages.end_of(
+        MARKET,
+        affected=event.affected,
+        bars_fetched=event.bars_fetched,
+        bars_missing=event.bars_missing,
+        at=event.at,
+    )
+    return [Record(ended)] if ended else []
+
+
+def _on_marks(desk: Desk, event: ev.MarksTaken) -> list[Effect]:
+    held = {p.symbol: p.mark_price for b in desk.portfolio.books.values() for p in b.positions.values() if p.qty}
+    news = tuple((s, price) for s, price in event.marks if s in held and held[s] != price)
+    return [Record(ev.PositionsMarked(marks=news, at=event.at))] if news else []
