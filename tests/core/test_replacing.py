@@ -1,23 +1,21 @@
 """An order in the place of another: asked for once, paid for once, and one of the two lives."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from deskd.core import replacing
 from deskd.core.deciding import handle
-from deskd.core.desk import Desk
 from deskd.core.reservation import NOTHING, Reservation
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
-from deskd.domain.ids import BrokerOrderId, ClientOrderId
+from deskd.domain.ids import ClientOrderId
 from deskd.domain.order import (
     Order,
     OrderClass,
-    OrderRequest,
     OrderStatus,
     OrderType,
     Replacement,
@@ -27,19 +25,30 @@ from deskd.domain.order import (
     TimeInForce,
 )
 from deskd.domain.reasons import DenialReason, RefusalReason, RejectReason
+from tests.core.some_replaces import (
+    BRACKET,
+    NEW_BID,
+    NEW_ID,
+    OLD,
+    OLD_BID,
+    OLD_ID,
+    PROFIT,
+    S,
+    a_desk_with,
+    a_desk_with_a_bracket,
+    a_fill_of_new,
+    new_at_broker,
+    old_replaced,
+    patched,
+    wanting,
+)
 from tests.factories import (
     AAPL,
     ALICE,
-    MONDAY,
     NOON,
     a_broker_order,
-    a_desk,
-    a_fill,
     a_limit_request,
-    a_quote,
     a_request,
-    a_snapshot,
-    accepted,
     cash,
     filled,
     price,
@@ -49,43 +58,6 @@ from tests.factories import (
     updated,
 )
 from tests.playbook import Playbook
-
-S = OrderStatus
-OLD = a_limit_request("100")
-OLD_ID, NEW_ID = OLD.client_order_id, ClientOrderId("new")
-OLD_BID, NEW_BID = BrokerOrderId(f"b-{OLD_ID}"), BrokerOrderId("b-new")
-
-
-def a_desk_with(request: OrderRequest = OLD, **fields: Any) -> Desk:
-    desk = a_desk(**fields)
-    handle(desk, requested(request))
-    handle(desk, accepted(request))
-    return desk
-
-
-def wanting(new_id: ClientOrderId = NEW_ID, at: datetime = NOON, **changes: Any) -> ev.ReplaceRequested:
-    fields = {"replaces": OLD_ID} | (changes or {"limit_price": price(99)})
-    return ev.ReplaceRequested(
-        client_order_id=new_id,
-        replacement=Replacement(**fields),
-        quote=a_quote(received_at=at),
-        market_day=MONDAY,
-        by="alice",
-        at=at,
-    )
-
-
-def new_at_broker(desk: Desk, **overrides: Any) -> ev.BrokerOrder:
-    return a_broker_order(desk.orders[NEW_ID].request, replaces=OLD_BID, **overrides)
-
-
-def old_replaced(filled_qty: int = 0, by: BrokerOrderId = NEW_BID) -> ev.BrokerOrder:
-    return a_broker_order(OLD, status=BrokerStatus.REPLACED, filled_qty=qty(filled_qty), replaced_by=by)
-
-
-def patched(desk: Desk, **overrides: Any) -> ev.SubmitAccepted:
-    return ev.SubmitAccepted(client_order_id=NEW_ID, order=new_at_broker(desk, **overrides), at=NOON)
-
 
 # --- the pair, from the wish to its end -------------------------------------------------------------------------------
 
@@ -115,17 +87,6 @@ def test_the_new_order_lives_and_the_old_one_ends(answer_first: bool) -> None:
     assert desk.needs == {}
 
 
-@pytest.mark.parametrize(("new_price", "held"), [(99, 1000), (110, 1100)])
-def test_the_pair_holds_what_either_could_still_trade(new_price: int, held: int) -> None:
-    """Not the sum: one of them lives. Not the cheaper: nobody knows which."""
-    desk = a_desk_with()
-    handle(desk, wanting(limit_price=price(new_price)))
-    assert desk.reservations.cash(ALICE) == held
-    assert desk.reservations.opening(ALICE, AAPL, Side.BUY) == 10
-    handle(desk, patched(desk))
-    assert desk.reservations.cash(ALICE) == held, "the old one may have filled: only its own word settles it"
-
-
 def test_a_replacement_may_use_what_the_old_order_holds() -> None:
     """All of the money is in the old order, and the new one still passes: they are paid for once."""
     desk = a_desk_with(allocation="1000")
@@ -146,21 +107,6 @@ def test_a_replacement_that_costs_too_much_is_denied_and_changes_nothing() -> No
     assert desk.orders[OLD_ID].status is S.ACCEPTED
 
 
-def test_more_shares_at_a_lower_price_are_paid_for_as_if_the_old_order_filled_first() -> None:
-    """10 of 20 may cost 100 before the 60 counts: 1,600, not 1,200."""
-    desk = a_desk_with(allocation="1599")
-    handle(desk, wanting(qty=qty(20), limit_price=price(60)))
-    assert desk.orders[NEW_ID].reason == DenialReason.BUYING_POWER
-    desk = a_desk_with(allocation="1600")
-    handle(desk, wanting(qty=qty(20), limit_price=price(60)))
-    assert desk.buying_power(ALICE) == 0
-    handle(desk, filled(OLD, 10))
-    assert desk.buying_power(ALICE) == 0
-    handle(desk, patched(desk, qty=qty(10)))
-    handle(desk, ev.CancelRequested(client_order_id=NEW_ID, by="x", at=NOON))
-    assert desk.buying_power(ALICE) >= 0
-
-
 def test_a_fill_that_crosses_the_replace_is_the_old_orders() -> None:
     """The new order is then for less: the broker says how much, and holds no more."""
     desk = a_desk_with()
@@ -179,11 +125,6 @@ def test_a_fill_that_crosses_the_replace_is_the_old_orders() -> None:
     assert desk.orders[NEW_ID].status is S.FILLED
     assert desk.portfolio.book(ALICE).qty(AAPL) == 10
     assert desk.reservations.by_order == {}
-
-
-def a_fill_of_new(desk: Desk, shares: int) -> ev.TradeUpdated:
-    order = new_at_broker(desk, qty=desk.orders[NEW_ID].qty, status=BrokerStatus.FILLED, filled_qty=qty(shares))
-    return updated(order, "fill", a_fill(order, shares, cumulative=shares, at_price="99"))
 
 
 def test_what_is_filled_already_is_not_asked_for_again() -> None:
@@ -371,19 +312,6 @@ def test_a_look_up_that_names_no_successor_ends_a_pair_whose_answer_is_under_way
     assert desk.reservations.cash(ALICE) == 990
 
 
-def test_a_busted_fill_is_the_pairs_to_trade_again() -> None:
-    """What the old order had filled is open once more: the pair holds it."""
-    desk = a_desk_with()
-    handle(desk, filled(OLD, 4))
-    handle(desk, wanting())
-    assert desk.reservations.opening(ALICE, AAPL, Side.BUY) == 6
-    bust = a_broker_order(OLD, filled_qty=qty(0))
-    handle(desk, updated(bust, "trade_bust"))
-    assert desk.orders[OLD_ID].counted_qty == 0
-    assert desk.reservations.opening(ALICE, AAPL, Side.BUY) == 10
-    assert desk.reservations.cash(ALICE) == 1000
-
-
 def test_a_cancel_of_a_pair_is_for_whichever_lives() -> None:
     """The old one is asked to go at once, the new one when the broker has it."""
     desk = a_desk_with()
@@ -539,273 +467,10 @@ def test_beyond_what_is_held_nothing_is_held_twice() -> None:
     assert replacing.beyond(need, NOTHING) == need
 
 
-# --- replaced by somebody else ----------------------------------------------------------------------------------------
-
-
-THEIRS = a_broker_order(
-    a_limit_request("101", client_order_id=ClientOrderId("by-hand"), qty=qty(6)),
-    broker_order_id=BrokerOrderId("b-hand"),
-    replaces=OLD_BID,
-)
-
-
-def test_an_order_that_an_officer_replaced_belongs_to_the_same_strategy() -> None:
-    """In the broker's own page: its fills are the member's, never the house's."""
-    desk = a_desk_with()
-    handle(desk, filled(OLD, 4))
-    old = old_replaced(filled_qty=4, by=THEIRS.broker_order_id)
-    assert (
-        Playbook(desk)
-        >> updated(old, "replaced")
-        << ef.LookUp(OLD_ID)  # by whom? until that is known, the old one holds
-        >> updated(THEIRS)
-        << ev.DiscrepancyFound
-        << ev.OrderAdopted
-        << ef.LookUp(OLD_ID)
-        >> ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(THEIRS,), at=NOON)
-        << ev.OrderReplaced
-    )
-    new = desk.orders[THEIRS.client_order_id]
-    assert (new.status, new.replaces, new.request.strategy_id, new.leaves_qty) == (S.ACCEPTED, OLD_ID, ALICE, qty(6))
-    assert desk.orders[OLD_ID].replaced_by == THEIRS.client_order_id
-    assert desk.reservations.cash(ALICE) == 606
-    whole = replace(THEIRS, status=BrokerStatus.FILLED, raw_status="filled", filled_qty=qty(6))
-    handle(desk, updated(whole, "fill", a_fill(whole, 6, cumulative=6, at_price="101")))
-    assert desk.portfolio.book(ALICE).qty(AAPL) == 10
-    assert desk.reservations.by_order == {}
-
-
-def test_the_pair_of_an_adopted_order_holds_enough() -> None:
-    """Before the old one has ended: what either could trade."""
-    desk = a_desk_with()
-    theirs = replace(THEIRS, qty=qty(20))
-    handle(desk, updated(theirs))
-    assert desk.reservations.cash(ALICE) == 2020
-    assert desk.reservations.opening(ALICE, AAPL, Side.BUY) == 20
-
-
-def test_a_look_up_finds_what_took_the_place_and_what_took_its_place() -> None:
-    """The stream told nothing: a chain of replaces is adopted link by link."""
-    desk = a_desk_with()
-    first = replace(THEIRS, status=BrokerStatus.REPLACED, raw_status="replaced", replaced_by=BrokerOrderId("b-hand-2"))
-    second = replace(
-        THEIRS,
-        broker_order_id=BrokerOrderId("b-hand-2"),
-        client_order_id=ClientOrderId("by-hand-2"),
-        replaces=THEIRS.broker_order_id,
-    )
-    old = old_replaced(by=THEIRS.broker_order_id)
-    handle(desk, ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(first, second), at=NOON))
-    statuses = [desk.orders[ClientOrderId(oid)].status for oid in (OLD_ID, "by-hand", "by-hand-2")]
-    assert statuses == [S.REPLACED, S.REPLACED, S.ACCEPTED]
-    assert set(desk.reservations.by_order) == {"by-hand-2"}
-
-
-def test_a_look_at_the_account_adopts_what_it_finds() -> None:
-    """After an outage: in any order, and the fills are asked for."""
-    desk = a_desk_with()
-    done = replace(THEIRS, status=BrokerStatus.FILLED, raw_status="filled", filled_qty=qty(6))
-    old = old_replaced(by=THEIRS.broker_order_id)
-    effects = handle(desk, a_snapshot(orders=(done, old)))
-    assert ef.LookUp(THEIRS.client_order_id) in effects
-    fills = (a_fill(done, 6, cumulative=6, at_price="101"),)
-    handle(desk, ev.OrderLookedUp(client_order_id=THEIRS.client_order_id, order=done, fills=fills, at=NOON))
-    handle(desk, ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(done,), at=NOON))
-    assert desk.orders[THEIRS.client_order_id].status is S.FILLED
-    assert desk.orders[OLD_ID].status is S.REPLACED
-    assert desk.portfolio.book(ALICE).qty(AAPL) == 6
-    assert desk.reservations.by_order == {}
-
-
-def test_an_order_under_an_id_of_ours_is_not_adopted() -> None:
-    """An id names one order for ever: a stranger's trick changes no book."""
-    desk = a_desk_with()
-    trick = replace(THEIRS, client_order_id=OLD_ID)
-    assert handle(desk, updated(trick)) == []
-
-
-def test_an_orphan_waits_for_its_parent() -> None:
-    """What replaces an order that is not ours is a stranger's."""
-    desk = a_desk_with()
-    assert handle(desk, updated(replace(THEIRS, replaces=BrokerOrderId("nobody")))) == []
-
-
-def test_a_strangers_replace_beats_ours() -> None:
-    """The PATCH is refused, the officer's order is adopted, and nothing is held twice in the end."""
-    desk = a_desk_with()
-    handle(desk, wanting())
-    handle(desk, updated(THEIRS))
-    handle(desk, ev.SubmitRejected(client_order_id=NEW_ID, message="order is not open", at=NOON))
-    old = old_replaced(by=THEIRS.broker_order_id)
-    handle(desk, ev.OrderLookedUp(client_order_id=OLD_ID, order=old, fills=(), successors=(THEIRS,), at=NOON))
-    assert desk.orders[OLD_ID].replaced_by == THEIRS.client_order_id
-    assert set(desk.reservations.by_order) == {THEIRS.client_order_id}
-    assert desk.needs == {}
-
-
-def test_a_sale_in_the_place_of_a_sale_promises_its_shares_once() -> None:
-    """Adopted or asked for: the strategy can sell what is left, and no more."""
-    sale = a_limit_request("100", side=Side.SELL, client_order_id=ClientOrderId("sale"))
-    for is_adopted in (True, False):
-        desk = a_desk_with()
-        handle(desk, filled(OLD, 10))
-        handle(desk, requested(sale))
-        handle(desk, accepted(sale))
-        sale_bid = BrokerOrderId("b-sale")
-        if is_adopted:
-            theirs = replace(THEIRS, side=Side.SELL, replaces=sale_bid, qty=qty(8))
-            handle(desk, updated(theirs))
-        else:
-            handle(desk, wanting(replaces=sale.client_order_id, qty=qty(8)))
-        assert desk.reservations.qty(ALICE, AAPL) == 10
-        assert desk.reservations.cash(ALICE) == 0
-
-
-# --- entries with legs, and legs --------------------------------------------------------------------------------------
-
-
-BRACKET = a_limit_request(
-    "100",
-    order_class=OrderClass.BRACKET,
-    take_profit=TakeProfit(limit_price=price(110)),
-    stop_loss=StopLoss(stop_price=price(90)),
-)
-
-
-def a_leg(name: str, **overrides: Any) -> ev.BrokerOrder:
-    fields: dict[str, Any] = {
-        "client_order_id": ClientOrderId(name),
-        "broker_order_id": BrokerOrderId(f"b-{name}"),
-        "side": Side.SELL,
-        "order_type": OrderType.LIMIT,
-        "limit_price": price(110),
-        "status": BrokerStatus.HELD,
-    }
-    return a_broker_order(**fields | overrides)
-
-
-LEGS = (a_leg("profit"), a_leg("loss", order_type=OrderType.STOP, limit_price=None, stop_price=price(90)))
-PROFIT, LOSS = ClientOrderId("profit"), ClientOrderId("loss")
-
-
-def a_bracket() -> Desk:
-    desk = a_desk()
-    handle(desk, requested(BRACKET))
-    handle(desk, ev.SubmitAccepted(client_order_id=OLD_ID, order=a_broker_order(BRACKET, legs=LEGS), at=NOON))
-    return desk
-
-
-@pytest.mark.parametrize("names_legs", [True, False])
-def test_a_replaced_entry_hands_its_legs_over(names_legs: bool) -> None:
-    """They are the same orders, for what the new entry buys, whether or not the answer names them."""
-    desk = a_bracket()
-    handle(desk, wanting(limit_price=price(99)))
-    handle(desk, patched(desk, legs=LEGS if names_legs else ()))
-    handle(desk, updated(a_broker_order(BRACKET, status=BrokerStatus.REPLACED, replaced_by=NEW_BID), "replaced"))
-    assert desk.legs == {NEW_ID: (PROFIT, LOSS)}
-    assert {desk.orders[leg].parent_id for leg in (PROFIT, LOSS)} == {NEW_ID}
-    handle(desk, a_fill_of_new(desk, 10))
-    assert desk.reservations.qty(ALICE, AAPL) == 10
-    assert desk.reservations.cash(ALICE) == 0
-
-
-def test_legs_cover_what_both_entries_have_bought() -> None:
-    """4 by the old, 6 by the new: 10 are promised."""
-    desk = a_bracket()
-    handle(desk, filled(BRACKET, 4))
-    handle(desk, wanting(limit_price=price(99)))
-    handle(desk, patched(desk, legs=LEGS))
-    gone = a_broker_order(BRACKET, status=BrokerStatus.REPLACED, filled_qty=qty(4), replaced_by=NEW_BID)
-    handle(desk, updated(gone, "replaced"))
-    handle(desk, a_fill_of_new(desk, 6))
-    assert desk.reservations.qty(ALICE, AAPL) == 10
-
-
-def test_legs_grow_with_their_entry() -> None:
-    """The broker makes them larger when a replace makes the entry larger; its next word on them tells."""
-    desk = a_bracket()
-    handle(desk, wanting(qty=qty(12)))
-    larger = tuple(replace(leg, qty=qty(12)) for leg in LEGS)
-    handle(desk, patched(desk, legs=larger))
-    assert {desk.orders[leg].qty for leg in (PROFIT, LOSS)} == {qty(12)}
-
-
-def test_a_legs_price_can_be_replaced() -> None:
-    """The same shares at another price: held once, and the new leg takes the old one's place in the group."""
-    desk = a_bracket()
-    handle(desk, filled(BRACKET, 10))
-    assert desk.reservations.qty(ALICE, AAPL) == 10
-    handle(desk, wanting(replaces=PROFIT, limit_price=price(112)))
-    new = desk.orders[NEW_ID]
-    assert (new.status, new.parent_id) == (S.SUBMITTED, OLD_ID)
-    assert desk.reservations.qty(ALICE, AAPL) == 10
-    taken = a_broker_order(new.request, replaces=BrokerOrderId("b-profit"))
-    handle(desk, ev.SubmitAccepted(client_order_id=NEW_ID, order=taken, at=NOON))
-    gone = a_leg("profit", status=BrokerStatus.REPLACED, replaced_by=NEW_BID)
-    handle(desk, updated(gone, "replaced"))
-    assert desk.orders[PROFIT].status is S.REPLACED
-    assert desk.reservations.qty(ALICE, AAPL) == 10
-    assert set(desk.reservations.by_order) == {NEW_ID}
-    handle(desk, filled(new.request, 10, at_price="112"))
-    assert desk.portfolio.book(ALICE).qty(AAPL) == 0
-    assert desk.has_lost_its_group(desk.orders[LOSS])
-
-
 def test_a_leg_is_judged_by_the_gate() -> None:
     """Its value is bounded like any order's; that its shares are promised already is no reason to deny it."""
-    desk = a_bracket()
+    desk = a_desk_with_a_bracket()
     handle(desk, filled(BRACKET, 10))
     desk.limits[ALICE] = some_limits(order_notional_max=cash(1150))
     handle(desk, wanting(replaces=PROFIT, limit_price=price(116)))
     assert desk.orders[NEW_ID].reason == DenialReason.ORDER_NOTIONAL_MAX
-
-
-def test_a_leg_whose_sibling_filled_is_asked_for() -> None:
-    """The broker cancels it, and does not always say so (ALPACA.md 1.5, issue 198)."""
-    desk = a_bracket()
-    handle(desk, filled(BRACKET, 10))
-    loss = desk.orders[LOSS]
-    assert not desk.has_lost_its_group(loss)
-    handle(desk, filled(desk.orders[PROFIT].request, 10, at_price="110"))
-    assert desk.has_lost_its_group(desk.orders[LOSS])
-    gone = a_leg("loss", order_type=OrderType.STOP, status=BrokerStatus.CANCELED)
-    assert (
-        Playbook(desk)
-        >> ev.DoubtTimedOut(client_order_id=LOSS, at=NOON)
-        << ef.LookUp(LOSS)
-        >> ev.OrderLookedUp(client_order_id=LOSS, order=gone, fills=(), at=NOON)
-        << ev.OrderCanceled
-    )
-    assert not desk.has_lost_its_group(desk.orders[LOSS])
-    assert desk.open_orders() == []
-
-
-def test_legs_end_with_an_entry_that_never_filled() -> None:
-    """And live on with one that did."""
-    desk = a_bracket()
-    handle(desk, updated(a_broker_order(BRACKET, status=BrokerStatus.CANCELED)))
-    assert desk.has_lost_its_group(desk.orders[PROFIT])
-    desk = a_bracket()
-    handle(desk, filled(BRACKET, 4))
-    handle(desk, updated(a_broker_order(BRACKET, status=BrokerStatus.CANCELED, filled_qty=qty(4))))
-    assert not desk.has_lost_its_group(desk.orders[PROFIT])
-
-
-def test_an_ocos_stop_ends_with_its_profit_order() -> None:
-    """Its parent is its sibling: filled or canceled, the stop is over."""
-    request = a_request(
-        order_type=OrderType.LIMIT,
-        side=Side.SELL,
-        client_order_id=ClientOrderId("oco"),
-        order_class=OrderClass.OCO,
-        take_profit=TakeProfit(limit_price=price(110)),
-        stop_loss=StopLoss(stop_price=price(90)),
-    )
-    desk = a_desk_with()
-    handle(desk, filled(OLD, 10))
-    handle(desk, requested(request))
-    order = a_broker_order(request, legs=LEGS[1:])
-    handle(desk, ev.SubmitAccepted(client_order_id=ClientOrderId("oco"), order=order, at=NOON))
-    assert not desk.has_lost_its_group(desk.orders[LOSS])
-    handle(desk, filled(request, 10, at_price="110"))
-    assert desk.has_lost_its_group(desk.orders[LOSS])
