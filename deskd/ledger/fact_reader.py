@@ -23,7 +23,10 @@ from deskd.ledger import codec
 ID_PREFIX_MIN = 4  # shorter beginnings of an order's id are typing errors
 ORDERS_FOUND_MAX = 11  # of an ambiguous beginning: ten are shown
 
-_ORDER = "coalesce(json_extract(body, '$.client_order_id'), json_extract(body, '$.request.client_order_id'))"
+_ORDER = (
+    "CASE WHEN json_valid(body) "
+    "THEN coalesce(json_extract(body, '$.client_order_id'), json_extract(body, '$.request.client_order_id')) END"
+)
 _COLUMNS = "SELECT seq, kind, body, hash FROM facts"
 
 type Row = tuple[int, str, str, str]
