@@ -6,15 +6,15 @@ Rule 2: a correction is judged by totals that are younger than it. Where fills a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from deskd.core import activities, corrections, reconcile
 from deskd.core.portfolio import Portfolio
-from deskd.core.standing import Standing
+from deskd.core.standing import CASH, Standing
 from deskd.domain import events as ev
 from deskd.domain.activity import Activity
-from deskd.domain.effects import Effect, Record
+from deskd.domain.effects import Effect, LookUp, Record
 from deskd.domain.ids import HOUSE, ActivityId, BrokerOrderId, ClientOrderId
 from deskd.domain.money import NO_CASH, NO_QTY, Cash, Qty, notional
 from deskd.domain.order import Order
@@ -41,7 +41,16 @@ def compared(
     movements += [_of_house(fact) for fact in named if isinstance(fact, ev.HouseAdjusted)]
     more = len(found) + sum(isinstance(fact, ev.FillCorrected) for fact in named)
     books = reconcile.Books.of(known.portfolio, movements, count=known.count, more=more)
+    books = replace(books, moved=books.moved | _in_question(caught, known))
     return [*map(Record, named), *reconcile.judged(snapshot, books, known.last, known.standing, seen)]
+
+
+def _in_question(caught: Sequence[Effect], known: Known) -> frozenset[str]:
+    """Return what an answer that is asked for now may yet move: a fill that nobody told is a member's."""
+    asked = [
+        known.orders[e.client_order_id] for e in caught if isinstance(e, LookUp) and e.client_order_id in known.orders
+    ]
+    return frozenset(order.request.symbol for order in asked) | frozenset({CASH} if asked else ())
 
 
 def _named(

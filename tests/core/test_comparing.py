@@ -21,7 +21,7 @@ from deskd.domain import events as ev
 from deskd.domain.activity import Activity, HouseCause
 from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import HOUSE, ActivityId, BrokerOrderId, ClientOrderId
-from deskd.domain.order import OrderRequest, OrderStatus, Side, fill_id
+from deskd.domain.order import OrderClass, OrderRequest, OrderStatus, Side, StopLoss, TakeProfit, fill_id
 from deskd.domain.reasons import DenialReason
 from tests.factories import (
     AAPL,
@@ -488,3 +488,25 @@ class AccountMachine(RuleBasedStateMachine):
 
 TestAccount = AccountMachine.TestCase
 TestAccount.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_what_the_desk_still_asks_for_is_not_given_to_the_house() -> None:
+    """An entry and its exit filled unheard: until the broker has named the exit, its fill is nobody's, and is waited for."""
+    request = a_request(
+        order_class=OrderClass.BRACKET,
+        take_profit=TakeProfit(limit_price=price(110)),
+        stop_loss=StopLoss(stop_price=price(90)),
+    )
+    desk = a_desk()
+    handle(desk, requested(request))
+    entry = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(10))
+    fills = ((OID, (a_fill(entry, 10, cumulative=10),)),)
+    for seconds in (0, 20, 40):
+        seen = a_snapshot(
+            cash=cash(100_100), orders=(entry,), fills=fills, fill_count=desk.fill_count, at=NOON + seconds * SECOND
+        )
+        effects = handle(desk, seen)
+        assert ef.LookUp(OID) in effects
+        kept = {type(e.fact) for e in effects if isinstance(e, ef.Record)}
+        assert not kept & {ev.HouseAdjusted, ev.DiscrepancyFound, ev.SymbolFrozen}
+    assert desk.portfolio.book(HOUSE).positions == {}

@@ -109,7 +109,10 @@ class DeskAndBroker(RuleBasedStateMachine):
                     known = [f for f in self.facts if isinstance(f, ev.OrderApproved) and f.request == request]
                     assert len(known) == 1, f"{oid} leaves before it is approved, or was approved twice"
                     self.to_broker.append(OnItsWay(effect))
-                case ef.Cancel() | ef.LookUp():
+                case ef.LookUp():  # one at a time of each order, as the runtime asks
+                    if OnItsWay(effect) not in self.to_broker:
+                        self.to_broker.append(OnItsWay(effect))
+                case ef.Cancel():
                     self.to_broker.append(OnItsWay(effect))
                 case ef.Reconcile():
                     self.is_look_due = True
@@ -397,7 +400,9 @@ class DeskAndBroker(RuleBasedStateMachine):
         self.is_look_due = True
         for _ in range(ROUNDS_MAX):
             self.deliver_everything()
-            if not self.is_look_due and not any(map(self.is_doubtful, self.desk.open_orders())):
+            looked = self.desk.last_reconciled
+            is_asking = self.is_look_due or any(map(self.is_doubtful, self.desk.open_orders()))
+            if looked is not None and not looked.differences and not is_asking:
                 break
             self.now += timedelta(seconds=20)
             self.doubts_time_out()
@@ -439,6 +444,7 @@ class DeskAndBroker(RuleBasedStateMachine):
         assert self.desk.last_reconciled is not None
         assert self.desk.last_reconciled.differences == ()
         assert self.desk.is_synced
+        self.the_books_are_sums_of_fills()
 
     # --- after every step --------------------------------------------------------------------------------------------
 
