@@ -154,6 +154,15 @@ def listed_since(open_orders: Sequence[Order]) -> datetime | None:
     return max(min(stamps), max(stamps) - RESYNC_SPAN) - RESYNC_BACK if stamps else None
 
 
+def begun_in(tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
+    """Start *work* as a task of the group; None where the group is ending: what ended it must stay the first error."""
+    try:
+        return tasks.create_task(work, name=name)
+    except RuntimeError:
+        work.close()
+        return None
+
+
 class Daemon:
     """The desk, whole. Everything it runs is a named task of one group: a crash of any ends it."""
 
@@ -394,9 +403,10 @@ class Daemon:
             log.warning("allocations_exceed_account", house_cash=str(house.cash), remedy=remedy)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self._tasks.create_task(work, name=name)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task = begun_in(self._tasks, work, name)
+        if task is not None:
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
 
     # --- what rooms tell each other ----------------------------------------------------------------------------------
 

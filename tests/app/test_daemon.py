@@ -1,11 +1,14 @@
 """What the composition root works out by itself; the desk it builds is proved whole, in tests/whole."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path, PurePath
 
-from deskd.app.daemon import RESYNC_BACK, RESYNC_SPAN, limits_of, listed_since
+import pytest
+
+from deskd.app.daemon import RESYNC_BACK, RESYNC_SPAN, begun_in, limits_of, listed_since
 from deskd.app.opening import db_path
 from deskd.config import Config, DeskSection
 from deskd.domain.ids import UserId
@@ -67,3 +70,28 @@ def test_one_old_order_does_not_bring_the_list_of_a_month() -> None:
     assert listed_since([submitted(NOON), submitted(NOON - hour)]) == NOON - hour - RESYNC_BACK
     assert listed_since([submitted(NOON - month), submitted(NOON)]) == NOON - RESYNC_SPAN - RESYNC_BACK
     assert listed_since([submitted(NOON - month)]) == NOON - month - RESYNC_BACK
+
+
+async def test_what_ends_the_desk_stays_the_first_error() -> None:
+    """A run that is let go while everything ends wants other data: nothing is started for it, and nothing hides."""
+    begun: list[str] = []
+
+    async def seeds() -> None:
+        begun.append("seeds")
+
+    async def breaks(tasks: asyncio.TaskGroup) -> None:
+        tasks.create_task(lets_go(tasks))
+        await asyncio.sleep(0)
+        raise ValueError("the cause")
+
+    async def lets_go(tasks: asyncio.TaskGroup) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            assert begun_in(tasks, seeds(), "seed quotes") is None
+
+    with pytest.raises(ExceptionGroup) as caught:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(breaks(tasks))
+    assert [str(error) for error in caught.value.exceptions] == ["the cause"]
+    assert begun == []
