@@ -268,7 +268,7 @@ class Daemon:
             runs=self.supervisor,
             reader=LedgerReader(db_path(config)),
             wall=wall,
-            post=self.runtime.post,
+            post=self.runtime.keep,
             status=self.status,
             issue=self._issue_token,
             reconciling=Reconciling(
@@ -279,7 +279,7 @@ class Daemon:
                 until_idle=self.runtime.until_idle,
             ),
             more=[
-                LedgerRoutes(db=db_path(config), wall=wall, post=self.runtime.post, sign=self.roots.sign).add_to,
+                LedgerRoutes(db=db_path(config), wall=wall, post=self.runtime.keep, sign=self.roots.sign).add_to,
                 EventRoutes(ledger=db_path(config), live=self.live).add_to,
                 WhyRoute(db_path(config)).add_to,
             ],
