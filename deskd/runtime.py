@@ -338,7 +338,7 @@ class Runtime:
             return Refuse(ClientOrderId(order_id), RefusalReason.NOT_FOUND, text)
         oid = order.request.client_order_id
         event = ev.CancelRequested(client_order_id=oid, by=by, at=self.wall.now())
-        return await self._ask(oid, event, CANCEL_WAIT_S) or self.desk.orders[oid]
+        return await self._ask(oid, event, CANCEL_WAIT_S) or self.desk.orders.get(oid, order)
 
     async def _ask(
         self, oid: ClientOrderId, event: ev.OrderRequested | ev.ReplaceRequested | ev.CancelRequested, timeout_s: float

@@ -15,6 +15,7 @@ from deskd.core.reservation import NOTHING
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.effects import Effect, Record
+from deskd.domain.ids import ClientOrderId
 from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty
 from deskd.domain.order import Order, OrderClass, OrderStatus, Side
 from deskd.domain.reasons import DenialReason, RefusalReason
@@ -58,7 +59,9 @@ def on_replace_request(desk: Desk, event: ev.ReplaceRequested) -> list[Effect]:
         return _known(known, is_same=known.request.replacement == wanted)
     if not desk.is_synced:
         return [ef.Refuse(oid, RefusalReason.TRADE_STREAM_DOWN, STREAM_DOWN)]
-    old = desk.orders[wanted.replaces]
+    old = desk.orders.get(wanted.replaces)
+    if old is None:
+        return [ef.Refuse(oid, RefusalReason.NOT_FOUND, _forgotten(wanted.replaces))]
     if refusal := replacing.refusal(old, wanted, oid):
         return [refusal]
     asked = ev.OrderRequested(
@@ -68,6 +71,11 @@ def on_replace_request(desk: Desk, event: ev.ReplaceRequested) -> list[Effect]:
         at=event.at,
     )
     return _judged(desk, asked, replaces=ReplaceOf(old, event.by))
+
+
+def _forgotten(oid: ClientOrderId) -> str:
+    """Return what became of an order that was known when it was named: a denial that newer ones pushed out of memory."""
+    return f"order_id={oid}: it was denied, so long ago that the desk has no memory of it; the ledger has"
 
 
 def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None) -> list[Effect]:
@@ -155,7 +163,9 @@ def _denied(event: ev.OrderRequested, verdict: Verdict) -> list[Effect]:
 def on_cancel_request(desk: Desk, event: ev.CancelRequested) -> list[Effect]:
     """Return the cancel on its way, of whichever of a pair lives; or why there is nothing to cancel."""
     oid = event.client_order_id
-    order = desk.orders[oid]
+    order = desk.orders.get(oid)
+    if order is None:
+        return [ef.Refuse(oid, RefusalReason.NOT_FOUND, _forgotten(oid))]
     if not order.status.is_open:
         text = f"status={order.status}: there is nothing left to cancel"
         if order.status is OrderStatus.REPLACED and order.replaced_by is not None:

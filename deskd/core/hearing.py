@@ -91,7 +91,9 @@ def on_cancel_answered(desk: Desk, event: ev.CancelAnswered) -> list[Effect]:
 
 def on_looked_up(desk: Desk, event: ev.OrderLookedUp) -> list[Effect]:
     """Return what follows from what the broker has under the id, and in its place; or from that it has none."""
-    order, at = desk.orders[event.client_order_id], event.at
+    order, at = desk.orders.get(event.client_order_id), event.at
+    if order is None:
+        return []  # an old denial: newer ones pushed it out of memory while the broker was asked
     if event.order is None:
         unknown = catching_up.said(desk, event.client_order_id, words.NOT_FOUND, "", at=at, source=Source.LOOK_UP)
         if order.broker_order_id is not None and order.status.is_open:

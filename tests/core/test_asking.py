@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from deskd.core.deciding import handle
+from deskd.core.desk import DENIED_KEPT
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId
-from deskd.domain.order import Side
+from deskd.domain.order import Replacement, Side
 from deskd.domain.reasons import DenialReason, RefusalReason
 from deskd.domain.run import StrategyStatus
 from tests.core.some_orders import OID, a_desk_with, facts_of
@@ -237,3 +238,24 @@ def test_a_notional_sale_promises_the_shares_that_it_may_come_to() -> None:
     handle(desk, updated(a_broker_order(sale, status=BrokerStatus.CANCELED, filled_qty=qty("3.1"))))
     assert desk.reservations.qty(ALICE, AAPL) == 0
     assert desk.reservations.opening(ALICE, AAPL, Side.SELL) == 0
+
+
+def test_a_denial_that_is_forgotten_meanwhile_ends_no_desk() -> None:
+    """A member's loop of denials pushes its oldest out of memory while a cancel or a replace of it waits its turn."""
+    desk = a_desk()
+    handle(desk, requested(a_request(client_order_id=ClientOrderId("d-0"), qty=qty(100_000))))
+    for i in range(1, DENIED_KEPT + 1):
+        handle(desk, requested(a_request(client_order_id=ClientOrderId(f"d-{i}"), qty=qty(100_000))))
+    old, new = ClientOrderId("d-0"), ClientOrderId("new")
+    wanted = ev.ReplaceRequested(
+        client_order_id=new,
+        replacement=Replacement(replaces=old, qty=qty(5)),
+        quote=a_quote(),
+        market_day=MONDAY,
+        by="alice",
+        at=NOON,
+    )
+    for oid, event in ((old, ev.CancelRequested(client_order_id=old, by="alice", at=NOON)), (new, wanted)):
+        (refused,) = handle(desk, event)
+        assert isinstance(refused, ef.Refuse)
+        assert (refused.client_order_id, refused.reason) == (oid, RefusalReason.NOT_FOUND)
