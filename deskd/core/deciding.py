@@ -14,27 +14,51 @@ from deskd.domain.effects import Effect, Record
 from deskd.domain.events import Source
 from deskd.domain.money import NO_QTY, Qty
 
+# Of these, one event can bring several of one order.
+_FROM_THE_BROKER = (
+    ev.OrderAccepted
+    | ev.OrderRejected
+    | ev.OrderFilled
+    | ev.OrderCancelRefused
+    | ev.OrderCompleted
+    | ev.OrderCanceled
+    | ev.OrderExpired
+    | ev.OrderReplaceRefused
+    | ev.OrderReplaced
+    | ev.OrderRestated
+)
+
 
 def handle(desk: Desk, event: ev.Event) -> list[Effect]:
     """Decide what follows from *event*, let the facts take hold, and say who is to be told of each."""
     effects: list[Effect] = []
     for decided in decide(desk, event):
-        effect = _with_position(desk, decided)
-        effects.append(effect)
-        if isinstance(effect, Record):
-            desk.apply(effect.fact)
-            effects += _tell(desk, effect.fact)
+        for effect in _as_it_stands(desk, decided):
+            effects.append(effect)
+            if isinstance(effect, Record):
+                desk.apply(effect.fact)
+                effects += _tell(desk, effect.fact)
     return effects
 
 
-def _with_position(desk: Desk, effect: Effect) -> Effect:
-    """Return a fill's record with the position after it: only now are the fills before it in the book."""
-    if not isinstance(effect, Record) or not isinstance(effect.fact, ev.OrderFilled):
-        return effect
-    request = desk.orders[effect.fact.client_order_id].request
-    held = desk.portfolio.book(request.strategy_id).qty(request.symbol)
-    after = Qty(held + request.side.sign * effect.fact.qty)
-    return Record(replace(effect.fact, position_qty=after))
+def _as_it_stands(desk: Desk, decided: Effect) -> list[Effect]:
+    """Return *decided* where the facts before it leave room for it: a broker may say one thing twice, or two at once.
+
+    Only now are the fills before a fill in the book: its record gets the position after it.
+    """
+    if not isinstance(decided, Record) or not isinstance(decided.fact, _FROM_THE_BROKER):
+        return [decided]
+    fact, order = decided.fact, desk.orders[decided.fact.client_order_id]
+    if isinstance(fact, ev.OrderFilled):
+        if fact.fill_id in desk.fill_ids:
+            return []
+        held = desk.portfolio.book(order.request.strategy_id).qty(order.request.symbol)
+        fact = replace(fact, position_qty=Qty(held + order.request.side.sign * fact.qty))
+    is_told = isinstance(fact, ev.OrderRestated) and fact.qty == order.qty
+    is_overtaken = isinstance(fact, ev.OrderCancelRefused) and not order.status.is_open
+    if is_told or is_overtaken:
+        return []
+    return catching_up.recorded(order, (fact,))
 
 
 def _tell(desk: Desk, fact: ev.Fact) -> list[Effect]:

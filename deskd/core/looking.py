@@ -73,10 +73,12 @@ def _orders_caught_up(desk: Desk, snapshot: ev.BrokerSnapshot, late: dict[Client
     """Bring our orders to where the broker's are; *late* fills of orders that no list has are booked, too."""
     effects: list[Effect] = []
     fills = dict(snapshot.fills)
+    done: set[ClientOrderId] = set()
     for theirs in snapshot.orders:
         order = desk.find(theirs)
-        if order is not None:
+        if order is not None and order.request.client_order_id not in done:  # of two of one id, one is a stranger's
             oid = order.request.client_order_id
+            done.add(oid)
             known = (*fills.get(oid, ()), *late.pop(oid, ()))
             effects += catching_up.caught_up(desk, order, theirs, known, snapshot.at, asks_for_missing=True)
     for oid, found in late.items():

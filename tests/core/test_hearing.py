@@ -194,3 +194,20 @@ def test_an_order_replaced_by_nothing_ends_and_keeps_its_fills() -> None:
     assert desk.orders[OID].status is OrderStatus.REPLACED
     assert desk.reservations.by_order == {}
     assert desk.portfolio.book(ALICE).qty(AAPL) == 4
+
+
+def test_an_order_that_was_filled_and_replaced_by_nothing_is_filled() -> None:
+    """Nothing was left of it to replace: its fills end it."""
+    request = a_request()
+    desk = a_desk_with(request)
+    whole = a_broker_order(
+        request, status=BrokerStatus.REPLACED, filled_qty=qty(10), replaced_by=BrokerOrderId("b-gone")
+    )
+    fills = (a_fill(whole, 10, cumulative=10),)
+    handle(desk, ev.OrderLookedUp(client_order_id=OID, order=whole, fills=fills, at=NOON))
+    assert desk.orders[OID].status is OrderStatus.FILLED
+
+
+def test_an_answer_about_a_forgotten_denial_is_passed_over() -> None:
+    """Newer denials pushed it out of memory while the broker was asked."""
+    assert Playbook(a_desk()) >> ev.OrderLookedUp(client_order_id=OID, order=None, fills=(), at=NOON)
