@@ -1,7 +1,8 @@
 """Orders that somebody put in the place of ours: they belong to the strategy whose order they replaced.
 
 Rule 1: an order is ours by the order that it replaces, and that by the one before it: a chain is adopted from its root.
-Rule 2: one that carries an id of ours is not adopted: it is our own replace, or a stranger's trick.
+Rule 2: one that carries an id of ours is not adopted: it is our own replace, or a stranger's trick. Nor is one that no
+        replace can make: of another symbol or side, or for no shares.
 """
 
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ def adoptions(
     """Return the orders among *theirs* that replace ours and are not ours yet, each before what replaced it."""
     found: list[tuple[ev.OrderAdopted, Order, ev.BrokerOrder]] = []
     new: dict[BrokerOrderId, Order] = {}
+    names: set[ClientOrderId] = set()
     waiting = [o for o in theirs if o.replaces is not None and o.broker_order_id not in desk.by_broker_id]
     while waiting:
         left: list[ev.BrokerOrder] = []
@@ -31,7 +33,8 @@ def adoptions(
             old = new.get(broker.replaces) or desk.orders.get(desk.by_broker_id.get(broker.replaces, ClientOrderId("")))
             if old is None:
                 left.append(broker)
-            elif broker.client_order_id not in desk.orders:  # else our id: our own replace, or a stranger's trick
+            elif broker.client_order_id not in names and _can_take_its_place(desk, broker, old):
+                names.add(broker.client_order_id)
                 held = desk.reservations.of(old)
                 fact = replacing.adopted(broker, old, held, _free_to_close(desk, old, held), at=at, source=source)
                 new[broker.broker_order_id] = lifecycle.adopt(fact, old)
@@ -40,6 +43,13 @@ def adoptions(
             break
         waiting = left
     return found
+
+
+def _can_take_its_place(desk: Desk, broker: ev.BrokerOrder, old: Order) -> bool:
+    """Tell whether the order has an id that is not ours, and trades the same as *old*, in shares."""
+    is_in_shares = broker.qty is not None and broker.qty > 0
+    is_alike = broker.symbol == old.request.symbol and broker.side is old.request.side
+    return is_in_shares and is_alike and broker.client_order_id not in desk.orders
 
 
 def _free_to_close(desk: Desk, old: Order, held: Reservation) -> Qty:

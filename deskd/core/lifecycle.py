@@ -334,5 +334,5 @@ def legs_of(broker: ev.BrokerOrder) -> tuple[ev.LegSpec, ...]:
             stop_price=leg.stop_price,
         )
         for leg in broker.legs
-        if leg.qty is not None
+        if leg.qty is not None and leg.qty > 0
     )

@@ -1,6 +1,9 @@
 """An order that somebody put in the place of ours belongs to the same strategy."""
 
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from deskd.core.deciding import handle
 from deskd.domain import effects as ef
@@ -9,7 +12,7 @@ from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import BrokerOrderId, ClientOrderId
 from deskd.domain.order import Side
 from tests.core.some_replaces import NEW_ID, OLD, OLD_ID, THEIRS, S, a_desk_with, old_replaced, wanting
-from tests.factories import AAPL, ALICE, NOON, a_fill, a_snapshot, filled, qty, updated
+from tests.factories import AAPL, ALICE, NOON, SPY, a_fill, a_snapshot, filled, qty, updated
 from tests.playbook import Playbook
 
 
@@ -105,3 +108,22 @@ def test_a_strangers_replace_beats_ours() -> None:
     assert desk.orders[OLD_ID].replaced_by == THEIRS.client_order_id
     assert set(desk.reservations.by_order) == {THEIRS.client_order_id}
     assert desk.needs == {}
+
+
+@pytest.mark.parametrize(
+    "change", [{"qty": None}, {"qty": qty(0)}, {"qty": qty(-5)}, {"symbol": SPY}, {"side": Side.SELL}]
+)
+def test_what_no_replace_can_make_is_not_adopted(change: dict[str, Any]) -> None:
+    """It is a stranger's, whatever it says of itself: nothing is held for it."""
+    desk = a_desk_with()
+    held = desk.reservations.by_order.copy()
+    assert Playbook(desk) >> updated(replace(THEIRS, **change))
+    assert desk.reservations.by_order == held
+
+
+def test_one_id_is_adopted_once() -> None:
+    """The order that replaced it under the same id is another's: no order replaces itself."""
+    desk = a_desk_with()
+    second = replace(THEIRS, broker_order_id=BrokerOrderId("b-2"), replaces=THEIRS.broker_order_id)
+    handle(desk, a_snapshot(orders=(THEIRS, second)))
+    assert desk.orders[THEIRS.client_order_id].replaces == OLD_ID

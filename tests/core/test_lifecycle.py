@@ -204,3 +204,10 @@ def test_a_known_fill_is_no_news_and_a_missing_one_is_noticed() -> None:
     assert [type(f) for f in caught.facts] == [ev.OrderFilled]
     again = lifecycle.catch_up(order, broker, (fill,), {fill.fill_id}, NOON + timedelta(seconds=1))
     assert again.facts == ()
+
+
+@pytest.mark.parametrize("shares", [None, 0, -10])
+def test_a_leg_for_no_shares_is_none(shares: int | None) -> None:
+    """It would promise less than nothing."""
+    leg = a_broker_order(qty=None if shares is None else qty(shares))
+    assert lifecycle.legs_of(a_broker_order(legs=(leg,))) == ()
