@@ -206,7 +206,7 @@ class AlpacaBroker:
         order = wire.as_object(body, "order")
         if order.get("client_order_id") != client_order_id:
             raise WireError(f"asked for {client_order_id}, the broker answered with {order.get('client_order_id')!r}")
-        if order.get("order_class") in _WITH_LEGS and not order.get("legs"):
+        if str(order.get("order_class")) in _WITH_LEGS and not order.get("legs"):
             nested = await self._read(f"/v2/orders/{order.get('id')}", {"nested": "true"}, is_urgent=True)
             order = wire.as_object(nested, "order")
         return order

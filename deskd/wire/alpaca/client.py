@@ -34,7 +34,7 @@ from deskd.domain.errors import WireError
 from deskd.domain.events import BrokerOrder, BrokerPosition, BrokerStatus, TradeUpdated
 from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, Symbol
 from deskd.domain.market import Instrument, MarketClock
-from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty, plain
+from deskd.domain.money import DIGITS_MAX, NO_CASH, NO_QTY, Cash, Price, Qty, plain
 from deskd.domain.order import Fill, OrderClass, OrderRequest, OrderType, Side, TimeInForce, fill_id
 from deskd.wire.alpaca.market import NEW_YORK, parse_stamp, to_datetime
 
@@ -42,6 +42,9 @@ type Body = dict[str, Any]  # one JSON object as Alpaca sent it
 
 DESCRIPTION_MAX = 200  # characters of the broker's words that the ledger keeps
 NUMBER_MAX = 40  # characters of one number; a longer one is nonsense
+FACTOR_DIGITS_MAX = (
+    10  # before the point, of quantities and prices: the core's products stay within a Decimal's 28 digits
+)
 ASSETS: dict[str, str] = GetAssetsRequest(status=AssetStatus.ACTIVE, asset_class=AssetClass.US_EQUITY).model_dump(
     mode="json", exclude_none=True
 )  # what GET /v2/assets is asked for
@@ -130,7 +133,7 @@ def decode_json(body: bytes) -> object:
     """Return the JSON value of *body*, or raise WireError."""
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"not JSON: {error}") from None
 
 
@@ -241,30 +244,28 @@ def decode_trade_update(data: Mapping[str, Any], at: datetime) -> TradeUpdated:
     event, order = _text(data, "event"), decode_order(as_object(data.get("order"), "order"))
     fill = None
     if event in _FILLS and data.get("qty") is not None and data.get("price") is not None:
-        fill = Fill(
-            fill_id=fill_id(order.broker_order_id, order.filled_qty),
-            qty=_positive(_qty, data, "qty"),
-            price=_price(data, "price"),
-            at=_instant(data, "timestamp"),
-        )
+        fill = _fill(data, order.broker_order_id, cumulative=order.filled_qty, at=_instant(data, "timestamp"))
     return TradeUpdated(event=event, order=order, fill=fill, at=at, stamp=_maybe(data, "timestamp", _instant))
 
 
 def decode_fill(row: Mapping[str, Any]) -> tuple[BrokerOrderId, Fill]:
     """Return a FILL activity, by its order."""
     order_id = _id(row, "order_id")
-    fill = Fill(
-        fill_id=fill_id(order_id, _positive(_qty, row, "cum_qty")),
-        qty=_positive(_qty, row, "qty"),
-        price=_price(row, "price"),
-        at=_instant(row, "transaction_time"),
-    )
-    return order_id, fill
+    cumulative, at = _positive(_qty, row, "cum_qty"), _instant(row, "transaction_time")
+    return order_id, _fill(row, order_id, cumulative=cumulative, at=at)
+
+
+def _fill(body: Mapping[str, Any], order_id: BrokerOrderId, *, cumulative: Qty, at: datetime) -> Fill:
+    """Return the execution, which its order must count: else its name would be another's, and it counts twice."""
+    qty = _positive(_qty, body, "qty")
+    if qty > cumulative:
+        raise WireError(f"qty={qty} is over what its order counts as filled: {cumulative}")
+    return Fill(fill_id=fill_id(order_id, cumulative), qty=qty, price=_price(body, "price"), at=at)
 
 
 def is_execution(row: Mapping[str, Any]) -> bool:
     """Tell whether the FILL activity is one, and no bust or correction of one."""
-    return row.get("type") not in CORRECTIONS
+    return str(row.get("type")) not in CORRECTIONS
 
 
 # -- the account's history, in
@@ -474,16 +475,23 @@ def _positive[D: Decimal](read: Callable[[Mapping[str, Any], str], D], body: Map
     return value
 
 
+def _bounded(body: Mapping[str, Any], name: str, digits_max: int) -> Decimal:
+    value = _number(body, name)
+    if value and value.adjusted() >= digits_max:
+        raise WireError(f"{name}={value} has more than {digits_max} digits before the decimal point")
+    return value
+
+
 def _qty(body: Mapping[str, Any], name: str) -> Qty:
-    return Qty(_number(body, name))
+    return Qty(_bounded(body, name, FACTOR_DIGITS_MAX))
 
 
 def _price(body: Mapping[str, Any], name: str) -> Price:
-    return Price(_number(body, name))
+    return Price(_bounded(body, name, FACTOR_DIGITS_MAX))
 
 
 def _cash(body: Mapping[str, Any], name: str) -> Cash:
-    return Cash(_number(body, name))
+    return Cash(_bounded(body, name, DIGITS_MAX))
 
 
 def _id(body: Mapping[str, Any], name: str) -> BrokerOrderId:

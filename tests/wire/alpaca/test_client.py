@@ -26,7 +26,7 @@ JSON = st.recursive(
     max_leaves=12,
 )
 FIELDS = st.sampled_from(sorted(an_order()) + sorted(an_activity()) + ["event", "order", "timestamp", "price"])
-DECIMALS = st.decimals(min_value="0.000000001", max_value="999999999999", places=9)
+DECIMALS = st.decimals(min_value="0.000000001", max_value="9999999999", places=9)
 
 
 def test_an_order_is_read_exactly() -> None:
@@ -387,3 +387,31 @@ def test_a_replacement_by_a_fraction_is_not_sent() -> None:
     wanted = Replacement(replaces=ClientOrderId("old"), qty=qty("0.5"))
     with pytest.raises(WireError, match="alpaca-py does not send"):
         wire.encode_replacement(a_request(replacement=wanted))
+
+
+def test_bytes_that_are_no_text_are_no_json() -> None:
+    """A proxy that speaks Latin-1 ends no desk."""
+    with pytest.raises(WireError, match="not JSON"):
+        wire.decode_json(b'{"message": "\xe9"}')
+
+
+@pytest.mark.parametrize("name", ["qty", "filled_qty", "limit_price", "filled_avg_price"])
+def test_a_number_that_no_market_has_is_an_error(name: str) -> None:
+    """A quantity times a price must be exact, or a sum of them ends the desk."""
+    with pytest.raises(WireError, match="digits"):
+        wire.decode_order(an_order(**{name: "1e30"}))
+
+
+def test_a_fill_that_its_order_does_not_count_is_an_error() -> None:
+    """It would be booked under a name that is not its own, and once more by REST under its own."""
+    update = an_update("partial_fill", order=an_order(filled_qty="0"), qty="4", price="100")
+    with pytest.raises(WireError, match="counts as filled"):
+        wire.decode_trade_update(update, NOON)
+    with pytest.raises(WireError, match="counts as filled"):
+        wire.decode_fill(an_activity(qty="6", cum_qty="5"))
+
+
+@pytest.mark.parametrize("word", [[], {}, None])
+def test_an_execution_of_no_kind_is_one(word: object) -> None:
+    """Whatever the broker writes there, it can be asked."""
+    assert wire.is_execution({"type": word})
