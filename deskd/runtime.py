@@ -38,6 +38,7 @@ BATCH_MAX = 64  # events decided between two turns of the loop: 64 requests were
 MARKS_EVERY = timedelta(seconds=10)
 RECONCILE_GAP_S = 1.0  # the broker's positions may lag its orders: two looks in a row are never closer
 STUCK_AFTER = timedelta(seconds=5)  # a cancel or replace without an answer is looked into, and asked for again
+STUCK_AGAIN_MAX = timedelta(minutes=10)  # a night of stuck cancels must leave room in the broker's request limit
 CANCEL_WAIT_S = 10.0  # for the wish to be on disk; the broker's answer comes as an order line
 LISTED_MAX = 1_000  # orders in one list, the newest: a long history must not hold up the loop; the ledger has all
 
@@ -232,13 +233,16 @@ class Runtime:
     async def _watching(self) -> None:
         """Ask after orders in doubt, stuck cancels and replaces, and legs that lost their group; value positions."""
         marked_at = self.wall.now()
+        asked_at: dict[ClientOrderId, datetime] = {}
         while True:
             await asyncio.sleep(self.doubt_check.total_seconds())
             now = self.wall.now()
             for order in self.desk.open_orders():
-                if self._is_doubtful(order, now):
-                    oid = order.request.client_order_id
+                oid = order.request.client_order_id
+                if self._is_doubtful(order, asked_at.get(oid), now):
+                    asked_at[oid] = now
                     await self.inbox.put(ev.DoubtTimedOut(client_order_id=oid, at=now))
+            asked_at = {oid: at for oid, at in asked_at.items() if oid in self.desk.open_ids}
             if why := self.silence.overdue(now):
                 for listener in self.on_silence:
                     listener(why)
@@ -246,12 +250,14 @@ class Runtime:
                 marked_at = now
                 await self.inbox.put(ev.MarksTaken(marks=tuple(self.marks.marks().items()), at=now))
 
-    def _is_doubtful(self, order: Order, now: datetime) -> bool:
+    def _is_doubtful(self, order: Order, asked_at: datetime | None, now: datetime) -> bool:
+        """Tell whether the order is to be asked after. One that is stuck for long is asked after ever less often."""
         age = now - order.updated_at
         if order.broker_order_id is None:
             return age > self.doubt_check
         is_stuck = order.status in _PENDING or self.desk.has_lost_its_group(order)
-        return is_stuck and age > STUCK_AFTER
+        since = order.updated_at if asked_at is None else max(asked_at, order.updated_at)
+        return is_stuck and now - since > max(STUCK_AFTER, min(age / 4, STUCK_AGAIN_MAX))
 
     # --- the face to the doors (ports.Orders) ----------------------------------------------------------------------
 

@@ -670,6 +670,19 @@ async def test_positions_are_valued_and_stuck_cancels_asked_after() -> None:
         assert OID in world.broker.looked_up
 
 
+async def test_what_is_stuck_for_long_is_asked_after_ever_less_often() -> None:
+    """Cancels that are stuck for a night must not use up the broker's requests."""
+    async with a_world(doubt_check=timedelta(milliseconds=1)) as world, asyncio.timeout(10):
+        await world.runtime.place(a_request(), timeout_s=5)
+        await world.runtime.cancel(ALICE, OID, by="alice")
+        for seconds, times in ((6, 1), (4, 1), (2, 2), (600, 3), (100, 3), (150, 4)):
+            world.wall.time += timedelta(seconds=seconds)
+            while world.broker.looked_up.count(OID) < times:  # noqa: ASYNC110  the watch has no event of its own
+                await asyncio.sleep(0.002)
+            await asyncio.sleep(0.02)
+            assert world.broker.looked_up.count(OID) == times
+
+
 async def test_a_difference_is_looked_at_again_after_the_brokers_lag() -> None:
     """The second look is not taken at once: positions that lag would be believed."""
     async with a_world() as world:
