@@ -322,11 +322,17 @@ class DeskMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_pair_holds_what_either_could_still_trade(self) -> None:
-        """At the broker, each order may still trade what is left of it there, and the desk's unknown fills count."""
+        """At the broker, each order may still trade what is left of it there, and the desk's unknown fills count.
+
+        An order may be replaced again before the desk knows the end of the one before it: all of them hold together.
+        """
         for new, old in self.replaces.items():
             if self.desk.orders[new].request.side is Side.SELL or not self.desk.orders[new].status.is_open:
                 continue
-            pair = [oid for oid in (new, old) if self.desk.orders[oid].status.is_open]
+            chain = [new, old]
+            while chain[-1] in self.replaces:
+                chain.append(self.replaces[chain[-1]])
+            pair = [oid for oid in chain if self.desk.orders[oid].status.is_open]
             held = sum((self.desk.reservations.of(self.desk.orders[oid]).cash for oid in pair), Decimal(0))
             shares = sum((self.desk.reservations.of(self.desk.orders[oid]).opening for oid in pair), Decimal(0))
             untold = [self.executed[o] - self.desk.orders[o].filled_qty for o in pair]
