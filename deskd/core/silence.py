@@ -33,6 +33,7 @@ class Silence:
 
     patience: timedelta
     _owed: dict[ClientOrderId, _Debt] = field(default_factory=dict)
+    _written_off: dict[ClientOrderId, Qty] = field(default_factory=dict)
     _in_vain: int = 0  # connections given up since the stream last paid a debt
 
     def see(self, event: ev.Event, desk: Desk) -> None:
@@ -60,6 +61,7 @@ class Silence:
         if now - debt.since < self.patience * 2 ** min(self._in_vain, DOUBLINGS_MAX):
             return None
         self._owed.clear()
+        self._written_off[oid] = debt.filled_qty
         self._in_vain += 1
         told = f"{plain(debt.filled_qty)} shares filled" if debt.filled_qty else "the order"
         waited_s = (now - debt.since).total_seconds()
@@ -71,7 +73,7 @@ class Silence:
             if ours is None:
                 continue
             oid = ours.request.client_order_id
-            if theirs.filled_qty > ours.filled_qty:
+            if theirs.filled_qty > max(ours.filled_qty, self._written_off.get(oid, NO_QTY)):
                 known = self._owed.get(oid)
                 if known is None or known.filled_qty < theirs.filled_qty:
                     self._owed[oid] = _Debt(theirs.filled_qty, at)

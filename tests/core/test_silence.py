@@ -90,6 +90,21 @@ def test_a_fill_that_rest_tells_again_is_owed_since_the_first_time() -> None:
     assert after(requested(ONE), accepted(ONE), told, again).overdue(seconds(10))
 
 
+def test_a_fill_that_the_desk_will_not_book_cuts_the_stream_once() -> None:
+    """Twelve of ten are refused at each look: the broker's error must not cost an outage each time."""
+    too_many = a_broker_order(ONE, status=BrokerStatus.FILLED, filled_qty=qty(12))
+    silence, desk = Silence(PATIENCE), a_desk()
+    for event in (requested(ONE), accepted(ONE), updated(a_broker_order(ONE)), filled(ONE, 10)):
+        silence.see(event, desk)
+        handle(desk, event)
+    cuts = 0
+    for minute in range(30):
+        silence.see(updated(a_broker_order(ONE)), desk)  # the stream is well
+        silence.see(a_snapshot(orders=(too_many,), at=seconds(60 * minute)), desk)
+        cuts += silence.overdue(seconds(60 * minute + 59)) is not None
+    assert cuts == 1
+
+
 def test_what_happened_in_an_outage_is_not_owed() -> None:
     """The look after it finds fills that no stream will ever bring."""
     down = ev.TradeStreamChanged(is_up=False, why="x", at=NOON)
