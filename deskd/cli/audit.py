@@ -15,6 +15,7 @@ from deskd.cli.place import config_file, root_of
 from deskd.domain.errors import LedgerError
 
 DAMAGED = 1
+DIGITS = 24  # of a hash or a key in a table; --json and roots.jsonl have all 64
 ROOTS: show.Columns = {
     "market day": "market_day",
     "up to entry": "seq",
@@ -84,7 +85,8 @@ def roots(call: Call, *, db: Path | None, as_json: bool) -> None:
     if as_json:
         show.as_json(rows)
     else:
-        show.table(ROOTS, rows, nothing="no roots yet: one is signed as each market day ends; now: deskctl audit sign")
+        shown = [row | {key: f"{str(row[key])[:DIGITS]}…" for key in ("root", "public_key")} for row in rows]
+        show.table(ROOTS, shown, nothing="no roots yet: one is signed as each market day ends; now: deskctl audit sign")
 
 
 @audit.command()
@@ -189,6 +191,8 @@ def _configured(call: Call) -> tuple[Path, Path]:
     path = desk.db_path or desk.state_dir / "desk.db"
     if not path.exists():
         raise click.UsageError(f"there is no ledger {path} yet: name one with --db, or start the desk")
+    if not os.access(path, os.R_OK):  # else it would be called damaged
+        raise NotDone(f"{path}: the ledger is kept by officers, and you may not read it; `deskctl orders` shows yours")
     return path, desk.state_dir
 
 

@@ -135,6 +135,8 @@ def _lock(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not path.exists():  # all members' orders come into it: none of them reads it. Its -wal gets the same rights
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
     except OSError as error:
         raise LedgerError(f"{path}: cannot be opened ({error.strerror}): check desk.db_path and its rights") from error
     try:

@@ -238,6 +238,8 @@ def _lock(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not path.exists():  # the whole account is in it: not for every user of the machine
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
     except OSError as error:
         raise ConfigError(
             f"exchange.state {path} cannot be opened: {error.strerror}. Name a file in a folder that you may write"

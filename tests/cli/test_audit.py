@@ -10,7 +10,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from deskd.cli.client import NotDone
+from deskd.cli.deskctl import cli
 from deskd.ledger.roots import read_roots
 from deskd.ledger.store import LedgerStore
 from tests.cli.test_deskctl import deskctl
@@ -98,6 +101,18 @@ async def test_a_desk_that_never_ran_has_no_ledger(tmp_path: Path) -> None:
         said = await deskctl(tmp_path / "desk.toml", "audit", verb)
         assert said.code == 2
         assert "name one with --db, or start the desk" in said.err
+
+
+async def test_who_may_not_read_the_ledger_is_not_told_that_it_is_damaged(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member gets the rule, and where their own orders are shown."""
+    monkeypatch.setattr("deskd.cli.audit.os.access", lambda path, _mode: not str(path).endswith(".db"))
+    said = CliRunner().invoke(cli, ["--config", str(config), "audit", "verify"])
+    assert isinstance(said.exception, NotDone)
+    assert str(said.exception).endswith(
+        "the ledger is kept by officers, and you may not read it; `deskctl orders` shows yours"
+    )
 
 
 async def test_roots_are_listed(config: Path) -> None:

@@ -33,6 +33,17 @@ async def test_what_was_appended_is_replayed_in_order(tmp_path: Path) -> None:
         assert ledger.last_seq == len(facts)
 
 
+async def test_no_stranger_on_the_machine_reads_a_new_ledger(tmp_path: Path) -> None:
+    """All members' orders stand in it: who is neither the desk's user nor in its group is asked to use deskctl."""
+    async with await LedgerStore.open(tmp_path / "desk.db") as ledger:
+        await ledger.append(a_story()[0], [])
+        assert strangers_rights(tmp_path) == {"desk.db": 0, "desk.db-shm": 0, "desk.db-wal": 0, "desk.db.lock": 0}
+
+
+def strangers_rights(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode & 0o007 for file in folder.glob("desk.db*")}
+
+
 async def test_the_chain_goes_on_after_a_restart(tmp_path: Path) -> None:
     """Each entry carries the hash of the one before, across openings."""
     facts, _ = a_story()
