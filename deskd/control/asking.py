@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from deskd.control.people import Caller
+from deskd.control.people import OFFICERS_GROUP, Caller
 
 type AddRoutes = Callable[[web.Application], None]
 
@@ -17,6 +17,14 @@ class Refused(Exception):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
+
+
+def not_yours(caller: Caller, thing: str) -> str:
+    """Return why *caller* may neither see nor command it."""
+    return (
+        f"{thing} is not yours: {caller.name} is neither its member nor an officer "
+        f"(an officer is root, the desk's own user, or in the group {OFFICERS_GROUP})"
+    )
 
 
 def count(request: web.Request, name: str, default: int, most: int) -> int:

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from deskd.control.asking import CALLER, Refused, count
+from deskd.control.asking import CALLER, Refused, count, not_yours
 from deskd.control.live_events import LiveEvents
 from deskd.control.names import the_one
 from deskd.control.past_events import PastEvents, kinds_of, last_events
@@ -147,10 +147,13 @@ class EventRoutes:
         caller = request[CALLER]
         typed = request.query.get("strategy")
         owners = self.live.copy.owners
+        strategy_id = None if typed is None else StrategyId(the_one("strategy", typed, owners))
+        if strategy_id is not None and not caller.may_manage(owners[strategy_id]):
+            raise Refused(403, not_yours(caller, strategy_id))
         return Filter(
             owned=frozenset(name for name, user_id in owners.items() if caller.may_manage(user_id)),
             user_id=None if caller.is_officer else UserId(caller.name),
-            strategy_id=None if typed is None else StrategyId(the_one("strategy", typed, owners)),
+            strategy_id=strategy_id,
             events=frozenset(
                 DeskEvent(the_one("event", name, DeskEvent)) for name in request.query.getall("event", [])
             ),

@@ -17,7 +17,7 @@ import structlog
 from aiohttp import ClientError, web
 
 from deskd.control import logs, outages, people, replacements, views
-from deskd.control.asking import CALLER, AddRoutes, Refused, count
+from deskd.control.asking import CALLER, AddRoutes, Refused, count, not_yours
 from deskd.control.listen import SOCKET_NAME, listening
 from deskd.control.names import NoSuchName, the_one
 from deskd.control.people import Caller
@@ -138,9 +138,12 @@ class Control:
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
-    async def _status(self, _request: web.Request) -> web.StreamResponse:
-        strategies = [views.strategy(found, self.runs, self.orders) for found in self.runs.strategies()]
-        return _json({"desk": views.plain_values(self.status()), "strategies": strategies})
+    async def _status(self, request: web.Request) -> web.StreamResponse:
+        caller = request[CALLER]
+        rows = [(views.strategy(found, self.runs, self.orders), found) for found in self.runs.strategies()]
+        strategies = [row if _may_manage(caller, found) else views.for_others(row) for row, found in rows]
+        desk = views.plain_values(self.status())
+        return _json({"desk": desk if caller.is_officer else views.for_members(desk), "strategies": strategies})
 
     async def _orders(self, request: web.Request) -> web.StreamResponse:
         return await self._rows(request, "orders")
@@ -242,6 +245,8 @@ class Control:
     ) -> web.StreamResponse:
         body = await _body(request)
         targets = self._targets(body, is_meant_by_all)
+        if body.get("all"):
+            _must_be_officer(request, "NAME...")
         for found in targets:
             _must_manage(request, found)
         arguments = "--all" if body.get("all") else " ".join(found.strategy_id for found in targets)
@@ -285,15 +290,18 @@ class Control:
                 order = self._order(typed)
                 orders, arguments = [order], str(order.request.client_order_id)
             case {"strategy": str(typed)}:
-                name = self._named(typed).strategy_id
+                found = self._named(typed)
+                _must_manage(request, found)
+                name = found.strategy_id
                 orders, arguments = list(self.orders.orders(name, is_open=True)), f"--strategy {name}"
             case {"all": True}:
+                _must_be_officer(request, "--strategy NAME")
                 orders, arguments = list(self.orders.orders(None, is_open=True)), "--all"
             case _:
                 raise Refused(400, "which orders? Give an order's id, --strategy NAME, or --all")
         for order in orders:
             if not caller.may_manage(order.request.user_id):
-                raise Refused(403, _not_yours(caller, f"order {order.request.client_order_id}"))
+                raise Refused(403, not_yours(caller, f"order {order.request.client_order_id}"))
         await self._record(request, "cancel", arguments)
         answers: dict[str, Order | Refuse] = {}
         room = asyncio.Semaphore(CANCELS_AT_ONCE)
@@ -321,7 +329,7 @@ class Control:
             raise Refused(400, "which order? Give its client_order_id or the broker's id")
         old = self._order(typed)
         if not caller.may_manage(old.request.user_id):
-            raise Refused(403, _not_yours(caller, f"order {old.request.client_order_id}"))
+            raise Refused(403, not_yours(caller, f"order {old.request.client_order_id}"))
         try:
             wanted = replacements.read(body, old.request.client_order_id)
         except ValueError as error:
@@ -402,7 +410,7 @@ class Control:
             return next(iter(begun.values()))
         if begun:
             raise NoSuchName(f"order {typed!r} is ambiguous: {len(begun)} begin so; type more of it")
-        raise NoSuchName(f"there is no order {typed!r}; `deskctl orders --open` lists what can be canceled")
+        raise NoSuchName(f"there is no order {typed!r}; `deskctl orders --open` lists what is open")
 
 
 def _may_manage(caller: Caller, found: Found) -> bool:
@@ -412,7 +420,13 @@ def _may_manage(caller: Caller, found: Found) -> bool:
 def _must_manage(request: web.Request, found: Found) -> None:
     caller = request[CALLER]
     if not _may_manage(caller, found):
-        raise Refused(403, _not_yours(caller, found.strategy_id))
+        raise Refused(403, not_yours(caller, found.strategy_id))
+
+
+def _must_be_officer(request: web.Request, instead: str) -> None:
+    caller = request[CALLER]
+    if not caller.is_officer:
+        raise Refused(403, f"--all means every member's: {caller.name} is no officer; name what is yours: {instead}")
 
 
 def _never_ran(found: Found) -> str:
@@ -431,13 +445,6 @@ async def _body(request: web.Request) -> Json:
     if not isinstance(body, dict):
         raise Refused(400, "the command's body is not a JSON object")
     return body
-
-
-def _not_yours(caller: Caller, thing: str) -> str:
-    return (
-        f"{thing} is not yours: {caller.name} is neither its member nor an officer "
-        f"(an officer is root, the desk's own user, or in the group {people.OFFICERS_GROUP})"
-    )
 
 
 def _json(answer: Json, *, status: int = 200) -> web.Response:

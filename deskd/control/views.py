@@ -47,6 +47,21 @@ def strategy(found: StrategySpec | BrokenStrategy, runs: Runs, orders: Orders) -
     return view
 
 
+def for_others(strategy: View) -> View:
+    """Return what a member may see of a strategy that is not theirs: that it is there and runs, and no more.
+
+    What is wrong with a broken one stays: nobody can tell yet whose it is.
+    """
+    shown = ("strategy_id", "user_id", "name", "version", "enabled", "status", "uptime_s", "problem")
+    return {key: strategy[key] for key in shown if key in strategy}
+
+
+def for_members(desk: View) -> View:
+    """Return the desk's state without the club's money."""
+    hidden = {"cash", "house_cash", "differences_suspected", "differences_open"}
+    return {key: value for key, value in desk.items() if key not in hidden}
+
+
 def order(order: Order) -> View:
     """Return an order under the ledger's column names."""
     r = order.request

@@ -131,7 +131,8 @@ async def test_members_see_their_own_events_and_what_is_nobodys(tmp_path: Path) 
         assert {line.user_id for line in shown} == {ALICE, None}
         nobodys = {line.event for line in shown if line.user_id is None}
         assert {"heartbeat", "outage_ended"} <= nobodys <= FOR_ALL
-        assert await looked(desk, since="1", strategy=BOB) == []
+        with pytest.raises(NotDone, match="bob is not yours: alice is neither its member nor an officer"):
+            await looked(desk, since="1", strategy=BOB)
 
 
 @pytest.mark.parametrize("is_live", [True, False])

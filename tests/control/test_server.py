@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,24 @@ async def test_status_tells_of_the_desk_and_of_every_strategy(tmp_path: Path) ->
     assert alice["open_orders"] == 1
     assert (bob["status"], bob["exit_reason"], bob["exit_detail"]) == ("stopped", "oom", "used more than 512 MB")
     assert (wreck["status"], wreck["problem"]) == ("broken", "strategy.py: line 1: bad syntax")
+
+
+async def test_of_anothers_strategy_a_member_sees_that_it_is_there(tmp_path: Path) -> None:
+    """Its money, its traffic and how it ended are its member's; the club's money is the officers'."""
+    async with a_running_desk(tmp_path, caller=MEMBER) as desk:
+        answer = await look(desk, "/status")
+    assert answer["desk"] == {"name": "testdesk", "mode": "embedded", "trade_stream_up": True, "equity": "100.5"}
+    alice, bob, wreck = answer["strategies"]
+    assert alice["equity"]
+    assert bob == {
+        "strategy_id": "bob",
+        "user_id": "bob",
+        "name": "bob",
+        "version": "1",
+        "enabled": True,
+        "status": "stopped",
+    }
+    assert wreck["problem"] == "strategy.py: line 1: bad syntax"  # nobody knows yet whose it is
 
 
 async def test_an_outage_names_to_members_only_what_is_theirs(tmp_path: Path) -> None:
@@ -229,6 +248,7 @@ async def test_a_member_sees_and_manages_what_is_theirs_and_nothing_else(tmp_pat
             lambda: client.command("/stop", {"names": ["bob"]}),
             lambda: client.command("/stop", {"names": ["alice", "bob"]}),
             lambda: client.look("/orders", {"strategy": "bob"}),
+            lambda: client.command("/cancel", {"strategy": "bob"}),
             lambda: list(client.stream("/logs/bob", {}, is_endless=False)),
         ):
             said = await refused(call)
@@ -236,8 +256,9 @@ async def test_a_member_sees_and_manages_what_is_theirs_and_nothing_else(tmp_pat
         said = await refused(lambda: client.command("/replace", {"order": "bob-1", "qty": "5"}))
         assert said.startswith("order bob-1 is not yours")
         assert "which order?" in await refused(lambda: client.command("/replace", {"qty": "5"}))
-        said = await refused(lambda: client.command("/cancel", {"all": True}))
-        assert said.startswith("order bob-1 is not yours")
+        for what, instead in (("/stop", "NAME..."), ("/cancel", "--strategy NAME")):
+            said = await refused(partial(client.command, what, {"all": True}))
+            assert said == f"--all means every member's: alice is no officer; name what is yours: {instead}"
         assert [c.command for c in desk.commands] == ["stop"]
 
 

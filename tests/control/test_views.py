@@ -31,3 +31,16 @@ def test_whatever_the_desk_tells_of_itself_becomes_json() -> None:
         "deep": [{"p": "1"}],
     }
     json.dumps(shown)
+
+
+def test_the_clubs_money_is_not_every_members_to_see() -> None:
+    """They see how the desk is, not what it has."""
+    desk = {
+        "name": "desk",
+        "cash": "5",
+        "house_cash": "1",
+        "differences_open": {},
+        "differences_suspected": {},
+        "orders": 3,
+    }
+    assert views.for_members(desk) == {"name": "desk", "orders": 3}
