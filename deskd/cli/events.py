@@ -53,6 +53,8 @@ def events(
             seen = print_line(line, as_json=as_json)
     except KeyboardInterrupt:
         return
+    if seen is None and not follow and not as_json:
+        print("no events" if strategy is None and not names and since is None else "no events: none is of that kind")
     if follow:
         again = "" if seen is None else f"; to go on where this ended: --since {seen}"
         raise DeskNotReachable(f"the desk has ended the stream of events: it stops, or waited too long{again}")
@@ -84,9 +86,8 @@ def text(event: Event) -> str:
 def _words(e: Event) -> str:
     match e["event"]:
         case "order_created":
-            words = [_asked(e), *_prices(e), _kin(e)]
             why = f'("{e["why"]}")' if "why" in e else ""
-            return _joined(*words, why, _order(e))
+            return _joined(_asked(e), *_prices(e), e["time_in_force"], _kin(e), why, _order(e))
         case "order_filled" | "order_partially_filled" if "fill_qty" in e:
             got = f"{e['filled_qty']} of {e['qty']}" if "qty" in e else f"{e['filled_qty']} so far"
             return _joined(f"{e['side']} {e['fill_qty']} {e['symbol']} at {e['fill_price']}, {got}", _order(e))
@@ -113,9 +114,10 @@ def _words(e: Event) -> str:
             return _joined(f"{e['word']} ({e['source']})", e.get("message", ""), _order(e))
         case word if "client_order_id" in e and word.startswith("order_"):
             by = f"by {e['by']}" if "by" in e else ""
-            new = f"in its place {e['replaced_by']}" if "replaced_by" in e else ""
+            new = f"{e['replaced_by']} in its place" if "replaced_by" in e else ""
             got = f"{e['filled_qty']} of {e['qty']} filled" if "filled_qty" in e and "qty" in e else ""
-            return _joined(f"{e.get('side', '')} {e.get('symbol', '')}", by, new, got, e.get("message", ""), _order(e))
+            what = _joined(str(e.get("side", "")), str(e.get("symbol", "")), by)
+            return _joined(", ".join(word for word in (what, new, got, e.get("message", "")) if word), _order(e))
         case _:
             hidden = {"v", "seq", "index", "at", "event", "strategy_id", "user_id", "code_hash"}
             return " ".join(f"{key}={_value(value)}" for key, value in e.items() if key not in hidden)
@@ -123,12 +125,14 @@ def _words(e: Event) -> str:
 
 def _asked(e: Event) -> str:
     much = e["qty"] if "qty" in e else f"${e.get('notional')} of"
-    return f"{e['side']} {much} {e['symbol']} {e['order_type']} {e['time_in_force']}"
+    return f"{e['side']} {much} {e['symbol']} {e['order_type']}"
 
 
 def _prices(e: Event) -> list[str]:
-    names = ("limit_price", "stop_price", "trail_price", "trail_percent")
-    return [f"{name.removesuffix('_price')} {e[name]}" for name in names if name in e]
+    names = [name for name in ("limit_price", "stop_price", "trail_price", "trail_percent") if name in e]
+    if names == [f"{e['order_type']}_price"]:
+        return [str(e[names[0]])]  # `limit 231.50`: the type has said which price
+    return [f"{name.removesuffix('_price')} {e[name]}" for name in names]
 
 
 def _kin(e: Event) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LISTED_MAX = 50  # a club's strategies, the events there are: nobody has to look up the names elsewhere
+
 
 class NoSuchName(Exception):
     """The name means nothing, or more than one thing. The text says what there is."""
@@ -27,5 +29,5 @@ def the_one(kind: str, typed: str, among: Iterable[str]) -> str:
 
 
 def _list(names: list[str]) -> str:
-    shown = ", ".join(names[:10])
-    return shown if len(names) <= 10 else f"{shown}, … ({len(names)} in all)"
+    shown = ", ".join(names[:LISTED_MAX])
+    return shown if len(names) <= LISTED_MAX else f"{shown}, … ({len(names)} in all)"

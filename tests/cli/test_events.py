@@ -30,8 +30,8 @@ WORDS = {
     DeskEvent.OUTAGE_STARTED: "desk: the stream of trades is down: no pong; affected: alice",
     DeskEvent.OUTAGE_ENDED: "desk: the stream of trades was down from 17:00:00.000 to 17:00:00.000; affected: alice, "
     "4 orders not taken",
-    DeskEvent.ORDER_REPLACE_REQUESTED: "alice: buy AAPL by alice in its place alice-new [alice-1]",
-    DeskEvent.ORDER_IN_DOUBT: "alice: buy AAPL no answer for 5 s [alice-1]",
+    DeskEvent.ORDER_REPLACE_REQUESTED: "alice: buy AAPL by alice, alice-new in its place [alice-1]",
+    DeskEvent.ORDER_IN_DOUBT: "alice: buy AAPL, no answer for 5 s [alice-1]",
     DeskEvent.BROKER_SAID: "alice: done_for_day (stream) [alice-1]",
     DeskEvent.HEARTBEAT: "desk: 2 strategies run, 1 open orders, the market is open",
     DeskEvent.COMMAND_GIVEN: "ada (uid 0): stop alice",
@@ -55,6 +55,33 @@ def test_an_event_is_told_in_words(event: DeskEvent, words: str) -> None:
     """As an officer reads them in passing."""
     line = next(line for line in LINES if line.event == event)
     assert text(msgspec.json.decode(encode(line)))[55:].strip() == words
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ({"order_type": "limit", "limit_price": "231.5"}, "buy 1 AAPL limit 231.5 day"),
+        ({"order_type": "stop", "stop_price": "219"}, "buy 1 AAPL stop 219 day"),
+        (
+            {"order_type": "stop_limit", "stop_price": "219", "limit_price": "218"},
+            "buy 1 AAPL stop_limit limit 218 stop 219 day",
+        ),
+    ],
+)
+def test_a_price_stands_behind_its_word(order: dict[str, str], words: str) -> None:
+    """As people say it: limit 231.5, not limit day limit 231.5."""
+    event = {"seq": 1, "at": "2026-01-05T17:00:00.000000Z", "event": "order_created", "client_order_id": "a-1"}
+    event |= {"side": "buy", "qty": "1", "symbol": "AAPL", "time_in_force": "day"} | order
+    assert text(event).endswith(f"desk: {words} [a-1]")
+
+
+async def test_no_events_are_told_in_words(tmp_path: Path) -> None:
+    """Nothing at all would leave open whether the command worked; a script gets no line."""
+    async with a_running_desk(tmp_path) as desk:
+        said = await (await deskctl("--config", str(desk.config), "events", "--since", "99999")).communicate()
+        objects = await (await deskctl("--config", str(desk.config), "events", "--tail", "0", "--json")).communicate()
+    assert said[0].decode() == "no events: none is of that kind\n"
+    assert objects[0] == b""
 
 
 async def deskctl(*arguments: str) -> asyncio.subprocess.Process:

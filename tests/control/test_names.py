@@ -34,5 +34,5 @@ def test_where_there_is_nothing_it_says_so() -> None:
     """An empty folder is told as such, and a long list is cut."""
     with pytest.raises(NoSuchName, match="there is no strategy at all"):
         the_one("strategy", "x", [])
-    with pytest.raises(NoSuchName, match=r"… \(20 in all\)"):
-        the_one("strategy", "zz", [f"s{n}" for n in range(20)])
+    with pytest.raises(NoSuchName, match=r", … \(60 in all\)"):
+        the_one("strategy", "zz", [f"s{n}" for n in range(60)])
