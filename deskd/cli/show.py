@@ -79,6 +79,8 @@ _TEXTS = frozenset(
 )
 _WRAPPED = frozenset({"why", "note", "remedy", "found", "affected", "lasted"})  # sentences
 _WRAPPED_LEAST = 24  # columns; a sentence in fewer is a column of words
+_IDS = frozenset({"client_order_id"})
+_ID_SHOWN = 8  # the least of an order's id on a narrow terminal; any command takes the beginning of an id
 _WIDE = 200  # columns of a page that is no terminal: a pipe does not wrap
 
 
@@ -118,13 +120,16 @@ def table(columns: Columns, rows: Sequence[Row], *, nothing: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    is_terminal = sys.stdout.isatty()
+    page = Console().width if is_terminal else _WIDE
+    if is_terminal and not _fits(columns, rows, page):
+        rows = _with_short_ids(rows)
     drawn = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
     for title, key in columns.items():
         is_text = key in _TEXTS or key in _INSTANTS or key in CHECKS.values()
         drawn.add_column(title, justify="left" if is_text else "right", no_wrap=key not in _WRAPPED)
     for row in rows:
         drawn.add_row(*(Text(cell(key, row.get(key)), style=_style(key, row.get(key))) for key in columns.values()))
-    page = Console().width if sys.stdout.isatty() else _WIDE
     console = Console(width=_width(columns, rows, page), highlight=False)
     with console.capture() as captured:
         console.print(drawn)
@@ -133,10 +138,30 @@ def table(columns: Columns, rows: Sequence[Row], *, nothing: str) -> None:
 
 def _width(columns: Columns, rows: Sequence[Row], page: int) -> int:
     """Return *page*, or more where the columns need more: the terminal folds lines, but nothing is cut off."""
-    natural = {key: max(len(title), *(len(cell(key, row.get(key))) for row in rows)) for title, key in columns.items()}
-    gaps = len(columns) - 1
-    least = sum(min(width, _WRAPPED_LEAST) if key in _WRAPPED else width for key, width in natural.items()) + gaps
-    return page if least <= page else sum(natural.values()) + gaps
+    return page if _fits(columns, rows, page) else sum(_natural(columns, rows).values()) + len(columns) - 1
+
+
+def _fits(columns: Columns, rows: Sequence[Row], page: int) -> bool:
+    natural = _natural(columns, rows)
+    least = sum(min(width, _WRAPPED_LEAST) if key in _WRAPPED else width for key, width in natural.items())
+    return least + len(columns) - 1 <= page
+
+
+def _natural(columns: Columns, rows: Sequence[Row]) -> dict[str, int]:
+    return {key: max(len(title), *(len(cell(key, row.get(key))) for row in rows)) for title, key in columns.items()}
+
+
+def _with_short_ids(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with as much of each order's id as tells it from the others."""
+    return [{**row, **{key: _beginning(str(row[key]), key, rows) for key in _IDS & row.keys()}} for row in rows]
+
+
+def _beginning(name: str, key: str, rows: Sequence[Row]) -> str:
+    others = [str(row[key]) for row in rows if row[key] != name]
+    length = _ID_SHOWN
+    while any(other.startswith(name[:length]) for other in others) and length < len(name):
+        length += 1
+    return name[:length]
 
 
 def cell(key: str, value: object) -> str:

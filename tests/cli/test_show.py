@@ -56,3 +56,23 @@ def test_nothing_is_cut_off_where_the_page_is_narrow(capsys: pytest.CaptureFixtu
     _, first, *more = capsys.readouterr().out.splitlines()
     assert len(more) == 1
     assert len(first) <= 200
+
+
+def test_a_narrow_terminal_gets_as_much_of_an_orders_id_as_tells_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command takes the beginning of an id; a pipe gets all of it."""
+    rows = [{"client_order_id": name, "side": "buy"} for name in ("0123456789abcdef", "0123456789xyz", "my-1")]
+    columns = {"order": "client_order_id", "side": "side"}
+    table(columns, rows, nothing="")
+    assert "0123456789abcdef buy" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "18")
+    monkeypatch.setenv("TERM", "dumb")
+    table(columns, rows, nothing="")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "order",
+        "0123456789a",
+        "0123456789x",
+        "my-1",
+    ]
