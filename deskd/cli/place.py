@@ -37,7 +37,9 @@ def control_socket(named: Path | None, environment: Mapping[str, str]) -> Path:
     file = config_file(named)
     try:
         desk = tomllib.loads(file.read_text()).get("desk", {})
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise NoConfiguration(f"{file}: cannot be read: {error.strerror}; name another file with --config") from error
+    except ValueError as error:
         raise NoConfiguration(f"{file}: cannot be read ({error}); `deskctl config check` says more") from error
     in_file = desk.get("runtime_dir") if isinstance(desk, dict) else None
     runtime_dir = environment.get("DESKD_DESK__RUNTIME_DIR") or (in_file if isinstance(in_file, str) else "var/run")

@@ -35,6 +35,8 @@ def why(call: Call, order: str, *, db: Path | None, as_json: bool) -> None:
     """
     from urllib.parse import quote
 
+    if not order.strip("./ "):  # the path of a request would lose it
+        raise click.UsageError(f"ORDER: {order!r} is no order's id; `deskctl orders` lists them")
     page = call.desk().look(f"/why/{quote(order, safe='')}") if db is None else _read(db, order)
     if as_json:
         show.as_json(page)
