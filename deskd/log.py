@@ -143,7 +143,7 @@ def _ordered(entry: EventDict) -> EventDict:
 
 
 def _json(_logger: WrappedLogger, _name: str, entry: EventDict) -> str:
-    return json.dumps(_ordered(entry), ensure_ascii=False, default=str)
+    return json.dumps(_ordered(entry), ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def _text(stream: TextIO) -> Processor:

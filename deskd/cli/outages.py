@@ -31,7 +31,7 @@ def outages(context: click.Context, /, limit: int, *, as_json: bool) -> None:
     if as_json:
         show.as_json(rows)
     else:
-        show.table(OUTAGES, [cells(row) for row in rows], nothing="no outages: the streams were never lost")
+        show.table(OUTAGES, [cells(row) for row in rows], nothing="no outages: no stream was lost while the desk ran")
 
 
 def cells(row: Mapping[str, Any]) -> dict[str, Any]:

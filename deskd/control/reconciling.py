@@ -46,6 +46,8 @@ class Reconciling:
             return None
         standing, reason = self.desk.standing, body.get("reason")
         known = sorted({*standing.open, *standing.frozen})
+        if subject not in known and isinstance(subject, str) and subject.upper() in known:
+            subject = subject.upper()
         if subject not in known:
             text = f"what is open: {', '.join(known)}" if known else "nothing is open"
             raise CannotResolve(f"{subject} is neither an open difference nor frozen; {text}")

@@ -47,7 +47,9 @@ def backup(source: Path, target: Path) -> Head:
     except FileExistsError:
         raise LedgerError(f"{target}: is there already: name a file that is not") from None
     except (OSError, *UNREADABLE) as error:
-        raise LedgerError(f"{target}: the backup failed ({error}): nothing is left of it") from error
+        raise LedgerError(
+            f"{target}: the backup failed ({error}): nothing is left of it; make room, or name a file elsewhere"
+        ) from error
     finally:
         growing.unlink(missing_ok=True)
     return head

@@ -46,7 +46,7 @@ class Damage:
     def __str__(self) -> str:
         """Return it as one line."""
         place = " ".join(part for part in (self.table, self.key, self.column) if part)
-        return f"{place}: expected {self.expected}, actual {self.actual}"
+        return " ".join(f"{place}: expected {self.expected}, actual {self.actual}".splitlines())
 
 
 def of_entry(seq: int, column: str | None, expected: object, actual: object) -> Damage:
