@@ -205,6 +205,8 @@ class DataStream:
                 self._fail(client, 404)
                 await client.ended.wait()
                 return
+            except ConnectionError:  # it left while its ping was being answered
+                return
             if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
                 return
             try:

@@ -7,6 +7,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgpack
@@ -104,9 +105,10 @@ class TradeStream:
         try:
             async with asyncio.TaskGroup() as tasks:
                 sender = tasks.create_task(client.send_all(), name="trade_stream_sender")
-                async for message in socket:
-                    if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                        client.send(client.encode(self._answer(client, message.data)))
+                with suppress(ConnectionError):  # it left while its ping was being answered
+                    async for message in socket:
+                        if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                            client.send(client.encode(self._answer(client, message.data)))
                 sender.cancel()
         finally:
             self._clients.discard(client)

@@ -263,12 +263,18 @@ def refusals_change_nothing(e: Evidence) -> Broken:
             yield f"what was denied changed {name}"
     for who, lines in e.said.items():
         fates: dict[str, set[str]] = defaultdict(set)
+        waits: Counter[str] = Counter()  # asked, and killed before there was an answer to write down
         for line in lines:
-            if line["what"] == "answer":
+            if line["what"] == "asked":
+                waits[line["id"]] += 1
+            elif line["what"] == "answer":
                 is_no = line["status"] == "error" or line["reason"] in NOT_REPLACED
                 fates[line["id"]].add(line["reason"] if is_no else "taken")
+                waits[line["id"]] -= 1
             elif line["what"] == "no_answer":
                 fates[line["id"]].add("unknown")
+        for oid in (oid for oid, count in waits.items() if count > 0):
+            fates[oid].add("unknown")
         for oid, reasons in fates.items():
             if reasons <= REFUSED | NOT_REPLACED and (oid in e.ledger.orders or oid in e.ledger.denied):
                 yield f"{who}: order {oid} was refused ({', '.join(reasons)}), and is in the ledger"
