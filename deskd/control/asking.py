@@ -1,8 +1,9 @@
-"""What the routes of the control socket share: who asks, how a refusal travels, how a number is read."""
+"""What the routes of the control socket share: who asks, how a refusal travels, how bodies and numbers are read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from aiohttp import web
+import msgspec
+from aiohttp import ClientError, web
 
 from deskd.control.people import OFFICERS_GROUP, Caller
 
@@ -35,3 +36,17 @@ def count(request: web.Request, name: str, default: int, most: int) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 6 or not int(text) <= most:
         raise Refused(400, f"{name}={text!r}: allowed: a whole number from 0 to {most}")
     return int(text)
+
+
+async def body_of(request: web.Request) -> Mapping[str, object]:
+    r"""Return the command's arguments; whatever else came, or did not, is refused.
+
+    No string of it is more than UTF-8 can say (`"\ud800"`): what a command is told goes into the ledger.
+    """
+    try:
+        body = msgspec.json.decode(await request.read())
+    except (ValueError, RecursionError, OSError, ClientError, web.RequestPayloadError):
+        body = None
+    if not isinstance(body, dict):
+        raise Refused(400, "the command's body is not a JSON object in UTF-8")
+    return body

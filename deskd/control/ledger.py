@@ -1,7 +1,6 @@
 """What officers command of the running desk's ledger: sign it now, copy it now. Looking at it needs no desk."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from deskd.control.asking import CALLER, Refused
+from deskd.control.asking import CALLER, Refused, body_of
 from deskd.domain.events import CommandGiven, RootSigned
 from deskd.ledger.backup import backup
 from deskd.ports import Clock
@@ -40,10 +39,7 @@ class LedgerRoutes:
         return web.json_response({"root": shown})
 
     async def _backup(self, request: web.Request) -> web.StreamResponse:
-        try:
-            file = json.loads(await request.read())["file"]
-        except (ValueError, RecursionError, LookupError, TypeError):
-            file = None
+        file = (await body_of(request)).get("file")
         if not isinstance(file, str) or not file.startswith("/") or "\0" in file:
             raise Refused(400, "a backup into which file? Give its whole path")
         await self._record(request, "backup", file)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from aiohttp import ClientError, web
+from aiohttp import web
 
 from deskd.control import logs, outages, people, replacements, views
-from deskd.control.asking import CALLER, AddRoutes, Refused, count, not_yours
+from deskd.control.asking import CALLER, AddRoutes, Refused, body_of, count, not_yours
 from deskd.control.listen import SOCKET_NAME, listening
 from deskd.control.names import NoSuchName, the_one
 from deskd.control.people import Caller
@@ -166,7 +166,13 @@ class Control:
         caller = request[CALLER]
         rows = await self.reader.latest("outages", limit=count(request, "limit", ROWS_DEFAULT, ROWS_MAX))
         mine = {found.strategy_id for found in self.runs.strategies() if _may_manage(caller, found)}
-        return _json({"outages": [outages.view(row, lambda name: caller.is_officer or name in mine) for row in rows]})
+
+        def text() -> str:
+            return json.dumps(
+                {"outages": [outages.view(row, lambda name: caller.is_officer or name in mine) for row in rows]}
+            )
+
+        return web.Response(text=await asyncio.to_thread(text), content_type="application/json")
 
     async def _positions(self, request: web.Request) -> web.StreamResponse:
         found = [p for name in self._wanted(request) for p in self.orders.positions(name)]
@@ -243,7 +249,7 @@ class Control:
         act: Callable[[StrategyId], Awaitable[None]],
         is_meant_by_all: Callable[[Found], bool],
     ) -> web.StreamResponse:
-        body = await _body(request)
+        body = await body_of(request)
         targets = self._targets(body, is_meant_by_all)
         if body.get("all"):
             _must_be_officer(request, "NAME...")
@@ -284,7 +290,7 @@ class Control:
         return list({(found := self._named(name)).strategy_id: found for name in names}.values())
 
     async def _cancel(self, request: web.Request) -> web.StreamResponse:
-        body, caller = await _body(request), request[CALLER]
+        body, caller = await body_of(request), request[CALLER]
         match body:
             case {"order": str(typed)}:
                 order = self._order(typed)
@@ -323,7 +329,7 @@ class Control:
         return _json({"orders": shown, "refused": refused}, status=422 if refused else 200)
 
     async def _replace(self, request: web.Request) -> web.StreamResponse:
-        body, caller = await _body(request), request[CALLER]
+        body, caller = await body_of(request), request[CALLER]
         typed = body.get("order")
         if not isinstance(typed, str):
             raise Refused(400, "which order? Give its client_order_id or the broker's id")
@@ -348,7 +354,7 @@ class Control:
         return _json({"orders": [views.order(answer)], "refused": []}, status=200 if is_done else 422)
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
-        caller, body = request[CALLER], await _body(request)
+        caller, body = request[CALLER], await body_of(request)
         typed = body.get("name")
         if not isinstance(typed, str):
             raise Refused(400, "a token for which strategy? Give its name")
@@ -363,7 +369,7 @@ class Control:
         return _json({"strategy_id": name, "token": token})
 
     async def _reconcile(self, request: web.Request) -> web.StreamResponse:
-        body, caller = await _body(request), request[CALLER]
+        body, caller = await body_of(request), request[CALLER]
         if not caller.is_officer:
             raise Refused(403, f"the account is every member's: {caller.name} is no officer, and may not reconcile it")
         try:
@@ -434,17 +440,6 @@ def _never_ran(found: Found) -> str:
     if isinstance(found, BrokenStrategy):
         return f"{name} has no log: it cannot run. {found.problem}"
     return f"{name} has no log yet: it never ran; start it with: deskctl start {name}"
-
-
-async def _body(request: web.Request) -> Json:
-    """Return the command's arguments; whatever else came, or did not, is refused."""
-    try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError, OSError, ClientError, web.RequestPayloadError):
-        body = None
-    if not isinstance(body, dict):
-        raise Refused(400, "the command's body is not a JSON object")
-    return body
 
 
 def _json(answer: Json, *, status: int = 200) -> web.Response:

@@ -12,6 +12,7 @@ from deskd.ledger.chain import UNREADABLE, Entry
 from deskd.ledger.queries import read_only
 
 _LAST = chain.SELECT + " DESC LIMIT 1"
+_TAKEN = "{}: is there already: name a file that is not"
 
 
 class Head(NamedTuple):
@@ -27,6 +28,8 @@ def backup(source: Path, target: Path) -> Head:
     The copy is one step of SQLite's: it never waits for the desk to pause, and never makes the desk wait. It holds facts
     and tables, roots and public keys with them, and no private key.
     """
+    if os.path.lexists(target):  # said before the work is done; `link` below is what keeps it true
+        raise LedgerError(_TAKEN.format(target))
     if not target.parent.is_dir():
         raise LedgerError(f"{target}: there is no folder {target.parent}: make it first")
     growing = target.with_name(target.name + ".part")
@@ -45,7 +48,7 @@ def backup(source: Path, target: Path) -> Head:
         os.link(growing, target)  # unlike a rename, this never takes the place of another file
         _to_disk(target.parent)
     except FileExistsError:
-        raise LedgerError(f"{target}: is there already: name a file that is not") from None
+        raise LedgerError(_TAKEN.format(target)) from None
     except (OSError, *UNREADABLE) as error:
         raise LedgerError(
             f"{target}: the backup failed ({error}): nothing is left of it; make room, or name a file elsewhere"

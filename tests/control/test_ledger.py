@@ -42,13 +42,17 @@ async def test_a_backup_that_cannot_be_made_says_why(tmp_path: Path) -> None:
             await command(desk, "/backup", {"file": str(tmp_path / "nowhere" / "copy.db")})
         with pytest.raises(NotDone, match="is there already"):
             await command(desk, "/backup", {"file": str(tmp_path / "desk.toml")})
+        with pytest.raises(NotDone, match="is there already"):
+            await command(desk, "/backup", {"file": "/"})
 
 
-@pytest.mark.parametrize("arguments", [{}, {"file": 7}, {"file": "copy.db"}, {"file": "/tmp/a\0b"}])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"file": 7}, {"file": "copy.db"}, {"file": "/tmp/a\0b"}, {"file": "/tmp/\udcff"}]
+)
 async def test_a_backup_names_its_file_wholly(tmp_path: Path, arguments: object) -> None:
     """The desk's own folder is nobody's guess."""
     async with a_running_desk(tmp_path) as desk:
-        with pytest.raises(NotDone, match="Give its whole path"):
+        with pytest.raises(NotDone, match=r"Give its whole path|UTF-8"):
             await command(desk, "/backup", arguments)
     assert desk.commands == []
 

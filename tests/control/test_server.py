@@ -209,7 +209,16 @@ async def test_a_wrong_limit_is_refused(tmp_path: Path, limit: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"\xff\x00", b"[1]", b"", b"[" * 60_000, b'{"names": ', b'{"all": "yes", "names": {}}', b"x" * 100_000],
+    [
+        b"\xff\x00",
+        b"[1]",
+        b"",
+        b"[" * 60_000,
+        b'{"names": ',
+        b'{"all": "yes", "names": {}}',
+        b"x" * 100_000,
+        b'{"all": true, "reason": "\\udcff"}',  # half a character, as a shell passes on a byte that is no UTF-8
+    ],
 )
 async def test_a_body_that_is_no_command_is_refused(tmp_path: Path, body: bytes) -> None:
     """Hostile bytes get an answer, and the door stays open."""
