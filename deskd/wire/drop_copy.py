@@ -147,10 +147,10 @@ class DropCopy:
             case ev.OutageEnded():
                 return [(E.OUTAGE_ENDED, _outage(fact))]
             case ev.DiscrepancyFound():
-                about = self._about_subject(fact.subject) | {"expected": fact.expected, "actual": fact.actual}
+                about = self._discrepancy(fact) | {"expected": fact.expected, "actual": fact.actual}
                 return [(E.DISCREPANCY_FOUND, about | {"action": fact.action, "more": _text(fact.more)})]
             case ev.DiscrepancyResolved(subject=subject, by=by, reason=reason):
-                return [(E.DISCREPANCY_RESOLVED, self._about_subject(subject) | {"by": by, "why": reason})]
+                return [(E.DISCREPANCY_RESOLVED, {"subject": subject, "by": by, "why": reason})]
             case ev.SymbolFrozen(symbol=symbol, why=words):
                 return [(E.SYMBOL_FROZEN, {"symbol": symbol, "why": words})]
             case ev.SymbolThawed(symbol=symbol, why=words):
@@ -275,17 +275,20 @@ class DropCopy:
     def _of(self, who: StrategyId) -> dict[str, Any]:
         return {"strategy_id": who, "user_id": self.owners.get(who)}
 
-    def _about_subject(self, subject: str) -> dict[str, Any]:
-        oid = ClientOrderId(subject)
-        return (self._about(oid) if oid in self._orders else {}) | {"subject": subject}
+    def _discrepancy(self, fact: ev.DiscrepancyFound) -> dict[str, Any]:
+        """Return whose it is: an account's difference is no order's, though a member may name an order `cash`."""
+        oid = order_of(fact)
+        return (self._about(oid) if oid in self._orders else {}) | {"subject": fact.subject}
 
 
 def order_of(fact: ev.Fact) -> ClientOrderId | None:
     """Return the order that *fact* is about."""
     if isinstance(fact, ev.OrderApproved | ev.OrderDenied | ev.OrderAdopted):
         return fact.request.client_order_id
-    if isinstance(fact, ev.DiscrepancyFound | ev.DiscrepancyResolved):
-        return ClientOrderId(fact.subject)  # mostly: a symbol or `cash` is no order's id
+    if isinstance(fact, ev.DiscrepancyFound):
+        return ClientOrderId(fact.subject) if fact.more is None else None
+    if isinstance(fact, ev.DiscrepancyResolved):
+        return None  # only what the house took is resolved
     if isinstance(fact, ev.HouseAdjusted):
         return None  # about the house, whosever fill it was
     oid: ClientOrderId | None = getattr(fact, "client_order_id", None)

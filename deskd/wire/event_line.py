@@ -102,7 +102,7 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.OUTAGE_ENDED: "stream why started_at ended_at affected orders_open orders_refused bars_fetched bars_missing "
     "is_cut_short",
     E.DISCREPANCY_FOUND: "strategy_id user_id client_order_id order_id symbol side subject expected actual action more",
-    E.DISCREPANCY_RESOLVED: "strategy_id user_id client_order_id order_id symbol side subject by why",
+    E.DISCREPANCY_RESOLVED: "subject by why",
     E.SYMBOL_FROZEN: "symbol why",
     E.SYMBOL_THAWED: "symbol why",
     E.SHARES_DISTRIBUTED: "symbol ratio by why",

@@ -305,9 +305,9 @@ def _beside(fact: ev.Fact, request: OrderRequest) -> str | None:
             return "books and broker differed: " + ", ".join(
                 f"{subject} {more}" for subject, more in differences(fact).items()
             )
-        case ev.DiscrepancyFound(subject=subject) if subject in {request.client_order_id, request.symbol}:
+        case ev.DiscrepancyFound(subject=what) if what == request.symbol or order_of(fact) == request.client_order_id:
             return f"a difference with the broker: {fact.subject}: {fact.expected}, but {fact.actual}; {fact.action}"
-        case ev.DiscrepancyResolved(subject=subject) if subject in {request.client_order_id, request.symbol}:
+        case ev.DiscrepancyResolved(subject=what) if what == request.symbol:
             return f"the difference was settled by {fact.by}: {fact.reason}"
         case ev.SymbolFrozen(symbol=symbol) if symbol == request.symbol:
             return f"new orders in {symbol} were frozen: {fact.why}"

@@ -9,13 +9,13 @@ from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
 from deskd.domain.events import BrokerStatus
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId, UserId
 from deskd.domain.order import OrderClass, OrderType, Replacement, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.domain.reasons import DenialReason
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
 from deskd.ledger.codec import KINDS
-from deskd.wire.drop_copy import KNOWN_MAX, DropCopy, _Known, order_of
-from deskd.wire.event_line import FIELDS, SOURCES, EventLine
+from deskd.wire.drop_copy import KNOWN_MAX, DropCopy, _Known
+from deskd.wire.event_line import FIELDS, SOURCES, EventLine, is_shown
 from deskd.wire.event_line import DeskEvent as E
 from tests.factories import (
     AAPL,
@@ -157,7 +157,7 @@ def one_of_each() -> list[ev.Fact]:
         ev.OrderReplaced(client_order_id=OID, replaced_by=ADOPTED.request.client_order_id, at=NOON),
         ev.OrderRestated(client_order_id=OID, qty=qty(10), at=NOON),
         ev.DiscrepancyFound(subject=OID, expected="this", actual="that", action="reconcile", at=NOON),
-        ev.DiscrepancyResolved(subject=OID, by="ada", reason="looked at it", at=NOON),
+        ev.DiscrepancyResolved(subject="AAPL", by="ada", reason="looked at it", at=NOON),
         ev.DiscrepancyFound(subject="AAPL", expected="1", actual="2", action="house", at=NOON, more=qty(1)),
         ev.SymbolFrozen(symbol=AAPL, why="nothing explains 1 share", at=NOON),
         ev.SymbolThawed(symbol=AAPL, why="settled", at=NOON),
@@ -311,7 +311,21 @@ def test_what_a_fact_lacks_is_named() -> None:
     assert copy.lacks(a_fill(1)) is None
     copy.forget(OID)
     assert copy.lacks(a_fill(1)) == OID
-    assert order_of(ev.DiscrepancyFound(subject="cash", expected="", actual="", action="", at=NOON)) == "cash"
+    assert copy.lacks(ev.DiscrepancyFound(subject="b", expected="", actual="", action="", at=NOON)) == "b"
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        ev.DiscrepancyFound(subject="cash", expected="", actual="", action="house", at=NOON, more=cash(5)),
+        ev.DiscrepancyResolved(subject="cash", by="ada", reason="a gift", at=NOON),
+    ],
+)
+def test_a_difference_of_the_account_is_no_members_whatever_an_order_is_called(fact: ev.Fact) -> None:
+    """Members choose their orders' ids: one that is called `cash` shows its owner nothing of the desk's cash."""
+    (line,) = derived(approved(request=a_request(client_order_id=ClientOrderId("cash"))), fact)[2:]
+    assert (line.subject, line.client_order_id, line.user_id) == ("cash", None, None)
+    assert not is_shown(line, user_id=UserId(ALICE))
 
 
 def test_taking_over_a_desk_is_as_good_as_having_seen_its_facts() -> None:
