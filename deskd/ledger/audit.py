@@ -124,7 +124,7 @@ def _refined(chain: Chain, entries: Sequence[Entry], damage: Damage) -> Damage:
             return of_entry(seq, "kind", true_kind, kind)
     try:
         true_at = codec.stamp(codec.decode(kind, body).at)
-    except (LedgerError, TypeError):  # a page's damage may have made a text a number
+    except LedgerError:
         true_at = at
     if fits(true_at, kind):
         return of_entry(seq, "at", true_at, at)

@@ -36,7 +36,7 @@ def decode(kind: str, body: str) -> ev.Fact:
         fact: ev.Fact = _DECODERS[kind].decode(body)
     except KeyError:
         raise LedgerError(f"fact kind {kind!r} is unknown: the ledger was written by a newer deskd") from None
-    except msgspec.DecodeError as error:  # no JSON, or not of this kind's form
+    except (msgspec.DecodeError, TypeError) as error:  # no JSON, not of this kind's form, or no text at all
         raise LedgerError(f"fact {kind} cannot be read: {error}") from error
     return fact
 

@@ -7,7 +7,9 @@ from contextlib import closing
 from deskd.ledger.chain import UNREADABLE, Damage
 from deskd.ledger.migrating import Migration, bring_up, migrations
 
-_OBJECTS = "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
+# An index that SQLite made by itself, for a key, has no text. Where a text says another table than stands beside it,
+# SQLite itself opens nothing.
+_OBJECTS = "SELECT type, name, coalesce(sql, 'for a key of ' || tbl_name) FROM sqlite_schema ORDER BY rowid"
 # What a header says that no desk ever sets.
 _SETTINGS = {"application_id": 0, "user_version": 0, "encoding": "UTF-8"}
 

@@ -210,6 +210,20 @@ def test_a_file_that_was_cut_off_is_found(whole: Path, share: float) -> None:
         assert not verify(path).is_whole
 
 
+@pytest.mark.parametrize("body", [None, 5, 1.5, b"{}"])
+def test_an_entry_that_is_no_text_is_named(whole: Path, body: object) -> None:
+    """Whoever makes the table anew can put anything into it, and a hash that fits."""
+    with a_copy(whole) as path:
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("CREATE TABLE loose AS SELECT * FROM facts")
+            db.execute("DROP TABLE facts")
+            db.execute("ALTER TABLE loose RENAME TO facts")
+            seq, at, prev = db.execute("SELECT seq + 1, at, hash FROM facts ORDER BY seq DESC LIMIT 1").fetchone()
+            entry_hash = codec.chain(prev, seq, at, "DeskStopped", body)  # type: ignore[arg-type]
+            db.execute("INSERT INTO facts VALUES (?,?,?,?,?,?)", (seq, at, "DeskStopped", body, prev, entry_hash))
+        assert first(verify(path)) == ("facts", f"seq={seq}", "body")
+
+
 def test_a_file_of_something_else_is_no_whole_ledger(tmp_path: Path) -> None:
     """Nor is one that is not there."""
     (tmp_path / "list.db").write_text("a shopping list, and a long one" * 100)
@@ -236,6 +250,18 @@ def test_a_changed_schema_is_named(whole: Path, crime: str, thing: str) -> None:
             db.execute(crime)
         found = [d for d in verify(path).damages if d.table == "schema"]
     assert [d.key for d in found] == [thing]
+
+
+@pytest.mark.parametrize(
+    "thing", ["index sqlite_autoindex_runs_1", "index fills_by_order", "trigger facts_are_never_changed"]
+)
+def test_whose_an_index_or_a_rule_is_said_to_be_is_compared(whole: Path, thing: str) -> None:
+    """A byte of the schema that stands beside the text of it, which says the same, or is not there."""
+    with a_copy(whole) as path:
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("PRAGMA writable_schema = ON")
+            db.execute("UPDATE sqlite_schema SET tbl_name = 'suns' WHERE type || ' ' || name = ?", (thing,))
+        assert not verify(path).is_whole
 
 
 def test_a_table_that_is_gone_is_named_and_the_others_are_still_compared(whole: Path) -> None:
