@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+import structlog
+
 from deskd.core.desk import Desk
 from deskd.domain.events import Fact, RootSigned
 from deskd.domain.market import MarketClock
@@ -14,6 +16,8 @@ from deskd.ledger.roots import SigningKey, add_root, catch_up, signed_roots
 from deskd.ports import Clock
 
 _NEW_YORK = ZoneInfo("America/New_York")
+
+log = structlog.get_logger()
 
 
 class Head(Protocol):
@@ -67,9 +71,20 @@ class RootKeeper:
 
     def catch_up(self, db: Path) -> None:
         """Hand on what a kill kept from the file; blocks: call it in a thread."""
-        catch_up(self.file, signed_roots(db))
+        try:
+            catch_up(self.file, signed_roots(db))
+        except OSError as error:
+            self._not_handed_on(error)
 
     def on_fact(self, fact: Fact) -> None:
         """Hand a root on once it is on disk."""
         if isinstance(fact, RootSigned):
-            add_root(self.file, fact)
+            try:
+                add_root(self.file, fact)
+            except OSError as error:
+                self._not_handed_on(error)
+
+    def _not_handed_on(self, error: OSError) -> None:
+        """Go on: the root is in the ledger, and the next start hands it on."""
+        remedy = "let the desk's user write into it, then restart the desk"
+        log.error("root_not_handed_on", file=str(self.file), error=str(error), remedy=remedy)

@@ -169,7 +169,12 @@ def signed(path: Path) -> list[dict[str, object]]:
 
 def signed_roots(path: Path) -> list[RootSigned]:
     """Return the ledger's roots, oldest first."""
-    return [msgspec.convert(row, RootSigned) for row in signed(path)]
+    try:
+        return [msgspec.convert(row, RootSigned) for row in signed(path)]
+    except msgspec.ValidationError as error:
+        raise LedgerError(
+            f"{path}: its table of roots is damaged ({error}): deskctl audit verify tells more"
+        ) from error
 
 
 async def sign_at_rest(path: Path, state_dir: Path, now: datetime) -> RootSigned | None:

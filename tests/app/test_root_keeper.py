@@ -1,15 +1,19 @@
 """The ledger is signed when a market day is over, when a killed desk left something, and when somebody asks."""
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from deskd.app.root_keeper import RootKeeper
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
+from deskd.domain.errors import LedgerError
 from deskd.domain.market import MarketClock
 from deskd.ledger.codec import GENESIS
 from deskd.ledger.projections import project
@@ -157,3 +161,32 @@ async def test_roots_are_handed_on_and_those_that_a_kill_kept_back_later(tmp_pat
         keeper.catch_up(db)
         keeper.catch_up(db)
     assert read_roots(file) == roots
+
+
+async def test_a_file_that_cannot_be_written_does_not_end_the_desk(tmp_path: Path) -> None:
+    """Root may have made it: the root is in the ledger all the same, and a start that may write hands it on."""
+    ledger = tmp_path / "desk.db"
+    root = KEY.sign(MONDAY, 0, GENESIS, NOON)
+    async with await LedgerStore.open(ledger) as store:
+        await store.append([root], project([root], Desk()))
+    barred = World(tmp_path / "roots.jsonl")
+    barred.file.mkdir()
+    with capture_logs() as logged:
+        barred.keeper().on_fact(root)
+        barred.keeper().catch_up(ledger)
+    assert [line["event"] for line in logged] == ["root_not_handed_on"] * 2
+    barred.file.rmdir()
+    barred.keeper().catch_up(ledger)
+    assert read_roots(barred.file) == [root]
+
+
+async def test_a_table_of_roots_that_is_damaged_is_told_of(tmp_path: Path) -> None:
+    """In one sentence, with what tells more."""
+    ledger = tmp_path / "desk.db"
+    root = KEY.sign(MONDAY, 0, GENESIS, NOON)
+    async with await LedgerStore.open(ledger) as store:
+        await store.append([root], project([root], Desk()))
+    with closing(sqlite3.connect(ledger)) as db, db:
+        db.execute("UPDATE roots SET market_day = 'someday'")
+    with pytest.raises(LedgerError, match=r"table of roots is damaged.*audit verify"):
+        World(tmp_path / "roots.jsonl").keeper().catch_up(ledger)
