@@ -282,7 +282,7 @@ def _around(material: Material, parts: _Parts) -> View:
     for entry in material.around:
         words = _beside(entry.fact, parts.order.request)
         if words is None:
-            quiet += isinstance(entry.fact, ev.AccountReconciled)
+            quiet += isinstance(entry.fact, ev.AccountReconciled) and not differences(entry.fact)
         else:
             ms = milliseconds(entry.fact.at - parts.began_at)
             rows.append({"seq": entry.seq, "at": instant(entry.fact.at), "since_request_ms": ms, "words": words})
@@ -301,10 +301,8 @@ def _beside(fact: ev.Fact, request: OrderRequest) -> str | None:
             return f"the desk started (deskd {fact.version}, {fact.broker})"
         case ev.DeskStopped():
             return "the desk stopped"
-        case ev.AccountReconciled() if differences(fact):
-            return "books and broker differed: " + ", ".join(
-                f"{subject} {more}" for subject, more in differences(fact).items()
-            )
+        case ev.AccountReconciled() if request.symbol in differences(fact):  # the rest is not its member's
+            return f"books and broker differed: {request.symbol} {differences(fact)[request.symbol]}"
         case ev.DiscrepancyFound(subject=what) if what == request.symbol or order_of(fact) == request.client_order_id:
             return f"a difference with the broker: {fact.subject}: {fact.expected}, but {fact.actual}; {fact.action}"
         case ev.DiscrepancyResolved(subject=what) if what == request.symbol:

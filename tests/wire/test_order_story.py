@@ -289,7 +289,10 @@ def test_what_happened_around_it_is_told_as_far_as_it_concerns_it() -> None:
         ev.StrategyStatusChanged(strategy_id=ALICE, status=StrategyStatus.FAILED, why="died often", at=NOON),
         ev.StrategyStatusChanged(strategy_id=BOB, status=StrategyStatus.FAILED, why="died often", at=NOON),
         ev.AccountReconciled(cash=cash(1), differences=(), fill_count=0, why="on schedule", at=NOON),
-        ev.AccountReconciled(cash=cash(1), differences=(("AAPL", "3"),), fill_count=0, why="on schedule", at=NOON),
+        ev.AccountReconciled(
+            cash=cash(1), differences=(("cash", "5"), ("AAPL", "3")), fill_count=0, why="on schedule", at=NOON
+        ),
+        ev.AccountReconciled(cash=cash(1), differences=(("cash", "5"),), fill_count=0, why="on schedule", at=NOON),
     )
     assert {type(fact).__name__ for fact in around} == set(AROUND)
     page = story(approved(), around=around, run=(ev.RunStarted(run_id=RunId("r"), strategy_id=ALICE, at=NOON),))
