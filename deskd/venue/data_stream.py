@@ -175,7 +175,8 @@ class DataStream:
             return refusal
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=wire.CONTROL_MAX_BYTES)
         await socket.prepare(request)
-        assert request.transport is not None, "prepared just now"
+        if request.transport is None:  # it left while the handshake was answered
+            return socket
         codec: Codec = "msgpack" if request.headers.get("Content-Type") == "application/msgpack" else "json"
         client = _Client(socket, request.transport, codec, request.match_info["feed"], self._through)
         self._clients.add(client)

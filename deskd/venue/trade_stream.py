@@ -95,7 +95,8 @@ class TradeStream:
             return web.json_response({"message": "too many requests."}, status=429)
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_MAX)
         await socket.prepare(request)
-        assert request.transport is not None  # prepared just now
+        if request.transport is None:  # it left while the handshake was answered
+            return socket
         is_msgpack = request.headers.get("Content-Type") == "application/msgpack"
         client = _Client(socket, request.transport, _MSGPACK if is_msgpack else _JSON, self._through)
         client.is_authorized = self._may(
