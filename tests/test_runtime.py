@@ -358,6 +358,7 @@ async def test_stuck_replaces_are_asked_after() -> None:
         async with asyncio.timeout(5):
             while OID not in world.broker.looked_up:  # noqa: ASYNC110  the watch has no event of its own
                 await asyncio.sleep(0.002)
+        assert OID in world.broker.looked_up
 
 
 async def test_no_order_is_taken_while_fills_could_not_be_seen() -> None:

@@ -63,6 +63,9 @@ async def test_a_start_that_replayed_a_long_ledger_takes_a_snapshot(tmp_path: Pa
         running = tasks.create_task(snapshots.run())
         await until_it_stands_at(ledger, len(facts))
         running.cancel()
+    head = snapshot.head_of(snapshot.path_of(ledger))
+    assert isinstance(head, Head)
+    assert head.seq == len(facts)
 
 
 async def test_a_new_day_takes_one_even_of_a_short_tail(tmp_path: Path) -> None:
