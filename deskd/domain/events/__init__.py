@@ -1,0 +1,203 @@
+"""Events come in; facts are kept. A fact carries all that its application needs, and when it was decided (`at`).
+
+The words stand in one file a family; whoever speaks of them imports from here.
+"""
+
+from deskd.domain.events.account import (
+    AccountReconciled,
+    DiscrepancyFound,
+    DiscrepancyResolved,
+    FillCorrected,
+    HouseAdjusted,
+    PositionsMarked,
+    SharesDistributed,
+    SymbolFrozen,
+    SymbolThawed,
+)
+from deskd.domain.events.broker import (
+    BrokerEvent,
+    BrokerOrder,
+    BrokerPosition,
+    BrokerSnapshot,
+    BrokerStatus,
+    CancelAnswered,
+    CancelInDoubt,
+    InstrumentsListed,
+    MarketResumed,
+    OrderLookedUp,
+    Source,
+    SubmitAccepted,
+    SubmitInDoubt,
+    SubmitRejected,
+    TradeStreamChanged,
+    TradeUpdated,
+)
+from deskd.domain.events.desk import (
+    CommandGiven,
+    DeskStarted,
+    DeskStopped,
+    Heartbeat,
+    OutageEnded,
+    RootSigned,
+    StreamChanged,
+)
+from deskd.domain.events.orders import (
+    BrokerSaid,
+    Checked,
+    LegsFound,
+    LegSpec,
+    OrderAccepted,
+    OrderAdopted,
+    OrderApproved,
+    OrderCanceled,
+    OrderCancelRefused,
+    OrderCancelRequested,
+    OrderCompleted,
+    OrderDenied,
+    OrderExpired,
+    OrderFact,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+    OrderReplaceRefused,
+    OrderReplaceRequested,
+    OrderRestated,
+)
+from deskd.domain.events.requests import (
+    CancelRequested,
+    DoubtTimedOut,
+    MarksTaken,
+    OrderRequested,
+    ReplaceRequested,
+    ResolutionRequested,
+)
+from deskd.domain.events.strategies import (
+    AllocationChanged,
+    RunEnded,
+    RunStarted,
+    StrategyRegistered,
+    StrategyStatusChanged,
+)
+
+type Fact = (
+    DeskStarted
+    | DeskStopped
+    | StrategyRegistered
+    | StrategyStatusChanged
+    | AllocationChanged
+    | RunStarted
+    | RunEnded
+    | OrderApproved
+    | OrderDenied
+    | OrderFact
+    | OrderAdopted
+    | BrokerSaid
+    | LegsFound
+    | FillCorrected
+    | HouseAdjusted
+    | SharesDistributed
+    | DiscrepancyFound
+    | DiscrepancyResolved
+    | SymbolFrozen
+    | SymbolThawed
+    | AccountReconciled
+    | PositionsMarked
+    | StreamChanged
+    | OutageEnded
+    | CommandGiven
+    | RootSigned
+    | Heartbeat
+)
+# A fact that the edge has found out by itself (a run ended, a command came) is an event, too: it is recorded as it is.
+type PlainFact = (
+    DeskStarted
+    | DeskStopped
+    | StrategyRegistered
+    | StrategyStatusChanged
+    | AllocationChanged
+    | RunStarted
+    | RunEnded
+    | StreamChanged
+    | CommandGiven
+    | RootSigned
+    | Heartbeat
+)
+type Event = (
+    OrderRequested
+    | ReplaceRequested
+    | CancelRequested
+    | ResolutionRequested
+    | DoubtTimedOut
+    | MarksTaken
+    | BrokerEvent
+    | PlainFact
+)
+
+__all__ = [
+    "AccountReconciled",
+    "AllocationChanged",
+    "BrokerEvent",
+    "BrokerOrder",
+    "BrokerPosition",
+    "BrokerSaid",
+    "BrokerSnapshot",
+    "BrokerStatus",
+    "CancelAnswered",
+    "CancelInDoubt",
+    "CancelRequested",
+    "Checked",
+    "CommandGiven",
+    "DeskStarted",
+    "DeskStopped",
+    "DiscrepancyFound",
+    "DiscrepancyResolved",
+    "DoubtTimedOut",
+    "Event",
+    "Fact",
+    "FillCorrected",
+    "Heartbeat",
+    "HouseAdjusted",
+    "InstrumentsListed",
+    "LegSpec",
+    "LegsFound",
+    "MarketResumed",
+    "MarksTaken",
+    "OrderAccepted",
+    "OrderAdopted",
+    "OrderApproved",
+    "OrderCancelRefused",
+    "OrderCancelRequested",
+    "OrderCanceled",
+    "OrderCompleted",
+    "OrderDenied",
+    "OrderExpired",
+    "OrderFact",
+    "OrderFilled",
+    "OrderLookedUp",
+    "OrderRejected",
+    "OrderReplaceRefused",
+    "OrderReplaceRequested",
+    "OrderReplaced",
+    "OrderRequested",
+    "OrderRestated",
+    "OutageEnded",
+    "PlainFact",
+    "PositionsMarked",
+    "ReplaceRequested",
+    "ResolutionRequested",
+    "RootSigned",
+    "RunEnded",
+    "RunStarted",
+    "SharesDistributed",
+    "Source",
+    "StrategyRegistered",
+    "StrategyStatusChanged",
+    "StreamChanged",
+    "SubmitAccepted",
+    "SubmitInDoubt",
+    "SubmitRejected",
+    "SymbolFrozen",
+    "SymbolThawed",
+    "TradeStreamChanged",
+    "TradeUpdated",
+]

@@ -1,0 +1,235 @@
+"""Facts of an order: from the gate to its end, each word of the broker kept."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import NamedTuple
+
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId
+from deskd.domain.market import Quote
+from deskd.domain.money import Cash, Price, Qty
+from deskd.domain.order import OrderRequest, OrderType, Side, TimeInForce
+
+
+class Checked(NamedTuple):
+    """What one check of the gate looked at, and its limit, as key=value. A tuple: it is stored as a short array."""
+
+    name: str  # the good case as a statement: `quote_is_fresh`
+    figure: str
+    limit: str = ""  # empty where there is no bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderApproved:
+    """The gate let the order through. What is reserved is held until the order is final."""
+
+    request: OrderRequest
+    quote: Quote
+    reserved_cash: Cash
+    reserved_qty: Qty
+    market_day: date
+    at: datetime
+    checks: tuple[Checked, ...] = ()  # all passed, in order; none in ledgers from before they were kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderDenied:
+    """The gate stopped the order; the broker never saw it."""
+
+    request: OrderRequest
+    reason: str  # a DenialReason
+    message: str
+    quote: Quote | None
+    market_day: date
+    at: datetime
+    checks: tuple[Checked, ...] = ()  # those that passed, and last the one that said no
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegSpec:
+    """A leg that the broker made for a bracket, OCO or OTO."""
+
+    client_order_id: ClientOrderId
+    broker_order_id: BrokerOrderId
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    qty: Qty
+    limit_price: Price | None
+    stop_price: Price | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAccepted:
+    """The broker has the order."""
+
+    client_order_id: ClientOrderId
+    broker_order_id: BrokerOrderId
+    submitted_at: datetime | None  # the broker's stamp: on a tape, the tape's time
+    legs: tuple[LegSpec, ...]
+    at: datetime
+    source: str = ""  # a Source
+    broker_status: str = ""  # the broker's own word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegsFound:
+    """The broker told the legs of an order that it had acknowledged without them (the stream never names them)."""
+
+    client_order_id: ClientOrderId
+    legs: tuple[LegSpec, ...]
+    at: datetime
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRejected:
+    """The order ended at the broker without life: refused, or it never arrived."""
+
+    client_order_id: ClientOrderId
+    reason: str  # a RejectReason
+    message: str
+    at: datetime
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFilled:
+    """The broker executed part or all of the order. *fill_id* counts once (domain.order.fill_id)."""
+
+    client_order_id: ClientOrderId
+    fill_id: FillId
+    qty: Qty
+    price: Price
+    filled_at: datetime  # the market's stamp
+    at: datetime
+    source: str = ""
+    position_qty: Qty | None = None  # signed, of the strategy in this symbol, after this fill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCancelRequested:
+    """The desk asked, or is about to ask, the broker to cancel what is left."""
+
+    client_order_id: ClientOrderId
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCancelRefused:
+    """The broker would not cancel; the order goes on as it was."""
+
+    client_order_id: ClientOrderId
+    message: str
+    at: datetime
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCompleted:
+    """The broker calls the order filled, and all of its fills are booked (ends notional orders, too)."""
+
+    client_order_id: ClientOrderId
+    at: datetime
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCanceled:
+    """The broker canceled what was left of the order."""
+
+    client_order_id: ClientOrderId
+    at: datetime
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderExpired:
+    """The order's time in force ran out."""
+
+    client_order_id: ClientOrderId
+    at: datetime
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReplaceRequested:
+    """The desk asked, or is about to ask, the broker to put another order in the place of this one."""
+
+    client_order_id: ClientOrderId
+    replaced_by: ClientOrderId  # the new order: its approval is the fact after this one
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReplaceRefused:
+    """The broker would not replace; the order goes on as it was."""
+
+    client_order_id: ClientOrderId
+    message: str
+    at: datetime
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReplaced:
+    """Another order has taken the place of this one, and all fills of this one are booked."""
+
+    client_order_id: ClientOrderId
+    replaced_by: ClientOrderId | None  # None: the broker knows none
+    at: datetime
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRestated:
+    """The broker says that the order is for less than was asked: a fill crossed a replace, or its sibling filled."""
+
+    client_order_id: ClientOrderId
+    qty: Qty
+    at: datetime
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAdopted:
+    """Somebody replaced an order of ours in the broker's own page: the new one belongs to the same strategy."""
+
+    request: OrderRequest
+    broker_order_id: BrokerOrderId
+    replaces: ClientOrderId
+    submitted_at: datetime | None
+    reserved_cash: Cash
+    reserved_qty: Qty
+    price: Price  # at which a share of it is valued
+    at: datetime
+    source: str = ""
+    broker_status: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSaid:
+    """A word of the broker about an order that brings no other fact of its own. The same word again is no news."""
+
+    client_order_id: ClientOrderId
+    source: str  # a Source
+    word: str  # in_doubt, not_found, acknowledged, or Alpaca's own: done_for_day, suspended, ...
+    detail: str
+    at: datetime
+
+
+type OrderFact = (
+    OrderAccepted
+    | OrderRejected
+    | OrderFilled
+    | OrderCancelRequested
+    | OrderCancelRefused
+    | OrderCompleted
+    | OrderCanceled
+    | OrderExpired
+    | OrderReplaceRequested
+    | OrderReplaceRefused
+    | OrderReplaced
+    | OrderRestated
+)

@@ -1,0 +1,61 @@
+"""Facts of strategies and their runs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from deskd.domain.ids import RunId, StrategyId, UserId
+from deskd.domain.money import Cash
+from deskd.domain.run import RunEnd, StrategyStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyRegistered:
+    """A strategy was found for the first time, or its code or description changed."""
+
+    strategy_id: StrategyId
+    user_id: UserId
+    name: str
+    version: str
+    path: str
+    code_hash: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyStatusChanged:
+    """A strategy became active, paused, stopped or failed."""
+
+    strategy_id: StrategyId
+    status: StrategyStatus
+    why: str
+    at: datetime
+    by_hand: bool = False  # somebody stopped it: it does not start again with the desk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocationChanged:
+    """Cash moved between the house and a strategy, so that the strategy's allocation is *allocation*."""
+
+    strategy_id: StrategyId
+    allocation: Cash
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """A strategy's process was started."""
+
+    run_id: RunId
+    strategy_id: StrategyId
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """A strategy's process ended."""
+
+    run_id: RunId
+    strategy_id: StrategyId
+    end: RunEnd
+    at: datetime
