@@ -20,8 +20,11 @@ class V1Group:
 
     @property
     def join_files(self) -> Sequence[Path]:
-        """Return one file per hierarchy."""
-        return tuple(folder / "cgroup.procs" for folder in self.by_controller.values())
+        """Return one file per hierarchy.
+
+        `tasks`, not `cgroup.procs`: a thread that moves itself takes no lock that waits for every core, 2 ms each time.
+        """
+        return tuple(folder / "tasks" for folder in self.by_controller.values())
 
     def usage(self) -> Usage:
         """Return what the controllers counted."""
@@ -56,7 +59,8 @@ class V1Group:
 
     def _pids(self) -> list[int]:
         pids: set[int] = set()
-        for file in self.join_files:
+        for folder in self.by_controller.values():
+            file = folder / "cgroup.procs"
             if file.exists():
                 pids.update(int(line) for line in file.read_text().split())
         return sorted(pids)
