@@ -1,17 +1,14 @@
 """The daemon: every room built once, started in order, stopped in order.
 
 Start = recovery: ledger -> replay -> broker -> doors -> reconcile -> runs. A crash takes the same road.
-Stop: refuse orders -> end runs -> cancel open orders -> last fact -> root. Each stage has a bound. Whoever asks a desk that
-still starts gets its end at once: no strategy runs before `trade`.
+Stop: app/stopping.py. Whoever asks a desk that still starts gets its end at once: no strategy runs before `trade`.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime, timedelta
 from random import SystemRandom
 from typing import Any
 
@@ -19,19 +16,22 @@ import structlog
 
 from deskd import __version__
 from deskd.alpaca.broker import AlpacaBroker, open_broker
-from deskd.alpaca.connection import TIMING, Timing
 from deskd.alpaca.endpoints import Endpoints, Keys, embedded, endpoints
-from deskd.alpaca.resync import History, snapshot
 from deskd.alpaca.stream import MarketStream
 from deskd.alpaca.trading_stream import TradeStream
 from deskd.api import tokens
 from deskd.api.endpoint import Api
+from deskd.app.bounds import limits_of, timing_of
+from deskd.app.desk_status import Moment, status
 from deskd.app.disk import DiskGuard
 from deskd.app.fact_log import FactLog
+from deskd.app.looks import Looks
+from deskd.app.market_watch import MarketWatch
 from deskd.app.opening import Begun, begun, db_path
 from deskd.app.root_keeper import RootKeeper
 from deskd.app.snapshots import Snapshots
-from deskd.config import BrokerSection, Config, RiskSection
+from deskd.app.stopping import CLOSE_S, Stopping
+from deskd.config import Config
 from deskd.config.keys import BrokerKeys
 from deskd.control import Control
 from deskd.control.events import EventRoutes
@@ -44,10 +44,7 @@ from deskd.core.silence import Silence
 from deskd.domain import events as ev
 from deskd.domain.errors import ConfigError, WireError
 from deskd.domain.ids import HOUSE, RunId, StrategyId, Symbol
-from deskd.domain.limits import Limits
-from deskd.domain.market import MarketClock
-from deskd.domain.money import Cash, Qty
-from deskd.domain.order import Order
+from deskd.domain.money import Cash
 from deskd.domain.run import ExitReason, RunStatus
 from deskd.domain.strategy import StrategySpec
 from deskd.ledger.fact_reader import FactReader
@@ -60,12 +57,6 @@ from deskd.supervision.supervisor import Supervisor
 from deskd.wire.drop_copy import DropCopy
 
 SYNC_S = 30.0  # from start to the first reconcile; after that the desk runs, and takes orders when it comes
-CANCEL_S = 5.0  # for open orders to end when the desk stops
-CLOSE_S = 5.0  # beyond the grace, for runs to be gone
-LAST_FACT_S = 5.0  # for the last facts to be on disk
-CLOCK_EVERY_S = 15.0  # the market's clock is asked for
-RESYNC_BACK = timedelta(minutes=5)  # orders and fills are listed from so long before the oldest open order
-RESYNC_SPAN = timedelta(days=1)  # but not from before this: one old GTC order must not bring the list of a month
 CLOCK_AGE_MAX = timedelta(seconds=5)
 PLAN_LIMIT = 200  # Alpaca's requests a minute
 
@@ -114,46 +105,6 @@ async def built(config: Config, parts: Begun) -> AsyncIterator["Daemon"]:
             await daemon.close()
 
 
-def limits_of(spec: StrategySpec, risk: RiskSection, stale_after_s: float) -> Limits:
-    """Return the strategy's limits: the desk's, tightened by its own."""
-    ours = risk.strategy
-
-    def tighter(name: str, bound: Decimal | int) -> Decimal:
-        return min(Decimal(bound), spec.limits.get(name, Decimal(bound)))
-
-    return Limits(
-        symbols=frozenset(spec.symbols),
-        quote_age_max=timedelta(seconds=stale_after_s),
-        order_notional_max=Cash(tighter("order_notional_max", ours.order_notional_max)),
-        position_qty_max=Qty(tighter("position_qty_max", ours.position_qty_max)),
-        position_notional_max=Cash(tighter("position_notional_max", ours.position_notional_max)),
-        open_orders_max=int(tighter("open_orders_max", ours.open_orders_max)),
-        orders_per_day_max=int(tighter("orders_per_day_max", ours.orders_per_day_max)),
-        duplicate_window=timedelta(seconds=ours.duplicate_window_s),
-        is_short_allowed=risk.desk.allow_short,
-    )
-
-
-def timing_of(broker: BrokerSection) -> Timing:
-    """Return how long the streams wait for what."""
-    return Timing(
-        ping_every_s=broker.stream_ping_s,
-        ping_answer_s=broker.stream_ping_answer_s,
-        reconnect_min_s=min(TIMING.reconnect_min_s, broker.stream_reconnect_max_s),
-        reconnect_max_s=broker.stream_reconnect_max_s,
-        refused_s=broker.stream_refused_s,
-    )
-
-
-def listed_since(open_orders: Sequence[Order]) -> datetime | None:
-    """Return from when the broker is to list its orders, in its own time; None where no order is open.
-
-    What is open at the broker is listed whatever its age, and what no list has is asked for by its id.
-    """
-    stamps = [o.submitted_at for o in open_orders if o.submitted_at is not None]
-    return max(min(stamps), max(stamps) - RESYNC_SPAN) - RESYNC_BACK if stamps else None
-
-
 def begun_in(tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
     """Start *work* as a task of the group; None where the group is ending: what ended it must stay the first error."""
     try:
@@ -182,7 +133,6 @@ class Daemon:
         self.broker = broker
         self.exchange = exchange = parts.exchange
         self.started_at = wall.now()
-        self.clock: MarketClock | None = None
         desk, self._tasks = parts.desk, tasks
         self._running: set[asyncio.Task[None]] = set()
         self.hub = Hub(
@@ -211,7 +161,7 @@ class Daemon:
             desk=desk,
             ledger=parts.ledger,
             broker=broker,
-            take_snapshot=self._snapshot,
+            take_snapshot=Looks(desk=desk, broker=broker, wall=wall).take,
             quotes=self.hub,
             marks=self.hub,
             tells=self.hub,
@@ -253,6 +203,21 @@ class Daemon:
             post=self._on_run_fact,
             registered=desk.strategies.get,
             on_spec=self._on_spec,
+        )
+        self.market_watch = MarketWatch(
+            runtime=self.runtime,
+            broker=broker,
+            wall=wall,
+            on_open=self.market_stream.set_market_open,
+            on_clock=self.roots.on_clock,
+        )
+        self.stopping = Stopping(
+            runtime=self.runtime,
+            wall=wall,
+            end_runs=self.supervisor.stop_all,
+            sign=self.roots.sign,
+            grace_s=config.sandbox.stop_grace_s,
+            cancels_orders=config.desk.cancel_orders_on_stop,
         )
         self.snapshots = Snapshots(
             ledger=db_path(config),
@@ -298,7 +263,7 @@ class Daemon:
         self._spawn(self.disk.run(), "disk")
         self._spawn(self.trade_stream.run(), "trade stream")
         self._spawn(self.market_stream.run(), "market stream")
-        self._spawn(self._watch_market(), "market clock")
+        self._spawn(self.market_watch.run(), "market clock")
         self._spawn(self._beat(), "heartbeat")
         self._spawn(self.supervisor.run(), "supervisor")
         await self.supervisor.open()
@@ -331,22 +296,7 @@ class Daemon:
 
     async def stop(self) -> None:
         """Refuse orders, end runs, cancel open orders, write the last fact."""
-        self.runtime.closing = "the desk is stopping"
-        try:
-            async with asyncio.timeout(self.config.sandbox.stop_grace_s + CLOSE_S):
-                await self.supervisor.stop_all("the desk stopped")
-        except TimeoutError:
-            log.error("runs_not_ended", consequence="they end with the desk")  # noqa: TRY400  no bug of this line
-        if self.config.desk.cancel_orders_on_stop:
-            await self._cancel_open_orders()
-        try:
-            async with asyncio.timeout(LAST_FACT_S):
-                await self.runtime.post(ev.DeskStopped(at=self.wall.now()))
-                await self.runtime.until_idle()
-                await self.roots.sign()
-                await self.runtime.until_idle()
-        except TimeoutError:
-            log.error("last_fact_not_written", consequence="the next start takes this for a crash")  # noqa: TRY400
+        await self.stopping.run()
 
     async def close(self) -> None:
         """End every task, in whatever state the desk is; no run outlives it."""
@@ -375,16 +325,6 @@ class Daemon:
         if self._tokens is None:
             raise ConfigError(f"no token is needed: on the embedded exchange STRATEGY_ID={strategy_id} is enough")
         return self._tokens.issue(strategy_id)
-
-    async def _cancel_open_orders(self) -> None:
-        for order in self.runtime.orders(None, is_open=True):
-            oid = order.request.client_order_id
-            await self.runtime.post(ev.CancelRequested(client_order_id=oid, by="desk stop", at=self.wall.now()))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CANCEL_S):
-                await self.runtime.until(lambda desk: not desk.open_ids)
-        if left := [o.request.client_order_id for o in self.runtime.orders(None, is_open=True)]:
-            log.warning("orders_still_open", client_order_ids=left, consequence="the next start finds out their fate")
 
     async def _allocate(self, strategy_id: StrategyId) -> None:
         """Give the strategy its allocation from the house, where that is not what it has."""
@@ -483,30 +423,6 @@ class Daemon:
     async def _market_now(self) -> datetime:
         return (await self.runtime.clock()).timestamp
 
-    async def _snapshot(self, orders: Sequence[Order], fill_count: Callable[[], int], why: str) -> ev.BrokerSnapshot:
-        asked_at = self.wall.now()
-        taken = await snapshot(
-            self.broker,
-            open_orders=orders,
-            since=listed_since(orders),
-            fill_counter=fill_count,
-            history=self._history(),
-            now=self.wall.now,
-            why=why,
-        )
-        return replace(taken, asked_at=asked_at)
-
-    def _history(self) -> History:
-        """Return how much of the account's history the next look is to read."""
-        desk = self.runtime.desk
-        is_wide = desk.last_reconciled is not None and bool(desk.last_reconciled.suspected)
-        return History(
-            read_until=desk.standing.read_until,
-            is_wide=is_wide,
-            knows=desk.knows,
-            is_ours=desk.by_broker_id.__contains__,
-        )
-
     async def _beat(self) -> None:
         """Say from time to time that the desk lives."""
         while True:
@@ -517,69 +433,18 @@ class Daemon:
                 ev.Heartbeat(
                     orders_open=len(self.runtime.desk.open_ids),
                     strategies_running=running,
-                    market_is_open=self.clock.is_open if self.clock else None,
+                    market_is_open=clock.is_open if (clock := self.market_watch.clock) else None,
                     ledger_seq=self.live.last_seq,
                     at=self.wall.now(),
                 )
             )
 
-    async def _watch_market(self) -> None:
-        """Follow the broker's clock, and fetch what can be traded once a market day."""
-        listed: date | None = None
-        trouble = ""
-        while True:
-            try:
-                self.clock = await self.runtime.clock()
-                self.market_stream.set_market_open(self.clock.is_open)
-                await self.roots.on_clock(self.clock)
-                if self.clock.timestamp.date() != listed:
-                    instruments = tuple(await self.broker.instruments())
-                    await self.runtime.post(ev.InstrumentsListed(instruments=instruments, at=self.wall.now()))
-                    listed = self.clock.timestamp.date()
-                trouble = ""
-            except OSError as error:
-                if str(error) != trouble:  # said once, not every second of an outage
-                    trouble = str(error)
-                    log.warning("broker_unreachable", error=trouble)
-            await asyncio.sleep(CLOCK_EVERY_S if listed else 1.0)
-
     def status(self) -> Mapping[str, object]:
         """Return the desk's own state, for `deskctl status`."""
-        desk, runtime = self.runtime.desk, self.runtime
-        outages = desk.outages
-        house = desk.account(HOUSE)
-        refusal = runtime.refusal()
-        return {
-            "name": self.config.desk.name,
-            "version": __version__,
-            "started_at": self.started_at,
-            "broker": self.config.broker.mode,
-            "tape": list(self.config.exchange.tape) if self.exchange else None,
-            "takes_orders": refusal is None,
-            "why_not": refusal.message if refusal else None,
-            "market_time": self.clock.timestamp if self.clock else None,
-            "market_is_open": self.clock.is_open if self.clock else None,
-            "trade_stream_is_up": desk.is_trade_stream_up,
-            "market_stream": self.market_stream.state(),
-            "outages_now": [
-                f"{one.stream} since {one.started_at:%H:%M:%S} UTC: {one.why}" for one in outages.open.values()
-            ],
-            "last_outage": _in_words(outages.last) if outages.last else None,
-            "local_port": self.config.api.local_port or None,
-            "orders_open": len(desk.open_ids),
-            "orders": len(desk.orders),
-            "fills": desk.fill_count,
-            "cash": desk.portfolio.cash(),
-            "house_cash": house.cash if house else None,
-            "reconciled_at": desk.last_reconciled.at if desk.last_reconciled else None,
-            "differences_suspected": dict(desk.last_reconciled.differences) if desk.last_reconciled else {},
-            "differences_open": {subject: one.more for subject, one in desk.standing.open.items()},
-            "symbols_frozen": sorted(desk.standing.frozen),
-        }
-
-
-def _in_words(ended: ev.OutageEnded) -> str:
-    """Return the outage as one line; `deskctl outages` has them all."""
-    lasted = (ended.ended_at - ended.started_at).total_seconds()
-    affected = ", ".join(ended.affected) or "nobody"
-    return f"{ended.stream} {ended.started_at:%Y-%m-%d %H:%M:%S} UTC, {lasted:.1f} s: {ended.why}; affected: {affected}"
+        now = Moment(
+            started_at=self.started_at,
+            refusal=self.runtime.refusal(),
+            clock=self.market_watch.clock,
+            market_stream=self.market_stream.state(),
+        )
+        return status(self.config, self.runtime.desk, now)

@@ -19,7 +19,8 @@ from typing import Any
 import uvloop
 
 from deskd import log as logs
-from deskd.app.daemon import Daemon, limits_of, opened
+from deskd.app.bounds import limits_of
+from deskd.app.daemon import Daemon, opened
 from deskd.config import Config
 from deskd.domain import events as ev
 from deskd.domain.events import SubmitAccepted, SubmitInDoubt, SubmitRejected

@@ -22,7 +22,9 @@ import aiohttp
 from deskd.alpaca.broker import AlpacaBroker
 from deskd.alpaca.trading_stream import TradeStream
 from deskd.app import daemon, opening
+from deskd.app.looks import Looks
 from deskd.app.snapshots import Snapshots
+from deskd.app.stopping import Stopping
 from deskd.cli.daemon import main
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
@@ -283,7 +285,7 @@ def wrap_the_trade_stream() -> None:
 
 
 def wrap_the_look() -> None:
-    around(daemon.Daemon, "_snapshot", before="look: begins", after="look: taken")
+    around(Looks, "take", before="look: begins", after="look: taken")
     around(AlpacaBroker, "positions", before="look: orders are known", after="look: positions are known")
 
 
@@ -329,7 +331,7 @@ def wrap_start_and_stop() -> None:
     around(daemon.Daemon, "trade", after="start: trading")
     around(daemon.Daemon, "stop", before="stop: begins", after="stop: the last fact is on disk")
     around(Supervisor, "stop_all", after="stop: runs have ended")
-    around(daemon.Daemon, "_cancel_open_orders", before="stop: orders to be canceled", after="stop: orders canceled")
+    around(Stopping, "cancel_open_orders", before="stop: orders to be canceled", after="stop: orders canceled")
     around(daemon.Daemon, "close", before="stop: to be closed", after="stop: closed")
 
 

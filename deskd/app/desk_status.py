@@ -1,0 +1,63 @@
+"""The desk's own state in one answer, for `deskctl status`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from deskd import __version__
+from deskd.config import Config
+from deskd.core.desk import Desk
+from deskd.domain import events as ev
+from deskd.domain.effects import Refuse
+from deskd.domain.ids import HOUSE
+from deskd.domain.market import MarketClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What is so at the moment, and stands in no fact."""
+
+    started_at: datetime
+    refusal: Refuse | None  # why no order is taken
+    clock: MarketClock | None
+    market_stream: str
+
+
+def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
+    """Return the desk's own state."""
+    outages = desk.outages
+    house = desk.account(HOUSE)
+    return {
+        "name": config.desk.name,
+        "version": __version__,
+        "started_at": now.started_at,
+        "broker": config.broker.mode,
+        "tape": list(config.exchange.tape) if config.broker.mode == "embedded" else None,
+        "takes_orders": now.refusal is None,
+        "why_not": now.refusal.message if now.refusal else None,
+        "market_time": now.clock.timestamp if now.clock else None,
+        "market_is_open": now.clock.is_open if now.clock else None,
+        "trade_stream_is_up": desk.is_trade_stream_up,
+        "market_stream": now.market_stream,
+        "outages_now": [
+            f"{one.stream} since {one.started_at:%H:%M:%S} UTC: {one.why}" for one in outages.open.values()
+        ],
+        "last_outage": in_words(outages.last) if outages.last else None,
+        "local_port": config.api.local_port or None,
+        "orders_open": len(desk.open_ids),
+        "orders": len(desk.orders),
+        "fills": desk.fill_count,
+        "cash": desk.portfolio.cash(),
+        "house_cash": house.cash if house else None,
+        "reconciled_at": desk.last_reconciled.at if desk.last_reconciled else None,
+        "differences_suspected": dict(desk.last_reconciled.differences) if desk.last_reconciled else {},
+        "differences_open": {subject: one.more for subject, one in desk.standing.open.items()},
+        "symbols_frozen": sorted(desk.standing.frozen),
+    }
+
+
+def in_words(ended: ev.OutageEnded) -> str:
+    """Return the outage as one line; `deskctl outages` has them all."""
+    lasted = (ended.ended_at - ended.started_at).total_seconds()
+    affected = ", ".join(ended.affected) or "nobody"
+    return f"{ended.stream} {ended.started_at:%Y-%m-%d %H:%M:%S} UTC, {lasted:.1f} s: {ended.why}; affected: {affected}"

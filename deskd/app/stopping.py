@@ -1,0 +1,63 @@
+"""The end of a desk in stages: refuse orders -> end runs -> cancel open orders -> last fact -> root.
+
+Each stage has a bound: a broker that does not answer, or a run that does not end, delays the end and does not prevent it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from deskd.domain import events as ev
+from deskd.ports import Clock
+from deskd.runtime import Runtime
+
+CANCEL_S = 5.0  # for open orders to end when the desk stops
+CLOSE_S = 5.0  # beyond the grace, for runs to be gone
+LAST_FACT_S = 5.0  # for the last facts to be on disk
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping:
+    """Ends what trades; the tasks are ended by who spawned them."""
+
+    runtime: Runtime
+    wall: Clock
+    end_runs: Callable[[str], Awaitable[None]]  # return when they are gone
+    sign: Callable[[], Awaitable[object]]  # what is on disk
+    grace_s: float  # for a run to end by itself
+    cancels_orders: bool
+
+    async def run(self) -> None:
+        """Return when every stage is done, or its time is up."""
+        self.runtime.closing = "the desk is stopping"
+        try:
+            async with asyncio.timeout(self.grace_s + CLOSE_S):
+                await self.end_runs("the desk stopped")
+        except TimeoutError:
+            log.error("runs_not_ended", consequence="they end with the desk")  # noqa: TRY400  no bug of this line
+        if self.cancels_orders:
+            await self.cancel_open_orders()
+        try:
+            async with asyncio.timeout(LAST_FACT_S):
+                await self.runtime.post(ev.DeskStopped(at=self.wall.now()))
+                await self.runtime.until_idle()
+                await self.sign()
+                await self.runtime.until_idle()
+        except TimeoutError:
+            log.error("last_fact_not_written", consequence="the next start takes this for a crash")  # noqa: TRY400
+
+    async def cancel_open_orders(self) -> None:
+        """Ask the broker to cancel them all; wait no longer than CANCEL_S for it."""
+        for order in self.runtime.orders(None, is_open=True):
+            oid = order.request.client_order_id
+            await self.runtime.post(ev.CancelRequested(client_order_id=oid, by="desk stop", at=self.wall.now()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CANCEL_S):
+                await self.runtime.until(lambda desk: not desk.open_ids)
+        if left := [o.request.client_order_id for o in self.runtime.orders(None, is_open=True)]:
+            log.warning("orders_still_open", client_order_ids=left, consequence="the next start finds out their fate")

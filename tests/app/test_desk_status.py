@@ -1,0 +1,51 @@
+"""What `deskctl status` is told."""
+
+from datetime import timedelta
+
+from deskd.app.desk_status import Moment, in_words, status
+from deskd.config import Config
+from deskd.core.desk import TRADES
+from deskd.domain import events as ev
+from deskd.domain.effects import Refuse
+from deskd.domain.ids import ClientOrderId
+from deskd.domain.market import MarketClock
+from deskd.domain.reasons import RefusalReason
+from tests.factories import ALICE, NOON, a_desk, cash
+
+OUTAGE = ev.OutageEnded(
+    stream=TRADES,
+    started_at=NOON,
+    ended_at=NOON + timedelta(seconds=90),
+    why="connection reset",
+    affected=(ALICE,),
+    open_orders=1,
+    refusals=(),
+    bars_fetched=0,
+    bars_missing=0,
+    at=NOON + timedelta(seconds=91),
+)
+
+
+def test_a_desk_that_has_heard_nothing_says_so() -> None:
+    """Unknown is told as unknown: no clock, no outage, and why no order is taken."""
+    refusal = Refuse(ClientOrderId(""), RefusalReason.DESK_NOT_READY, "the desk is starting")
+    now = Moment(started_at=NOON, refusal=refusal, clock=None, market_stream="connecting")
+    told = status(Config(), a_desk(), now)
+    assert (told["takes_orders"], told["why_not"]) == (False, "the desk is starting")
+    assert told["market_time"] is told["market_is_open"] is told["last_outage"] is None
+    assert told["market_stream"] == "connecting"
+
+
+def test_money_streams_and_outages_are_told() -> None:
+    """The whole account's cash, the house's, and the last outage in one line."""
+    desk = a_desk()
+    for is_up in (False, True):
+        desk.apply(ev.StreamChanged(stream=TRADES, is_up=is_up, why="test", at=NOON))
+    desk.apply(OUTAGE)
+    clock = MarketClock(timestamp=NOON, is_open=True, next_open=NOON, next_close=NOON)
+    told = status(Config(), desk, Moment(started_at=NOON, refusal=None, clock=clock, market_stream="up"))
+    assert (told["takes_orders"], told["why_not"], told["market_is_open"]) == (True, None, True)
+    assert (told["cash"], told["house_cash"]) == (cash(100_000), cash(80_000))
+    assert told["trade_stream_is_up"] is True
+    assert told["last_outage"] == in_words(OUTAGE)
+    assert in_words(OUTAGE) == "trades 2026-01-05 17:00:00 UTC, 90.0 s: connection reset; affected: alice"
