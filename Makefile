@@ -7,10 +7,11 @@ PYTHON := .venv/bin/python
 PYTEST_FLAGS ?= --numprocesses auto --dist loadgroup
 RUN_FLAGS ?=
 SECONDS ?= 120
+STARTS ?= 10000
 UV ?= uv
 LOCK_FLAGS := --generate-hashes --universal --python-version 3.12 --no-header --no-emit-index-url
 
-.PHONY: help run setup test check fmt lint type arch docs proto lock bench chaos deploy start stop status clean
+.PHONY: help run setup test check fmt lint type arch docs proto lock bench chaos soak deploy start stop status clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +64,10 @@ bench:  ## measure fan-out, order round trip and jail start beside their peers
 chaos:  ## let everything go wrong around twenty jailed strategies, then open the books; SECONDS=120 SEED=random
 	@tools/setup.sh dev
 	@$(PYTHON) -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(CHAOS_FLAGS)
+
+soak:  ## start and stop runs in real jails ten thousand times, and see that the desk holds no more; STARTS=10000 SEED=random
+	@tools/setup.sh dev
+	@$(PYTHON) -m tests.soak --starts $(STARTS) $(if $(SEED),--seed $(SEED))
 
 deploy:  ## on the running desk: start every enabled strategy, and those that run with the code that lies there now
 	@.venv/bin/deskctl restart --all
