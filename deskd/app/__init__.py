@@ -1,16 +1,19 @@
 """The composition root: `run` is the whole daemon, from configuration to exit code."""
 
 import asyncio
+import faulthandler
 import gc
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from types import ModuleType
 
 import structlog
 import uvloop
 
 from deskd import log as logs
+from deskd.app.notify import Notifier
 from deskd.app.opening import begun
 from deskd.config import Config
 from deskd.config.keys import BrokerKeys
@@ -26,13 +29,16 @@ def run(config: Config, *, keys: BrokerKeys | None) -> int:
     """
     hidden = [keys.secret_key, keys.key_id] if keys else []
     logs.configure(level=config.log.level, format=config.log.format, secrets=hidden)
+    faulthandler.enable()  # systemd ends a desk that hangs by SIGABRT: where it hung belongs into the journal
+    notifier = Notifier.of(os.environ, os.getpid())
     code = 0
     try:
-        uvloop.run(_run(config, keys))
+        uvloop.run(_run(config, keys, notifier))
     except* (ConfigError, LedgerError, BrokerFatal, SandboxUnavailable, ChildProcessError) as group:
         errors = _leaves(group)
         for error in errors:
             sys.stderr.write(f"deskd: {error}\n")
+        notifier.say(status=str(errors[0]))
         code = os.EX_CONFIG if any(isinstance(error, ConfigError) for error in errors) else 1
     return code
 
@@ -60,13 +66,23 @@ def _rest() -> ModuleType:
     return daemon
 
 
-async def _run(config: Config, keys: BrokerKeys | None) -> None:
-    stop = asyncio.Event()
+async def _reload_when_asked(asked: asyncio.Event, reread: Callable[[], Awaitable[str]], notifier: Notifier) -> None:
+    """Read the strategies' folder anew on SIGHUP. desk.toml is read at start only, and that is said."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        notifier.reloading()
+        notifier.say("READY=1", status=f"{await reread()}; desk.toml is read at start only")
+
+
+async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier) -> None:
+    stop, reload = asyncio.Event(), asyncio.Event()
     main = asyncio.current_task()
     assert main is not None, "a coroutine runs in a task"
     is_up = False
 
     def on_signal() -> None:
+        notifier.say("STOPPING=1", status="stopping: strategies end, open orders are canceled")
         if not is_up and not stop.is_set():
             main.cancel()  # a start may wait long for its broker; nothing has been traded yet
         stop.set()
@@ -75,6 +91,8 @@ async def _run(config: Config, keys: BrokerKeys | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    notifier.say(status="starting: reading the ledger")
     try:
         async with (
             begun(config, keys) as parts,
@@ -82,12 +100,21 @@ async def _run(config: Config, keys: BrokerKeys | None) -> None:
             daemon.control.serve(config.desk.runtime_dir),
         ):
             _leave_the_start_alone()
+            notifier.say(status="starting: reconciling with the broker")
             await daemon.start()
             is_up = True
             await daemon.trade()
-            await stop.wait()
-            log.info("desk_stopping")
-            await daemon.stop()
+            notifier.say("READY=1", status=daemon.in_one_line())
+            async with asyncio.TaskGroup() as beside:
+                telling = [
+                    beside.create_task(notifier.keep_telling(daemon.in_one_line), name="watchdog"),
+                    beside.create_task(_reload_when_asked(reload, daemon.reread, notifier), name="reload"),
+                ]
+                await stop.wait()
+                log.info("desk_stopping")
+                await daemon.stop()
+                for task in telling:
+                    task.cancel()
     except asyncio.CancelledError:
         if is_up or not stop.is_set():
             raise

@@ -439,6 +439,21 @@ class Daemon:
                 )
             )
 
+    async def reread(self) -> str:
+        """Read the strategies' folder anew; return how the desk is then."""
+        await self.supervisor.reread()
+        log.info("strategies_reread", strategies=len(self.supervisor.strategies()))
+        return self.in_one_line()
+
+    def in_one_line(self) -> str:
+        """Return how the desk is, for `systemctl status`."""
+        found = self.supervisor.strategies()
+        running = sum(self.supervisor.status(one.strategy_id) is RunStatus.RUNNING for one in found)
+        refusal = self.runtime.refusal()
+        orders = f"{len(self.runtime.desk.open_ids)} orders open"
+        takes = "takes orders" if refusal is None else f"takes no orders: {refusal.message}"
+        return f"{running} of {len(found)} strategies running, {orders}, {takes}; broker: {self.config.broker.mode}"
+
     def status(self) -> Mapping[str, object]:
         """Return the desk's own state, for `deskctl status`."""
         now = Moment(

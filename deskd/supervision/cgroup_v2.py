@@ -94,7 +94,7 @@ def delegated(mount: Path, root: str, own: str, name: str) -> V2Groups:
     try:
         if home != mount:  # the root may hold processes beside groups
             (home / "daemon").mkdir(exist_ok=True)
-            (home / "daemon" / "cgroup.procs").write_text("0")
+            _move_all(home, home / "daemon")
         _enable(home, needed)
     except OSError:
         if os.geteuid() != 0 or home == mount:
@@ -105,6 +105,19 @@ def delegated(mount: Path, root: str, own: str, name: str) -> V2Groups:
     folder.mkdir(exist_ok=True)
     _enable(folder, needed)
     return V2Groups(folder)
+
+
+def _move_all(home: Path, leaf: Path) -> None:
+    """Move every process of *home* to the leaf: ours, and those that we started before (the embedded exchange).
+
+    One that forks meanwhile may leave a child behind, which is then found.
+    """
+    while pids := (home / "cgroup.procs").read_text().split():
+        for pid in pids:
+            try:
+                (leaf / "cgroup.procs").write_text(pid)
+            except ProcessLookupError:
+                continue  # it ended
 
 
 def _enable(folder: Path, controllers: set[str]) -> None:

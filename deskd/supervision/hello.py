@@ -54,6 +54,7 @@ def hello_jail(section: SandboxSection, folder: JailFolder, environment: Environ
 
 
 def _plan(section: SandboxSection, place: Path, environment: Environment, who: Identity, pipes: Pipes) -> JailPlan:
+    shutil.rmtree(place, ignore_errors=True)  # of a process that had our number
     place.mkdir(mode=0o711)
     place.chmod(0o711)
     folders = [place / name for name in ("code", "state", "socket")]
@@ -61,8 +62,9 @@ def _plan(section: SandboxSection, place: Path, environment: Environment, who: I
         folder.mkdir()
     script = folders[0] / "strategy.py"
     script.write_text(f"print({_HELLO.decode().strip()!r})\n")
-    for path in (*folders, script):
-        give(path, who.uid, who.gid)
+    for path in (*folders, script):  # the group's, as code is: what is another user's, the desk could not remove again
+        give(path, -1, who.gid)
+        path.chmod(0o770 if path.is_dir() else 0o640)
     return JailPlan(
         strategy_id=StrategyId("hello"),
         user_id=UserId("hello"),
