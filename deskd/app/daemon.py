@@ -456,10 +456,12 @@ class Daemon:
 
     def status(self) -> Mapping[str, object]:
         """Return the desk's own state, for `deskctl status`."""
+        set_up = self.supervisor.set_up()
         now = Moment(
             started_at=self.started_at,
             refusal=self.runtime.refusal(),
             clock=self.market_watch.clock,
             market_stream=self.market_stream.state(),
+            jails=None if set_up is None else set_up.text,
         )
         return status(self.config, self.runtime.desk, now)

@@ -21,6 +21,7 @@ class Moment:
     refusal: Refuse | None  # why no order is taken
     clock: MarketClock | None
     market_stream: str
+    jails: str | None  # how strategies are kept apart; None: that is not known yet
 
 
 def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
@@ -39,6 +40,7 @@ def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
         "market_is_open": now.clock.is_open if now.clock else None,
         "trade_stream_is_up": desk.is_trade_stream_up,
         "market_stream": now.market_stream,
+        "jails": now.jails,
         "outages_now": [
             f"{one.stream} since {one.started_at:%H:%M:%S} UTC: {one.why}" for one in outages.open.values()
         ],

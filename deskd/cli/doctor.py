@@ -7,15 +7,17 @@ import shutil
 import socket
 import sqlite3
 import ssl
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from deskd.cli.client import Desk, DeskNotReachable, NotDone
+from deskd.cli.machine import Machine, nsjail
 from deskd.cli.place import root_of
+from deskd.cli.verdicts import BAD, GOOD, WARNING, Check, not_yours
 from deskd.config import Config
 from deskd.config.keys import HOME_OF_KEYS, BrokerKeys, read_keys
 from deskd.config.load import load
@@ -23,34 +25,24 @@ from deskd.control.listen import SOCKET_NAME
 from deskd.domain.errors import ConfigError, SandboxUnavailable
 from deskd.ledger.migrating import migrations
 from deskd.supervision.hello import hello_jail
+from deskd.supervision.set_up import REMEDY, WEAKER, SetUp, set_up_of
 from deskd.supervision.staging import choose_jail_folder, stage_environment
+from deskd.supervision.uids import can_map_uids
 
 BROKER_TIMEOUT_S = 5.0
 DISK_BAD, DISK_LOW = 200 * 2**20, 2 * 2**30  # bytes: a day of a busy desk; a month of it
 
-GOOD, WARNING, BAD = "good", "warning", "bad"
+_JAIL_S = 120.0  # the first one stages the interpreter
 _ONLY_LAPTOPS = "only for laptops: set it to false"
 _PAPER_URL, _LIVE_URL = "https://paper-api.alpaca.markets", "https://api.alpaca.markets"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at."""
-
-    check: str
-    verdict: str
-    found: str
-    remedy: str | None = None
-
-    def row(self) -> dict[str, str | None]:
-        """Return it as the table and the JSON show it."""
-        return {"check": self.check, "verdict": self.verdict, "found": self.found, "remedy": self.remedy}
 
 
 def examine(file: Path, environment: Mapping[str, str]) -> Iterator[Check]:
     """Yield every check, in the order in which they build on each other."""
     yield _python()
-    yield _kernel()
+    machine = Machine()
+    for look in (machine.kernel, machine.namespaces, machine.apparmor, machine.limits, machine.seccomp, nsjail):
+        yield look()
     try:
         config = load(file, root=root_of(file), environment=environment).config
     except ConfigError as error:
@@ -59,9 +51,10 @@ def examine(file: Path, environment: Mapping[str, str]) -> Iterator[Check]:
         yield Check("configuration", BAD, first + more, "deskctl config check names every problem")
         return
     yield Check("configuration", GOOD, str(file))
-    checks: tuple[Callable[[Config], Check], ...] = (_folders, _strategies, _disk, _ledger, _cgroups, _jail, _desk)
+    checks: tuple[Callable[[Config], Check], ...] = (_folders, _strategies, _disk, _ledger, _jail)
     for check in checks:
         yield check(config)
+    yield from _desk(config)
     yield _broker(config, environment)
 
 
@@ -69,16 +62,11 @@ def _python() -> Check:
     return Check("python", GOOD, f"{platform.python_version()} at {sys.executable}")
 
 
-def _kernel() -> Check:
-    found = f"{platform.system()} {platform.release()} {platform.machine()}"
-    if platform.system() == "Linux":
-        return Check("kernel", GOOD, found)
-    return Check("kernel", BAD, found, "jails need Linux")
-
-
 def _folders(config: Config) -> Check:
     for folder in (config.desk.state_dir, config.desk.runtime_dir):
         above = next(f for f in (folder, *folder.parents) if f.exists())
+        if above == folder and above.stat().st_uid not in {os.geteuid(), 0} and not os.access(above, os.W_OK):
+            return not_yours("folders", f"{folder}: it belongs to uid {above.stat().st_uid}, and")
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
             return Check("folders", BAD, f"{above} cannot be written", f"chown it to the desk's user, or move {folder}")
     return Check("folders", GOOD, f"{config.desk.state_dir} can be written")
@@ -103,10 +91,13 @@ def _disk(config: Config) -> Check:
 def _ledger(config: Config) -> Check:
     path = config.desk.db_path
     assert path is not None, "the loader fills it in"
+    if _desk_user(config) != os.geteuid() != 0 and not os.access(path, os.R_OK):
+        return not_yours("ledger", str(path))
     if not path.exists():
         return Check("ledger", GOOD, f"{path}: none yet, the first start makes it")
+    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"  # root's -shm: in its way
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=1.0)) as ledger:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=1.0)) as ledger:
             (count,) = ledger.execute("SELECT count(*) FROM facts").fetchone()
             (version,) = ledger.execute("SELECT max(version) FROM migrations").fetchone()
     except sqlite3.Error as error:
@@ -118,50 +109,78 @@ def _ledger(config: Config) -> Check:
     return Check("ledger", GOOD, f"{path}: {count} facts")
 
 
-def _cgroups(config: Config) -> Check:
-    """Look, and touch nothing: the desk makes its groups in its own place, which is not this shell's."""
-    if config.sandbox.unsafe_without_jail:
-        return Check("limits", WARNING, "sandbox.unsafe_without_jail = true: no limits", _ONLY_LAPTOPS)
-    unified = Path("/sys/fs/cgroup/cgroup.controllers")
-    if unified.exists():
-        version, there = "v2", set(unified.read_text().split())
-    else:
-        rows = [line.split() for line in Path("/proc/cgroups").read_text().splitlines()[1:]]
-        version, there = "v1", {name for name, _hierarchy, _count, enabled in rows if enabled == "1"}
-    missing = {"cpu", "memory", "pids"} - there
-    if missing:
-        remedy = "boot with cgroup_enable=memory, or mount cgroup2 at /sys/fs/cgroup"
-        return Check("limits", BAD, f"cgroup {version} lacks {', '.join(sorted(missing))}", remedy)
-    return Check("limits", GOOD, f"cgroup {version} limits cpu, memory and pids")
-
-
 def _jail(config: Config) -> Check:
     if config.sandbox.unsafe_without_jail:
-        text = "sandbox.unsafe_without_jail = true: strategies run WITHOUT any protection"
+        text = "sandbox.unsafe_without_jail = true: strategies run WITHOUT any protection or limits"
         return Check("jail", WARNING, text, _ONLY_LAPTOPS)
+    owner = _desk_user(config)
+    if owner != os.geteuid():
+        return (
+            _jail_as(owner, config) if os.geteuid() == 0 else not_yours("jail", "what the desk's jails are made from")
+        )
     try:
         folder = choose_jail_folder(config.sandbox, config.desk.state_dir)
         folder.prepare()
         problem = hello_jail(config.sandbox, folder, stage_environment(folder, config.sandbox.python))
     except (SandboxUnavailable, OSError) as error:
         return Check("jail", BAD, "no jail can be made", str(error))
+    return _ran(problem, f"below {folder.root}", can_map_uids())
+
+
+def _desk_user(config: Config) -> int:
+    """Return whose desk it is: who owns its state, or whoever asks where there is none yet."""
+    folder = config.desk.state_dir
+    return folder.stat().st_uid if folder.is_dir() else os.geteuid()
+
+
+def _jail_as(owner: int, config: Config) -> Check:
+    """Run the hello jail as the desk's user, with the rights that the unit gives it: root's files would be in its way."""
+    rights = "+setuid,+setgid,+chown"
+    group = config.desk.state_dir.stat().st_gid
+    who = [f"--reuid={owner}", f"--regid={group}", "--clear-groups", "--no-new-privs"]
+    places = [str(path) for path in (config.desk.state_dir, config.sandbox.jail_dir) if path is not None]
+    program = [sys.executable, "-P", "-m", "deskd.supervision.hello", *places]
+    command = ["setpriv", *who, f"--inh-caps=-all,{rights}", f"--ambient-caps=-all,{rights}", "--", *program]
+    try:
+        ran = subprocess.run(command, capture_output=True, check=False, timeout=_JAIL_S, text=True, errors="replace")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Check("jail", BAD, "no jail can be made", str(error))
+    said = ran.stderr.strip().splitlines()
+    problem = None if ran.returncode == 0 else (said[-1] if said else f"exit status {ran.returncode}")
+    return _ran(problem, f"as uid {owner}, with the unit's rights", maps_uids=True)
+
+
+def _ran(problem: str | None, where: str, maps_uids: bool) -> Check:  # noqa: FBT001
     if problem is not None:
         return Check("jail", BAD, "no jail can be made", problem)
-    return Check("jail", GOOD, f"a hello jail ran (below {folder.root})")
+    set_up = set_up_of(is_jailed=True, maps_uids=maps_uids, euid=os.geteuid())
+    if set_up is SetUp.ONE_UID:
+        return Check("jail", WARNING, f"a hello jail ran ({where}), but {WEAKER}", REMEDY)
+    return Check("jail", GOOD, f"a hello jail ran ({where}); one uid per strategy")
 
 
-def _desk(config: Config) -> Check:
+def _desk(config: Config) -> Iterator[Check]:
     path = config.desk.runtime_dir / SOCKET_NAME
     try:
-        strategies = Desk(path).look("/status")["strategies"]
+        told = Desk(path).look("/status")
     except (DeskNotReachable, NotDone) as error:
-        return Check("desk", WARNING, "not running", str(error))
-    return Check("desk", GOOD, f"running, {len(strategies)} strategies")
+        yield Check("desk", WARNING, "not running", str(error))
+        return
+    yield Check("desk", GOOD, f"running, {len(told['strategies'])} strategies")
+    jails = told["desk"].get("jails")
+    if jails == SetUp.ONE_UID.text:
+        yield Check("set-up", WARNING, f"the running desk has {jails}: {WEAKER}", REMEDY)
+    elif jails == SetUp.NO_JAIL.text:
+        yield Check("set-up", WARNING, f"the running desk has {jails}", _ONLY_LAPTOPS)
+    elif jails is not None:
+        yield Check("set-up", GOOD, f"the running desk has {jails}")
 
 
 def _broker(config: Config, environment: Mapping[str, str]) -> Check:
     if config.broker.mode == "embedded":
         return Check("broker", GOOD, "the embedded exchange: no keys, no network")
+    if _desk_user(config) != os.geteuid():  # a unit's credentials are in nobody's environment
+        return not_yours("broker", "the key pair of the desk")
     try:
         keys = read_keys(environment)
     except ConfigError as error:

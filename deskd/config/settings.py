@@ -135,7 +135,7 @@ class SandboxSection(_Section):
         None,
         description="what jails bind lies here; default: state_dir, or /var/lib/deskd-ID where strategies' uids cannot reach that",
     )
-    uid_first: int = Field(200_000, ge=65_536, le=4_000_000_000, description="first host uid of strategies")
+    uid_first: int = Field(200_000, ge=65_536, le=524_287, description="first host uid of strategies")
     unsafe_without_jail: bool = Field(
         False, description="run strategies as plain processes, WITHOUT any protection; for laptops only"
     )

@@ -9,6 +9,7 @@ from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
 from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, write_if_there
 
+_LOOKS_MAX = 3  # at the processes of our own group, to move them; nothing there forks for long
 _WEIGHT = 20  # of 100: the desk goes first
 
 
@@ -110,10 +111,10 @@ def delegated(mount: Path, root: str, own: str, name: str) -> V2Groups:
 def _move_all(home: Path, leaf: Path) -> None:
     """Move every process of *home* to the leaf: ours, and those that we started before (the embedded exchange).
 
-    One that forks meanwhile may leave a child behind, which is then found.
+    One that forks meanwhile leaves a child behind, which the next look finds.
     """
-    while pids := (home / "cgroup.procs").read_text().split():
-        for pid in pids:
+    for _ in range(_LOOKS_MAX):
+        for pid in (home / "cgroup.procs").read_text().split():
             try:
                 (leaf / "cgroup.procs").write_text(pid)
             except ProcessLookupError:

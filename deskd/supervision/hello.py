@@ -1,6 +1,6 @@
 """Proves that a jail works here, by running one: for set-up, `deskctl doctor`, the desk's start and the tests.
 
-`python -m deskd.supervision.hello [STATE_DIR]` prints what is wrong and what to do, and ends with 1, or ends with 0.
+`python -m deskd.supervision.hello [STATE_DIR [JAIL_DIR]]` prints what is wrong and what to do, and ends with 1, or ends with 0.
 """
 
 import os
@@ -23,6 +23,10 @@ from deskd.supervision.uids import Identity, can_map_uids
 _HELLO = b"hello from the jail\n"
 _TIMEOUT_S = 20.0
 _UNSAFE = "[sandbox] unsafe_without_jail = true runs strategies without protection (laptops only)"
+INSTALL_PROFILE = (
+    "give nsjail its AppArmor profile: `cp etc/apparmor.d/deskd-nsjail /etc/apparmor.d/` and "
+    "`apparmor_parser -r /etc/apparmor.d/deskd-nsjail` as root"
+)
 _MISSING_LIBRARY = re.compile(r"shared libraries: (\S+?)\.so")
 _TROUBLE = re.compile(r"^\[[EFW]\]\[[^]]*\]\s*(.*)$", re.MULTILINE)
 
@@ -125,14 +129,21 @@ def namespace_remedy(sysctls: Path = Path("/proc/sys")) -> str:
     for name, denies, allows in switches:
         file = sysctls / name
         if file.exists() and file.read_text().strip() == denies:
-            return f"run `sysctl -w {name.replace('/', '.')}={allows}` as root"
+            switch = f"run `sysctl -w {name.replace('/', '.')}={allows}` as root"
+            return f"{INSTALL_PROFILE} (or {switch})" if "apparmor" in name else switch
     return "run the desk as root, outside of a container or chroot"
 
 
+def needs_profile(sysctls: Path = Path("/proc/sys")) -> bool:
+    """Say whether AppArmor takes the rights in new namespaces from all that have no profile (Ubuntu 23.10 and later)."""
+    file = sysctls / "kernel/apparmor_restrict_unprivileged_userns"
+    return file.exists() and file.read_text().strip() == "1"
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Prove a jail below STATE_DIR (default: `var` here) and say what is wrong."""
-    section = SandboxSection()
+    """Prove a jail below STATE_DIR (default: `var` here), or in JAIL_DIR, and say what is wrong."""
     state_dir = Path(arguments[0]) if arguments else Path("var")
+    section = SandboxSection(jail_dir=Path(arguments[1]) if len(arguments) > 1 else None)
     try:
         folder = choose_jail_folder(section, state_dir)
         folder.prepare()

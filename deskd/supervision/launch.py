@@ -22,6 +22,7 @@ from deskd.supervision.cgroup import Group, Groups, NoGroups, ProcessGroup, find
 from deskd.supervision.hello import hello_jail
 from deskd.supervision.jail import NSJAIL, JailPlan, jail_config, plain_command
 from deskd.supervision.process import Pipes, limit_core_dumps, make_pipes, start
+from deskd.supervision.set_up import REMEDY, WEAKER, SetUp, set_up_of
 from deskd.supervision.staging import Environment, JailFolder, choose_jail_folder, stage_environment
 from deskd.supervision.uids import Identity, Uids, can_map_uids
 
@@ -104,16 +105,21 @@ class Launcher:
                 )
             if not section.unsafe_without_jail and (problem := hello_jail(section, folder, environment)):
                 raise SandboxUnavailable(problem)  # noqa: TRY301  the lock is given back below
-            return cls(
+            uids = Uids(folder.uids, section.uid_first, folder.root / "state")
+            uids.known()  # a damaged file is told now, not at the first run
+            launcher = cls(
                 section=section,
                 folder=folder,
                 environment=environment,
                 groups=_groups(section, folder),
-                uids=Uids(folder.uids, section.uid_first),
+                uids=uids,
                 is_jailed=not section.unsafe_without_jail,
                 maps_uids=can_map_uids(),
                 lock=lock,
             )
+            if launcher.set_up is SetUp.ONE_UID:
+                log.warning("strategies_share_one_uid", consequence=WEAKER, remedy=REMEDY)
+            return launcher  # noqa: TRY300  the lock is given back below
         except OSError as error:
             os.close(lock)
             raise SandboxUnavailable(
@@ -123,6 +129,11 @@ class Launcher:
         except BaseException:
             os.close(lock)
             raise
+
+    @property
+    def set_up(self) -> SetUp:
+        """Return how strategies are kept apart."""
+        return set_up_of(is_jailed=self.is_jailed, maps_uids=self.maps_uids, euid=os.geteuid())
 
     def prepare(self, spec: StrategySpec, run_id: RunId) -> Prepared:
         """Make all that the run needs; raise EditedMeanwhile, SandboxUnavailable or OSError and leave nothing."""

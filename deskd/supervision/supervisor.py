@@ -26,6 +26,7 @@ from deskd.supervision.launch import EditedMeanwhile, Launcher, Prepared
 from deskd.supervision.lifecycle import Life, Step, after_end, backoff, started_by_hand, step
 from deskd.supervision.output import Output, RotatingLog, is_jail_noise
 from deskd.supervision.run import Counts, Run
+from deskd.supervision.set_up import SetUp
 from deskd.supervision.syntax import SyntaxCheck
 
 log = structlog.get_logger()
@@ -76,6 +77,10 @@ class Supervisor:
         self._syntax = SyntaxCheck(self.launcher.environment.interpreter)
         self._can_read.set()
         await self.reread()
+
+    def set_up(self) -> SetUp | None:
+        """Return how strategies are kept apart; None before `open`."""
+        return self.launcher.set_up if self._is_open else None
 
     async def run(self) -> None:
         """Keep the runs until `close`."""

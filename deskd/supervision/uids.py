@@ -3,10 +3,13 @@
 A uid is persistent: it owns the strategy's /state, so it is never given to another strategy.
 """
 
+import grp
 import json
 import os
+import pwd
 import threading
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +17,11 @@ from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.ids import StrategyId
 
 _CAP_CHOWN, _CAP_SETGID, _CAP_SETUID = 0, 6, 7
-_NSPAWN = range(524_288, 1_879_048_192)  # systemd-nspawn takes uids from here
-_UID_MAX = 4_294_967_294
+_LOWEST, _HIGHEST = 65_536, 524_287  # below: people and services; above: systemd's containers
+_NOT_OURS = (
+    range(61_184, 65_520),  # DynamicUser=
+    range(65_534, 65_536),  # nobody, and the 16-bit "none"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +48,47 @@ class Uids:
 
     file: Path
     first: int
+    states: Path | None = None  # the folder with strategies' own: who owns what there stands in for a lost file
     _turn: threading.Lock = field(default_factory=threading.Lock)  # runs are prepared in several threads
 
     def of(self, strategy_id: StrategyId) -> int:
         """Return the strategy's uid, the same for ever; a new one is on disk before it is returned."""
         with self._turn:
-            known = self._read()
+            known = self.known()
             if strategy_id not in known:
-                known[strategy_id] = free_uid(known, self.first, [*_subordinate_ranges(), _NSPAWN])
+                known[strategy_id] = free_uid(known, self.first, [*_subordinate_ranges(), *_NOT_OURS], is_known_here)
                 self._write(known)
             return known[strategy_id]
 
-    def _read(self) -> dict[str, int]:
-        if not self.file.exists():
-            return {}
+    def known(self) -> dict[str, int]:
+        """Return every uid ever given; raise SandboxUnavailable where the file cannot be trusted."""
         try:
-            known = json.loads(self.file.read_text())
+            text = self.file.read_text()
+        except FileNotFoundError:
+            return self._owners()
+        try:
+            known = json.loads(text)
         except ValueError as error:
-            raise SandboxUnavailable(
-                f"{self.file}: is not JSON ({error}): restore it from a backup. It says which uid owns which "
-                "strategy's state; new uids would open one strategy's state to another"
-            ) from error
-        assert isinstance(known, dict)
+            raise self._damaged(f"is not JSON ({error})") from error
+        if not isinstance(known, dict) or not all(_is_uid(uid) for uid in known.values()):
+            raise self._damaged("does not give each strategy one uid")
+        owners = Counter(known.values())
+        if twice := [name for name, uid in known.items() if owners[uid] > 1]:
+            raise self._damaged(f"gives one uid to {' and '.join(sorted(twice))}")
         return known
+
+    def _damaged(self, what: str) -> SandboxUnavailable:
+        return SandboxUnavailable(
+            f"{self.file}: {what}: restore it from a backup. It says which uid owns which strategy's state; new uids "
+            "would open one strategy's state to another"
+        )
+
+    def _owners(self) -> dict[str, int]:
+        """Return who owns what there is of strategies' state: a file that was lost is made anew from that."""
+        if self.states is None or not self.states.is_dir():
+            return {}
+        owners = {path.name: path.lstat().st_uid for path in self.states.iterdir() if path.is_dir()}
+        return {name: uid for name, uid in owners.items() if _is_uid(uid) and uid != os.geteuid()}
 
     def _write(self, known: dict[str, int]) -> None:
         fresh = self.file.with_suffix(".new")
@@ -73,16 +97,49 @@ class Uids:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self.file)
+        folder = os.open(self.file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)  # else a power cut could bring the old file back, and give the uid a second time
+        finally:
+            os.close(folder)
 
 
-def free_uid(known: Mapping[str, int], first: int, foreign: Sequence[range]) -> int:
-    """Return a uid from *first* on, beyond every one ever given (an entry outlives its strategy) and in no foreign range."""
-    uid = max([first, *(1 + given for given in known.values())])
-    while overlap := next((taken for taken in foreign if uid in taken), None):
-        uid = overlap.stop
-    if uid > _UID_MAX:
-        raise SandboxUnavailable(f"[sandbox] uid_first={first}: no uid is left above it: set a lower one")
-    return uid
+def _is_uid(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**32 - 1
+
+
+def is_known_here(uid: int) -> bool:
+    """Say whether a user or a group of this machine, or of its directory service, has that number."""
+    for look_up in (pwd.getpwuid, grp.getgrgid):
+        try:
+            look_up(uid)
+        except KeyError:
+            continue
+        return True
+    return False
+
+
+def free_uid(
+    known: Mapping[str, int], first: int, foreign: Sequence[range], is_taken: Callable[[int], bool] = lambda _: False
+) -> int:
+    """Return a uid from *first* on, beyond every one ever given (an entry outlives its strategy), and nobody else's.
+
+    Where none is left there, one of the gaps from 65536 on that was never given.
+    """
+    given = set(known.values())
+    for start in (max([first, *(1 + uid for uid in given)]), _LOWEST):
+        uid = start
+        while uid <= _HIGHEST:
+            if overlap := next((taken for taken in foreign if uid in taken), None):
+                uid = overlap.stop
+            elif uid in given or is_taken(uid):
+                uid += 1
+            else:
+                return uid
+    raise SandboxUnavailable(
+        f"[sandbox] uid_first={first}: no uid is left from {_LOWEST} to {_HIGHEST} beside those of /etc/subuid and of "
+        "this machine's users: give fewer subordinate uids to users"
+    )
 
 
 def _subordinate_ranges() -> list[range]:

@@ -29,7 +29,7 @@ OUTAGE = ev.OutageEnded(
 def test_a_desk_that_has_heard_nothing_says_so() -> None:
     """Unknown is told as unknown: no clock, no outage, and why no order is taken."""
     refusal = Refuse(ClientOrderId(""), RefusalReason.DESK_NOT_READY, "the desk is starting")
-    now = Moment(started_at=NOON, refusal=refusal, clock=None, market_stream="connecting")
+    now = Moment(started_at=NOON, refusal=refusal, clock=None, market_stream="connecting", jails=None)
     told = status(Config(), a_desk(), now)
     assert (told["takes_orders"], told["why_not"]) == (False, "the desk is starting")
     assert told["market_time"] is told["market_is_open"] is told["last_outage"] is None
@@ -43,7 +43,7 @@ def test_money_streams_and_outages_are_told() -> None:
         desk.apply(ev.StreamChanged(stream=TRADES, is_up=is_up, why="test", at=NOON))
     desk.apply(OUTAGE)
     clock = MarketClock(timestamp=NOON, is_open=True, next_open=NOON, next_close=NOON)
-    told = status(Config(), desk, Moment(started_at=NOON, refusal=None, clock=clock, market_stream="up"))
+    told = status(Config(), desk, Moment(started_at=NOON, refusal=None, clock=clock, market_stream="up", jails="made"))
     assert (told["takes_orders"], told["why_not"], told["market_is_open"]) == (True, None, True)
     assert (told["cash"], told["house_cash"]) == (cash(100_000), cash(80_000))
     assert told["trade_stream_is_up"] is True

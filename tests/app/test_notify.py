@@ -57,7 +57,7 @@ def test_the_status_is_one_line_that_people_can_read(ear: socket.socket) -> None
 
 
 def test_a_reload_says_when_it_began(ear: socket.socket) -> None:
-    """systemd tells an old answer from a new one by the machine's monotonic clock."""
+    """Systemd tells an old answer from a new one by the machine's monotonic clock."""
     Notifier(ear.getsockname(), None).reloading()
     first, second = told(ear)
     assert first == "RELOADING=1"
@@ -71,7 +71,7 @@ def test_nobody_listening_is_no_trouble(tmp_path: Path) -> None:
 
 
 def test_an_abstract_address_is_understood() -> None:
-    """systemd writes its first byte as @."""
+    """Systemd writes its first byte as @."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind("\0deskd-test-notify")
         listener.settimeout(5)

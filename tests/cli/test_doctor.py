@@ -1,6 +1,7 @@
 """The doctor finds what is wrong, and says what to do."""
 
 import asyncio
+import os
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from deskd.cli.doctor import Check, examine
+from deskd.cli.doctor import examine
+from deskd.cli.verdicts import Check
 from tests.control.a_running_desk import a_running_desk
 
+NOBODY = 65_534
 NO_JAIL = "[sandbox]\nunsafe_without_jail = true\n"  # these tests are about the other checks
 
 
@@ -35,7 +38,8 @@ def test_a_good_machine_is_good(tmp_path: Path) -> None:
 def test_a_wrong_configuration_ends_the_examination(tmp_path: Path) -> None:
     """What cannot be read cannot be judged further."""
     found = checks(tmp_path, "[sandbox]\npids = 1\ncpu = 0\n")
-    assert list(found) == ["python", "kernel", "configuration"]
+    machine = ["kernel", "namespaces", "apparmor", "limits", "seccomp", "nsjail"]
+    assert list(found) == ["python", *machine, "configuration"]
     assert found["configuration"].verdict == "bad"
     assert found["configuration"].found.endswith("(and 1 more)")
 
@@ -110,3 +114,35 @@ def test_a_hello_jail_is_tried(tmp_path: Path) -> None:
         Path(reachable).chmod(0o711)
         jail = checks(tmp_path, f'[sandbox]\njail_dir = "{reachable}"\n')["jail"]
     assert jail.verdict == "good" or jail.remedy
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_member_is_not_told_that_the_officers_files_are_bad(tmp_path: Path) -> None:
+    """What a member may not see is not theirs to see: no verdict, no false alarm, and who may look."""
+    with tempfile.TemporaryDirectory(prefix="deskd-doctor-", dir="/tmp") as place:
+        folder = Path(place)
+        folder.chmod(0o711)
+        (folder / "var").mkdir(mode=0o700)
+        (folder / "desk.toml").write_text('[desk]\nstate_dir = "var"\n')
+        (folder / "desk.toml").chmod(0o644)
+        pid = os.fork()
+        if pid == 0:  # a member, for the rest of this child's life
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            rows = {check.check: check for check in examine(folder / "desk.toml", {})}
+            hidden = {name for name, check in rows.items() if check.verdict == "not yours" and check.remedy}
+            os._exit(0 if {"ledger", "jail"} <= hidden else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.needs_nsjail
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_root_asks_as_the_desks_own_user(tmp_path: Path) -> None:
+    """The doctor leaves no file of root's where a desk without root has to write, and tries what the unit would do."""
+    with tempfile.TemporaryDirectory(prefix="deskd-doctor-", dir="/tmp") as place:
+        Path(place).chmod(0o711)
+        state = Path(place) / "var"
+        state.mkdir(mode=0o711)
+        os.chown(state, NOBODY, NOBODY)
+        jail = checks(tmp_path, f'[desk]\nstate_dir = "{state}"\n')["jail"]
+        assert jail.verdict == "good" or jail.remedy
+        assert {path.lstat().st_uid for path in state.iterdir()} <= {NOBODY}

@@ -44,15 +44,16 @@ def test_v2_counters_are_read(tmp_path: Path) -> None:
 
 
 def test_v2_delegation_moves_the_desk_to_a_leaf(tmp_path: Path) -> None:
-    """A group with processes may have no limited children: the desk goes to `daemon`, runs beside it."""
+    """A group with processes may have no limited children: the desk goes to `daemon` with all it started before."""
     own = tmp_path / "deskd.service"
     (own / "deskd-1").mkdir(parents=True)
+    (own / "cgroup.procs").write_text("41\n42\n")  # the desk and its exchange
     for folder in (own, own / "deskd-1"):
         (folder / "cgroup.controllers").write_text("cpu io memory pids\n")
         (folder / "cgroup.subtree_control").write_text("")
     groups = delegated(tmp_path, "/", "/deskd.service", "deskd-1")
     assert groups.folders == (own / "deskd-1",)
-    assert (own / "daemon" / "cgroup.procs").read_text() == "0"
+    assert (own / "daemon" / "cgroup.procs").read_text() == "42"
     assert (own / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
     again = delegated(tmp_path, "/", "/deskd.service/daemon", "deskd-1")
     assert again.folders == groups.folders
