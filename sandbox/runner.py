@@ -1,10 +1,13 @@
-"""Runs a member's script inside the jail: `python -P -s -u -B runner.pyc PROGRESS_FD SCRIPT`.
+"""Runs a member's script inside the jail: `python -P -s -u -B runner.pyc PROGRESS_FD STATE_FD SCRIPT`.
 
 The script must not see a difference from `python SCRIPT`: it is `__main__`, `sys.argv` and `sys.path` are its own,
 its traceback starts with its own line. One thing is added: how many lines of standard input it has handled is kept in
 a page of memory that the desk shares (an inherited memfd), which the desk reads when it likes. What stands there is a
 claim of the run, never trusted: eight bytes of lines handled, and then a one once the script's first line is about to
 run. Every import here is a millisecond of every start.
+
+Before the script begins, /state gets back what the strategy kept, and the desk a hold on it, over the socket STATE_FD
+(-1: there is no /state). The form of what was kept is described in deskd/supervision/state.py.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ import os
 import sys
 
 PAGE_BYTES = 4096
+STATE = b"/state/"
+STATE_HEAD_BYTES = 32
+CHUNK = 1_048_576
 
 
 class CountingInput(io.FileIO):
@@ -34,11 +40,94 @@ class CountingInput(io.FileIO):
         return count
 
 
+def take_state(socket_fd: int) -> None:
+    """Fill /state, then let the desk hold it: it keeps what is there when we are gone."""
+    import _socket
+
+    desk = _socket.socket(fileno=socket_fd)
+    try:
+        try:
+            _, rights, *_ = desk.recvmsg(1, _socket.CMSG_SPACE(4), _socket.MSG_DONTWAIT)
+        except BlockingIOError:  # nothing was kept
+            rights = []
+        for _, _, descriptor in rights:
+            fill_state(int.from_bytes(descriptor[:4], sys.byteorder))
+        hold = os.open(STATE, os.O_RDONLY | os.O_DIRECTORY)
+        desk.sendmsg([b"s"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, hold.to_bytes(4, sys.byteorder))])
+        os.close(hold)
+    finally:
+        desk.close()
+
+
+def fill_state(kept: int) -> None:
+    """Make all that was kept anew; end where it cannot be, before the script begins."""
+    try:
+        with open(kept, "rb") as file:
+            _fill(file)
+    except (OSError, EOFError) as error:
+        sys.exit(f"what was kept of /state cannot be put back: {error}")
+
+
+def _fill(file: io.BufferedReader) -> None:
+    import _blake2
+    import _struct
+
+    entry, extent = _struct.Struct("<cHHqQI"), _struct.Struct("<QQ")
+    digest = _blake2.blake2b(digest_size=16)
+    folders: list[tuple[bytes, int, int]] = []
+
+    def take(count: int) -> bytes:
+        data = file.read(count)
+        if len(data) != count:
+            raise EOFError("it is cut short")
+        digest.update(data)
+        return data
+
+    file.read(STATE_HEAD_BYTES)
+    while True:
+        kind, length, mode, time, size, extents = entry.unpack(take(entry.size))
+        if kind == b"e":
+            break
+        path = STATE + take(length)
+        if kind == b"d":
+            os.mkdir(path, 0o700)  # noqa: PTH102
+            folders.append((path, mode, time))
+            continue
+        if kind == b"l":
+            os.symlink(take(size), path)  # noqa: PTH211
+        elif kind == b"h":
+            os.link(STATE + take(size), path, follow_symlinks=False)
+            continue
+        else:
+            made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            os.ftruncate(made, size)
+            for _ in range(extents):
+                start, left = extent.unpack(take(extent.size))
+                while left:
+                    data = take(min(left, CHUNK))
+                    written = os.pwrite(made, data, start)
+                    if written != len(data):
+                        raise OSError("no room for all of it")
+                    start, left = start + written, left - written
+            os.fchmod(made, mode)
+            os.close(made)
+        os.utime(path, ns=(time, time), follow_symlinks=False)
+    for path, mode, time in reversed(
+        folders
+    ):  # a folder may be shut to ourselves, and its time changes with what is made in it
+        os.chmod(path, mode)  # noqa: PTH101
+        os.utime(path, ns=(time, time))
+    if file.read() != digest.digest():
+        raise EOFError("it is damaged")
+
+
 def main() -> None:
     """Run the script, and end as it ends."""
-    progress_fd, script = int(sys.argv[1]), sys.argv[2]
+    progress_fd, state_fd, script = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     page = mmap.mmap(progress_fd, PAGE_BYTES)
     os.close(progress_fd)
+    if state_fd >= 0:
+        take_state(state_fd)
     source = io.BufferedReader(CountingInput(page), 65_536)
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(source, encoding="utf-8", errors="surrogateescape")  # type: ignore[misc]
     sys.argv = [script]

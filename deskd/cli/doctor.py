@@ -51,7 +51,7 @@ def examine(file: Path, environment: Mapping[str, str]) -> Iterator[Check]:
         yield Check("configuration", BAD, first + more, "deskctl config check names every problem")
         return
     yield Check("configuration", GOOD, str(file))
-    checks: tuple[Callable[[Config], Check], ...] = (_folders, _strategies, _disk, _ledger, _jail)
+    checks: tuple[Callable[[Config], Check], ...] = (_folders, _strategies, _disk, _ledger, _jail, _state)
     for check in checks:
         yield check(config)
     yield from _desk(config)
@@ -157,6 +157,15 @@ def _ran(problem: str | None, where: str, maps_uids: bool) -> Check:  # noqa: FB
     if set_up is SetUp.ONE_UID:
         return Check("jail", WARNING, f"a hello jail ran ({where}), but {WEAKER}", REMEDY)
     return Check("jail", GOOD, f"a hello jail ran ({where}); one uid per strategy")
+
+
+def _state(config: Config) -> Check:
+    """Say what bounds /state: the same in every set-up that has jails."""
+    sandbox = config.sandbox
+    if sandbox.unsafe_without_jail:
+        return Check("state", WARNING, "sandbox.unsafe_without_jail = true: there is no /state", _ONLY_LAPTOPS)
+    bound = f"{sandbox.state_mb} MB and {sandbox.state_files} files, held by the kernel (a tmpfs of each jail)"
+    return Check("state", GOOD, f"{bound}; saved every {sandbox.state_save_s:g} s and when a run ends")
 
 
 def _desk(config: Config) -> Iterator[Check]:

@@ -120,14 +120,28 @@ class SandboxSection(_Section):
     """[sandbox]: what each run may use."""
 
     memory_mb: int = Field(
-        512, ge=16, le=65_536, description="all memory of one run, its /tmp included; over it the run dies: oom"
+        512,
+        ge=16,
+        le=65_536,
+        description="all memory of one run, its /tmp and /state included; over it the run dies: oom",
     )
     cpu: float = Field(0.5, gt=0, le=64, description="cores; over it the run waits")
     pids: int = Field(64, ge=4, le=4096, description="processes and threads; over it fork fails")
     tmp_mb: int = Field(64, ge=1, le=4096, description="/tmp of one run; over it writes fail")
-    state_mb: int = Field(64, ge=1, le=65_536, description="/state of one strategy, kept between runs")
+    state_mb: int = Field(
+        64, ge=1, le=65_536, description="/state of one strategy, kept between runs; counts as memory of the run"
+    )
+    state_files: int = Field(
+        4096, ge=1, le=1_000_000, description="files, folders and links in /state; over either bound writes fail"
+    )
+    state_save_s: Seconds = Field(
+        10.0, description="a running strategy's /state is saved this often where it changed, and whenever a run ends"
+    )
     open_files: int = Field(256, ge=16, le=65_536, description="file descriptors of one process")
     log_bytes_per_s: int = Field(65_536, ge=1_024, description="what a run may print; more is dropped and counted")
+    log_flood_s: Seconds = Field(
+        30.0, description="a run that prints more for so long without a pause is ended as log_flood"
+    )
     log_kept_bytes: int = Field(10_485_760, ge=65_536, description="log kept per strategy, over three files")
     stop_grace_s: Seconds = Field(5.0, description="from end of input to kill")
     python: FilePath | None = Field(None, description="Python environment of strategies; default: the one set-up made")

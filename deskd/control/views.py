@@ -1,6 +1,7 @@
 """What the control socket answers, as JSON: names of columns and words of CONTRACTS 5, decimals as text."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -38,6 +39,8 @@ def strategy(found: StrategySpec | BrokenStrategy, runs: Runs, orders: Orders) -
             "memory_bytes": live.memory_bytes,
             "cpu_seconds": live.cpu_seconds,
         }
+        if live.state is not None:
+            view["state"] = asdict(live.state)
     if end := runs.last_end(name):
         view |= {"exit_reason": str(end.reason), "exit_detail": end.detail}
     view["open_orders"] = len(orders.orders(name, is_open=True))

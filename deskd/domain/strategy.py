@@ -57,6 +57,16 @@ class BrokenStrategy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateUse:
+    """How much of its /state a run uses. Files are counted as the kernel does: folders and links are some."""
+
+    bytes: int
+    bytes_max: int
+    files: int
+    files_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Liveness:
     """What is known of a run's progress. What the run itself claims is for display only."""
 
@@ -67,3 +77,4 @@ class Liveness:
     lines_dropped: int
     memory_bytes: int | None
     cpu_seconds: float | None
+    state: StateUse | None = None  # None: it has none, or its jail is not up yet

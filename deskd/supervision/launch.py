@@ -1,5 +1,6 @@
 """Prepares all that a run needs on the host, and starts it: in a jail, or plainly where that was asked for loudly."""
 
+import asyncio
 import contextlib
 import fcntl
 import hashlib
@@ -8,7 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +17,7 @@ import structlog
 
 from deskd.config import Config, SandboxSection
 from deskd.domain.errors import SandboxUnavailable
-from deskd.domain.ids import RunId
+from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.strategy import StrategySpec
 from deskd.supervision.cgroup import Group, Groups, NoGroups, ProcessGroup, find_groups, sweep
 from deskd.supervision.hello import hello_jail
@@ -24,7 +25,11 @@ from deskd.supervision.jail import NSJAIL, JailPlan, jail_config, plain_command
 from deskd.supervision.process import Pipes, limit_core_dumps, make_pipes, start
 from deskd.supervision.set_up import REMEDY, WEAKER, SetUp, set_up_of
 from deskd.supervision.staging import Environment, JailFolder, choose_jail_folder, stage_environment
+from deskd.supervision.state import StateError, take_over
+from deskd.supervision.state_keeper import StateKeeper, bounds_of, check_fits
 from deskd.supervision.uids import Identity, Uids, can_map_uids
+
+SAVES_MAX = 2  # at a time: each reads and writes up to state_mb
 
 log = structlog.get_logger()
 
@@ -41,6 +46,7 @@ class Prepared:
     pipes: Pipes
     group: Group
     config: Path | None  # nsjail's; None: without a jail
+    state: StateKeeper | None  # None: without a jail there is no /state
 
     @property
     def door_uid(self) -> int | None:
@@ -68,6 +74,8 @@ class Prepared:
 
     def abandon(self) -> None:
         """Give back what was prepared, where no process came to be."""
+        if self.state is not None:
+            self.state.close()
         self.pipes.close_ours()
         self.pipes.close_theirs()
         self.group.remove()
@@ -85,6 +93,7 @@ class Launcher:
     is_jailed: bool
     maps_uids: bool
     lock: int
+    saves: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SAVES_MAX))
 
     @classmethod
     def open(cls, config: Config) -> Self:
@@ -143,7 +152,7 @@ class Launcher:
         code, code_hash = self.folder.stage_code(spec.strategy_id, Path(spec.path), who)
         if code_hash != spec.code_hash:
             raise EditedMeanwhile
-        state = self.folder.state(spec.strategy_id, who)
+        kept = self._kept(spec.strategy_id, who) if self.is_jailed else None
         socket_folder = self.folder.socket_folder(number, who)
         with contextlib.ExitStack() as undo:
             group = self.groups.create(run_id, self.section)
@@ -158,15 +167,40 @@ class Launcher:
                 who=who,
                 environment=self.environment,
                 code=code,
-                state=state,
                 socket_folder=socket_folder,
                 section=self.section,
                 log_fd=pipes.log_fd,
                 progress_fd=pipes.progress_fd,
+                state_fd=pipes.state_fd,
             )
             file = self.folder.write_config(spec.strategy_id, jail_config(plan)) if self.is_jailed else None
+            state = self._keeper(spec.strategy_id, who, kept, pipes) if kept is not None else None
             undo.pop_all()
-        return Prepared(plan=plan, pipes=pipes, group=group, config=file)
+        return Prepared(plan=plan, pipes=pipes, group=group, config=file, state=state)
+
+    def _kept(self, strategy_id: StrategyId, who: Identity) -> Path:
+        """Return the file of the strategy's /state; raise SandboxUnavailable where a jail cannot take up what is in it."""
+        file, old, bounds = self.folder.state(strategy_id), self.folder.old_state(strategy_id), bounds_of(self.section)
+        try:
+            if not file.exists() and old.is_dir():
+                take_over(old, file, who, bounds)
+                log.info("state_taken_over", strategy_id=strategy_id, folder=str(old), file=str(file))
+            check_fits(file, bounds)
+        except StateError as problem:
+            raise SandboxUnavailable(str(problem)) from None
+        return file
+
+    def _keeper(self, strategy_id: StrategyId, who: Identity, file: Path, pipes: Pipes) -> StateKeeper:
+        keeper = StateKeeper(
+            strategy_id=strategy_id,
+            file=file,
+            who=who,
+            section=self.section,
+            channel=pipes.take_state(),
+            turns=self.saves,
+        )
+        keeper.offer()
+        return keeper
 
     def close(self) -> None:
         """Remove the desk's cgroups, and let another desk have the folder."""

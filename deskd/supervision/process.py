@@ -11,6 +11,7 @@ import asyncio
 import fcntl
 import os
 import resource
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class Pipes:
     theirs: tuple[int, int, int]
     log_fd: int
     progress_fd: int  # the page that the runner writes; ours to read
+    state: int  # our end of the socket over which what is kept goes in, and a hold on /state comes out
+    state_fd: int  # the runner's
     _has_theirs: bool = True
     _has_ours: bool = True
 
@@ -47,16 +50,22 @@ class Pipes:
         A second call does nothing: the numbers may be somebody else's by then, a broker's connection or the ledger.
         """
         is_ours_to_close, self._has_theirs = self._has_theirs, False
-        for fd in (*self.theirs, self.log_fd) if is_ours_to_close else ():
+        for fd in (*self.theirs, self.log_fd, self.state_fd) if is_ours_to_close else ():
             os.close(fd)
+
+    def take_state(self) -> int:
+        """Hand over our end of the state socket: whoever takes it closes it."""
+        taken, self.state = self.state, -1
+        return taken
 
     def close_ours(self) -> None:
         """Close ours, where no process came to be; a second call does nothing."""
         is_ours_to_close, self._has_ours = self._has_ours, False
         if not is_ours_to_close:
             return
-        for fd in (self.stdin, self.stdout, self.stderr, self.log, self.progress_fd):
-            os.close(fd)
+        for fd in (self.stdin, self.stdout, self.stderr, self.log, self.progress_fd, self.state):
+            if fd >= 0:
+                os.close(fd)
 
 
 def make_pipes() -> Pipes:
@@ -65,6 +74,7 @@ def make_pipes() -> Pipes:
     stdout, child_out = os.pipe()
     stderr, child_err = os.pipe()
     log, log_fd = os.pipe()
+    state, state_fd = (end.detach() for end in socket.socketpair())
     os.set_blocking(stdin, False)
     fcntl.fcntl(stdin, fcntl.F_SETPIPE_SZ, STDIN_PIPE_BYTES)
     return Pipes(
@@ -75,6 +85,8 @@ def make_pipes() -> Pipes:
         theirs=(child_in, child_out, child_err),
         log_fd=log_fd,
         progress_fd=_make_page(),
+        state=state,
+        state_fd=state_fd,
     )
 
 
@@ -112,7 +124,7 @@ def start(
         stdin=pipes.theirs[0],
         stdout=pipes.theirs[1],
         stderr=pipes.theirs[2],
-        pass_fds=(pipes.log_fd, pipes.progress_fd),
+        pass_fds=(pipes.log_fd, pipes.progress_fd, pipes.state_fd),
         env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "DESK_CG": " ".join(str(file) for file in join)},
         cwd=cwd or "/",
         start_new_session=True,  # a Ctrl-C on the desk's terminal is for the desk alone

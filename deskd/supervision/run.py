@@ -16,6 +16,7 @@ from deskd.supervision.cgroup import Group, clear
 from deskd.supervision.ending import Asked, Evidence, classify
 from deskd.supervision.output import Output, pump
 from deskd.supervision.process import Pipes, ended, read_page
+from deskd.supervision.state_keeper import StateKeeper
 
 LOG_MAX = 65_536  # nsjail writes some 4 KB
 _KILL_AGAIN_S = 0.02
@@ -38,6 +39,7 @@ class Run:
     counts: Counts
     clock: Clock
     section: SandboxSection
+    state: StateKeeper | None  # None: without a jail there is no /state
     is_jailed: bool
     started_at: float  # monotonic
     _asked: Asked | None = None
@@ -64,17 +66,21 @@ class Run:
                 ]
                 feeding = tasks.create_task(self._feed(), name="feed")
                 ending = tasks.create_task(self._end_when_asked(), name="end when asked")
+                keeping = tasks.create_task(self._keep_state(), name="keep state")
                 status = await ended(self.process)
                 usage = self.group.usage()
                 _, reached_script = read_page(self.pipes.progress_fd)
                 feeding.cancel()
                 ending.cancel()
+                keeping.cancel()
                 is_cleared = await clear(self.group)
                 _, late = await asyncio.wait(pumps, timeout=_PIPES_TIMEOUT_S)
                 for one in late:
                     one.cancel()
         finally:
             self._leave_nothing()
+            if self.state is not None:
+                await self.state.finish(self.output.note)
         if not is_cleared:
             self.output.note("the desk could not remove the run's cgroup: the kernel still holds a process of it")
         asked = self._asked
@@ -108,7 +114,12 @@ class Run:
             lines_dropped=dropped,
             memory_bytes=usage.memory_bytes,
             cpu_seconds=usage.cpu_seconds,
+            state=self.state.use() if self.state is not None else None,
         )
+
+    async def _keep_state(self) -> None:
+        if self.state is not None:
+            await self.state.keep(self.output.note)
 
     async def _feed(self) -> None:
         self._is_fed = True
@@ -138,6 +149,8 @@ class Run:
         if not self._is_fed:
             os.close(self.pipes.stdin)
         os.close(self.pipes.progress_fd)
+        if self.state is None:
+            os.close(self.pipes.state)
         self.output.finish()
         if self.process.poll() is None:
             self.group.kill()

@@ -6,7 +6,7 @@ interpreter under a 0700 home does not. So copies lie in the jail folder:
     python/KEY/   the interpreter: standard library, binary, libpython; bound at its original paths
     env/KEY/      the strategies' environment: protobuf, desk_client, the runner, all precompiled; bound at /venv
     code/NAME/HASH/  what a strategy's folder held when it had that hash; bound at /strategy
-    state/NAME/   what a strategy keeps between runs; bound read-write at /state
+    state/NAME.kept  what a strategy keeps between runs; see state.py
     run/UID/      the folder of its order socket; bound at /run/desk
 
 Copies are keyed by what they are made of, made beside their place and moved into it: a key that exists is complete.
@@ -114,13 +114,13 @@ class JailFolder:
                 shutil.rmtree(other, ignore_errors=True)
         return place, code_hash
 
-    def state(self, strategy_id: StrategyId, who: Identity) -> Path:
-        """Return the strategy's own folder, made if need be. Nothing in it is to be trusted, links least of all."""
-        path = self.root / "state" / strategy_id
-        if not path.is_dir():
-            path.mkdir(mode=0o700)
-            give(path, who.uid, who.gid)
-        return path
+    def state(self, strategy_id: StrategyId) -> Path:
+        """Return the file that keeps what the strategy has in /state; it need not be there."""
+        return self.root / "state" / f"{strategy_id}.kept"
+
+    def old_state(self, strategy_id: StrategyId) -> Path:
+        """Return where earlier desks bound /state to: a folder that members wrote to directly."""
+        return self.root / "state" / strategy_id
 
     def socket_folder(self, number: int, who: Identity) -> Path:
         """Return the empty folder of the order socket: the strategy may pass through it, and nothing else."""

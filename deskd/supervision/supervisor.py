@@ -301,6 +301,7 @@ class Supervisor:
             counts=self.counts,
             clock=self.clock,
             section=self.config.sandbox,
+            state=prepared.state,
             is_jailed=prepared.config is not None,
             started_at=self.clock.monotonic(),
         )

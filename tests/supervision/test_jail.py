@@ -20,9 +20,9 @@ def a_plan(tmp_path: Path, **overrides: object) -> JailPlan:
         "who": Identity(200_001, 200_001, False),
         "environment": Environment((), tmp_path / "env", Path("/usr/bin/python3")),
         "code": tmp_path / "code",
-        "state": tmp_path / "state",
+        "state_fd": 9,
         "socket_folder": tmp_path / "run",
-        "section": SandboxSection(tmp_mb=32, pids=7),
+        "section": SandboxSection(tmp_mb=32, pids=7, state_mb=48, state_files=100),
         "log_fd": 7,
         "progress_fd": 8,
     }
@@ -43,6 +43,8 @@ def test_only_tmp_and_state_can_be_written(tmp_path: Path) -> None:
     assert all("noexec: true" in mount for mount in writable)
     [tmp] = [mount for mount in mounts if 'dst: "/tmp"' in mount]
     assert "size=32m,nr_inodes=4096,mode=0700,uid=200001,gid=200001" in tmp
+    [state] = [mount for mount in mounts if 'dst: "/state"' in mount]
+    assert "size=48m,nr_inodes=101,mode=0700,uid=200001,gid=200001" in state
 
 
 def test_what_was_proved_stands_there(tmp_path: Path) -> None:
@@ -53,6 +55,7 @@ def test_what_was_proved_stands_there(tmp_path: Path) -> None:
         "time_limit: 0",
         "log_fd: 7",
         "pass_fd: 8",
+        "pass_fd: 9",
         "log_level: INFO",
         "rlimit_as_type: HARD",
         "rlimit_cpu_type: HARD",
