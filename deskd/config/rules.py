@@ -107,7 +107,10 @@ def _rest(config: Config) -> Broken:
     for name in ("state_dir", "runtime_dir", "strategies_dir", "db_path"):
         if getattr(config.desk, name) == Path():
             yield f"desk.{name}", "is empty; allowed: a path in quotes"
-    restart = config.restart
+    sandbox, restart = config.sandbox, config.restart
+    if sandbox.state_mb >= sandbox.memory_mb:
+        text = f"is {sandbox.state_mb}, not under sandbox.memory_mb = {sandbox.memory_mb}; /state counts as memory"
+        yield "sandbox.state_mb", f"{text}: lower it, or raise the other"
     if restart.backoff_initial_s > restart.backoff_max_s:
         text = f"is {restart.backoff_initial_s}, over restart.backoff_max_s = {restart.backoff_max_s}; swap them"
         yield "restart.backoff_initial_s", text

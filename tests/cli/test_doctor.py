@@ -107,6 +107,16 @@ async def test_a_running_desk_is_found(tmp_path: Path) -> None:
     assert found["desk"] == Check("desk", "good", "running, 3 strategies")
 
 
+def test_what_bounds_state_is_said(tmp_path: Path) -> None:
+    """The bound is the kernel's wherever there are jails; without jails there is no /state."""
+    state = checks(tmp_path, "[sandbox]\nstate_mb = 32\nstate_files = 100")["state"]
+    assert (state.verdict, state.found) == (
+        "good",
+        "32 MB and 100 files, held by the kernel (a tmpfs of each jail); saved every 10 s and when a run ends",
+    )
+    assert checks(tmp_path, NO_JAIL)["state"].verdict == "warning"
+
+
 @pytest.mark.needs_nsjail
 def test_a_hello_jail_is_tried(tmp_path: Path) -> None:
     """The doctor runs a real jail, or says in one sentence why none can be made."""

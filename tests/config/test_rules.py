@@ -39,6 +39,9 @@ RULES = {
     "restart.backoff_initial_s: is 9.0, over restart.backoff_max_s = 3.0; swap them": (
         "[restart]\nbackoff_initial_s = 9\nbackoff_max_s = 3"
     ),
+    "sandbox.state_mb: is 64, not under sandbox.memory_mb = 64; /state counts as memory: lower it, or raise the other": (
+        "[sandbox]\nstate_mb = 64\nmemory_mb = 64"
+    ),
     "exchange.state: is the same file as desk.db_path: the exchange and the desk keep separate books": (
         '[desk]\ndb_path = "a.db"\n[exchange]\nstate = "a.db"'
     ),

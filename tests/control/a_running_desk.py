@@ -28,7 +28,7 @@ from deskd.domain.money import Price
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
 from deskd.domain.reasons import RefusalReason
 from deskd.domain.run import ExitReason, RunEnd, RunStatus
-from deskd.domain.strategy import BrokenStrategy, Channel, Liveness, StrategySpec
+from deskd.domain.strategy import BrokenStrategy, Channel, Liveness, StateUse, StrategySpec
 from deskd.ledger.fact_reader import FactReader
 from deskd.ledger.projections import project
 from deskd.ledger.queries import LedgerReader
@@ -129,6 +129,7 @@ class FakeRuns:
             lines_dropped=0,
             memory_bytes=20 * 2**20,
             cpu_seconds=1.5,
+            state=StateUse(bytes=4_096, bytes_max=64 << 20, files=1, files_max=4_096),
         )
 
     def last_end(self, strategy_id: StrategyId) -> RunEnd | None:
