@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from deskd.cli.verdicts import BAD, GOOD, WARNING, Check
+from deskd.cli.check import BAD, GOOD, WARNING, Check
 from deskd.supervision.hello import INSTALL_PROFILE, explain, needs_profile
 from deskd.supervision.jail import NSJAIL
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from deskd.cli.doctor import examine
-from deskd.cli.verdicts import Check
+from deskd.cli.check import Check
 from tests.control.a_running_desk import a_running_desk
 
 NOBODY = 65_534
