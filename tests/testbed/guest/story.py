@@ -1,0 +1,308 @@
+"""What happens in the bed: the desk is installed, started, attacked, killed and stopped, and what is seen is written down.
+
+Runs as root on the guest's own Python, without any package. It judges nothing: tests/testbed/test_unit.py does. Each chapter
+adds to the facts, which are on the way out after each, so that a story cut short still tells how far it came.
+"""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+OUT = Path("/out/facts.json")
+STATE, CODE = Path("/var/lib/deskd"), Path("/srv/deskd/strategies")
+DROP_IN = Path("/etc/systemd/system/deskd.service.d")
+CTL = "/opt/deskd/venv/bin/deskctl"
+FIRST_UID = 200_000
+facts: dict[str, object] = {}
+
+CONFIG = """
+[desk]
+state_dir = "/var/lib/deskd"
+runtime_dir = "/run/deskd"
+strategies_dir = "/srv/deskd/strategies"
+[exchange]
+seed = 7
+[sandbox]
+memory_mb = 96
+pids = 24
+cpu = 0.5
+stop_grace_s = 1.0
+[restart]
+give_up_after = 1
+"""
+BED = "[Service]\nWatchdogSec=5\n"  # a watch of 30 s would only make the story longer
+STRATEGIES = {
+    "hog": "held = []\nwhile True: held.append(bytearray(4 << 20))\n",
+    "forker": "import os, time\nwhile True:\n    if os.fork() == 0: time.sleep(600)\n",
+    "spinner": "print('spins', flush=True)\nwhile True: pass\n",
+    "deaf": """
+import os, signal, time
+for number in range(1, 32):
+    try: signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError): pass
+if os.fork() == 0: os.setsid()
+while True: time.sleep(60)
+""",
+}
+
+
+def run(*command: str, timeout: float = 60.0) -> tuple[int, str]:
+    """Run it; return its exit code and what it said."""
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    return ran.returncode, (ran.stdout + ran.stderr).strip()
+
+
+def shown(*names: str) -> dict[str, str]:
+    """Return what systemd says of the unit."""
+    _, text = run("systemctl", "show", "deskd", *[f"--property={name}" for name in names])
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def main_pid() -> int:
+    return int(shown("MainPID")["MainPID"])
+
+
+def journal() -> list[str]:
+    return run("journalctl", "-u", "deskd", "--no-pager", "-o", "cat")[1].splitlines()
+
+
+def until(holds: Callable[[], object], seconds: float = 45.0) -> bool:
+    """Say whether it came to hold in that time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.25)
+    return True
+
+
+def rows(query: str) -> list[tuple[object, ...]]:
+    try:
+        with closing(sqlite3.connect(f"file:{STATE}/desk.db?mode=ro", uri=True, timeout=5)) as ledger:
+            return ledger.execute(query).fetchall()
+    except sqlite3.Error:
+        return []
+
+
+def ends(name: str) -> list[tuple[object, ...]]:
+    return rows(f"SELECT exit_reason, exit_detail FROM runs WHERE strategy_id = '{name}' AND ended_at IS NOT NULL")
+
+
+def groups() -> list[Path]:
+    """Return the cgroups of runs."""
+    folders = [Path(path) for path in json.loads((STATE / "cgroups.json").read_text())]
+    return [path for folder in folders for path in folder.glob("*") if path.is_dir()]
+
+
+def group_of(name: str) -> Path | None:
+    return next((path for path in groups() if path.name.startswith(f"{name}.")), None)
+
+
+def processes() -> dict[int, dict[str, str]]:
+    """Return every process of every run, by what the kernel says of it."""
+    found = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            told = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+            told["cgroup"] = (status.parent / "cgroup").read_text()
+            told["oom_score_adj"] = (status.parent / "oom_score_adj").read_text()
+        except OSError:
+            continue
+        if "/deskd-" in told["cgroup"]:
+            found[int(status.parent.name)] = {key: value.strip() for key, value in told.items()}
+    return found
+
+
+def strategy_uid(process: dict[str, str]) -> int:
+    return int(process["Uid"].split()[0])
+
+
+def strategies_alive() -> list[int]:
+    return [pid for pid, process in processes().items() if strategy_uid(process) >= FIRST_UID]
+
+
+def install() -> None:
+    code, text = run("sh", "tests/testbed/guest/install.sh", timeout=120)
+    assert code == 0, text
+    Path("/etc/deskd/desk.toml").write_text(CONFIG)
+    DROP_IN.mkdir(parents=True)
+    (DROP_IN / "bed.conf").write_text(BED)
+    for name in ("example_bob", "simple_strategy"):
+        run("cp", "-a", f"strategies/{name}", str(CODE))
+    for name, source in STRATEGIES.items():
+        (CODE / name).mkdir(parents=True)
+        (CODE / name / "strategy.py").write_text(source)
+        (CODE / name / "config.json").write_text(json.dumps({"user_id": "alice", "enabled": False}))
+    run("chmod", "-R", "go+rX", "/srv/deskd")
+    run("systemctl", "daemon-reload")
+    facts["verified"] = run("systemd-analyze", "verify", "deskd.service")
+    facts["exposure"] = run("systemd-analyze", "security", "--no-pager", "deskd.service")[1].splitlines()[-1:]
+
+
+def start() -> None:
+    began = time.monotonic()
+    facts["start"] = run("systemctl", "start", "deskd", timeout=150)
+    facts["start_s"] = time.monotonic() - began
+    facts["after_start"] = shown("ActiveState", "SubState", "StatusText", "Type", "Result")
+    facts["desk"] = {
+        key: value.strip()
+        for key, value in (line.split(":", 1) for line in Path(f"/proc/{main_pid()}/status").read_text().splitlines())
+    }
+
+
+def trade() -> None:
+    wanted = {"example_bob", "simple_strategy"}
+    until(lambda: {row[0] for row in rows("SELECT DISTINCT strategy_id FROM fills")} >= wanted, 60)
+    facts["filled"] = sorted(str(row[0]) for row in rows("SELECT DISTINCT strategy_id FROM fills"))
+    facts["status_text"] = shown("StatusText")["StatusText"]
+
+
+def look() -> None:
+    facts["runs"] = list(processes().values())
+    names = ("memory.max", "memory.swap.max", "memory.oom.group", "pids.max", "cpu.max", "cpu.weight")
+    facts["limits"] = {
+        group.name.split(".")[0]: {name: (group / name).read_text().strip() for name in names if (group / name).exists()}
+        for group in groups()
+    }
+    facts["uids"] = json.loads((STATE / "uids.json").read_text())
+
+
+def bounds() -> None:
+    for name in ("hog", "forker", "spinner"):
+        facts[f"start_{name}"] = run(CTL, "start", name)
+    group: list[Path] = []
+
+    def spins() -> bool:
+        group[:] = [found for found in [group_of("spinner")] if found]
+        return bool(group) and "nr_throttled 0" not in (group[0] / "cpu.stat").read_text()
+
+    until(spins)
+    time.sleep(2)
+    facts["cpu_stat"] = dict(line.split() for line in (group[0] / "cpu.stat").read_text().splitlines()) if group else {}
+    facts["stop_spinner"] = run(CTL, "stop", "spinner")
+    until(lambda: ends("hog") and ends("forker"))
+    facts["hog"], facts["forker"] = ends("hog"), ends("forker")
+    facts["after_bounds"] = shown("ActiveState", "Result", "NRestarts")
+    facts["left_by_bounds"] = [group.name for group in groups() if group.name.split(".")[0] in {"hog", "forker", "spinner"}]
+
+
+def stop_deaf() -> None:
+    facts["start_deaf"] = run(CTL, "start", "deaf")
+    until(lambda: (found := group_of("deaf")) and len((found / "cgroup.procs").read_text().split()) >= 3)
+    pids = (group_of("deaf") or Path("/nonexistent")).joinpath("cgroup.procs").read_text().split()
+    facts["stop_deaf"] = run(CTL, "stop", "deaf")
+    facts["deaf"] = {"pids": pids, "alive": [pid for pid in pids if Path(f"/proc/{pid}").exists()], "ends": ends("deaf")}
+    facts["deaf_group"] = str(group_of("deaf"))
+
+
+def reload() -> None:
+    before = main_pid()
+    run("mv", str(CODE / "deaf"), "/srv/deskd/away")
+    facts["reload"] = run("systemctl", "reload", "deskd")
+    facts["reload_same_pid"] = before == main_pid()
+    facts["reload_status"] = shown("StatusText", "ActiveState")
+    run("mv", "/srv/deskd/away", str(CODE / "deaf"))
+
+
+def doctor() -> None:
+    facts["doctor_root"] = json.loads(run(CTL, "doctor", "--json", timeout=120)[1])
+    facts["doctor_member"] = json.loads(
+        run("setpriv", "--reuid=alice", "--regid=alice", "--clear-groups", CTL, "doctor", "--json", timeout=120)[1]
+    )
+    facts["not_the_desks"] = run("find", str(STATE), "-user", "root", "-print")[1]
+
+
+def kill() -> None:
+    before, desk = processes(), main_pid()
+    uids = {strategy_uid(process) for process in before.values()}
+    os.kill(desk, signal.SIGKILL)
+    until(lambda: not [pid for pid in before if Path(f"/proc/{pid}").exists()], 10)
+    facts["kill_orphans"] = [pid for pid in before if Path(f"/proc/{pid}").exists()]
+    facts["kill_back"] = until(lambda: shown("ActiveState")["ActiveState"] == "active" and main_pid() not in (0, desk))
+    facts["kill_runs"] = until(lambda: {strategy_uid(process) for process in processes().values()} >= uids)
+    facts["kill_restarts"] = shown("NRestarts")["NRestarts"]
+    facts["kill_uids"] = json.loads((STATE / "uids.json").read_text())
+
+
+def hang() -> None:
+    desk = main_pid()
+    os.kill(desk, signal.SIGSTOP)
+    facts["hang_noticed"] = until(lambda: any("Watchdog timeout" in line for line in journal()), 20)
+    facts["hang_back"] = until(lambda: shown("ActiveState")["ActiveState"] == "active" and main_pid() not in (0, desk))
+    facts["hang_stack"] = [line for line in journal() if "Fatal Python error: Aborted" in line]
+
+
+def stop() -> None:
+    until(strategies_alive)
+    began = time.monotonic()
+    facts["stop"] = run("systemctl", "stop", "deskd", timeout=90)
+    facts["stop_s"] = time.monotonic() - began
+    facts["stop_result"] = shown("Result", "ActiveState")
+    facts["stop_alive"] = list(processes())
+    facts["stop_groups"] = [str(path) for path in Path("/sys/fs/cgroup/system.slice").glob("deskd.service/*/")]
+    facts["stop_ends"] = rows("SELECT exit_reason FROM runs WHERE ended_at = (SELECT max(ended_at) FROM runs)")
+
+
+def wrong_configuration() -> None:
+    Path("/etc/deskd/desk.toml").write_text("[sandbox]\npids = 1\n")
+    facts["wrong_start"] = run("systemctl", "start", "deskd")
+    facts["wrong_result"] = shown("Result", "ExecMainStatus", "ActiveState", "NRestarts")
+    run("systemctl", "reset-failed", "deskd")
+
+
+def one_uid() -> None:
+    """The third set-up: no capability at all, in a state folder of its own."""
+    global STATE  # noqa: PLW0603  the rest of the story plays there
+    STATE = Path("/var/lib/deskd-rootless")
+    (DROP_IN / "rootless.conf").write_text(
+        "[Service]\nAmbientCapabilities=\nCapabilityBoundingSet=\nStateDirectory=\nStateDirectory=deskd-rootless\n"
+    )
+    Path("/etc/deskd/desk.toml").write_text(CONFIG.replace("/var/lib/deskd", str(STATE)))
+    run("systemctl", "daemon-reload")
+    facts["rootless_start"] = run("systemctl", "start", "deskd", timeout=150)
+    until(lambda: len(processes()) >= 4)
+    facts["rootless_runs"] = list(processes().values())
+    facts["rootless_uid"] = int(Path(f"/proc/{main_pid()}/status").read_text().split("Uid:")[1].split()[0])
+    facts["rootless_said"] = [line for line in journal() if "strategies_share_one_uid" in line]
+    facts["rootless_limits"] = [(group / "memory.max").read_text().strip() for group in groups()]
+    run(CTL, "start", "hog")
+    until(lambda: ends("hog"))
+    facts["rootless_hog"] = ends("hog")
+    facts["rootless_doctor"] = json.loads(run(CTL, "doctor", "--json", timeout=120)[1])
+    facts["rootless_stop"] = run("systemctl", "stop", "deskd", timeout=90)
+    facts["rootless_alive"] = list(processes())
+
+
+CHAPTERS = (install, start, trade, look, bounds, stop_deaf, reload, doctor, kill, hang, stop, wrong_configuration, one_uid)
+
+
+def main() -> None:
+    """Tell every chapter; one that fails ends the story, with its error and the journal's last words."""
+    times: dict[str, float] = {}
+    facts["seconds"] = times
+    for chapter in CHAPTERS:
+        began = time.monotonic()
+        try:
+            chapter()
+        except Exception:  # noqa: BLE001  it belongs into the facts
+            facts["failed"] = {"chapter": chapter.__name__, "error": traceback.format_exc()}
+        times[chapter.__name__] = round(time.monotonic() - began, 1)
+        sys.stdout.write(f"{chapter.__name__}: {times[chapter.__name__]} s\n")
+        sys.stdout.flush()
+        OUT.write_text(json.dumps(facts, indent=1, default=str))
+        if "failed" in facts:
+            break
+    Path("/out/journal.txt").write_text("\n".join(journal()))
+    sys.exit(1 if "failed" in facts else 0)
+
+
+if __name__ == "__main__":
+    main()
