@@ -134,6 +134,7 @@ def install() -> None:
     assert code == 0, text
     Path("/etc/deskd/desk.toml").write_text(CONFIG)
     DROP_IN.mkdir(parents=True)
+    CODE.mkdir(parents=True)
     (DROP_IN / "bed.conf").write_text(BED)
     for name in ("example_bob", "simple_strategy"):
         run("cp", "-a", f"strategies/{name}", str(CODE))
@@ -169,7 +170,9 @@ def look() -> None:
     facts["runs"] = list(processes().values())
     names = ("memory.max", "memory.swap.max", "memory.oom.group", "pids.max", "cpu.max", "cpu.weight")
     facts["limits"] = {
-        group.name.split(".")[0]: {name: (group / name).read_text().strip() for name in names if (group / name).exists()}
+        group.name.split(".")[0]: {
+            name: (group / name).read_text().strip() for name in names if (group / name).exists()
+        }
         for group in groups()
     }
     facts["uids"] = json.loads((STATE / "uids.json").read_text())
@@ -191,7 +194,9 @@ def bounds() -> None:
     until(lambda: ends("hog") and ends("forker"))
     facts["hog"], facts["forker"] = ends("hog"), ends("forker")
     facts["after_bounds"] = shown("ActiveState", "Result", "NRestarts")
-    facts["left_by_bounds"] = [group.name for group in groups() if group.name.split(".")[0] in {"hog", "forker", "spinner"}]
+    facts["left_by_bounds"] = [
+        group.name for group in groups() if group.name.split(".")[0] in {"hog", "forker", "spinner"}
+    ]
 
 
 def stop_deaf() -> None:
@@ -199,7 +204,11 @@ def stop_deaf() -> None:
     until(lambda: (found := group_of("deaf")) and len((found / "cgroup.procs").read_text().split()) >= 3)
     pids = (group_of("deaf") or Path("/nonexistent")).joinpath("cgroup.procs").read_text().split()
     facts["stop_deaf"] = run(CTL, "stop", "deaf")
-    facts["deaf"] = {"pids": pids, "alive": [pid for pid in pids if Path(f"/proc/{pid}").exists()], "ends": ends("deaf")}
+    facts["deaf"] = {
+        "pids": pids,
+        "alive": [pid for pid in pids if Path(f"/proc/{pid}").exists()],
+        "ends": ends("deaf"),
+    }
     facts["deaf_group"] = str(group_of("deaf"))
 
 
@@ -259,7 +268,7 @@ def wrong_configuration() -> None:
 
 
 def one_uid() -> None:
-    """The third set-up: no capability at all, in a state folder of its own."""
+    """Take every capability away: the third set-up, in a state folder of its own."""
     global STATE  # noqa: PLW0603  the rest of the story plays there
     STATE = Path("/var/lib/deskd-rootless")
     (DROP_IN / "rootless.conf").write_text(
@@ -281,7 +290,21 @@ def one_uid() -> None:
     facts["rootless_alive"] = list(processes())
 
 
-CHAPTERS = (install, start, trade, look, bounds, stop_deaf, reload, doctor, kill, hang, stop, wrong_configuration, one_uid)
+CHAPTERS = (
+    install,
+    start,
+    trade,
+    look,
+    bounds,
+    stop_deaf,
+    reload,
+    doctor,
+    kill,
+    hang,
+    stop,
+    wrong_configuration,
+    one_uid,
+)
 
 
 def main() -> None:

@@ -1,0 +1,146 @@
+"""A real systemd on a real cgroup v2, booted as an ordinary process, with the desk's packages already in it.
+
+The bed itself (an image builder and a boot command) is no part of the desk: `DESKD_TESTBED` names its folder, by default
+`../shared/testbed` beside the checkout. What is built from it stays in the user's cache folder, outside of the checkout.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+IMAGE_MB = 1_600
+MEMORY_MB = 1_536
+BUILD_S, BOOT_S = 600, 240
+GUEST_PYTHON = "3.13"
+_PACKAGES = Path("opt/deskd/venv/lib") / f"python{GUEST_PYTHON}" / "site-packages"
+_NOT_SHARED = (".git", ".venv", "var", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis")
+# of the checks: nothing that runs or tests a desk needs them
+_NOT_PACKED = ("mypy*", "ruff*", "grpc*", "pip*", "*__mypyc*", "grimp*", "importlinter*", "deskd.pth", "setuptools*")
+
+
+class NoBed(Exception):
+    """There is no bed here. The text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bed:
+    """An image with the desk's packages, and the command that boots it."""
+
+    boot_command: Path
+    image: Path
+
+    def boot(self, command: str, out: Path) -> subprocess.CompletedProcess[str]:
+        """Boot, run *command* as root in a copy of the checkout, and return what it said and how it ended."""
+        excluded = [argument for name in _NOT_SHARED for argument in ("--exclude", f"./{name}")]
+        bounds = ["--timeout", str(BOOT_S), "--mem", str(MEMORY_MB), "--bed", "u"]
+        places = ["--cache", str(self.image), "--share", str(ROOT), "--out", str(out)]
+        return subprocess.run(
+            [str(self.boot_command), *places, *excluded, *bounds, "--", command],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=BOOT_S + 30,
+            check=False,
+        )
+
+
+def find() -> Path:
+    """Return the folder of the bed's commands; raise NoBed where there is none that can be used."""
+    named = os.environ.get("DESKD_TESTBED")
+    beside = [above / "shared" / "testbed" for above in ROOT.parents[:2]]  # a worktree lies one deeper
+    folder = Path(named) if named else next(filter(Path.is_dir, beside), beside[0])
+    if not (folder / "boot-run.sh").is_file():
+        raise NoBed(f"there is no test bed at {named or '../shared/testbed'}: DESKD_TESTBED names its folder")
+    if os.geteuid() != 0:
+        raise NoBed("only root can build the test bed's image")
+    if not all(shutil.which(tool) for tool in ("apt-get", "mkfs.ext4", "unshare")):
+        raise NoBed("the test bed's image is built from Debian's packages: apt-get, mkfs.ext4 or unshare is missing")
+    return folder
+
+
+def prepare() -> Bed:
+    """Build what is not in the cache yet (a minute, once), and return the bed; raise NoBed with the reason."""
+    folder = find()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deskd" / "testbed"
+    cache.mkdir(parents=True, exist_ok=True)
+    with _turn(cache / "lock"):
+        base = cache / "base"
+        build = [str(folder / "build-image.sh"), "--cache", str(base), "--beds", "u", "--uml-suite", "sid"]
+        built = subprocess.run(build, capture_output=True, text=True, timeout=BUILD_S, check=False)
+        if built.returncode != 0:
+            raise NoBed(f"the test bed's image could not be built: {(built.stderr or built.stdout).strip()[-400:]}")
+        return Bed(folder / "boot-run.sh", _with_packages(base, cache))
+
+
+def _with_packages(base: Path, cache: Path) -> Path:
+    """Return an image that has the desk's packages as well: to copy them at each boot would take longer than the boot."""
+    pins = (ROOT / "requirements" / "dev.txt").read_bytes() + Path(__file__).read_bytes()
+    place = cache / f"desk-{hashlib.sha256((base / 'key').read_bytes() + pins).hexdigest()[:16]}"
+    if place.is_dir():
+        return place
+    for old in cache.glob("desk-*"):
+        shutil.rmtree(old)
+    fresh = cache / "fresh"
+    shutil.rmtree(fresh, ignore_errors=True)
+    tree = fresh / "tree"
+    fresh.mkdir()
+    subprocess.run(["cp", "-al", str(base / "rootfs"), str(tree)], check=True)
+    shutil.copytree(
+        _packages(cache, pins), tree / _PACKAGES, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_PACKED)
+    )
+    image = fresh / "root.img"
+    with image.open("wb") as file:
+        file.truncate(IMAGE_MB << 20)
+    options = ["-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard", "-d", str(tree)]
+    subprocess.run(["mkfs.ext4", *options, str(image)], check=True, capture_output=True)
+    shutil.rmtree(tree)
+    for name in ("linux.uml", "umllib", "uml-args", "key"):
+        (fresh / name).symlink_to(base / name)
+    fresh.rename(place)
+    return place
+
+
+def _packages(cache: Path, pins: bytes) -> Path:
+    """Return a folder with the pinned packages for the guest's Python: our own, where we are of its version."""
+    if f"{sys.version_info.major}.{sys.version_info.minor}" == GUEST_PYTHON:
+        return Path(sysconfig.get_path("purelib"))
+    place = cache / f"packages-{hashlib.sha256(pins).hexdigest()[:16]}"
+    if not place.is_dir():
+        fresh = cache / "packages"
+        shutil.rmtree(fresh, ignore_errors=True)
+        wanted = ["--require-hashes", "-r", str(ROOT / "requirements" / "dev.txt")]
+        target = ["--target", str(fresh), "--python-version", GUEST_PYTHON, "--only-binary=:all:", "--no-deps"]
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        done = subprocess.run([*pip, *target, *wanted], capture_output=True, text=True, timeout=BUILD_S, check=False)
+        if done.returncode != 0:
+            raise NoBed(f"no packages for the guest's Python {GUEST_PYTHON}: {done.stderr.strip()[-400:]}")
+        fresh.rename(place)
+    return place
+
+
+@contextlib.contextmanager
+def _turn(lock: Path) -> Iterator[None]:
+    """Wait for our turn: two test runs of one user share the cache."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def facts(out: Path) -> dict[str, object]:
+    """Return what the guest wrote down."""
+    file = out / "facts.json"
+    if not file.is_file():
+        return {}
+    told = json.loads(file.read_text())
+    assert isinstance(told, dict)
+    return told

@@ -1,0 +1,179 @@
+"""deskd.service under a real systemd on a pure cgroup v2: what the desk promises there, seen from outside of it."""
+
+import re
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.needs_testbed, pytest.mark.xdist_group("testbed"), pytest.mark.timeout(900)]
+Story = dict[str, Any]
+
+CAPABILITIES = "00000000000000c1"  # CAP_CHOWN, CAP_SETGID, CAP_SETUID
+NONE = "0" * 16
+MEMBERS = {"example_bob", "simple_strategy"}
+EXPOSURE_MAX = 3.5  # of 10; systemd's own measure
+
+
+def uid(process: dict[str, str]) -> int:
+    return int(process["Uid"].split()[0])
+
+
+def scripts(processes: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the members' own processes: those in a process namespace of their own."""
+    return [process for process in processes if len(process["NSpid"].split()) > 1]
+
+
+def test_the_unit_is_sound(story: Story) -> None:
+    """Systemd finds no mistake in it, and little that the desk is exposed to."""
+    assert story["verified"] == [0, ""]
+    [line] = story["exposure"]
+    found = re.search(r"(\d+\.\d+)", line)
+    assert found is not None
+    assert float(found[1]) <= EXPOSURE_MAX
+
+
+def test_a_start_waits_until_the_desk_is_ready(story: Story) -> None:
+    """`systemctl start` returns when the desk takes orders, and `systemctl status` says so in one line."""
+    assert story["start"] == [0, ""]
+    assert (story["after_start"]["ActiveState"], story["after_start"]["Result"]) == ("active", "success")
+    assert "takes orders" in story["after_start"]["StatusText"]
+    assert "2 of 6 strategies running" in story["status_text"]
+
+
+def test_the_desk_is_no_root_and_has_three_rights(story: Story) -> None:
+    """What it may is to give strategies their uids and files; it can gain nothing else."""
+    desk = story["desk"]
+    assert uid(desk) != 0
+    assert {desk[name] for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {CAPABILITIES}
+    assert (desk["NoNewPrivs"], desk["Seccomp"]) == ("1", "2")
+
+
+def test_strategies_trade(story: Story) -> None:
+    """The examples' orders are filled, through the embedded exchange and out of their jails."""
+    assert set(story["filled"]) == MEMBERS
+
+
+def test_each_strategy_is_somebody_of_its_own_without_any_right(story: Story) -> None:
+    """An own uid on the host, no group, no capability now or ever, filtered calls, first in line for the OOM killer."""
+    found = scripts(story["runs"])
+    assert sorted(map(uid, found)) == sorted(story["uids"][name] for name in MEMBERS)
+    for process in found:
+        assert process["Groups"] == ""
+        assert {process[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {NONE}
+        assert (process["NoNewPrivs"], process["Seccomp"]) == ("1", "2")
+        assert process["oom_score_adj"] == "500"
+        assert len(set(process["Uid"].split())) == len(set(process["Gid"].split())) == 1
+
+
+def test_each_run_has_limits_of_its_own_below_the_unit(story: Story) -> None:
+    """One cgroup per run, its jail included, below the service's; systemd accounts for it."""
+    groups = {process["cgroup"] for process in story["runs"]}
+    assert len(groups) == len(MEMBERS)
+    assert all(group.startswith("0::/system.slice/deskd.service/deskd-") for group in groups)
+    limits = {"memory.max": str(96 << 20), "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": "24"}
+    wanted = limits | {"cpu.max": "50000 100000", "cpu.weight": story["limits"]["example_bob"]["cpu.weight"]}
+    assert story["limits"] == dict.fromkeys(MEMBERS, wanted)
+    assert int(wanted["cpu.weight"]) < 100  # the desk goes first
+
+
+def test_a_run_over_its_memory_dies_as_oom_and_the_desk_lives(story: Story) -> None:
+    """The kernel ends the run as a whole; the unit neither fails nor restarts."""
+    assert [reason for reason, _ in story["hog"]] == ["oom"]
+    assert "96" in story["hog"][0][1]
+    assert story["after_bounds"] == {"ActiveState": "active", "Result": "success", "NRestarts": "0"}
+    assert story["left_by_bounds"] == []
+
+
+def test_a_fork_bomb_is_refused_by_its_own_limit(story: Story) -> None:
+    """Others fork on."""
+    assert [reason for reason, _ in story["forker"]] == ["pids_limit"]
+
+
+def test_a_busy_loop_is_throttled(story: Story) -> None:
+    """It gets its half of a core, in slices, and no more."""
+    told = {name: int(value) for name, value in story["cpu_stat"].items()}
+    assert told["nr_throttled"] > told["nr_periods"] * 0.3
+    assert told["usage_usec"] <= told["nr_periods"] * 50_000 * 1.3
+
+
+def test_a_deaf_strategy_is_stopped_without_a_trace(story: Story) -> None:
+    """Signals ignored, a child in a session of its own: all gone, and the cgroup with them."""
+    assert story["stop_deaf"][0] == 0
+    assert len(story["deaf"]["pids"]) == 3
+    assert story["deaf"]["alive"] == []
+    assert [reason for reason, _ in story["deaf"]["ends"]] == ["stopped"]
+    assert story["deaf_group"] == "None"
+
+
+def test_a_reload_reads_the_strategies_anew_in_the_same_process(story: Story) -> None:
+    """`systemctl reload` returns when it is done; a folder that went is gone."""
+    assert story["reload"] == [0, ""]
+    assert story["reload_same_pid"]
+    assert "of 5 strategies" in story["reload_status"]["StatusText"]
+
+
+def test_the_doctor_finds_a_running_desk_in_good_health(story: Story) -> None:
+    """Root's doctor tries a jail as the desk's user, names the set-up, and leaves no file of root's in the desk's way."""
+    found = {check["check"]: check for check in story["doctor_root"]}
+    assert {check["verdict"] for name, check in found.items() if name != "disk"} == {"good"}
+    assert "one uid per strategy" in found["jail"]["found"]
+    assert "without root, one uid per strategy" in found["set-up"]["found"]
+    assert story["not_the_desks"] == ""
+
+
+def test_a_members_doctor_raises_no_false_alarm(story: Story) -> None:
+    """What is the officers' is not theirs to see; all else is as good as it is."""
+    found = {check["check"]: check["verdict"] for check in story["doctor_member"] if check["check"] != "disk"}
+    assert {name for name, verdict in found.items() if verdict == "not yours"} >= {"jail", "ledger", "folders"}
+    assert set(found.values()) == {"good", "not yours"}
+
+
+def test_a_killed_desk_leaves_no_orphan_and_comes_back(story: Story) -> None:
+    """SIGKILL: every run is gone at once; systemd starts the desk again, and it its runs, as who they were."""
+    assert story["kill_orphans"] == []
+    assert story["kill_back"]
+    assert story["kill_runs"]
+    assert story["kill_restarts"] == "1"
+    assert story["kill_uids"] == story["kill_uids"] | story["uids"]
+
+
+def test_a_hanging_desk_is_ended_by_its_watchdog(story: Story) -> None:
+    """The loop feeds it: a loop that stands still is noticed, its stack is in the journal, and the desk comes back."""
+    assert story["hang_noticed"]
+    assert story["hang_stack"]
+    assert story["hang_back"]
+
+
+def test_a_stop_ends_runs_in_order_and_leaves_nothing(story: Story) -> None:
+    """Each is stopped, not killed; no process and no cgroup is left."""
+    assert story["stop"] == [0, ""]
+    assert story["stop_result"] == {"Result": "success", "ActiveState": "inactive"}
+    assert story["stop_alive"] == []
+    assert story["stop_groups"] == []
+    assert story["stop_ends"] == [["stopped"]]
+
+
+def test_a_wrong_configuration_fails_at_once_and_is_not_tried_again(story: Story) -> None:
+    """78 tells systemd that another start would end the same."""
+    assert story["wrong_start"][0] == 1
+    assert (story["wrong_result"]["ExecMainStatus"], story["wrong_result"]["NRestarts"]) == ("78", "0")
+    assert story["wrong_result"]["ActiveState"] == "failed"
+
+
+def test_without_any_right_the_desk_jails_under_one_uid_and_says_so(story: Story) -> None:
+    """The weaker set-up works, with the same limits; its start and its doctor say what is weaker and what to do."""
+    assert story["rootless_start"] == [0, ""]
+    found = scripts(story["rootless_runs"])
+    assert [uid(process) for process in found] == [story["rootless_uid"]] * len(MEMBERS)
+    assert {process["CapEff"] for process in story["rootless_runs"]} == {NONE}
+    assert {process["Seccomp"] for process in found} == {"2"}
+    assert story["rootless_limits"] == [str(96 << 20)] * len(MEMBERS)
+    assert [reason for reason, _ in story["rootless_hog"]] == ["oom"]
+    [line] = story["rootless_said"]
+    assert "AmbientCapabilities" in line
+    told = {check["check"]: check for check in story["rootless_doctor"]}["set-up"]
+    assert told["verdict"] == "warning"
+    assert "ONE uid" in told["found"]
+    assert "AmbientCapabilities" in told["remedy"]
+    assert story["rootless_stop"] == [0, ""]
+    assert story["rootless_alive"] == []
