@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 IMAGE_MB = 1_600
 MEMORY_MB = 1_536
-BUILD_S, BOOT_S = 600, 240
+BUILD_S, BOOT_S = 600, 400
 GUEST_PYTHON = "3.13"
 _PACKAGES = Path("opt/deskd/venv/lib") / f"python{GUEST_PYTHON}" / "site-packages"
 _NOT_SHARED = (".git", ".venv", "var", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis")

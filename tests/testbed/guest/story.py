@@ -45,6 +45,8 @@ STRATEGIES = {
     "spinner": "print('spins', flush=True)\nwhile True: pass\n",
     "deaf": """
 import os, signal, time
+open("/dev/null", "w").write("devices work where the unit has its own /dev")
+assert open("/dev/urandom", "rb").read(4)
 for number in range(1, 32):
     try: signal.signal(number, signal.SIG_IGN)
     except (OSError, ValueError): pass

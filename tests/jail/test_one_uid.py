@@ -1,0 +1,128 @@
+"""The weakest set-up for real: a desk that is nobody and may do nothing still bounds and jails what it runs."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deskd.supervision.cgroup import mounts, sweep
+
+pytestmark = pytest.mark.needs_nsjail
+
+NOBODY = 65_534
+ROOT = Path(__file__).parents[2]
+CONTROLLERS = ("memory", "pids", "cpu", "cpuacct", "freezer")
+
+# Joins the groups in $GROUPS, makes the interpreter reachable where it lies below a closed home, becomes nobody.
+BECOME_NOBODY = """
+set -e
+for group in $GROUPS; do echo 0 >"$group/tasks"; done
+if ! setpriv --reuid=65534 --regid=65534 --clear-groups "$PYTHON" -c pass 2>/dev/null; then
+    mkdir "$PLACE/hold"
+    mount --bind "$PREFIX" "$PLACE/hold"
+    mount -t tmpfs -o mode=755 tmpfs "$HOME"
+    mkdir -p "$PREFIX"
+    mount --bind "$PLACE/hold" "$PREFIX"
+    umount "$PLACE/hold"
+fi
+exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs "$PYTHON" "$@"
+"""
+DESK = """
+import asyncio, json, os, sys
+from pathlib import Path
+from tests.supervised import a_world
+
+TELLER = '''
+import json, os
+def tries(path):
+    try: return os.listdir(path)
+    except OSError as error: return type(error).__name__
+print(json.dumps({"uid": os.getuid(), "groups": os.getgroups(), "files": tries(%r), "processes": tries("/proc")}))
+''' % sys.argv[1]
+HOG = "held = []\\nwhile True: held.append(bytearray(4 << 20))\\n"
+
+async def main():
+    place = Path(sys.argv[1])
+    async with a_world(place, place / "jails", {"teller": TELLER, "hog": HOG}, restart={"give_up_after": 1}) as world:
+        end = await world.run("teller")
+        hog = await world.run("hog")
+        told = {"end": end.reason, "hog": hog.reason, "set_up": world.supervisor.set_up(), "desk": os.getuid(),
+                "said": world.printed("teller"), "log": world.log("teller")}
+        print("TOLD " + json.dumps(told), flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Make a folder that is nobody's; pytest's own is root's alone."""
+    folder = Path(tempfile.mkdtemp(prefix="deskd-nobody-", dir="/tmp"))
+    os.chown(folder, NOBODY, NOBODY)
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def groups() -> Iterator[list[Path]]:
+    """Give nobody cgroups of v1, as an officer would; v2 is delegated by systemd, and proved in the test bed."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become nobody")
+    found = mounts()
+    if not {"memory", "pids", "cpu"} <= found.keys():
+        pytest.skip("no cgroup v1 here: on v2 the test bed proves the same")
+    lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    own = {controller: path for _, controllers, path in lines for controller in controllers.split(",")}
+    made: list[Path] = []
+    for controller in (one for one in CONTROLLERS if one in found):
+        point, root = found[controller]
+        folder = Path(os.path.normpath(point / os.path.relpath(own[controller], root))) / f"nobody-{os.getpid()}"
+        folder.mkdir(exist_ok=True)  # controllers may share a hierarchy
+        for path in (folder, folder / "tasks", folder / "cgroup.procs"):
+            os.chown(path, NOBODY, NOBODY)
+        made.append(folder)
+    yield made
+    for folder in made:
+        sweep(list(folder.glob("deskd-*")))
+        sweep([folder])
+        folder.rmdir()
+
+
+def test_a_desk_without_any_right_jails_and_bounds_all_the_same(place: Path, groups: list[Path]) -> None:
+    """One uid for all, and it says so; no file of the host, no process in sight, and memory is bounded."""
+    environment = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "GROUPS": " ".join(map(str, groups)),
+        "PLACE": str(place),
+        "PREFIX": sys.base_prefix,
+        "HOME": str(Path.home()),
+        "PYTHON": sys.executable,
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'sandbox'}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = ["unshare", "--mount", "sh", "-c", BECOME_NOBODY, "sh", "-c", DESK, str(place)]
+    ran = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=100, check=False)
+    said = ran.stdout + ran.stderr
+    if "Permission denied" in said and "TOLD" not in said and "deskd" not in said:
+        pytest.skip(f"nobody cannot reach this interpreter or checkout: {said.strip()[-200:]}")
+    if "does not let us make namespaces" in said:
+        pytest.skip("this kernel lets only root make namespaces")
+    [line] = [line for line in said.splitlines() if line.startswith("TOLD ")] or [said]
+    told = json.loads(line.removeprefix("TOLD "))
+    assert (told["desk"], told["set_up"]) == (NOBODY, "one_uid")
+    assert (told["end"], told["hog"]) == ("clean", "oom"), told
+    assert json.loads(told["said"][0]) == {
+        "uid": NOBODY,
+        "groups": [],
+        "files": "FileNotFoundError",
+        "processes": "FileNotFoundError",
+    }
+    assert "strategies_share_one_uid" in said
+    assert "AmbientCapabilities" in said
