@@ -95,7 +95,7 @@ def groups() -> Iterator[list[Path]]:
         folder.rmdir()
 
 
-def test_a_desk_without_any_right_jails_and_bounds_all_the_same(place: Path, groups: list[Path]) -> None:
+def test_a_desk_without_any_right_jails_and_bounds_all_the_same(groups: list[Path], place: Path) -> None:
     """One uid for all, and it says so; no file of the host, no process in sight, and memory is bounded."""
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
