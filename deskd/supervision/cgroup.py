@@ -34,6 +34,9 @@ class Group(Protocol):
     def usage(self) -> Usage:
         """Return what was used so far."""
 
+    def has_cpu_quota(self) -> bool:
+        """Say whether the kernel bounds its time."""
+
     def is_empty(self) -> bool:
         """Say whether no process is left."""
 
@@ -56,6 +59,17 @@ class Groups(Protocol):
 
     def close(self) -> None:
         """Remove the desk's own folders, where they are empty."""
+
+
+def clear_now(group: Group) -> bool:
+    """Do as `clear`, where nobody else waits."""
+    deadline = time.monotonic() + _REMOVE_TIMEOUT_S
+    while not group.remove():
+        if time.monotonic() > deadline:
+            return False
+        group.kill()
+        time.sleep(_REMOVE_EVERY_S)
+    return True
 
 
 async def clear(group: Group) -> bool:
@@ -101,11 +115,7 @@ def sweep(folders: Sequence[Path]) -> int:
     for folder in folders:
         for left in (path for path in folder.glob("*") if path.is_dir()) if folder.is_dir() else ():
             found += 1
-            group: Group = V2Group(left) if (left / "cgroup.kill").exists() else V1Group({"": left})
-            deadline = time.monotonic() + _REMOVE_TIMEOUT_S
-            while not group.remove() and time.monotonic() < deadline:
-                group.kill()
-                time.sleep(_REMOVE_EVERY_S)
+            clear_now(V2Group(left) if (left / "cgroup.kill").exists() else V1Group({"": left}))
     return found
 
 
@@ -136,6 +146,10 @@ class ProcessGroup:
     def usage(self) -> Usage:
         """Nothing is counted."""
         return Usage()
+
+    def has_cpu_quota(self) -> bool:
+        """Nothing is bounded."""
+        return False
 
     def is_empty(self) -> bool:
         """Say whether no process of the session's group is left."""

@@ -38,6 +38,10 @@ class V1Group:
             cpu_seconds=None if cpuacct is None else (number(cpuacct / "cpuacct.usage") or 0) / 1e9,
         )
 
+    def has_cpu_quota(self) -> bool:
+        """Say whether the kernel bounds its time."""
+        return (number(self.by_controller["cpu"] / "cpu.cfs_quota_us") or 0) > 0
+
     def is_empty(self) -> bool:
         """Say whether no hierarchy has a process of it."""
         return not any(self._pids())

@@ -35,6 +35,11 @@ class V2Group:
             cpu_seconds=None if cpu is None else cpu / 1e6,
         )
 
+    def has_cpu_quota(self) -> bool:
+        """Say whether the kernel bounds its time."""
+        quota = self.folder / "cpu.max"
+        return quota.exists() and quota.read_text().split()[0].isdecimal()
+
     def is_empty(self) -> bool:
         """Say whether the kernel counts no process in it."""
         return table(self.folder / "cgroup.events").get("populated", 0) == 0

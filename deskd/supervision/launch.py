@@ -20,14 +20,15 @@ from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.strategy import StrategySpec
 from deskd.supervision.cgroup import Group, Groups, NoGroups, ProcessGroup, find_groups, sweep
-from deskd.supervision.hello import hello_jail
 from deskd.supervision.jail import NSJAIL, JailPlan, jail_config, plain_command
 from deskd.supervision.process import Pipes, limit_core_dumps, make_pipes, start
+from deskd.supervision.self_test import SelfTest
 from deskd.supervision.set_up import REMEDY, WEAKER, SetUp, set_up_of
 from deskd.supervision.staging import Environment, JailFolder, choose_jail_folder, stage_environment
 from deskd.supervision.state import StateError, take_over
 from deskd.supervision.state_keeper import StateKeeper, bounds_of, check_fits
 from deskd.supervision.uids import Identity, Uids, can_map_uids
+from deskd.supervision.walls import Row, Verdict, complaint
 
 SAVES_MAX = 2  # at a time: each reads and writes up to state_mb
 
@@ -112,8 +113,6 @@ class Launcher:
                 log.warning(
                     "strategies_run_without_jail", consequence="any of them can read, change and end all of ours"
                 )
-            if not section.unsafe_without_jail and (problem := hello_jail(section, folder, environment)):
-                raise SandboxUnavailable(problem)  # noqa: TRY301  the lock is given back below
             uids = Uids(folder.uids, section.uid_first, folder.root / "state")
             uids.known()  # a damaged file is told now, not at the first run
             launcher = cls(
@@ -128,7 +127,7 @@ class Launcher:
             )
             if launcher.set_up is SetUp.ONE_UID:
                 log.warning("strategies_share_one_uid", consequence=WEAKER, remedy=REMEDY)
-            return launcher  # noqa: TRY300  the lock is given back below
+            launcher.prove()
         except OSError as error:
             os.close(lock)
             raise SandboxUnavailable(
@@ -138,6 +137,27 @@ class Launcher:
         except BaseException:
             os.close(lock)
             raise
+        return launcher
+
+    def prove(self) -> None:
+        """Attack a jail of our own where there are jails; raise SandboxUnavailable where a wall does not stand."""
+        if not self.is_jailed:
+            return
+        try:
+            rows = self.test()
+            if (problem := complaint(rows)) is not None:
+                raise SandboxUnavailable(problem)
+        except BaseException:
+            self.groups.close()
+            raise
+        weaker = sorted({str(row.wall) for row in rows if row.result is Verdict.WEAKER})
+        log.info("jail_tested", probes=len(rows), weaker=weaker)
+
+    def test(self) -> Sequence[Row]:
+        """Attack a jail of our own, and return what every wall did. Blocks for some 100 ms."""
+        return SelfTest(
+            section=self.section, folder=self.folder, environment=self.environment, groups=self.groups
+        ).run()
 
     @property
     def set_up(self) -> SetUp:

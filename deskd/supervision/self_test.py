@@ -1,0 +1,268 @@
+"""Attacks a jail of our own before any strategy runs: one run of some 100 ms, and every wall is known to stand or not.
+
+At every start of the desk, for `deskctl jail test`, and `python -m deskd.supervision.self_test [--json] [STATE_DIR]`
+where no desk runs. The jail is made by the same code as every run's, in a cgroup of its own with a smaller limit of
+memory and processes, so that both can be run into quickly.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from deskd.config import SandboxSection
+from deskd.domain.errors import SandboxUnavailable
+from deskd.domain.ids import StrategyId, UserId
+from deskd.supervision.cgroup import Group, Groups, clear_now, find_groups
+from deskd.supervision.hello import explain
+from deskd.supervision.jail import NSJAIL, JailPlan, environment_of, jail_config
+from deskd.supervision.process import JOIN_FAILED, Pipes, limit_core_dumps, make_pipes, start
+from deskd.supervision.staging import SANDBOX, Environment, JailFolder, choose_jail_folder, give, stage_environment
+from deskd.supervision.uids import Identity, can_map_uids
+from deskd.supervision.walls import NODEV, NOEXEC, NOSUID, RDONLY, Row, Setup, Verdict, complaint, judge
+
+NAME = "self-test"
+MEMORY_MB = 32  # nsjail and a plain interpreter need 12
+PIDS = 16
+CPU = 4.0  # cores: a quota, but none that makes the start wait
+RLIMIT_NPROC = 64  # looser than the cgroup's: it is the cgroup that is tested
+TIMEOUT_S = 20.0
+_REPORT_MAX = 65_536
+_PEER_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+_ALL = RDONLY | NOSUID | NODEV | NOEXEC
+_FILES_OF_THE_HOST = ("/etc/shadow", "/etc/hostname", "/proc/self", "/sys/kernel", "/var/lib", "/boot")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTest:
+    """What is tested. `config_of` and `clears_groups` are how runs are made; tests take walls down with them."""
+
+    section: SandboxSection
+    folder: JailFolder
+    environment: Environment
+    groups: Groups
+    config_of: Callable[[JailPlan], str] = jail_config
+    clears_groups: bool | None = None  # None: as for every run
+
+    def run(self) -> Sequence[Row]:
+        """Return what every probe found; raise SandboxUnavailable, with the remedy, where no jail comes up at all.
+
+        Blocks for some 100 ms.
+        """
+        if not shutil.which("setpriv", path="/usr/bin:/bin:/usr/sbin:/sbin"):
+            raise SandboxUnavailable("setpriv is missing, and runs need it to die with the desk: install util-linux")
+        unique = f"{NAME}-{os.getpid()}-{os.urandom(4).hex()}"
+        place = self.folder.root / "run" / unique
+        try:
+            with contextlib.ExitStack() as stack:
+                stack.callback(shutil.rmtree, place, ignore_errors=True)
+                group = self.groups.create(unique, _small(self.section))
+                stack.callback(clear_now, group)
+                pipes = make_pipes()
+                stack.callback(pipes.close_ours)
+                stack.callback(pipes.close_theirs)
+                plan = self._plan(place, pipes)
+                return self._attack(plan, pipes, group, place)
+        except OSError as error:
+            raise SandboxUnavailable(
+                f"a jail cannot be prepared ({error}): look at the rights of {self.folder.root}"
+            ) from error
+
+    def _plan(self, place: Path, pipes: Pipes) -> JailPlan:
+        who = (
+            Identity(self.section.uid_first, self.section.uid_first, False)
+            if can_map_uids()
+            else Identity(os.geteuid(), os.getegid(), True)
+        )
+        place.mkdir(mode=0o711)
+        place.chmod(0o711)
+        code, knock = (place / name for name in ("code", "socket"))
+        for folder in (code, knock):
+            folder.mkdir()
+        shutil.copyfile(SANDBOX / "probes.py", code / "strategy.py")
+        for path in (code, knock, code / "strategy.py"):  # nothing but the mount keeps it from its own code
+            give(path, -1, who.gid)
+            path.chmod(0o770 if path.is_dir() else 0o660)
+        return JailPlan(
+            strategy_id=StrategyId(NAME),
+            user_id=UserId(NAME),
+            env={},
+            who=who,
+            environment=self.environment,
+            code=code,
+            socket_folder=knock,
+            section=self.section.model_copy(update={"pids": RLIMIT_NPROC}),
+            log_fd=pipes.log_fd,
+            progress_fd=pipes.progress_fd,
+            state_fd=pipes.state_fd,
+        )
+
+    def _attack(self, plan: JailPlan, pipes: Pipes, group: Group, place: Path) -> Sequence[Row]:
+        config = place / "jail.cfg"
+        config.write_text(self.config_of(plan))
+        secrets = [*_FILES_OF_THE_HOST, str(self.folder.root), str(place), str(self.folder.uids)]
+        with _listening(f"\0{place.name}"), _listening(plan.socket_folder / "order.sock", plan.who) as door:
+            look_for = {"abstract": place.name, "paths": sorted(_mounts(plan)), "secrets": secrets}
+            process = start(
+                [NSJAIL, "--config", str(config)],
+                pipes,
+                join=group.join_files,
+                clears_groups=not plan.who.is_own if self.clears_groups is None else self.clears_groups,
+            )
+            pipes.close_theirs()
+            os.write(pipes.stdin, json.dumps(look_for).encode() + b"\n")
+            status = _wait(process, group)
+            said, errors, log = (_read(fd) for fd in (pipes.stdout, pipes.stderr, pipes.log))
+            report = _report(said)
+            if report is None:
+                raise SandboxUnavailable(_why_silent(status, errors, log))
+            report["seen_uid"] = _peer_uid(door)
+            report["killed_for_memory"] = group.usage().oom_kills > 0 and b"not bounded" not in said
+            report["cpu_quota"] = bool(group.usage().cpu_seconds) and group.has_cpu_quota()
+            return judge(report, _setup(plan))
+
+
+def _small(section: SandboxSection) -> SandboxSection:
+    return section.model_copy(update={"memory_mb": MEMORY_MB, "pids": PIDS, "cpu": CPU})
+
+
+def _mounts(plan: JailPlan) -> Mapping[str, int]:
+    """Return the flags that each mount must have, said here once more: not taken from what is tested."""
+    libraries = [*(bind.target for bind in plan.environment.binds), *Path("/usr/lib").glob("*-linux-gnu")]
+    return {
+        "/": RDONLY,
+        "/venv": RDONLY | NOSUID | NODEV,
+        **{str(library): RDONLY | NOSUID | NODEV for library in libraries},
+        **dict.fromkeys(("/strategy", "/run/desk", "/etc/passwd", "/etc/group"), _ALL),
+        **dict.fromkeys(("/tmp", "/state"), NOSUID | NODEV | NOEXEC),  # noqa: S108  the jail's own
+        **dict.fromkeys(("/dev/null", "/dev/zero", "/dev/urandom"), RDONLY | NOSUID | NOEXEC),
+    }
+
+
+def _setup(plan: JailPlan) -> Setup:
+    section = plan.section
+    mounts = _mounts(plan)
+    return Setup(
+        uid=plan.who.uid,
+        is_own=plan.who.is_own,
+        overflow_uid=int(Path("/proc/sys/kernel/overflowuid").read_text()),
+        name=NAME,
+        environment=frozenset({*environment_of(plan, server_url=""), "LC_CTYPE"}),  # Python's own, where LANG is odd
+        mounts=mounts,
+        roots=frozenset({PurePath(path).parts[1] for path in mounts if path != "/"} | {"lib", "lib64"}),
+        tmp_bytes=section.tmp_mb << 20,
+        state_bytes=section.state_mb << 20,
+        state_files=section.state_files + 1,  # its root is one
+        rlimits={
+            "CORE": 1,
+            "FSIZE": max(section.tmp_mb, section.state_mb) << 20,
+            "MEMLOCK": 65_536,
+            "NOFILE": section.open_files,
+            "NPROC": section.pids,
+            "RTPRIO": 0,
+            "MSGQUEUE": 0,
+        },
+        threads_max=PIDS,
+    )
+
+
+@contextlib.contextmanager
+def _listening(address: str | Path, who: Identity | None = None) -> Iterator[socket.socket]:
+    """Listen for whoever can reach the address: nobody, or the jail alone."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(address))
+        if isinstance(address, Path) and who is not None:
+            give(address, -1, who.gid)
+            address.chmod(0o660)
+        listener.listen(1)
+        listener.setblocking(False)
+        yield listener
+
+
+def _peer_uid(door: socket.socket) -> int | None:
+    """Return who knocked, as the kernel tells the desk; None: nobody."""
+    try:
+        peer, _ = door.accept()
+    except BlockingIOError:
+        return None
+    with peer:
+        raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+    return int(_PEER_CREDENTIALS.unpack(raw)[1])
+
+
+def _wait(process: "subprocess.Popen[bytes]", group: Group) -> int:
+    try:
+        return process.wait(timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        group.kill()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise SandboxUnavailable(
+            f"a jail did not end within {TIMEOUT_S:g} s: the machine is overloaded; try again"
+        ) from None
+
+
+def _read(fd: int) -> bytes:
+    """Return what the pipe holds. Nobody writes to it any more."""
+    os.set_blocking(fd, False)
+    with contextlib.suppress(BlockingIOError):
+        return os.read(fd, _REPORT_MAX)
+    return b""
+
+
+def _report(said: bytes) -> dict[str, Any] | None:
+    try:
+        report = json.loads(said.partition(b"\n")[0])
+    except ValueError:
+        return None
+    return report if isinstance(report, dict) else None
+
+
+def _why_silent(status: int, errors: bytes, log: bytes) -> str:
+    if status == JOIN_FAILED:
+        return "a jail could not join its cgroup: run the desk as root, or under systemd with Delegate=cpu memory pids"
+    return explain(status, errors.decode("utf-8", "replace"), log.decode("utf-8", "replace"))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Test the jails of the desk in STATE_DIR (default: `var` here), print the table, and end with 1 where one lacks."""
+    as_json = "--json" in arguments
+    places = [Path(argument) for argument in arguments if not argument.startswith("--")]
+    try:
+        rows = test_here(SandboxSection(), places[0] if places else Path("var"))
+    except SandboxUnavailable as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    if as_json:
+        sys.stdout.write(json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
+    else:
+        sys.stdout.writelines(f"{row.result:8} {row.wall:22} {row.probe:52} {row.found}\n" for row in rows)
+    if (problem := complaint(rows)) is not None:
+        sys.stderr.write(f"{problem}\n")
+    return int(any(row.result is Verdict.MISSING for row in rows))
+
+
+def test_here(section: SandboxSection, state_dir: Path) -> Sequence[Row]:
+    """Test jails as this user, with cgroups of our own below the present one; raise SandboxUnavailable with a remedy."""
+    limit_core_dumps()
+    folder = choose_jail_folder(section, state_dir)
+    folder.prepare()
+    groups = find_groups(f"deskd-{NAME}-{os.getpid()}")
+    try:
+        environment = stage_environment(folder, section.python)
+        return SelfTest(section=section, folder=folder, environment=environment, groups=groups).run()
+    finally:
+        groups.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

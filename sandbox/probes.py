@@ -1,0 +1,180 @@
+"""Tries, in a jail of the desk's own, what no strategy may do; the desk judges what comes out.
+
+It runs at every start of the desk and for `deskctl jail test`: as `/strategy/strategy.py`, like any strategy. One line
+of standard input says what to look for; one line of standard output says what each try came to: the error's name,
+or what was got. Then it takes memory until it is killed. `deskd/supervision/walls.py` has the answers that are right.
+
+What could change the process for the tries after it comes last: where a wall is missing, all of this succeeds.
+"""
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+import errno
+import json
+import os
+import resource
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+THREADS_TRIED = 48
+MEMORY_TRIED_MB = 256
+FDS_TRIED = 64
+CAPABILITIES = 41
+LIMITS = ("CORE", "FSIZE", "MEMLOCK", "NOFILE", "NPROC", "RTPRIO", "MSGQUEUE")
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def outcome(attempt: Callable[[], Any]) -> Any:
+    """Return what the attempt got, or the name of the error that stopped it."""
+    try:
+        return attempt()
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error))
+    except (RuntimeError, MemoryError) as error:
+        return type(error).__name__
+
+
+def call(*arguments: Any) -> str:
+    """Make a system call by its number on x86-64."""
+    if libc.syscall(*arguments) == -1:
+        raise OSError(ctypes.get_errno(), "")
+    return "allowed"
+
+
+def room(path: str) -> list[int]:
+    """Return how many bytes and files fit."""
+    of = os.statvfs(path)
+    return [of.f_blocks * of.f_frsize, of.f_files]
+
+
+def a_socket(family: int, kind: int = socket.SOCK_STREAM) -> str:
+    """Make a socket of that family."""
+    socket.socket(family, kind).close()
+    return "allowed"
+
+
+def reach(address: str) -> str:
+    """Connect to a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(address)
+    return "allowed"
+
+
+def write(path: str) -> str:
+    """Make a file."""
+    with open(path, "w") as file:
+        file.write("x")
+    return "allowed"
+
+
+def execute(path: str) -> str:
+    """Run a program that we wrote ourselves."""
+    with open(path, "w") as file:
+        file.write("#!/venv/bin/python3\n")
+    os.chmod(path, 0o700)
+    os.waitpid(os.posix_spawn(path, [path], {}), 0)
+    return "allowed"
+
+
+def capabilities() -> list[int]:
+    """Return those that we hold or could ever hold; the last number is the kernel's word for `permitted`."""
+    header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    libc.capget(header, data)
+    return [*(n for n in range(CAPABILITIES) if libc.prctl(23, n, 0, 0, 0) == 1), *(word for word in data if word)]
+
+
+def open_fds() -> list[int]:
+    """Return what was handed to us open."""
+    found = []
+    for fd in range(FDS_TRIED):
+        try:
+            os.fstat(fd)
+        except OSError:
+            continue
+        found.append(fd)
+    return found
+
+
+def threads() -> int:
+    """Return how many threads could be started."""
+    gate = _thread.allocate_lock()
+    gate.acquire()
+    for count in range(THREADS_TRIED):
+        try:
+            _thread.start_new_thread(gate.acquire, ())
+        except RuntimeError:
+            return count
+    return THREADS_TRIED
+
+
+def report(look_for: dict[str, Any]) -> dict[str, Any]:
+    """Make every try, the harmless ones first."""
+    paths = {path: outcome(lambda path=path: os.statvfs(path).f_flag) for path in look_for["paths"]}
+    tried: dict[str, Any] = {
+        "open_fds": open_fds(),
+        "environment": sorted(os.environ),
+        "root_folder": sorted(os.listdir("/")),
+        "devices": sorted(os.listdir("/dev")),
+        "host_files": {path: outcome(lambda path=path: os.stat(path) and "there") for path in look_for["secrets"]},
+        "processes": outcome(lambda: len(os.listdir("/proc"))),
+        "mounts": paths,
+        "tmp_room": room("/tmp"),
+        "state_room": room("/state"),
+        "pids": [os.getpid(), os.getppid()],
+        "kill_others": outcome(lambda: os.kill(-1, 0) or "allowed"),
+        "uid": [os.getuid(), os.geteuid(), os.getgid(), os.getegid()],
+        "groups": os.getgroups(),
+        "owner_of_foreign_file": os.stat("/venv").st_uid,
+        "host_name": socket.gethostname(),
+        "capabilities": capabilities(),
+        "no_new_privs": libc.prctl(39, 0, 0, 0, 0),
+        "filter_mode": libc.prctl(21, 0, 0, 0, 0),
+        "rlimits": {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[1] for name in LIMITS},
+        "order_socket": outcome(lambda: reach("/run/desk/order.sock")),
+        "host_socket": outcome(lambda: reach("\0" + look_for["abstract"])),
+        "write_code": outcome(lambda: write("/strategy/new.py")),
+        "write_socket_folder": outcome(lambda: write("/run/desk/new")),
+        "execute_own_file": outcome(lambda: execute("/tmp/program")),
+        "inet_socket": outcome(lambda: a_socket(socket.AF_INET)),
+        "netlink_socket": outcome(lambda: a_socket(socket.AF_NETLINK, socket.SOCK_RAW)),
+        "vsock_socket": outcome(lambda: a_socket(socket.AF_VSOCK)),
+        "terminal_input": outcome(lambda: call(16, 0, 0x5412, ctypes.byref(ctypes.c_char(b"x")))),
+        "io_uring": outcome(lambda: call(425, 1, 0)),
+        "clone3": outcome(lambda: call(435, 0, 0)),
+        "keys": outcome(lambda: call(250, 0, -3, 0, 0, 0)),
+        "bpf": outcome(lambda: call(321, 0, 0, 0)),
+        "userfaultfd": outcome(lambda: call(323, 0)),
+        "memfd": outcome(lambda: os.close(os.memfd_create("x")) or "allowed"),
+        "outlive_the_desk": outcome(lambda: call(157, 1, 0, 0, 0, 0)),
+        "new_namespaces": outcome(lambda: call(272, 0x10000000)),
+        "trace": outcome(lambda: call(101, 0, 0, 0, 0)),
+        "become_root": outcome(lambda: os.setuid(0) or "allowed"),
+    }
+    return tried | {"threads": threads()}
+
+
+def take_memory() -> None:
+    """Fill memory until the kernel ends us."""
+    kept = []
+    for _ in range(MEMORY_TRIED_MB):
+        kept.append(bytes(b"x") * (1 << 20))
+    time.sleep(0)
+
+
+def main() -> None:
+    """Report, then run into the last wall."""
+    print(json.dumps(report(json.loads(sys.stdin.readline()))), flush=True)
+    take_memory()
+    print("memory is not bounded", flush=True)
+
+
+if __name__ == "__main__":
+    main()
