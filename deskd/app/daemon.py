@@ -35,6 +35,7 @@ from deskd.config import Config
 from deskd.config.keys import BrokerKeys
 from deskd.control import Control
 from deskd.control.events import EventRoutes
+from deskd.control.jail import JailRoute
 from deskd.control.ledger import LedgerRoutes
 from deskd.control.live_events import LiveEvents
 from deskd.control.reconciling import Reconciling
@@ -247,6 +248,7 @@ class Daemon:
                 LedgerRoutes(db=db_path(config), wall=wall, post=self.runtime.keep, sign=self.roots.sign).add_to,
                 EventRoutes(ledger=db_path(config), live=self.live).add_to,
                 WhyRoute(db_path(config)).add_to,
+                JailRoute(self.supervisor.test_jail).add_to,
             ],
         )
 

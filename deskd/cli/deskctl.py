@@ -15,6 +15,7 @@ from deskd import __version__
 from deskd.cli import audit, events, show, why
 from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_option
 from deskd.cli.client import Answer, DeskNotReachable, NotDone
+from deskd.cli.jail import jail
 from deskd.cli.outages import outages
 from deskd.cli.place import NoConfiguration, config_file, root_of
 from deskd.cli.reconcile import reconcile
@@ -269,6 +270,7 @@ def _print_command(answer: Answer, tell: Callable[[dict[str, Any]], None], *, as
 
 
 cli.add_command(reconcile)
+cli.add_command(jail)
 
 
 # --- configuration and the machine ------------------------------------------------------------------------------------

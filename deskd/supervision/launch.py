@@ -146,7 +146,7 @@ class Launcher:
         try:
             rows = self.test()
             if (problem := complaint(rows)) is not None:
-                raise SandboxUnavailable(problem)
+                raise SandboxUnavailable(problem)  # noqa: TRY301  the groups are given back below
         except BaseException:
             self.groups.close()
             raise

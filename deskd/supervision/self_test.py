@@ -39,19 +39,19 @@ TIMEOUT_S = 20.0
 _REPORT_MAX = 65_536
 _PEER_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 _ALL = RDONLY | NOSUID | NODEV | NOEXEC
-_FILES_OF_THE_HOST = ("/etc/shadow", "/etc/hostname", "/proc/self", "/sys/kernel", "/var/lib", "/boot")
+_FILES_OF_THE_HOST = ("/etc/shadow", "/etc/hostname", "/sys/kernel", "/var/lib", "/boot")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTest:
-    """What is tested. `config_of` and `clears_groups` are how runs are made; tests take walls down with them."""
+    """What is tested. `config_of` and `nsjail` are how runs are made; tests take walls down with them."""
 
     section: SandboxSection
     folder: JailFolder
     environment: Environment
     groups: Groups
     config_of: Callable[[JailPlan], str] = jail_config
-    clears_groups: bool | None = None  # None: as for every run
+    nsjail: Sequence[str] = (NSJAIL,)
 
     def run(self) -> Sequence[Row]:
         """Return what every probe found; raise SandboxUnavailable, with the remedy, where no jail comes up at all.
@@ -113,10 +113,10 @@ class SelfTest:
         with _listening(f"\0{place.name}"), _listening(plan.socket_folder / "order.sock", plan.who) as door:
             look_for = {"abstract": place.name, "paths": sorted(_mounts(plan)), "secrets": secrets}
             process = start(
-                [NSJAIL, "--config", str(config)],
+                [*self.nsjail, "--config", str(config)],
                 pipes,
                 join=group.join_files,
-                clears_groups=not plan.who.is_own if self.clears_groups is None else self.clears_groups,
+                clears_groups=not plan.who.is_own,
             )
             pipes.close_theirs()
             os.write(pipes.stdin, json.dumps(look_for).encode() + b"\n")
@@ -158,7 +158,7 @@ def _setup(plan: JailPlan) -> Setup:
         name=NAME,
         environment=frozenset({*environment_of(plan, server_url=""), "LC_CTYPE"}),  # Python's own, where LANG is odd
         mounts=mounts,
-        roots=frozenset({PurePath(path).parts[1] for path in mounts if path != "/"} | {"lib", "lib64"}),
+        roots=frozenset({PurePath(path).parts[1] for path in mounts if path != "/"} | {"lib", "lib64", "proc"}),
         tmp_bytes=section.tmp_mb << 20,
         state_bytes=section.state_mb << 20,
         state_files=section.state_files + 1,  # its root is one

@@ -5,7 +5,7 @@ One keeper task per strategy that is to run, one task group per run: what goes w
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -133,6 +133,13 @@ class Supervisor:
         for strategy_id in gone:
             if self._kept[strategy_id].at_rest.is_set():
                 del self._kept[strategy_id]
+
+    async def test_jail(self) -> Sequence[Mapping[str, str]]:
+        """Return what every wall of a jail did under attack, just now; raise SandboxUnavailable where none comes up."""
+        await self._can_read.wait()
+        if not self.launcher.is_jailed:
+            raise SandboxUnavailable("strategies run WITHOUT jails here: set [sandbox] unsafe_without_jail = false")
+        return [row.as_dict() for row in await asyncio.to_thread(self.launcher.test)]
 
     # --- ports.Runs --------------------------------------------------------------------------------------------------
 

@@ -155,9 +155,13 @@ PROBES: Mapping[str, tuple[Wall, str, Holds]] = {
     "trace": (Wall.SECCOMP, "trace a process", _is("EPERM")),
     "filter_mode": (Wall.SECCOMP, "ask for its filter", _is(2)),
     "host_socket": (Wall.NETWORK, "connect to an abstract socket of the host", _is("ECONNREFUSED")),
-    "root_folder": (Wall.FILES, "list /", lambda got, setup: set(got) <= setup.roots),
-    "host_files": (Wall.FILES, "find the host's files", lambda got, _: set(got.values()) <= {"ENOENT", "EACCES"}),
-    "devices": (Wall.FILES, "list /dev", lambda got, _: set(got) <= {"null", "zero", "urandom", "shm"}),
+    "root_folder": (Wall.FILES, "list /", lambda got, setup: {"tmp"} <= set(got) <= setup.roots),
+    "host_files": (
+        Wall.FILES,
+        "find the host's files",
+        lambda got, _: {"ENOENT"} <= set(got.values()) <= {"ENOENT", "EACCES"},
+    ),
+    "devices": (Wall.FILES, "list /dev", lambda got, _: {"null"} <= set(got) <= {"null", "zero", "urandom", "shm"}),
     "mounts_read_only": (Wall.READ_ONLY, "find a mount that can be written", _is([])),
     "write_code": (Wall.READ_ONLY, "write beside its code", _is("EROFS", "EACCES")),
     "write_socket_folder": (Wall.READ_ONLY, "write beside its order socket", _is("EROFS", "EACCES")),
@@ -171,7 +175,7 @@ PROBES: Mapping[str, tuple[Wall, str, Holds]] = {
         "know the owner of a file of the desk's",
         lambda got, setup: got == (setup.uid if setup.is_own else setup.overflow_uid),
     ),
-    "become_root": (Wall.USERS, "become root", _is("EPERM")),
+    "become_root": (Wall.USERS, "become root", _is("EPERM", "EINVAL")),
     "uid": (Wall.UID, "be somebody else", lambda got, setup: set(got[:2]) == {setup.uid}),
     "seen_uid": (Wall.UID, "knock at its order socket", lambda got, setup: got == setup.uid),
     "groups": (Wall.GROUPS, "list its groups", _is([])),
@@ -179,7 +183,11 @@ PROBES: Mapping[str, tuple[Wall, str, Holds]] = {
     "no_new_privs": (Wall.NO_NEW_PRIVS, "ask whether it may gain privileges", _is(1)),
     "host_name": (Wall.HOST_NAME, "ask for the host's name", lambda got, setup: got == setup.name),
     "open_fds": (Wall.DESCRIPTORS, "find open files", lambda got, _: got == [0, 1, 2, 3]),
-    "environment": (Wall.ENVIRONMENT, "read its environment", lambda got, setup: set(got) <= setup.environment),
+    "environment": (
+        Wall.ENVIRONMENT,
+        "read its environment",
+        lambda got, setup: {"PATH"} <= set(got) <= setup.environment,
+    ),
     "rlimits": (Wall.RLIMITS, "ask for its limits", _rlimits),
     "tmp_room": (Wall.TMP, "ask for the size of /tmp", lambda got, setup: 0 < got[0] <= setup.tmp_bytes and got[1] > 0),
     "state_room": (
@@ -188,7 +196,7 @@ PROBES: Mapping[str, tuple[Wall, str, Holds]] = {
         lambda got, setup: 0 < got[0] <= setup.state_bytes and 0 < got[1] <= setup.state_files,
     ),
     "killed_for_memory": (Wall.MEMORY, "take more memory than it has", _is(True)),
-    "threads": (Wall.PIDS, "start more threads than it may", lambda got, setup: got < setup.threads_max),
+    "threads": (Wall.PIDS, "start more threads than it may", lambda got, setup: 0 <= got < setup.threads_max),
     "cpu_quota": (Wall.CPU, "run without a quota of the kernel's", _is(True)),
 }
 # Told from the flags of all mounts.

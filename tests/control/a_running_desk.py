@@ -1,7 +1,7 @@
 """A control socket over small fakes of the ports and a real ledger, for the tests of the door and of deskctl."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deskd.control import Control
 from deskd.control.events import EventRoutes
+from deskd.control.jail import JailRoute
 from deskd.control.ledger import LedgerRoutes
 from deskd.control.live_events import LiveEvents
 from deskd.control.people import Caller
@@ -34,6 +35,7 @@ from deskd.ledger.projections import project
 from deskd.ledger.queries import LedgerReader
 from deskd.ledger.store import LedgerStore
 from deskd.ports import RawMarketMessage, SystemClock
+from deskd.supervision.walls import Row, Verdict, Wall
 from deskd.wire.drop_copy import DropCopy
 from tests.factories import (
     AAPL,
@@ -91,6 +93,9 @@ class FakeRuns:
     )
     running: set[StrategyId] = field(default_factory=lambda: {ALICE})
     has_jails: bool = True
+    walls: list[Row] = field(
+        default_factory=lambda: [Row(wall=Wall.NO_PROC, probe="list /proc", result=Verdict.HOLDS, found="'ENOENT'")]
+    )
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     may_stop: asyncio.Event | None = None
 
@@ -104,6 +109,11 @@ class FakeRuns:
         if not self.has_jails:
             raise SandboxUnavailable("no namespaces here: run the desk as root")
         self.running.add(strategy_id)
+
+    async def test_jail(self) -> Sequence[Mapping[str, str]]:
+        if not self.has_jails:
+            raise SandboxUnavailable("no namespaces here: run the desk as root")
+        return [row.as_dict() for row in self.walls]
 
     async def stop(self, strategy_id: StrategyId) -> None:
         self.stopping.set()
@@ -273,6 +283,7 @@ async def a_running_desk(
             LedgerRoutes(db=ledger, wall=SystemClock(), post=post, sign=sign).add_to,
             EventRoutes(ledger=ledger, live=live, stall_s=stall_s).add_to,
             WhyRoute(ledger).add_to,
+            JailRoute(runs.test_jail).add_to,
         ],
     )
     async with store, control.serve(folder / "run") as socket:

@@ -1,0 +1,216 @@
+"""The jail attacks itself, and knows the name of the wall that is gone. Each wall is taken down once, for real."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from deskd.config import Config, SandboxSection
+from deskd.domain.errors import SandboxUnavailable
+from deskd.supervision.cgroup import Group, Groups, find_groups
+from deskd.supervision.cgroup_v1 import V1Group
+from deskd.supervision.cgroup_v2 import V2Group
+from deskd.supervision.jail import NSJAIL, JailPlan, jail_config
+from deskd.supervision.self_test import SelfTest, test_here
+from deskd.supervision.staging import JailFolder, stage_environment
+from deskd.supervision.walls import PROBES, Row, Verdict, Wall, complaint
+
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+test_here.__test__ = False  # type: ignore[attr-defined]  # it is no test of ours
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="takes down what only root can take down")
+
+
+def missing(rows: Sequence[Row]) -> set[Wall]:
+    return {row.wall for row in rows if row.result is Verdict.MISSING}
+
+
+def a_self_test(jail_root: Path, change: Callable[[str], str], groups: Groups | None = None) -> SelfTest:
+    folder = JailFolder(jail_root)
+    folder.prepare()
+
+    def config_of(plan: JailPlan) -> str:
+        text = jail_config(plan)
+        changed = change(text)
+        assert changed != text or change is same, "the wall was not taken down"
+        return changed
+
+    return SelfTest(
+        section=Config().sandbox,
+        folder=folder,
+        environment=stage_environment(folder, None),
+        groups=groups or find_groups(f"deskd-knocked-{os.getpid()}"),
+        config_of=config_of,
+    )
+
+
+def rows_of(test: SelfTest) -> Sequence[Row]:
+    try:
+        return test.run()
+    finally:
+        test.groups.close()
+
+
+def same(text: str) -> str:
+    return text
+
+
+def plus(line: str) -> Callable[[str], str]:
+    return lambda text: f"{text}\n{line}\n"
+
+
+def mount(target: str, old: str, new: str) -> Callable[[str], str]:
+    """Change the mount of *target* alone."""
+
+    def change(text: str) -> str:
+        head, found, tail = text.partition(f'  dst: "{target}"\n')
+        body, end, rest = tail.partition("}")
+        return head + found + body.replace(old, new) + end + rest
+
+    return change
+
+
+def instead(pattern: str, text: str) -> Callable[[str], str]:
+    return lambda config: re.sub(pattern, text, config, flags=re.MULTILINE)
+
+
+KNOCKED_OUT = {
+    "no seccomp": (Wall.SECCOMP, instead(r"^seccomp_string: .*$", "")),
+    "seccomp that lets sockets through": (Wall.SECCOMP, instead(r"family != 1", "family == 777")),
+    "the host's network": (Wall.NETWORK, plus("clone_newnet: false")),
+    "a folder of the host": (
+        Wall.FILES,
+        plus('mount { src: "/etc" dst: "/host" is_bind: true nosuid: true nodev: true }'),
+    ),
+    "code that can be written": (Wall.READ_ONLY, mount("/strategy", "is_bind: true", "is_bind: true\n  rw: true")),
+    "libraries that can be written": (Wall.READ_ONLY, mount("/venv", "is_bind: true", "is_bind: true\n  rw: true")),
+    "programs in /tmp": (Wall.NO_EXEC, mount("/tmp", "noexec: true", "")),
+    "set-uid files in /state": (Wall.NO_EXEC, mount("/state", "nosuid: true", "")),
+    "/proc": (Wall.NO_PROC, plus("mount_proc: true")),
+    "the host's processes": (Wall.PROCESSES, plus("clone_newpid: false")),
+    "another uid": (Wall.UID, instead(r'outside_id: "(\d+)"', r'outside_id: "1\1"')),
+    "capabilities": (Wall.CAPABILITIES, plus('cap: "CAP_NET_RAW"')),
+    "all capabilities": (Wall.CAPABILITIES, plus("keep_caps: true")),
+    "the host's name": (Wall.HOST_NAME, instead(r"^hostname: .*$", 'hostname: "host"')),
+    "an open file": (Wall.DESCRIPTORS, instead(r"^log_fd: (\d+)$", r"log_fd: \1\npass_fd: \1")),
+    "a key in the environment": (Wall.ENVIRONMENT, plus('envar: "APCA_API_SECRET_KEY=x"')),
+    "any number of files": (Wall.RLIMITS, instead(r"^rlimit_nofile: .*$", "rlimit_nofile: 1024")),
+    "any size of /tmp": (Wall.TMP, mount("/tmp", "size=64m,", "size=640m,")),
+}
+
+
+def test_every_wall_of_a_good_jail_stands(jail_root: Path) -> None:
+    """All probes are answered, all answers are right, and nothing is left of the run."""
+    before = sorted(path.name for path in (jail_root / "run").glob("*")) if (jail_root / "run").is_dir() else []
+    rows = rows_of(a_self_test(jail_root, same))
+    assert len(rows) == len(PROBES)
+    assert {row.result for row in rows} <= {Verdict.HOLDS, Verdict.WEAKER}
+    assert complaint(rows) is None
+    assert sorted(path.name for path in (jail_root / "run").glob("*")) == before
+
+
+@pytest.mark.parametrize("name", KNOCKED_OUT)
+def test_a_missing_wall_is_named(jail_root: Path, name: str) -> None:
+    """Whatever is taken out of the configuration, its wall is found missing, and no other is blamed."""
+    wall, change = KNOCKED_OUT[name]
+    rows = rows_of(a_self_test(jail_root, change))
+    assert missing(rows) == {wall}
+    assert str(complaint(rows)).startswith(f"jails lack a wall, {wall} (")
+
+
+@AS_ROOT
+def test_a_missing_user_namespace_is_named(jail_root: Path) -> None:
+    """A root's jail without one works just as well, to all appearances."""
+    assert Wall.USERS in missing(rows_of(a_self_test(jail_root, plus("clone_newuser: false"))))
+
+
+def test_missing_new_privileges_are_named(jail_root: Path) -> None:
+    """A filter of system calls asks for them, too: only where both are gone are they gone."""
+
+    def change(text: str) -> str:
+        return plus("disable_no_new_privs: true")(instead(r"^seccomp_string: .*$", "")(text))
+
+    found = missing(rows_of(a_self_test(jail_root, change)))
+    if "NoNewPrivs:\t0" in Path("/proc/self/status").read_text():  # else our own child cannot get them back
+        assert found == {Wall.NO_NEW_PRIVS, Wall.SECCOMP}
+    else:
+        assert found == {Wall.SECCOMP}
+
+
+@AS_ROOT
+def test_kept_groups_are_named(jail_root: Path) -> None:
+    """Whoever is no root must deny setgroups to map uids: groups not cleared before that stay with the strategy."""
+    nsjail = jail_root / "nsjail"  # where another user reaches it
+    shutil.copy(NSJAIL, nsjail)
+    caps = "-all,+setuid,+setgid,+chown"
+    user = f"--reuid 61000 --regid 61000 --groups 4,61000 --inh-caps={caps} --ambient-caps={caps}".split()
+    test = a_self_test(jail_root, same)
+    rows = rows_of(replace(test, nsjail=("setpriv", *user, "--", str(nsjail))))
+    nsjail.unlink()
+    assert missing(rows) == {Wall.GROUPS}
+
+
+@dataclass
+class Unbounded:
+    """Groups in which one controller's bound was forgotten."""
+
+    real: Groups
+    v1: str
+    v2: str
+    value: tuple[str, str]
+
+    @property
+    def folders(self) -> Sequence[Path]:
+        return self.real.folders
+
+    def create(self, name: str, section: SandboxSection) -> Group:
+        group = self.real.create(name, section)
+        if isinstance(group, V1Group):
+            files = [file for folder in group.by_controller.values() for file in folder.glob(self.v1)]
+            for file in sorted(files, key=lambda file: "memsw" not in file.name):
+                file.write_text(self.value[0])
+        else:
+            assert isinstance(group, V2Group)
+            (group.folder / self.v2).write_text(self.value[1])
+        return group
+
+    def close(self) -> None:
+        self.real.close()
+
+
+@pytest.mark.parametrize(
+    ("wall", "v1", "v2", "value"),
+    [
+        (Wall.MEMORY, "memory.*limit_in_bytes", "memory.max", ("-1", "max")),
+        (Wall.PIDS, "pids.max", "pids.max", ("max", "max")),
+        (Wall.CPU, "cpu.cfs_quota_us", "cpu.max", ("-1", "max 100000")),
+    ],
+)
+def test_a_missing_bound_is_named(jail_root: Path, wall: Wall, v1: str, v2: str, value: tuple[str, str]) -> None:
+    """A cgroup without its figure bounds nothing."""
+    groups = Unbounded(find_groups(f"deskd-unbounded-{os.getpid()}"), v1, v2, value)
+    assert missing(rows_of(a_self_test(jail_root, same, groups))) == {wall}
+
+
+def test_a_jail_that_does_not_come_up_is_no_jail(jail_root: Path) -> None:
+    """One clear sentence with a remedy, as where a machine has no namespaces."""
+    with pytest.raises(SandboxUnavailable, match="a jail does not work here"):
+        rows_of(a_self_test(jail_root, plus('mount { src: "/nowhere" dst: "/x" is_bind: true }')))
+
+
+def test_whoever_has_no_desk_running_can_ask(jail_root: Path) -> None:
+    """`python -m deskd.supervision.self_test` prints the table and ends with 0; --json says the same to programs."""
+    command = [sys.executable, "-m", "deskd.supervision.self_test", str(jail_root)]
+    said = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert said.stdout.count("\n") == len(PROBES)
+    assert said.stderr == ""
+    told = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True, text=True).stdout)
+    assert {row["result"] for row in told} <= {"holds", "weaker"}
+    assert not list((jail_root / "run").glob("self-test*"))
