@@ -30,7 +30,7 @@ SOCKET_NAME = "order.sock"
 _ACCEPTS_PER_S = 100  # new connections of one door; a strategy that keeps its connection makes one
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost"})
 _LOG_EVERY_S = 10.0  # a run over its rate is in the log once in so long
-_PEER_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+_PEER_CREDENTIALS = struct.Struct("iII")  # pid, uid, gid
 _REASONS = {408: RefusalReason.INVALID, 413: RefusalReason.TOO_LARGE, 503: RefusalReason.OVERLOADED}
 
 log = structlog.get_logger(__name__)

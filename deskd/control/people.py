@@ -11,7 +11,7 @@ from deskd.domain.ids import UserId
 
 OFFICERS_GROUP = "deskd-officers"
 
-_UCRED = struct.Struct("3i")  # pid, uid, gid of the peer
+_UCRED = struct.Struct("iII")  # pid, uid, gid of the peer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ CPU = 4.0  # cores: a quota, but none that makes the start wait
 RLIMIT_NPROC = 64  # looser than the cgroup's: it is the cgroup that is tested
 TIMEOUT_S = 20.0
 _REPORT_MAX = 65_536
-_PEER_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+_PEER_CREDENTIALS = struct.Struct("iII")  # pid, uid, gid
 _ALL = RDONLY | NOSUID | NODEV | NOEXEC
 _FILES_OF_THE_HOST = ("/etc/shadow", "/etc/hostname", "/sys/kernel", "/var/lib", "/boot")
 

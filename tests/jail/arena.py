@@ -1,0 +1,297 @@
+"""Where attacks are tried: a desk's hands for real (supervisor, hub, order doors), a market, and a victim beside."""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deskd.api.connection import Bounds
+from deskd.api.endpoint import Api
+from deskd.config import ApiSection, Config
+from deskd.domain.events import PlainFact, RunEnded, StrategyRegistered
+from deskd.domain.ids import RunId, StrategyId
+from deskd.domain.run import ExitReason, RunEnd
+from deskd.market.hub import Hub
+from deskd.ports import SystemClock
+from deskd.supervision.supervisor import Supervisor
+from tests.api.fakes import FakeOrders
+from tests.jail.attacks import Attack
+
+HOSTILE = Path(__file__).parent / "hostile"
+VICTIM = StrategyId("victim")
+LINES_PER_S = 50
+WAIT_S = 30.0  # for anything: a hang, not a pace, is what it finds
+BUSY_MAX_S = 0.25  # of the loop's own CPU time between two of its ticks; 5 ms is the rule, and this machine is shared
+BLOCKED_MAX_S = 5.0  # between two ticks by the wall: a call that blocks
+_TICK_S = 0.01
+# Every bound small, so that it is reached soon.
+SANDBOX = {
+    "memory_mb": 64,
+    "pids": 24,
+    "tmp_mb": 8,
+    "state_mb": 8,
+    "open_files": 64,
+    "stop_grace_s": 0.2,
+    "log_bytes_per_s": 65_536,
+    "log_kept_bytes": 524_288,
+}
+
+
+@dataclass(slots=True)
+class LoopWatch:
+    """How long the loop was away, at worst."""
+
+    busy_s: float = 0.0  # computing
+    blocked_s: float = 0.0  # by the wall
+
+    async def run(self) -> None:
+        while True:
+            wall, busy = time.monotonic(), time.thread_time()
+            await asyncio.sleep(_TICK_S)
+            self.busy_s = max(self.busy_s, time.thread_time() - busy)
+            self.blocked_s = max(self.blocked_s, time.monotonic() - wall - _TICK_S)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What became of one attack."""
+
+    end: RunEnd
+    tried: dict[str, Any]
+    log: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Arena:
+    """The desk under attack."""
+
+    config: Config
+    supervisor: Supervisor
+    hub: Hub
+    orders: FakeOrders
+    loop: LoopWatch
+    facts: list[PlainFact] = field(default_factory=list)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    abstract: str
+    port: int
+    _number: int = 0  # of the last line that the market sent
+
+    # --- the market ---------------------------------------------------------------------------------------------
+
+    def print_trade(self, price: float) -> None:
+        """Send one line to whoever runs; its size is its number."""
+        self._number += 1
+        stamp = SystemClock().now().isoformat().replace("+00:00", "Z")
+        trade = {"T": "t", "S": "SPY", "p": price, "s": self._number, "t": stamp, "i": self._number, "x": "V", "c": []}
+        self.hub.on_messages([trade])
+
+    async def market(self) -> None:
+        while True:
+            self.print_trade(500.0)
+            await asyncio.sleep(1 / LINES_PER_S)
+
+    # --- attacks ------------------------------------------------------------------------------------------------
+
+    async def attack(self, attack: Attack, *, name: str | None = None) -> Seen:
+        """Run it beside the victim, who trades before, during and after; return what came of it."""
+        strategy = StrategyId(name or f"attack-{attack.name}".replace("_", "-"))
+        self.write(strategy, (HOSTILE / f"{attack.name}.py").read_text())
+        await self.victim_trades()
+        await self.supervisor.start(strategy)
+        await self.victim_trades()
+        if attack.holds:
+            await self.until(lambda: "HOLDING" in self.log(strategy) or bool(self.ends(strategy)), attack.name)
+            await self.victim_trades()
+            await self.supervisor.stop(strategy)
+        await self.until(lambda: bool(self.ends(strategy)), attack.name)
+        await self.victim_trades()
+        log = self.log(strategy)
+        return Seen(end=self.ends(strategy)[-1], tried=_tried(log), log=log)
+
+    def write(self, strategy: StrategyId, source: str) -> None:
+        """Put a strategy where the desk finds it, with what attacks share beside it."""
+        folder = self.config.desk.strategies_dir / strategy
+        folder.mkdir(parents=True)
+        (folder / "strategy.py").write_text(source)
+        (folder / "tries.py").write_text((HOSTILE / "tries.py").read_text())
+        env = {
+            "JAIL_ROOT": str(self.config.sandbox.jail_dir),
+            "STATE_DIR": str(self.config.desk.state_dir),
+            "VICTIM_UID": str(self.uid_of(VICTIM) if strategy != VICTIM else 0),
+            "ABSTRACT": self.abstract,
+            "PORT": str(self.port),
+        }
+        (folder / "config.json").write_text(json.dumps({"symbols": ["SPY"], "channels": ["trades"], "env": env}))
+
+    def uid_of(self, strategy: StrategyId) -> int:
+        return self.supervisor.launcher.uids.of(strategy)
+
+    async def victim_trades(self) -> None:
+        """See the victim read the next line of the tape and have its order taken."""
+        had = self.victims_orders()
+        self.print_trade(777.0)
+        await self.until(lambda: self.victims_orders() > had, "the victim's order")
+
+    def victims_orders(self) -> int:
+        return sum(order.request.strategy_id == VICTIM for order in self.orders.known.values())
+
+    async def until(self, holds: Callable[[], bool], what: str) -> None:
+        """Return as soon as it holds; files and pages tell nobody when they change."""
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while not holds():  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise AssertionError(f"in vain waited for: {what}") from None
+
+    def ends(self, strategy: StrategyId) -> list[RunEnd]:
+        return [fact.end for fact in self.facts if isinstance(fact, RunEnded) and fact.strategy_id == strategy]
+
+    def log(self, strategy: StrategyId) -> str:
+        path = self.supervisor.log_path(strategy)
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    # --- what must be so afterwards -----------------------------------------------------------------------------
+
+    def victims_counts(self) -> tuple[int, int, int]:
+        """Return how many lines the victim was given, handled and lost."""
+        live = self.supervisor.liveness(VICTIM)
+        assert live is not None, self.log(VICTIM)
+        return live.lines_delivered, live.lines_handled, live.lines_dropped
+
+    def remains(self, strategy: StrategyId) -> list[str]:
+        """Return what is left of the strategy's run on the host: processes, cgroups, sockets, files."""
+        root = self.config.sandbox.jail_dir
+        assert root is not None
+        uid = self.uid_of(strategy)
+        folders = self.supervisor.launcher.groups.folders
+        left = [str(path) for folder in folders for path in folder.glob(f"{strategy}.*") if path.is_dir()]
+        left += [str(path) for path in (root / "run" / str(uid)).glob("*")]
+        if self.supervisor.launcher.maps_uids:  # else all that is the desk's looks like the strategy's
+            left += [f"process {pid}" for pid in processes_of(uid)]
+            left += [str(path) for path in Path("/tmp").iterdir() if _owner(path) == uid]
+        return left
+
+    def fds(self) -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+
+def processes_of(uid: int) -> list[int]:
+    """Return the processes that run as that uid."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdecimal() and entry.stat().st_uid == uid:
+                found.append(int(entry.name))
+    return found
+
+
+def _owner(path: Path) -> int | None:
+    try:
+        return path.lstat().st_uid
+    except OSError:
+        return None
+
+
+def _tried(log: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for line in log.splitlines():
+        _, is_report, text = line.partition("TRIED ")
+        if is_report:
+            with contextlib.suppress(ValueError):
+                found |= json.loads(text)
+    return found
+
+
+@asynccontextmanager
+async def an_arena(folder: Path, jail_root: Path, uid_first: int) -> AsyncIterator[Arena]:
+    """Open the desk's hands, the market, and the victim's run."""
+    strategies = folder / "strategies"
+    strategies.mkdir()
+    config = Config.model_validate(
+        {
+            "desk": {"state_dir": folder, "runtime_dir": folder / "rt", "strategies_dir": strategies},
+            "sandbox": SANDBOX | {"jail_dir": jail_root, "uid_first": uid_first},
+            "restart": {"give_up_after": 1, "backoff_initial_s": 0.01, "backoff_max_s": 0.02},
+            "market": {"feed_lag_max_s": 600.0, "symbols": ("SPY",)},
+        }
+    )
+    clock = SystemClock()
+    facts: list[PlainFact] = []
+    known: dict[StrategyId, StrategyRegistered] = {}
+
+    async def post(fact: PlainFact) -> None:
+        facts.append(fact)
+        if isinstance(fact, StrategyRegistered):
+            known[fact.strategy_id] = fact
+
+    async def no_bars(*_: object) -> list[dict[str, Any]]:
+        return []
+
+    async def market_now() -> None:
+        return None
+
+    def on_slow(run_id: RunId) -> None:
+        raise AssertionError(run_id)
+
+    hub = Hub(
+        config.market,
+        clock=clock,
+        bars=no_bars,
+        bars_between=no_bars,
+        market_now=market_now,  # type: ignore[arg-type]  # nobody asks: no run wants bars
+        on_wanted=lambda _: None,
+        on_slow=on_slow,
+    )
+    orders = FakeOrders()
+    abstract = f"deskd-arena-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as host, socket.create_server(("127.0.0.1", 0)) as loopback:
+        host.bind(f"\0{abstract}")
+        host.listen()
+        async with asyncio.TaskGroup() as tasks:
+            bounds = Bounds(connections_max=16, body_max=16_384, read_s=0.5, write_s=0.5)
+            api = Api(orders, clock, tasks, config=ApiSection(), requests_per_s=20, bounds=bounds)
+            supervisor = Supervisor(
+                config=config,
+                clock=clock,
+                jitter=lambda: 0.5,
+                feeds=hub,
+                doors=api,
+                counts=hub.counts,
+                post=post,
+                registered=known.get,
+                on_spec=lambda _: None,
+            )
+            await supervisor.open()
+            running = tasks.create_task(supervisor.run(), name="supervisor")
+            arena = Arena(
+                config=config,
+                supervisor=supervisor,
+                hub=hub,
+                orders=orders,
+                loop=LoopWatch(),
+                facts=facts,
+                abstract=abstract,
+                port=loopback.getsockname()[1],
+            )
+            watch = tasks.create_task(arena.loop.run(), name="loop watch")
+            arena.write(VICTIM, (HOSTILE / "victim.py").read_text())
+            await supervisor.start(VICTIM)
+            await arena.until(lambda: VICTIM in hub.readers() or bool(arena.ends(VICTIM)), "the victim's run")
+            market = tasks.create_task(arena.market(), name="market")
+            try:
+                yield arena
+            finally:
+                market.cancel()
+                await supervisor.close()
+                await api.close_all()
+                watch.cancel()
+                await running
+    assert arena.ends(VICTIM)[-1].reason is ExitReason.STOPPED, arena.ends(VICTIM)

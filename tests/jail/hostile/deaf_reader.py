@@ -1,0 +1,5 @@
+import time
+
+print("HOLDING", flush=True)
+while True:
+    time.sleep(60)

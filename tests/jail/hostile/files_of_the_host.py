@@ -1,0 +1,35 @@
+import os
+from tries import outcome, report
+
+PATHS = [
+    "/etc/shadow",
+    "/etc/hosts",
+    "/etc/machine-id",
+    "/root/.ssh",
+    "/home/x",
+    "/var/log",
+    "/var/lib",
+    "/boot",
+    "/sys",
+    "/mnt",
+    "/dev/mem",
+    "/dev/kmem",
+    "/dev/vda",
+    "/dev/sda",
+    "/dev/tty",
+    "/dev/ptmx",
+    "/dev/shm",
+    "/dev/fuse",
+    "/dev/kvm",
+    "/run/docker.sock",
+    "/run/systemd",
+    "/tmp/../etc/shadow",
+    "/strategy/../../etc/shadow",
+    os.environ["JAIL_ROOT"],
+    os.environ["JAIL_ROOT"] + "/uids.json",
+    os.environ["JAIL_ROOT"] + "/state",
+    os.environ["STATE_DIR"],
+    os.environ["STATE_DIR"] + "/desk.db",
+    os.environ["STATE_DIR"] + "/logs",
+]
+report(**{path: outcome(lambda path=path: os.stat(path) and "there") for path in PATHS})

@@ -1,0 +1,92 @@
+"""Every attack of the corpus, in a real jail, beside a victim: contained, the victim served, nothing left."""
+
+import asyncio
+import os
+import zlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from deskd.domain.ids import StrategyId
+from deskd.domain.run import ExitReason
+from tests.jail.arena import BLOCKED_MAX_S, BUSY_MAX_S, HOSTILE, VICTIM, Arena, an_arena
+from tests.jail.attacks import ATTACKS, Attack
+
+pytestmark = [
+    pytest.mark.needs_nsjail,
+    pytest.mark.usefixtures("needs_jail"),
+    pytest.mark.xdist_group("attacks"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+# Of this process alone; over 2**31, for the kernel's uids have no sign.
+UIDS = 2_200_000_000 + zlib.crc32(str(os.getpid()).encode()) % 1_000_000 * 1_000
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def arena(tmp_path_factory: pytest.TempPathFactory, jail_root: Path) -> AsyncIterator[Arena]:
+    """One desk for all attacks. It lives in a task of its own: fixtures begin and end in different ones."""
+    opened: asyncio.Future[Arena] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
+
+    async def live() -> None:
+        try:
+            async with an_arena(tmp_path_factory.mktemp("arena"), jail_root, UIDS) as opened_arena:
+                opened.set_result(opened_arena)
+                await over.wait()
+        except BaseException as error:
+            if not opened.done():
+                opened.set_exception(error)
+            raise
+
+    desk = asyncio.get_running_loop().create_task(live(), name="arena")
+    yield await opened
+    over.set()
+    await desk
+
+
+async def test_the_table_covers_all_that_was_once_tried() -> None:
+    """The forty kinds of SANDBOX.md, and each script of the folder is one attack."""
+    assert {row for attack in ATTACKS for row in attack.rows} == set(range(1, 41))
+    scripts = {path.stem for path in HOSTILE.glob("*.py")} - {"tries", "victim", "covert_lock"}
+    assert {attack.name for attack in ATTACKS} == scripts
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+async def test_an_attack_is_contained(arena: Arena, attack: Attack) -> None:
+    """The attacker sees the wall, the victim gets every line and trades, the loop goes on, and nothing is left."""
+    strategy = StrategyId(f"attack-{attack.name}".replace("_", "-"))
+    await arena.victim_trades()
+    fds = arena.fds()
+    arena.loop.busy_s = arena.loop.blocked_s = 0.0
+
+    seen = await arena.attack(attack)
+
+    assert seen.end.reason in attack.ends, seen.end
+    wrong = {
+        name: got
+        for name, got in seen.tried.items()
+        if (wanted := attack.sees.get(name, attack.sees_all)) is not None
+        and (got not in wanted if isinstance(wanted, frozenset) else got != wanted)
+    }
+    assert not wrong
+    if ExitReason.OOM not in attack.ends:  # else it may have died before it could say
+        missing = attack.sees.keys() - seen.tried.keys()
+        assert not missing, seen.log[-2000:]
+        assert bool(seen.tried) or not attack.sees_all, seen.log[-2000:]
+    assert "GAP" not in arena.log(VICTIM)
+    assert "REFUSED" not in arena.log(VICTIM)
+    assert arena.victims_counts()[2] == 0
+    await arena.until(lambda: not arena.remains(strategy), f"nothing to be left: {arena.remains(strategy)}")
+    await arena.until(lambda: arena.fds() <= fds, f"descriptors: {fds} before, {arena.fds()} after")
+    assert arena.loop.busy_s < BUSY_MAX_S
+    assert arena.loop.blocked_s < BLOCKED_MAX_S
+    assert not (arena.config.desk.state_dir / "unpickled").exists()
+
+
+async def test_the_victim_had_every_line(arena: Arena) -> None:
+    """In order, none lost, however many attacks there were; what it was given it has handled."""
+    await arena.victim_trades()
+    assert "GAP" not in arena.log(VICTIM)
+    await arena.until(lambda: arena.victims_counts()[1] >= arena.victims_counts()[0] - 5, "the victim to catch up")
