@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from deskd.api.connection import Bounds
 from deskd.api.endpoint import Api
 from deskd.config import ApiSection, Config
 from deskd.domain.events import PlainFact, RunEnded, StrategyRegistered
-from deskd.domain.ids import RunId, StrategyId
+from deskd.domain.ids import RunId, StrategyId, Symbol
 from deskd.domain.run import ExitReason, RunEnd
 from deskd.market.hub import Hub
 from deskd.ports import SystemClock
@@ -164,7 +164,7 @@ class Arena:
         """Return how many lines the victim was given, handled and lost."""
         live = self.supervisor.liveness(VICTIM)
         assert live is not None, self.log(VICTIM)
-        return live.lines_delivered, live.lines_handled, live.lines_dropped
+        return live.lines_delivered, live.lines_handled or 0, live.lines_dropped
 
     def remains(self, strategy: StrategyId) -> list[str]:
         """Return what is left of the strategy's run on the host: processes, cgroups, sockets, files."""
@@ -180,7 +180,7 @@ class Arena:
         return left
 
     def fds(self) -> int:
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def processes_of(uid: int) -> list[int]:
@@ -235,6 +235,9 @@ async def an_arena(folder: Path, jail_root: Path, uid_first: int) -> AsyncIterat
     async def no_bars(*_: object) -> list[dict[str, Any]]:
         return []
 
+    async def no_late_bars(*_: object) -> dict[Symbol, Sequence[dict[str, Any]]]:
+        return {}
+
     async def market_now() -> None:
         return None
 
@@ -245,7 +248,7 @@ async def an_arena(folder: Path, jail_root: Path, uid_first: int) -> AsyncIterat
         config.market,
         clock=clock,
         bars=no_bars,
-        bars_between=no_bars,
+        bars_between=no_late_bars,
         market_now=market_now,  # type: ignore[arg-type]  # nobody asks: no run wants bars
         on_wanted=lambda _: None,
         on_slow=on_slow,

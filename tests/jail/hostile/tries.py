@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+import time
 
 libc = ctypes.CDLL(None, use_errno=True)
 DOOR = "/run/desk/order.sock"
@@ -59,7 +60,13 @@ def knock():
     """Return a connection to the order socket."""
     door = socket.socket(socket.AF_UNIX)
     door.settimeout(5)
-    door.connect(DOOR)
+    for _ in range(500):
+        try:
+            door.connect(DOOR)
+        except BlockingIOError:  # so many wait already
+            time.sleep(0.01)
+        else:
+            break
     return door
 
 
