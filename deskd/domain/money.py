@@ -37,6 +37,8 @@ def parse_decimal(text: str) -> Decimal:
         return Decimal(0)
     if value.adjusted() >= DIGITS_MAX:
         raise ValueError(f"has more than {DIGITS_MAX} digits before the decimal point")
+    if value.adjusted() < -PLACES_MAX:  # normalize() would make a zero of 1e-999999999, and format() a gigabyte
+        raise ValueError(f"has more than {PLACES_MAX} decimal places")
     exponent = value.normalize().as_tuple().exponent
     assert isinstance(exponent, int)
     if exponent < -PLACES_MAX:

@@ -142,7 +142,7 @@ def _symbols(symbols: list[str]) -> list[str]:
 def _env(env: dict[str, str]) -> dict[str, str]:
     for name, value in env.items():
         if not _ENV_NAME.fullmatch(name):
-            raise ValueError(f'"{name}" is no name of a variable: use letters, digits and _')
+            raise ValueError(f'"{ascii(name)[1:-1]}" is no name of a variable: use letters, digits and _')
         if _ENV_REFUSED.fullmatch(name):
             raise ValueError(f'"{name}" belongs to the desk or changes how programs are loaded: use another name')
         if "\0" in value:

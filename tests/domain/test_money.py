@@ -24,6 +24,8 @@ from tests.factories import price, qty
         ("1e15", "more than 15 digits"),
         ("1e-10", "more than 9 decimal places"),
         ("1e999999999", "more than 15 digits"),
+        ("1e-999999999", "more than 9 decimal places"),  # written out it would be a gigabyte
+        ("1e-1000027", "more than 9 decimal places"),
         ("0" * 41, "longer than 40 characters"),
     ],
 )

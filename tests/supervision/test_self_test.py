@@ -18,9 +18,11 @@ from deskd.supervision.cgroup import Group, Groups, find_groups
 from deskd.supervision.cgroup_v1 import V1Group
 from deskd.supervision.cgroup_v2 import V2Group
 from deskd.supervision.jail import NSJAIL, JailPlan, jail_config
+from deskd.supervision.launch import Launcher
 from deskd.supervision.self_test import SelfTest, test_here
 from deskd.supervision.staging import JailFolder, stage_environment
 from deskd.supervision.walls import PROBES, Row, Verdict, Wall, complaint
+from tests.supervised import a_config
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
 test_here.__test__ = False  # type: ignore[attr-defined]  # it is no test of ours
@@ -93,9 +95,13 @@ KNOCKED_OUT = {
     "libraries that can be written": (Wall.READ_ONLY, mount("/venv", "is_bind: true", "is_bind: true\n  rw: true")),
     "programs in /tmp": (Wall.NO_EXEC, mount("/tmp", "noexec: true", "")),
     "set-uid files in /state": (Wall.NO_EXEC, mount("/state", "nosuid: true", "")),
+    "any size of /state": (Wall.STATE, mount("/state", "size=64m,", "")),
     "/proc": (Wall.NO_PROC, plus("mount_proc: true")),
     "the host's processes": (Wall.PROCESSES, plus("clone_newpid: false")),
-    "another uid": (Wall.UID, instead(r'outside_id: "(\d+)"', r'outside_id: "1\1"')),
+    "another uid": (
+        Wall.UID,
+        instead(r'^uidmap \{\n(.*)\n  outside_id: "(\d+)"', r'uidmap {\n\1\n  outside_id: "1\2"'),
+    ),
     "capabilities": (Wall.CAPABILITIES, plus('cap: "CAP_NET_RAW"')),
     "all capabilities": (Wall.CAPABILITIES, plus("keep_caps: true")),
     "the host's name": (Wall.HOST_NAME, instead(r"^hostname: .*$", 'hostname: "host"')),
@@ -197,6 +203,19 @@ def test_a_missing_bound_is_named(jail_root: Path, wall: Wall, v1: str, v2: str,
     """A cgroup without its figure bounds nothing."""
     groups = Unbounded(find_groups(f"deskd-unbounded-{os.getpid()}"), v1, v2, value)
     assert missing(rows_of(a_self_test(jail_root, same, groups))) == {wall}
+
+
+def test_strategies_do_not_start_where_a_wall_is_missing(tmp_path: Path, jail_root: Path) -> None:
+    """The start of the desk ends with the wall's name, what it protects and the remedy; nothing is left of it."""
+    launcher = Launcher.open(a_config(tmp_path, jail_root, jailed=True, sandbox={}, restart={}))
+    try:
+        launcher.prove()
+        groups = Unbounded(launcher.groups, "cpu.cfs_quota_us", "cpu.max", ("-1", "max 100000"))
+        with pytest.raises(SandboxUnavailable, match="lack a wall, cpu limit .* everybody's time .* Delegate=cpu"):
+            replace(launcher, groups=groups).prove()
+        assert not any(folder.exists() for folder in launcher.groups.folders)
+    finally:
+        launcher.close()
 
 
 def test_a_jail_that_does_not_come_up_is_no_jail(jail_root: Path) -> None:

@@ -17,6 +17,8 @@ def a_setup(*, is_own: bool = False) -> Setup:
         mounts={"/": RDONLY},
         roots=frozenset({"tmp"}),
         tmp_bytes=1 << 20,
+        state_bytes=1 << 20,
+        state_files=100,
         rlimits={"CORE": 1},
         threads_max=16,
     )
@@ -61,6 +63,7 @@ def a_report(**overrides: Any) -> dict[str, Any]:
         "environment": ["PATH"],
         "rlimits": {"CORE": 1},
         "tmp_room": [1 << 20, 4096],
+        "state_room": [1 << 20, 100],
         "killed_for_memory": True,
         "threads": 14,
         "cpu_quota": True,

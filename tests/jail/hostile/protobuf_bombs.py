@@ -41,7 +41,7 @@ report(
     empty=order(b""),
     field_zero=order(b"\0\0"),
     exponent=order(b"\n\x03SPY\x12\x091e9999999\x1a\x03buy"),
-    nan=order(b"\n\x03SPY\x12\x03NaN\x1a\x03buy"),
+    tiny=order(b"\n\x03SPY\x12\x0c1e-999999999\x1a\x03buy"), nan=order(b"\n\x03SPY\x12\x03NaN\x1a\x03buy"),
     infinity=order(b"\n\x03SPY\x12\x08Infinity\x1a\x03buy"),
     unicode_digits=order(b"\n\x03SPY\x12\x03\xd9\xa1\x31\x1a\x03buy"),
     long_number=order(b"\n\x03SPY\x12" + varint(9000) + b"9" * 9000 + b"\x1a\x03buy"),
