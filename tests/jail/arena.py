@@ -100,17 +100,21 @@ class Arena:
     # --- attacks ------------------------------------------------------------------------------------------------
 
     async def attack(self, attack: Attack, *, name: str | None = None) -> Seen:
-        """Run it beside the victim, who trades before, during and after; return what came of it."""
+        """Run it beside the victim, who trades before, during and after; return what came of it.
+
+        *name*: of the strategy, where it is run again with what it left in /state.
+        """
         strategy = StrategyId(name or f"attack-{attack.name}".replace("_", "-"))
         self.write(strategy, (HOSTILE / f"{attack.name}.py").read_text())
+        ended = len(self.ends(strategy))
         await self.victim_trades()
         await self.supervisor.start(strategy)
         await self.victim_trades()
         if attack.holds:
-            await self.until(lambda: "HOLDING" in self.log(strategy) or bool(self.ends(strategy)), attack.name)
+            await self.until(lambda: "HOLDING" in self.log(strategy) or len(self.ends(strategy)) > ended, attack.name)
             await self.victim_trades()
             await self.supervisor.stop(strategy)
-        await self.until(lambda: bool(self.ends(strategy)), attack.name)
+        await self.until(lambda: len(self.ends(strategy)) > ended, attack.name)
         await self.victim_trades()
         log = self.log(strategy)
         return Seen(end=self.ends(strategy)[-1], tried=_tried(log), log=log)
@@ -118,7 +122,7 @@ class Arena:
     def write(self, strategy: StrategyId, source: str) -> None:
         """Put a strategy where the desk finds it, with what attacks share beside it."""
         folder = self.config.desk.strategies_dir / strategy
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "strategy.py").write_text(source)
         (folder / "tries.py").write_text((HOSTILE / "tries.py").read_text())
         env = {

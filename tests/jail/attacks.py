@@ -510,6 +510,12 @@ ATTACKS = (
         sees={"made": True},
     ),
     Attack(
+        name="state_bombs",
+        tries="sparse files, hard links, deep folders, fifos, sockets, shut folders, wild times in /state",
+        wall="size and inodes of its tmpfs; what is kept is read by descriptor, within bounds",
+        sees_all=frozenset({"allowed", "ENOSPC", "EFBIG", "ENAMETOOLONG", "EPERM", "EINVAL", "OverflowError"}),
+    ),
+    Attack(
         name="state_race",
         tries="swap links to /etc and the ledger for folders while it is started and stopped",
         wall="the desk follows no link in /state",

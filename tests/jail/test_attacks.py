@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from deskd.control import logs
 from deskd.domain.ids import StrategyId
 from deskd.domain.run import ExitReason
 from tests.jail.arena import BLOCKED_MAX_S, BUSY_MAX_S, HOSTILE, VICTIM, Arena, an_arena
-from tests.jail.attacks import ATTACKS, Attack
+from tests.jail.attacks import ATTACKS, NOT_CONTAINED, Attack
 
 pytestmark = [
     pytest.mark.needs_nsjail,
@@ -81,6 +82,45 @@ async def test_an_attack_is_contained(arena: Arena, attack: Attack) -> None:
     assert arena.loop.busy_s < BUSY_MAX_S
     assert arena.loop.blocked_s < BLOCKED_MAX_S
     assert not (arena.config.desk.state_dir / "unpickled").exists()
+
+
+@pytest.mark.parametrize("name", ["state_bombs", "names_in_state", "links_and_nodes", "pickles_in_state", "state_race"])
+async def test_what_an_attacker_leaves_in_state_keeps_it_from_nothing(arena: Arena, name: str) -> None:
+    """It starts again with what it left, or it does not and is told so; the desk and the victim go on."""
+    [attack] = [attack for attack in ATTACKS if attack.name == name]
+    strategy = f"again-{name}".replace("_", "-")
+    for _ in range(3):
+        seen = await arena.attack(attack, name=strategy)
+        assert seen.end.reason in {*attack.ends, ExitReason.ERROR, ExitReason.SANDBOX_FAILURE}, seen.end
+        await arena.until(lambda: not arena.remains(StrategyId(strategy)), "nothing to be left")
+    assert not (arena.config.desk.state_dir / "unpickled").exists()
+
+
+async def test_what_an_attacker_prints_steers_no_terminal(arena: Arena) -> None:
+    """Whoever looks at its log reads words: no escape, no control character, no mark that turns text around."""
+    [attack] = [attack for attack in ATTACKS if attack.name == "escape_sequences"]
+    await arena.attack(attack, name="steersman")
+    shown, _ = logs.tail(arena.supervisor.log_path(StrategyId("steersman")), 1_000)
+    assert "desk ready" in shown
+    assert all(line.isprintable() for line in shown.split("\n"))
+
+
+async def test_what_is_not_contained_is_known(arena: Arena) -> None:
+    """A lock on a file that all jails share is seen by all: a bit passes from one to another, and nothing else does.
+
+    It needs two members who want it, and tells neither what the other did not say.
+    """
+    source = (HOSTILE / "covert_lock.py").read_text()
+    got = {}
+    for name in ("sender", "receiver"):
+        arena.write(StrategyId(name), source)
+        await arena.supervisor.start(StrategyId(name))
+        await arena.until(lambda name=name: "HOLDING" in arena.log(StrategyId(name)), "the lock")  # type: ignore[misc]
+        got[name] = "EAGAIN" in arena.log(StrategyId(name))
+    for name in got:
+        await arena.supervisor.stop(StrategyId(name))
+    assert got == {"sender": False, "receiver": True}
+    assert NOT_CONTAINED[0][0] == "locks on shared read-only files"
 
 
 async def test_the_victim_had_every_line(arena: Arena) -> None:
