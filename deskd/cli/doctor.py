@@ -14,10 +14,10 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from deskd.cli.check import BAD, GOOD, WARNING, Check, not_yours
 from deskd.cli.client import Desk, DeskNotReachable, NotDone
 from deskd.cli.machine import Machine, nsjail
 from deskd.cli.place import root_of
-from deskd.cli.check import BAD, GOOD, WARNING, Check, not_yours
 from deskd.config import Config
 from deskd.config.keys import HOME_OF_KEYS, BrokerKeys, read_keys
 from deskd.config.load import load

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from deskd.cli.doctor import examine
 from deskd.cli.check import Check
+from deskd.cli.doctor import examine
 from tests.control.a_running_desk import a_running_desk
 
 NOBODY = 65_534
