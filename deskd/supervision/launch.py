@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,6 +144,7 @@ class Launcher:
         """Attack a jail of our own where there are jails; raise SandboxUnavailable where a wall does not stand."""
         if not self.is_jailed:
             return
+        began = time.monotonic()
         try:
             rows = self.test()
             if (problem := complaint(rows)) is not None:
@@ -151,7 +153,7 @@ class Launcher:
             self.groups.close()
             raise
         weaker = sorted({str(row.wall) for row in rows if row.result is Verdict.WEAKER})
-        log.info("jail_tested", probes=len(rows), weaker=weaker)
+        log.info("jail_tested", probes=len(rows), weaker=weaker, took_s=round(time.monotonic() - began, 3))
 
     def test(self) -> Sequence[Row]:
         """Attack a jail of our own, and return what every wall did. Blocks for some 100 ms."""

@@ -78,7 +78,7 @@ WALLS: Mapping[Wall, tuple[str, str]] = {
     ),
     Wall.TMP: ("the machine's memory from files in /tmp", _OURS),
     Wall.STATE: ("the desk's disk from what a strategy keeps between runs", _OURS),
-    Wall.MEMORY: ("everybody's memory from one strategy", _DELEGATE),
+    Wall.MEMORY: ("everybody's memory from one strategy", f"{_DELEGATE}; on cgroup v1 with swap, with swapaccount=1"),
     Wall.PIDS: ("the machine from fork and thread bombs", _DELEGATE),
     Wall.CPU: ("everybody's time from one strategy", _DELEGATE),
 }
@@ -173,7 +173,7 @@ PROBES: Mapping[str, tuple[Wall, str, Holds]] = {
     "owner_of_foreign_file": (
         Wall.USERS,
         "know the owner of a file of the desk's",
-        lambda got, setup: got == (setup.uid if setup.is_own else setup.overflow_uid),
+        lambda got, setup: got == setup.overflow_uid or (setup.is_own and got == setup.uid),
     ),
     "become_root": (Wall.USERS, "become root", _is("EPERM", "EINVAL")),
     "uid": (Wall.UID, "be somebody else", lambda got, setup: set(got[:2]) == {setup.uid}),
@@ -182,7 +182,7 @@ PROBES: Mapping[str, tuple[Wall, str, Holds]] = {
     "capabilities": (Wall.CAPABILITIES, "list its capabilities", _is([])),
     "no_new_privs": (Wall.NO_NEW_PRIVS, "ask whether it may gain privileges", _is(1)),
     "host_name": (Wall.HOST_NAME, "ask for the host's name", lambda got, setup: got == setup.name),
-    "open_fds": (Wall.DESCRIPTORS, "find open files", lambda got, _: got == [0, 1, 2, 3]),
+    "open_fds": (Wall.DESCRIPTORS, "find open files", lambda got, _: got[:3] == [0, 1, 2] and len(got) == 4),
     "environment": (
         Wall.ENVIRONMENT,
         "read its environment",

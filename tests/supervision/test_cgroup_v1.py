@@ -25,6 +25,15 @@ def test_v1_limits_are_written_as_proved(tmp_path: Path) -> None:
     assert len(group.join_files) == len(CONTROLLERS)
 
 
+def test_v1_says_whether_time_is_bounded(tmp_path: Path) -> None:
+    """-1 is the kernel's word for no bound; a file that is not there bounds nothing."""
+    group = V1Group(dict.fromkeys(CONTROLLERS, tmp_path))
+    assert not group.has_cpu_quota()
+    for quota, is_bounded in (("-1", False), ("50000", True)):
+        (tmp_path / "cpu.cfs_quota_us").write_text(quota)
+        assert group.has_cpu_quota() is is_bounded
+
+
 def test_v1_counters_are_read(tmp_path: Path) -> None:
     """The kernel's figures, by the names of v1."""
     for name, text in {

@@ -27,6 +27,15 @@ def test_v2_limits_are_written_as_proved(tmp_path: Path) -> None:
     assert group.join_files == (tmp_path / "run" / "cgroup.procs",)
 
 
+def test_v2_says_whether_time_is_bounded(tmp_path: Path) -> None:
+    """`max` is the kernel's word for no bound; a file that is not there bounds nothing."""
+    group = V2Group(tmp_path)
+    assert not group.has_cpu_quota()
+    for quota, is_bounded in (("max 100000", False), ("50000 100000", True)):
+        (tmp_path / "cpu.max").write_text(quota)
+        assert group.has_cpu_quota() is is_bounded
+
+
 def test_v2_counters_are_read(tmp_path: Path) -> None:
     """The kernel's figures, by the names of v2."""
     for name, text in {
