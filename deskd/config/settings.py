@@ -138,7 +138,11 @@ class SandboxSection(_Section):
         10.0, description="a running strategy's /state is saved this often where it changed, and whenever a run ends"
     )
     open_files: int = Field(256, ge=16, le=65_536, description="file descriptors of one process")
-    log_bytes_per_s: int = Field(65_536, ge=1_024, description="what a run may print; more is dropped and counted")
+    log_bytes_per_s: int = Field(
+        65_536,
+        ge=1_024,
+        description="what a run may print, 30 for each line's time included; more is dropped and counted",
+    )
     log_flood_s: Seconds = Field(
         30.0, description="a run that prints more for so long without a pause is ended as log_flood"
     )

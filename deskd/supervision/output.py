@@ -15,7 +15,11 @@ from deskd.ports import Clock
 FILES = 3  # the newest, .1 and .2
 LINE_MAX = 8_192  # a longer line is cut into several: a line of 1 GB must not be 1 GB of memory
 RECENT_MAX = 50
-_READ_BYTES = 65_536  # what a pipe holds
+LINE_COST = 30  # bytes of the log before each line: a flood of empty lines is one, too
+NOISE_MAX = 16  # lines: our tools say two at a start; a member who prints the same is not listened to for nothing
+QUIET_S = 2.0  # without a dropped line, and a flood is over
+_TELL_EVERY_S = 1.0  # how much was dropped
+_READ_BYTES = 16_384  # at once: as many lines are cut on the loop without holding it up
 _FLOOD_PAUSE_S = 0.05  # a flood costs the desk 20 reads a second, and blocks its own print()
 _BURST_S = 2.0  # a traceback or a table at once is no flood
 
@@ -66,13 +70,21 @@ class Output:
     log: RotatingLog
     clock: Clock
     bytes_per_s: int
+    flood_s: float  # so long over the bound without a pause is a flood
     is_noise: Callable[[bytes], bool]  # lines of our own tools on the run's standard error
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))
     recent_errors: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))
     dropped_bytes: int = 0  # since the run started
+    flood: str | None = None  # what to say of a flood that did not end: the run should
     _room: float = 0.0  # of the token bucket
     _filled_at: float = 0.0
     _dropped_untold: int = 0
+    _told_at: float = 0.0
+    _over_since: float | None = None  # lines are being dropped
+    _over_at: float = 0.0  # the last was
+    _over_dropped: int = 0
+    _over_printed: int = 0
+    _noise_left: int = NOISE_MAX
     _partial: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,22 +119,49 @@ class Output:
 
     def _store(self, stream: str, lines: list[bytes]) -> bool:
         self._refill()
-        stored: list[bytes] = []
-        for whole in lines:
+        head, stored, kept = self._head(stream), list[bytes](), list[bytes]()
+        is_over = False
+        for number, whole in enumerate(lines):
             for line in [whole[i : i + LINE_MAX] for i in range(0, len(whole), LINE_MAX)] or [b""]:
-                if self.is_noise(line):
+                if self._noise_left and self.is_noise(line):
+                    self._noise_left -= 1
                     continue
-                cost = len(line) + 1
-                if cost > self._room:
-                    self.dropped_bytes += cost
-                    self._dropped_untold += cost
-                    continue
-                if self._dropped_untold:
+                if len(line) + LINE_COST > self._room:
+                    is_over = True
+                    break
+                if self._dropped_untold and self._filled_at - self._told_at >= _TELL_EVERY_S:
                     stored.append(self._told_drop())
-                self._room -= cost
-                stored.append(self._line(stream, line))
+                self._room -= len(line) + LINE_COST
+                self._over_printed += len(line) + 1
+                stored.append(b"%s%s\n" % (head, line))
+                kept.append(line)
+            if is_over:  # the rest of the chunk goes, too: a flood is not looked through for what might still fit
+                stored.append(self._drop(sum(map(len, lines[number:])) + len(lines) - number))
+                break
+        self._remember(stream, kept[-RECENT_MAX:])
         self._write(b"".join(stored))
-        return self._dropped_untold > 0
+        return is_over
+
+    def _drop(self, count: int) -> bytes:
+        """Count what is dropped; return the line that says that it begins, and note a flood."""
+        now, told = self._filled_at, b""
+        if self._over_since is None or now - self._over_at > QUIET_S:
+            told = self._told_drop()
+            text = f"it prints more than [sandbox] log_bytes_per_s={self.bytes_per_s}: what is over that is dropped"
+            told += self._line("desk", text.encode())
+            self._over_since, self._told_at, self._over_dropped, self._over_printed = now, now, 0, 0
+        self._over_at = now
+        self.dropped_bytes += count
+        self._dropped_untold += count
+        self._over_dropped += count
+        self._over_printed += count
+        lasted = now - self._over_since
+        if lasted >= self.flood_s and self.flood is None:
+            self.flood = (
+                f"it printed {self._over_printed / 1e6:.1f} MB in {lasted:.0f} s without a pause, and was held back by "
+                f"[sandbox] log_bytes_per_s={self.bytes_per_s}; {self._over_dropped / 1e6:.1f} MB were dropped: print less"
+            )
+        return told
 
     def _refill(self) -> None:
         now = self.clock.monotonic()
@@ -131,18 +170,26 @@ class Output:
 
     def _told_drop(self) -> bytes:
         dropped, self._dropped_untold = self._dropped_untold, 0
+        self._told_at = self._filled_at
         if not dropped:
             return b""
         text = f"{dropped} bytes of prints were dropped: [sandbox] log_bytes_per_s={self.bytes_per_s}; print less"
         return self._line("desk", text.encode())
 
     def _line(self, stream: str, line: bytes) -> bytes:
+        self._remember(stream, [line])
+        return b"%s%s\n" % (self._head(stream), line)
+
+    def _head(self, stream: str) -> bytes:
         at = self.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        shown = line.decode("utf-8", "replace")
-        self.recent.append(shown)
-        if stream == "err":
-            self.recent_errors.append(shown)
-        return b"%s %s %s\n" % (at.encode(), stream.encode(), line)
+        return f"{at} {stream} ".encode()
+
+    def _remember(self, stream: str, lines: list[bytes]) -> None:
+        for line in lines:
+            shown = line.decode("utf-8", "replace")
+            self.recent.append(shown)
+            if stream == "err":
+                self.recent_errors.append(shown)
 
     def _write(self, data: bytes) -> None:
         if not data:

@@ -60,8 +60,8 @@ class Run:
         try:
             async with asyncio.TaskGroup() as tasks:
                 pumps = [
-                    tasks.create_task(pump(self.pipes.stdout, "out", self.output.take), name="stdout"),
-                    tasks.create_task(pump(self.pipes.stderr, "err", self.output.take), name="stderr"),
+                    tasks.create_task(pump(self.pipes.stdout, "out", self._take), name="stdout"),
+                    tasks.create_task(pump(self.pipes.stderr, "err", self._take), name="stderr"),
                     tasks.create_task(pump(self.pipes.log, "log", self._take_log), name="jail log"),
                 ]
                 feeding = tasks.create_task(self._feed(), name="feed")
@@ -138,6 +138,13 @@ class Run:
             self.process.kill()
             self.group.kill()
             await asyncio.sleep(_KILL_AGAIN_S)
+
+    def _take(self, stream: str, chunk: bytes) -> bool:
+        """Keep what it printed; end a run whose flood does not: it was held back for long enough."""
+        is_over = self.output.take(stream, chunk)
+        if self.output.flood is not None:
+            self.end(Asked(reason=ExitReason.LOG_FLOOD, detail=self.output.flood), grace_s=0)
+        return is_over
 
     def _take_log(self, _: str, chunk: bytes) -> bool:
         self._jail_log += chunk[: LOG_MAX - len(self._jail_log)]

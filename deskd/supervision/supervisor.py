@@ -293,6 +293,7 @@ class Supervisor:
             log=RotatingLog(self.log_path(spec.strategy_id), self.config.sandbox.log_kept_bytes),
             clock=self.clock,
             bytes_per_s=self.config.sandbox.log_bytes_per_s,
+            flood_s=self.config.sandbox.log_flood_s,
             is_noise=is_jail_noise,
         )
         where = "" if self.launcher.is_jailed else " WITHOUT a jail: sandbox.unsafe_without_jail = true"

@@ -41,6 +41,7 @@ async def test_status_tells_of_the_desk_and_of_every_strategy(tmp_path: Path) ->
     assert alice["status"] == "running"
     assert alice["uptime_s"] == 125
     assert alice["open_orders"] == 1
+    assert alice["state"] == {"bytes": 4_096, "bytes_max": 64 << 20, "files": 1, "files_max": 4_096}
     assert (bob["status"], bob["exit_reason"], bob["exit_detail"]) == ("stopped", "oom", "used more than 512 MB")
     assert (wreck["status"], wreck["problem"]) == ("broken", "strategy.py: line 1: bad syntax")
 

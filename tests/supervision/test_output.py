@@ -29,7 +29,8 @@ class StillClock:
 
 
 def an_output(path: Path, clock: StillClock, bytes_per_s: int = 10_000, kept: int = 10**6) -> Output:
-    return Output(log=RotatingLog(path, kept), clock=clock, bytes_per_s=bytes_per_s, is_noise=is_jail_noise)
+    log = RotatingLog(path, kept)
+    return Output(log=log, clock=clock, bytes_per_s=bytes_per_s, flood_s=30.0, is_noise=is_jail_noise)
 
 
 def test_each_line_has_its_time_and_stream(tmp_path: Path) -> None:
@@ -58,10 +59,53 @@ def test_a_flood_is_dropped_and_counted(tmp_path: Path) -> None:
     output.take("out", b"after\n")
     output.finish()
     lines = (tmp_path / "a.log").read_text().splitlines()
-    assert len(lines) == 20 + 2
-    assert lines[-2].endswith(" desk 98100 bytes of prints were dropped: [sandbox] log_bytes_per_s=1000; print less")
+    assert len(lines) == 15 + 3  # each line costs its time, too
+    assert lines[-3].endswith(" desk it prints more than [sandbox] log_bytes_per_s=1000: what is over that is dropped")
+    assert lines[-2].endswith(" desk 98600 bytes of prints were dropped: [sandbox] log_bytes_per_s=1000; print less")
     assert lines[-1].endswith(" out after")
-    assert output.dropped_bytes == 98_100
+    assert output.dropped_bytes == 98_600
+    assert output.flood is None
+
+
+def test_a_flood_that_does_not_end_is_told_with_figures(tmp_path: Path) -> None:
+    """First it is held back, and the log says so each second; only after flood_s without a pause is it a flood."""
+    clock = StillClock()
+    output = an_output(tmp_path / "a.log", clock, bytes_per_s=1_000)
+    for _ in range(3_000):  # 150 s
+        if 100.0 <= clock.seconds < 103.0:
+            output.take("out", b"slow\n")  # a pause: it counts anew
+        elif clock.seconds < 25.0 or clock.seconds >= 100.0:
+            output.take("out", b"y" * 70 + b"\n" * 1_000)
+        clock.seconds += 0.05
+        if output.flood is not None:
+            break
+    assert 133.0 <= clock.seconds < 133.2
+    assert output.flood == (
+        "it printed 0.6 MB in 30 s without a pause, and was held back by [sandbox] log_bytes_per_s=1000; "
+        "0.6 MB were dropped: print less"
+    )
+    output.finish()
+    lines = (tmp_path / "a.log").read_text().splitlines()
+    told = [line for line in lines if " bytes of prints were dropped" in line]
+    assert 40 <= len(told) <= 60
+    assert sum(int(line.split()[2]) for line in told) == output.dropped_bytes
+    assert sum(" it prints more than " in line for line in lines) == 2
+
+
+def test_empty_lines_are_a_flood_too(tmp_path: Path) -> None:
+    """Their time takes room in the log: a chunk of line ends costs the desk no more than its bound."""
+    output = an_output(tmp_path / "a.log", StillClock(), bytes_per_s=1_000)
+    assert output.take("out", b"\n" * 16_384)
+    output.finish()
+    assert (tmp_path / "a.log").stat().st_size < 2_500
+
+
+def test_the_loaders_remark_printed_by_a_member_is_counted(tmp_path: Path) -> None:
+    """Lines that look like our tools' are passed over some times, and are then a member's as all others."""
+    noise = b"/v/nsjail: /lib/libnl-3.so.200: no version information available (required by /v/nsjail)\n"
+    output = an_output(tmp_path / "a.log", StillClock(), bytes_per_s=1_000)
+    assert output.take("err", noise * 100)
+    assert output.dropped_bytes > 0
 
 
 def test_an_endless_line_is_cut(tmp_path: Path) -> None:
@@ -79,7 +123,7 @@ def test_however_it_is_cut_into_chunks_the_lines_are_the_same(chunks: list[bytes
     """What comes out depends on what was printed, not on how the pipe cut it."""
     whole, cut = Memory(), Memory()
     for log, parts in ((whole, [b"".join(chunks)]), (cut, chunks)):
-        output = Output(log=log, clock=StillClock(), bytes_per_s=10**6, is_noise=is_jail_noise)
+        output = Output(log=log, clock=StillClock(), bytes_per_s=10**6, flood_s=30.0, is_noise=is_jail_noise)
         for part in parts:
             output.take("out", part)
         output.finish()

@@ -64,3 +64,30 @@ async def test_its_log_says_how_it_ended(tmp_path: Path, jail_root: Path) -> Non
         assert last.endswith(" ended as error: it ended with status 1: KeyError: 'prise'")
         assert " desk run alice." in last
         assert " starts WITHOUT a jail: " in world.log("alice")
+
+
+async def test_a_flood_is_held_back_and_then_ended(tmp_path: Path, jail_root: Path) -> None:
+    """Who prints without end is throttled first, told so in the log, and ended as log_flood with figures."""
+    source = "import os\nline = b'x' * 1000 + b'\\n'\nwhile True: os.write(1, line * 60)\n"
+    quiet = "import time\nfor n in range(10_000): print(n)\ntime.sleep(600)\n"  # a table at once is no flood
+    sandbox = {"log_flood_s": 1.0, "log_bytes_per_s": 65_536, "stop_grace_s": 0.1}
+    strategies = {"flood": source, "table": quiet}
+    async with a_world(tmp_path, jail_root, strategies, jailed=False, sandbox=sandbox) as world:
+        await world.supervisor.start_enabled()
+        end = await world.until_ended("flood")
+        assert end.reason is ExitReason.LOG_FLOOD
+        assert "in 1 s without a pause, and was held back by [sandbox] log_bytes_per_s=65536;" in end.detail
+        log = world.log("flood")
+        assert " desk it prints more than [sandbox] log_bytes_per_s=65536: what is over that is dropped" in log
+        assert len(log) < 1_000_000
+        assert world.ends("table") == []
+
+
+async def test_a_line_of_a_gigabyte_is_no_memory_of_the_desk(tmp_path: Path, jail_root: Path) -> None:
+    """A line without an end is cut while it is read: the desk keeps a piece of it."""
+    source = "import os\npiece = b'x' * (1 << 20)\nfor _ in range(100): os.write(1, piece)\n"
+    sandbox = {"log_flood_s": 0.2}
+    async with a_world(tmp_path, jail_root, {"long": source}, jailed=False, sandbox=sandbox) as world:
+        end = await world.run("long")
+        assert end.reason is ExitReason.LOG_FLOOD
+        assert max(map(len, world.log("long").splitlines())) < 9_000
