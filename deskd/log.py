@@ -16,22 +16,12 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from deskd.domain.shown import STEERING, one_line, printable
+
 MASK = "***"
 SECRET_LENGTH_MIN = 6  # masking shorter text would eat half of the log
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
 _encode = msgspec.json.Encoder().encode
-
-
-def printable(text: str) -> str:
-    r"""Return *text* with control, direction and broken characters as \xNN; tabs and line ends stay."""
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
-def one_line(text: str) -> str:
-    r"""Return *text* printable and on one line: line ends become \n, tabs \t."""
-    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def configure(
@@ -73,7 +63,7 @@ class _Json:
     def __init__(self, secrets: Iterable[str], careful: Sequence[Processor]) -> None:
         known = [secret for secret in secrets if len(secret) >= SECRET_LENGTH_MIN]
         # A backslash is JSON's own sign that a text holds something special.
-        self._needs_care = re.compile("|".join([r"\\", _CONTROL.pattern, *map(re.escape, known)]))
+        self._needs_care = re.compile("|".join([r"\\", STEERING.pattern, *map(re.escape, known)]))
         self._careful = careful
 
     def __call__(self, logger: WrappedLogger, name: str, entry: EventDict) -> str:

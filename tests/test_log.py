@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from deskd.log import MASK, configure, one_line, printable
+from deskd.log import MASK, configure
 
 SECRET = "s3cretkeyofthedesk"
 
@@ -96,12 +96,6 @@ def test_a_library_speaks_under_an_event_of_ours() -> None:
     logging.getLogger("aiohttp.server").error("bad %s", "thing")
     entry = written(stream)
     assert (entry["event"], entry["library"], entry["text"]) == ("library_spoke", "aiohttp.server", "bad thing")
-
-
-def test_printable_text_keeps_lines_and_tabs() -> None:
-    """Escaping is for what a terminal would obey, not for what people write."""
-    assert printable("a\tb\nä€\x1b[31m\x00\x9b") == "a\tb\nä€\\x1b[31m\\x00\\x9b"
-    assert one_line("a\tb\nc") == "a\\tb\\nc"
 
 
 def test_standard_error_is_the_default() -> None:

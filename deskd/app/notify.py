@@ -11,7 +11,7 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Self
 
-from deskd.log import one_line
+from deskd.domain.shown import one_line
 
 STATUS_EVERY_S = 10.0  # where no watchdog asks for more
 STATUS_MAX = 400  # characters; `systemctl status` shows one line

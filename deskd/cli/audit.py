@@ -13,6 +13,7 @@ from deskd.cli.call import Call, json_option, pass_call
 from deskd.cli.client import DeskNotReachable, NotDone
 from deskd.cli.place import config_file, root_of
 from deskd.domain.errors import LedgerError
+from deskd.domain.shown import one_line
 
 DAMAGED = 1
 DIGITS = 24  # of a hash or a key in a table; --json and roots.jsonl have all 64
@@ -67,7 +68,7 @@ def verify(call: Call, *, db: Path | None, roots_file: Path | None, key_file: Pa
     if as_json:
         show.as_json(for_programs(path, verdict, key_file=key_file, roots_file=roots_file))
     else:
-        click.echo("\n".join(report(path, verdict, key_file=key_file)))
+        click.echo("\n".join(map(one_line, report(path, verdict, key_file=key_file))))
     if not verdict.is_whole:
         sys.exit(DAMAGED)
 
@@ -175,8 +176,8 @@ def backup(call: Call, file: Path, *, as_json: bool) -> None:
     if as_json:
         show.as_json(said)
     else:
-        click.echo(f"{said['file']}: {said['facts']:,} facts, last hash {said['last_hash']}")
-        click.echo(f"to be sure of every row: deskctl audit verify --db {said['file']}")
+        show.say(f"{said['file']}: {said['facts']:,} facts, last hash {said['last_hash']}")
+        show.say(f"to be sure of every row: deskctl audit verify --db {said['file']}")
 
 
 # --- what they share ----------------------------------------------------------------------------------------------------

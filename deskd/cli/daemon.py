@@ -11,6 +11,7 @@ from deskd import __version__
 from deskd.cli.place import NoConfiguration, config_file, root_of
 from deskd.config import Config
 from deskd.domain.errors import ConfigError, LedgerError, SandboxUnavailable
+from deskd.domain.shown import printable
 
 FAILED = 1
 CONFIG_WRONG = os.EX_CONFIG  # 78: the unit does not restart on it (RestartPreventExitStatus=78)
@@ -33,10 +34,10 @@ def main() -> None:
     try:
         sys.exit(cli(prog_name="deskd", standalone_mode=True))
     except (ConfigError, NoConfiguration) as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         sys.exit(CONFIG_WRONG)
     except (LedgerError, SandboxUnavailable) as error:
-        print(f"deskd: {error}", file=sys.stderr)
+        print(f"deskd: {printable(str(error))}", file=sys.stderr)
         sys.exit(FAILED)
 
 

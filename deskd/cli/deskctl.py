@@ -21,6 +21,7 @@ from deskd.cli.place import NoConfiguration, config_file, root_of
 from deskd.cli.reconcile import reconcile
 from deskd.cli.replace import replace
 from deskd.domain.errors import ConfigError
+from deskd.domain.shown import in_json, printable
 
 REFUSED, NOT_REACHABLE = 1, 3
 
@@ -46,13 +47,13 @@ def main() -> None:
     try:
         cli(prog_name="deskctl")
     except (DeskNotReachable, NoConfiguration) as error:
-        print(f"deskctl: {error}", file=sys.stderr)
+        print(f"deskctl: {printable(str(error))}", file=sys.stderr)
         sys.exit(NOT_REACHABLE)
     except NotDone as error:
-        print(f"deskctl: {error}", file=sys.stderr)
+        print(f"deskctl: {printable(str(error))}", file=sys.stderr)
         sys.exit(REFUSED)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         sys.exit(REFUSED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `deskctl … | head` is no failure
@@ -72,7 +73,7 @@ def status(call: Call, *, as_json: bool) -> None:
         return
     for key, value in answer["desk"].items():
         if value not in (None, [], {}):
-            print(f"{key.replace('_', ' ')}: {show.cell(key, value)}")
+            show.say(f"{key.replace('_', ' ')}: {show.cell(key, value)}")
     print()
     rows = [{**row, "note": _note(row), "lines": _lines(row)} for row in answer["strategies"]]
     show.table(show.STATUS, rows, nothing="no strategies: put one into the strategies folder")
@@ -120,9 +121,9 @@ def _as_json_lines(chunks: Iterator[bytes]) -> None:
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            print(json.dumps({"line": line.decode(errors="replace")}, ensure_ascii=False), flush=True)
+            print(in_json(json.dumps({"line": line.decode(errors="replace")}, ensure_ascii=False)), flush=True)
     if rest:
-        print(json.dumps({"line": rest.decode(errors="replace")}, ensure_ascii=False))
+        print(in_json(json.dumps({"line": rest.decode(errors="replace")}, ensure_ascii=False)))
 
 
 @cli.command()
@@ -213,7 +214,7 @@ _lifecycle("restart", "Stop strategies and start them again with the code that l
 def _tell_strategies(body: dict[str, Any]) -> None:
     for row in body["strategies"]:
         problem = f": {row['problem']}" if row["problem"] else ""
-        print(f"{row['strategy_id']}: {row['status']}{problem}")
+        show.say(f"{row['strategy_id']}: {row['status']}{problem}")
     if not body["strategies"]:
         print("nothing to do")
 
@@ -234,9 +235,9 @@ def cancel(call: Call, order: str | None, strategy: str | None, *, is_all: bool,
 
 def _tell_orders(body: dict[str, Any]) -> None:
     for row in body["orders"]:
-        print(f"{row['client_order_id']}: {row['status']}")
+        show.say(f"{row['client_order_id']}: {row['status']}")
     for row in body["refused"]:
-        print(f"{row['client_order_id']}: {row['reason']}: {row['message']}")
+        show.say(f"{row['client_order_id']}: {row['reason']}: {row['message']}")
     if not body["orders"] and not body["refused"]:
         print("no open orders")
 
@@ -252,7 +253,7 @@ cli.add_command(outages)
 def token(call: Call, name: str, *, as_json: bool) -> None:
     """Print the token with which a laptop trades as the strategy NAME; its member sets it as DESK_TOKEN."""
     answer = call.desk().command("/token", {"name": name})
-    _print_command(answer, lambda body: print(body["token"]), as_json=as_json)
+    _print_command(answer, lambda body: show.say(body["token"]), as_json=as_json)
 
 
 def _exactly_one(given: dict[str, object]) -> None:
@@ -303,7 +304,7 @@ def check(call: Call, file: Path | None, *, as_json: bool) -> None:
     if as_json:
         show.as_json({"file": str(file), "good": not problems, "problems": problems})
     else:
-        print("\n".join(problems) or f"{file}: good")
+        print(printable("\n".join(problems)) or f"{file}: good")
     if problems:
         sys.exit(REFUSED)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from deskd.cli import show
 from deskd.cli.call import Call, json_option, pass_call, strategy_option
 from deskd.cli.client import DeskNotReachable, Query
+from deskd.domain.shown import in_json, one_line
 
 type Event = dict[str, Any]
 
@@ -70,7 +70,7 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def print_line(line: bytes, *, as_json: bool) -> int:
     """Print one event; return its place in the ledger."""
     event: Event = json.loads(line)
-    print(line.decode() if as_json else text(event))
+    print(in_json(line.decode()) if as_json else text(event))
     sys.stdout.flush()
     return int(event["seq"])
 
@@ -80,7 +80,7 @@ def text(event: Event) -> str:
     at = str(event["at"])
     who = event.get("strategy_id") or event.get("by") or "desk"
     line = f"{event['seq']:>8}  {at[5:10]} {at[11:23]:<12}  {event['event']:<23}  {who}: {_words(event)}".rstrip(": ")
-    return show.safe(line)
+    return one_line(line)
 
 
 def _words(e: Event) -> str:

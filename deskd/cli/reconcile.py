@@ -49,20 +49,20 @@ def reconcile(call: Any, *, resolve: str | None, distribute: str | None, reason:
 def tell(body: Mapping[str, Any]) -> None:
     """Print the report for people."""
     if body["resolved"]:
-        print(f"resolved: {body['resolved']}")
+        show.say(f"resolved: {body['resolved']}")
     if body["problem"]:
-        print(f"the broker could not be asked: {body['problem']}")
+        show.say(f"the broker could not be asked: {body['problem']}")
     else:
-        print(f"orders caught up: {body['orders_caught_up']}, fills found: {body['fills_found']}")
+        show.say(f"orders caught up: {body['orders_caught_up']}, fills found: {body['fills_found']}")
     if body["house_bookings"]:
         print("the house book took:")
         show.table(BOOKINGS, body["house_bookings"], nothing="")
     for one in body["suspected"]:
-        print(f"suspected, not yet confirmed: {_more(one)} (since {show.cell('since_at', one['since'])})")
+        show.say(f"suspected, not yet confirmed: {_more(one)} (since {show.cell('since_at', one['since'])})")
     for one in body["open"]:
-        print(f"open: {_more(one)} (found {show.cell('found_at', one['found_at'])}); the house has it")
+        show.say(f"open: {_more(one)} (found {show.cell('found_at', one['found_at'])}); the house has it")
     for one in body["frozen"]:
-        print(f"frozen: {one['symbol']}: {one['why']}")
+        show.say(f"frozen: {one['symbol']}: {one['why']}")
     if body["open"] or body["frozen"]:
         print("when you know why: deskctl reconcile --resolve SYMBOL|cash --reason TEXT")
     elif body["agree"]:

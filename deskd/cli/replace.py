@@ -20,9 +20,9 @@ def carry_out(desk: Desk, changes: dict[str, str], *, as_json: bool) -> None:
         show.as_json(answer.body)
     else:
         for row in answer.body["orders"]:
-            print(_told(row))
+            show.say(_told(row))
         for row in answer.body["refused"]:
-            print(f"{row['client_order_id']}: {row['reason']}: {row['message']}")
+            show.say(f"{row['client_order_id']}: {row['reason']}: {row['message']}")
     if not answer.is_done:
         sys.exit(REFUSED)
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from deskd.domain.shown import in_json, one_line
+
 type Row = Mapping[str, Any]
 type Columns = Mapping[str, str]  # title: key in the row
 
@@ -86,23 +88,19 @@ _WIDE = 200  # columns of a page that is no terminal: a pipe does not wrap
 
 def as_json(value: object) -> None:
     """Print *value* for programs."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(in_json(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
-def safe(text: str) -> str:
-    r"""Return *text* with what is no printable character as \xNN: members' words must not steer a terminal."""
-    return (
-        text
-        if text.isprintable()
-        else "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
-    )
+def say(text: str) -> None:
+    """Print a line for people; whatever is in it stays on that line."""
+    print(one_line(text))
 
 
 def safe_page(value: Any) -> Any:
-    """Return a page of texts, lists and mappings with every text safe."""
+    """Return a page of texts, lists and mappings with every text on one line, and steering no terminal."""
     match value:
         case str():
-            return safe(value)
+            return one_line(value)
         case list():
             return [safe_page(item) for item in value]
         case dict():
@@ -165,7 +163,11 @@ def _beginning(name: str, key: str, rows: Sequence[Row]) -> str:
 
 
 def cell(key: str, value: object) -> str:
-    """Return one value as people read it."""
+    """Return one value as people read it; what others wrote steers no terminal."""
+    return one_line(_cell(key, value))
+
+
+def _cell(key: str, value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):

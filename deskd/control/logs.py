@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from deskd.log import printable
+from deskd.domain.shown import printable
 
 LINES_MAX = 10_000
 CHUNK = 65_536
