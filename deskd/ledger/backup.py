@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +31,16 @@ def backup(source: Path, target: Path) -> Head:
     """
     if os.path.lexists(target):  # said before the work is done; `link` below is what keeps it true
         raise LedgerError(_TAKEN.format(target))
-    if not target.parent.is_dir():
+    try:
+        is_there = stat.S_ISDIR(target.parent.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_there = False
+    except OSError as error:
+        raise LedgerError(
+            f"{target}: {target.parent} cannot be reached ({error.strerror}): the desk's user needs the right to pass "
+            "every folder above it"
+        ) from None
+    if not is_there:
         raise LedgerError(f"{target}: there is no folder {target.parent}: make it first")
     growing = target.with_name(target.name + ".part")
     try:

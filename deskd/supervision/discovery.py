@@ -1,6 +1,8 @@
 """Finds strategies: each folder of strategies_dir is one, or it is broken and says why. One never stops another."""
 
+import itertools
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +14,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from deskd.config import MarketSection, RiskStrategySection
 from deskd.config.near import nearest
+from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.ids import HOUSE, STRATEGY_ID, SYMBOL, StrategyId, Symbol, UserId
 from deskd.domain.money import parse_decimal
+from deskd.domain.shown import one_line
 from deskd.domain.strategy import BrokenStrategy, Channel, History, StrategySpec
 from deskd.supervision.folder import FolderError, read_folder
 
+ENTRIES_MAX = 10_000  # of strategies_dir
 CONFIG_BYTES_MAX = 65_536
+PROBLEMS_MAX = 5  # told of one config.json
+PROBLEM_MAX = 1_000  # characters of what is wrong with one: it is kept, and shown at every look
 SYMBOLS_MAX = 200
 ENV_BYTES_MAX = 16_384
 HISTORY_BARS_MAX = 10_000
@@ -48,13 +55,28 @@ def discover(
     strategies_dir: Path, defaults: Defaults, check_syntax: CheckSyntax
 ) -> list[StrategySpec | BrokenStrategy]:
     """Return every strategy in *strategies_dir*, by name."""
-    if not strategies_dir.is_dir():
-        return []
-    folders = sorted(path for path in strategies_dir.iterdir() if path.is_dir() and path.name[0] not in "._")
+    folders = _folders(strategies_dir)
     found = [_read_one(folder, defaults) for folder in folders]
     sources = [source for _, source in found if source is not None]
     problems = iter(check_syntax(sources))
     return [_with_syntax(spec, None if source is None else next(problems)) for spec, source in found]
+
+
+def _folders(strategies_dir: Path) -> list[Path]:
+    """Return the folders of strategies; raise SandboxUnavailable, with the remedy, where they cannot be listed."""
+    try:
+        with os.scandir(strategies_dir) as listed:
+            entries = list(itertools.islice(listed, ENTRIES_MAX + 1))
+            found = [entry.name for entry in entries if entry.name[0] not in "._" and entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        text = f"[desk] strategies_dir={strategies_dir}: cannot be listed ({error.strerror})"
+        raise SandboxUnavailable(f"{text}: let the desk's user read it, or name another") from None
+    if len(entries) > ENTRIES_MAX:
+        text = f"[desk] strategies_dir={strategies_dir}: has more than {ENTRIES_MAX} entries"
+        raise SandboxUnavailable(f"{text}: remove what is no strategy, and let nobody but officers add to it")
+    return [strategies_dir / name for name in sorted(found)]
 
 
 def discover_one(folder: Path, defaults: Defaults, check_syntax: CheckSyntax) -> StrategySpec | BrokenStrategy:
@@ -66,7 +88,14 @@ def discover_one(folder: Path, defaults: Defaults, check_syntax: CheckSyntax) ->
 def _with_syntax(spec: StrategySpec | BrokenStrategy, problem: str | None) -> StrategySpec | BrokenStrategy:
     if problem is None or isinstance(spec, BrokenStrategy):
         return spec
-    return BrokenStrategy(strategy_id=spec.strategy_id, path=spec.path, problem=f"{spec.path}/strategy.py: {problem}")
+    return _broken(Path(spec.path), f"{spec.path}/strategy.py: {problem}")
+
+
+def _broken(folder: Path, problem: str) -> BrokenStrategy:
+    """Return what is said of it: the words of whoever wrote it, cut and escaped."""
+    said = one_line(problem)
+    said = said if len(said) <= PROBLEM_MAX else f"{said[:PROBLEM_MAX]}…"
+    return BrokenStrategy(strategy_id=StrategyId(folder.name), path=folder, problem=said)
 
 
 def _read_one(folder: Path, defaults: Defaults) -> tuple[StrategySpec | BrokenStrategy, bytes | None]:
@@ -79,8 +108,7 @@ def _read_one(folder: Path, defaults: Defaults) -> tuple[StrategySpec | BrokenSt
         config = _read_config(files.get(_CONFIG, b"{}"))
         _check_limits(config, defaults.risk)
     except FolderError as problem:
-        broken = BrokenStrategy(strategy_id=strategy_id, path=folder, problem=f"{folder}: {problem}")
-        return broken, None
+        return _broken(folder, f"{folder}: {problem}"), None
     spec = StrategySpec(
         strategy_id=strategy_id,
         user_id=UserId(config.user_id or folder.name),
@@ -163,7 +191,7 @@ def _limits(limits: dict[str, Any]) -> dict[str, Any]:
         try:
             number = parse_decimal(str(value))
         except ValueError as error:
-            raise ValueError(f'"{name}": {value} {error}') from None
+            raise ValueError(f'"{name}": {_cut(str(value))} {error}') from None
         if number < 0:
             raise ValueError(f'"{name}": {value} is negative')
     return limits
@@ -217,14 +245,16 @@ def _read_config(text: bytes) -> _Config:
     try:
         return _Config.model_validate(data)
     except ValidationError as error:
-        raise FolderError("; ".join(_explain(problem) for problem in error.errors())) from None
+        first = error.errors()[:PROBLEMS_MAX]
+        more = f"; and {error.error_count() - len(first)} more" if error.error_count() > len(first) else ""
+        raise FolderError("; ".join(_explain(problem) for problem in first) + more) from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f'the key "{key}" stands there twice')
+            raise ValueError(f'the key "{_cut(key)}" stands there twice')
         found[key] = value
     return found
 
@@ -235,16 +265,20 @@ def _refuse_constant(name: str) -> None:
 
 def _explain(problem: Mapping[str, Any]) -> str:
     """Return one problem as: config.json: key, rule, remedy."""
-    place = ".".join(str(part) for part in problem["loc"])
+    place = ".".join(_cut(str(part)) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         known = _History.model_fields if place.startswith("history.") else _Config.model_fields
-        meant = nearest(str(problem["loc"][-1]), known)
+        meant = nearest(_cut(str(problem["loc"][-1])), known)
         hint = f'did you mean "{meant}"?' if meant else f"known keys are {', '.join(known)}"
         return f"config.json: {place}: is no known key: {hint}"
     text = str(problem["msg"]).removeprefix("Value error, ")
     given = problem["input"]
     shown = f" (it is {_shorten(given)})" if isinstance(given, str | int | Decimal | bool) and place != "env" else ""
     return f"config.json: {place}: {text[0].lower()}{text[1:]}{shown}"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 60 else f"{name[:60]}…"
 
 
 def _shorten(value: object) -> str:

@@ -86,6 +86,9 @@ async def test_a_backup_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> No
     path = await written(tmp_path / "desk.db", Life(53).facts)
     with pytest.raises(LedgerError, match=r"there is no folder .*nowhere: make it first"):
         backup(path, tmp_path / "nowhere" / "copy.db")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(LedgerError, match=r"loop cannot be reached .*: the desk's user needs the right to pass"):
+        backup(path, tmp_path / "loop" / "copy.db")
     (tmp_path / "list.db").write_text("a shopping list, and a long one" * 100)
     with pytest.raises(LedgerError, match="not a database"):
         backup(tmp_path / "list.db", tmp_path / "copy.db")

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from deskd.config import MarketSection, RiskStrategySection
+from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.strategy import BrokenStrategy, Channel, History, StrategySpec
-from deskd.supervision.discovery import Defaults, discover, discover_one
+from deskd.supervision.discovery import ENTRIES_MAX, PROBLEM_MAX, Defaults, discover, discover_one
 from tests.supervised import write_strategy
 
 DEFAULTS = Defaults(market=MarketSection(), risk=RiskStrategySection())
@@ -117,6 +118,9 @@ def test_names_of_the_loader_and_of_the_desk_are_refused(tmp_path: Path, name: s
         ('{"name": NaN}', "NaN is no JSON number"),
         ('{"name": "a", "name": "b"}', 'the key "name" stands there twice'),
         ('{"limits": ' + "[" * 20_000, "is not JSON"),
+        ('{"a":' * 10_000 + "1" + "}" * 10_000, "is not JSON"),
+        ('{"' + "k" * 60_000 + '": 1}', "is no known key"),
+        ('{"limits": {"allocation": "' + "9" * 60_000 + '"}}', "allocation"),
         (" " * 70_000, "is over 65536 bytes"),
         ('{"limits": {"allocation": 1' + "0" * 5_000 + "}}", "is not JSON"),
     ],
@@ -126,6 +130,18 @@ def test_strict_json_only(tmp_path: Path, raw: str, says: str) -> None:
     text = problem(tmp_path, raw=raw)
     assert "config.json: " in text
     assert says in text
+    assert len(text) <= PROBLEM_MAX + 1
+
+
+def test_a_thousand_mistakes_are_told_in_a_few_words(tmp_path: Path) -> None:
+    """What is wrong is kept, and shown at every look: hostile files do not make it long, and steer no terminal."""
+    text = problem(tmp_path, {f"\x1b[31m\u202e{number}": 1 for number in range(1_000)})
+    assert text.isprintable()
+    assert "; and 995 more" in text
+    broken = discover_one(write_strategy(tmp_path, "bob", "x"), DEFAULTS, lambda _: ["line 1: \x9b" + "m" * 10_000])
+    assert isinstance(broken, BrokenStrategy)
+    assert len(broken.problem) <= PROBLEM_MAX + 1
+    assert broken.problem.isprintable()
 
 
 @pytest.mark.parametrize("name", ["Alice", "a b", "-a", "a" * 49, "ä"])
@@ -163,3 +179,16 @@ def test_a_broken_strategy_stops_no_other(tmp_path: Path) -> None:
 def test_no_strategies_dir_is_no_strategies(tmp_path: Path) -> None:
     """A desk without strategies runs."""
     assert discover(tmp_path / "none", DEFAULTS, nothing_wrong) == []
+
+
+def test_a_strategies_dir_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
+    """As is one into which somebody put more than any club has strategies."""
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(SandboxUnavailable, match=r"strategies_dir=.*loop: cannot be listed .*let the desk's user read"):
+        discover(tmp_path / "loop", DEFAULTS, nothing_wrong)
+    full = tmp_path / "full"
+    full.mkdir()
+    for number in range(ENTRIES_MAX + 1):
+        (full / f"{number}").touch()
+    with pytest.raises(SandboxUnavailable, match="has more than 10000 entries: remove what is no strategy"):
+        discover(full, DEFAULTS, nothing_wrong)
