@@ -31,6 +31,7 @@ class Bounds:
     connections_max: int
     body_max: int
     idle_s: float = 300.0  # a strategy that has not traded for so long makes a new connection
+    first_s: float = 10.0  # from connecting to a first byte: who only holds a place gives it back
     read_s: float = 5.0  # from a request's first byte to its last
     write_s: float = 5.0  # for the peer to take the answer
     linger_s: float = 1.0  # after a refusal, for the peer to read it
@@ -42,6 +43,7 @@ class Service:
 
     answer: Callable[[Request], Awaitable[Answer]]
     refuse: Callable[[BadRequest], Answer]
+    on_cut: Callable[[str], None]  # a connection was ended without an answer: why
     on_crash: Callable[[Exception], None]  # a mistake of ours: whoever runs the door must hear of it
 
 
@@ -52,6 +54,7 @@ class Connection(web.RequestHandler):
         "_answered",
         "_began_at",
         "_bounds",
+        "_first",
         "_has_more",
         "_is_answering",
         "_is_refused",
@@ -83,6 +86,7 @@ class Connection(web.RequestHandler):
         self._work: asyncio.Task[object] | None = None  # answers the present request
         self._began_at: float | None = None  # when the request came, of which all must be here in time
         self._patience: asyncio.TimerHandle | None = None  # looks after it; one timer lasts for many requests
+        self._first: asyncio.TimerHandle | None = None  # runs until the peer says anything
         self._taking: asyncio.TimerHandle | None = None  # runs while the peer does not take what was sent
         self._answered = 0
         self._is_answering = False
@@ -177,11 +181,16 @@ class Connection(web.RequestHandler):
         # writing is paused until the kernel has it all: no answer waits here for a peer that does not read
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=0)
         super().connection_made(transport)
+        text = f"nothing was sent within {self._bounds.first_s:g} s of connecting"
+        self._first = self._loop.call_later(self._bounds.first_s, self._cut, text)
 
     def data_received(self, data: bytes) -> None:
         """Take what came; a request that began must be whole in time."""
         if data:  # aiohttp calls this with nothing, to go on with what it kept
             self._is_turn_taken = False
+            if self._first is not None:
+                self._first.cancel()
+                self._first = None
             if self._is_refused:
                 self._throw_away(len(data))
             elif self._is_answering:
@@ -201,7 +210,8 @@ class Connection(web.RequestHandler):
         """Give the peer a time to take what was sent."""
         super().pause_writing()
         if self.transport is not None:
-            self._taking = self._loop.call_later(self._bounds.write_s, self.transport.abort)
+            text = f"an answer was not taken within {self._bounds.write_s:g} s"
+            self._taking = self._loop.call_later(self._bounds.write_s, self._cut, text)
 
     def resume_writing(self) -> None:
         """Note that he has taken it."""
@@ -214,7 +224,7 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the peer."""
         self._said_all, self._has_more = False, False
-        for timer in (self._patience, self._taking):
+        for timer in (self._patience, self._taking, self._first):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
@@ -249,5 +259,11 @@ class Connection(web.RequestHandler):
 
     def _throw_away(self, count: int) -> None:
         self._leftover += count
-        if self._leftover > _LEFTOVER_MAX and self.transport is not None:
+        if self._leftover > _LEFTOVER_MAX:
+            self._cut(f"{self._leftover} bytes were sent after a refusal")
+
+    def _cut(self, why: str) -> None:
+        """End it at once, and say why to whoever keeps the log: the peer is past listening."""
+        if self.transport is not None and not self.transport.is_closing():
+            self._service.on_cut(why)
             self.transport.abort()

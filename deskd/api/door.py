@@ -30,6 +30,7 @@ class Door:
         admit: Callable[[socket.socket], Answer | None],
         answer: Callable[[Request], Awaitable[Answer]],
         refuse: Callable[[BadRequest], Answer],
+        cut: Callable[[str], None],
     ) -> None:
         self._listener = listener
         self._bounds = bounds
@@ -37,6 +38,7 @@ class Door:
         self._admit = admit
         self._answer = answer
         self._refuse = refuse
+        self._cut = cut
         self._server = web.Server(_respond)
         self._accepting: asyncio.Task[None] | None = None
 
@@ -46,7 +48,7 @@ class Door:
         def crash(mistake: Exception) -> None:
             tasks.create_task(_fail(mistake), name=f"crash at door {name}")
 
-        service = Service(answer=self._answer, refuse=self._refuse, on_crash=crash)
+        service = Service(answer=self._answer, refuse=self._refuse, on_cut=self._cut, on_crash=crash)
         self._listener.setblocking(False)
         self._listener.listen(self._bounds.connections_max)
         self._accepting = tasks.create_task(self._accept(service), name=f"door {name}")

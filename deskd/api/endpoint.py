@@ -42,7 +42,37 @@ class _Caller:
 
     spec: StrategySpec
     budget: Budget
+    posing: "_Complaints"  # as somebody else
     over_logged_at: float = -math.inf
+
+
+@dataclass(slots=True)
+class _Complaints:
+    """Tells the log why requests were refused and connections cut: a flood of them is one line in ten seconds."""
+
+    clock: Clock
+    whose: dict[str, str]  # keys of the log line
+    _told_at: float = -math.inf
+    _untold: int = 0
+
+    def refuse(self, bad: BadRequest) -> Answer:
+        """Answer bytes that are no request of ours."""
+        self.tell("request_refused", status=bad.status, why=bad.message)
+        return _refuse_bytes(bad)
+
+    def cut(self, why: str) -> None:
+        """Note that a connection was ended without a word."""
+        self.tell("connection_cut", why=why)
+
+    def tell(self, event: str, **what: object) -> None:
+        """Log it, unless something was logged a moment ago."""
+        now = self.clock.monotonic()
+        if now - self._told_at < _LOG_EVERY_S:
+            self._untold += 1
+            return
+        more = {"untold_before": self._untold} if self._untold else {}
+        self._told_at, self._untold = now, 0
+        log.warning(event, **self.whose, **what, **more)
 
 
 class Api:
@@ -71,13 +101,15 @@ class Api:
         """Listen on DIRECTORY/order.sock for that run alone; *uid* is the only peer allowed (None: not told apart)."""
         assert run_id not in self._doors, f"{run_id} has a door"
         path = directory / SOCKET_NAME
-        caller = _Caller(spec, self._budget(spec))
+        whose = {"strategy_id": str(spec.strategy_id), "run_id": str(run_id)}
+        complaints, strangers = _Complaints(self._clock, whose), _Complaints(self._clock, whose)
+        caller = _Caller(spec, self._budget(spec), _Complaints(self._clock, whose))
 
         def admit(connection: socket.socket) -> Answer | None:
             peer = _peer_uid(connection)
             if uid is None or peer == uid:
                 return None
-            log.warning("peer_refused", strategy_id=spec.strategy_id, run_id=run_id, peer_uid=peer, uid=uid)
+            strangers.tell("peer_refused", peer_uid=peer, uid=uid)
             return _bare(403, RefusalReason.IDENTITY, f"this socket belongs to {spec.strategy_id}")
 
         async def answer(request: Request) -> Answer:
@@ -89,7 +121,8 @@ class Api:
             TokenBucket(max(_ACCEPTS_PER_S, self._requests_per_s), self._clock),
             admit=admit,
             answer=answer,
-            refuse=_refuse_bytes,
+            refuse=complaints.refuse,
+            cut=complaints.cut,
         )
         self._doors[run_id] = (door, path)
         door.start(self._tasks, run_id)
@@ -111,21 +144,33 @@ class Api:
         assert self._local is None, "one local endpoint"
         callers: dict[StrategyId, _Caller] = {}
         strangers = TokenBucket(self._requests_per_s, self._clock)
+        posing = _Complaints(self._clock, {"door": "local"})
 
         async def answer(request: Request) -> Answer:
             spec = _identify(request, spec_of, tokens)
             if not isinstance(spec, StrategySpec):
-                log.warning("identity_refused", door="local", problem=spec)
+                posing.tell("identity_refused", problem=spec)
                 text = refusal(request, 403, RefusalReason.IDENTITY, spec)
                 return _encode(request, text, pause_s=strangers.take())
             caller = callers.get(spec.strategy_id)
             if caller is None or caller.spec != spec:
-                caller = callers[spec.strategy_id] = _Caller(spec, self._budget(spec))
+                caller = callers[spec.strategy_id] = _Caller(
+                    spec, self._budget(spec), _Complaints(self._clock, {"strategy_id": str(spec.strategy_id)})
+                )
             return await self._answer(caller, request)
 
         listener = _listen_local(port)
         accepts = TokenBucket(max(_ACCEPTS_PER_S, self._requests_per_s), self._clock)
-        self._local = Door(listener, self._bounds, accepts, admit=_anybody, answer=answer, refuse=_refuse_bytes)
+        complaints = _Complaints(self._clock, {"door": "local"})
+        self._local = Door(
+            listener,
+            self._bounds,
+            accepts,
+            admit=_anybody,
+            answer=answer,
+            refuse=complaints.refuse,
+            cut=complaints.cut,
+        )
         self._local.start(self._tasks, "local")
         return int(listener.getsockname()[1])
 
@@ -151,7 +196,7 @@ class Api:
             return _encode(request, reply, retry_after_s=math.ceil(wait), pause_s=budget.refuse())
         claimed = request.headers.get("x-user-id")
         if claimed is not None and claimed != spec.user_id:
-            log.warning("identity_refused", strategy_id=spec.strategy_id, claimed=ascii(claimed)[:60])
+            caller.posing.tell("identity_refused", claimed=ascii(claimed)[:60])
             text = (
                 f"X-User-ID: {ascii(claimed)[:60]} is not {spec.user_id}, whom this strategy trades for;"
                 " leave out set_user_id, or set user_id in config.json"

@@ -17,7 +17,7 @@ type Asked = list[Request]
 
 @asynccontextmanager
 async def a_door(
-    directory: Path, *, body: bytes = b"hello", asked: Asked | None = None, **bounds: Any
+    directory: Path, *, body: bytes = b"hello", asked: Asked | None = None, cuts: list[str] | None = None, **bounds: Any
 ) -> AsyncIterator[Path]:
     """Open a door that answers every request with *body*, `/wait` never, and has a mistake in `/crash`."""
     limits: dict[str, Any] = {"connections_max": 4, "body_max": 100}
@@ -37,7 +37,15 @@ async def a_door(
     path = directory / "order.sock"
     accepts = TokenBucket(1000, SystemClock())
     listener = listen_unix(path, None)
-    door = Door(listener, Bounds(**limits | bounds), accepts, admit=lambda _: None, answer=answer, refuse=refuse)
+    door = Door(
+        listener,
+        Bounds(**limits | bounds),
+        accepts,
+        admit=lambda _: None,
+        answer=answer,
+        refuse=refuse,
+        cut=(cuts if cuts is not None else []).append,
+    )
     async with asyncio.TaskGroup() as tasks:
         door.start(tasks, "test")
         try:

@@ -79,9 +79,24 @@ async def test_who_sends_nothing_is_let_go(tmp_path: Path) -> None:
         assert await client.is_closed()
 
 
+async def test_who_only_holds_a_place_gives_it_back(tmp_path: Path) -> None:
+    """A connection that never says anything is ended before long, and the log can say why; one that spoke may rest."""
+    cuts: list[str] = []
+    async with a_door(tmp_path, first_s=0.1, cuts=cuts) as path, a_client(path) as silent, a_client(path) as slow:
+        assert (await slow.ask("GET", "/")).status == 200
+        assert await silent.is_closed()
+        assert cuts == ["nothing was sent within 0.1 s of connecting"]
+        await asyncio.sleep(0.15)
+        assert (await slow.ask("GET", "/")).status == 200
+
+
 async def test_who_does_not_listen_is_let_go(tmp_path: Path) -> None:
     """A peer that asks and never reads is cut off when the kernel's buffer is full; others are served meanwhile."""
-    async with a_door(tmp_path, body=b"x" * 1_000_000, write_s=0.1) as path, a_client(path) as polite:
+    cuts: list[str] = []
+    async with (
+        a_door(tmp_path, body=b"x" * 1_000_000, write_s=0.1, cuts=cuts) as path,
+        a_client(path) as polite,
+    ):
         deaf = socket.socket(socket.AF_UNIX)
         deaf.connect(str(path))
         deaf.sendall(a_call("GET", "/"))
@@ -92,6 +107,7 @@ async def test_who_does_not_listen_is_let_go(tmp_path: Path) -> None:
         while data := await asyncio.to_thread(deaf.recv, 65536):
             received += len(data)
         assert received < 1_000_000
+        assert cuts == ["an answer was not taken within 0.1 s"]
         deaf.close()
 
 

@@ -134,6 +134,25 @@ async def test_garbage_at_the_door_is_answered_in_the_orders_own_form(tmp_path: 
         assert (answer.status, answer.order.reason) == (413, "TOO_LARGE")
 
 
+async def test_what_is_refused_at_the_door_is_in_the_log_once_in_a_while(tmp_path: Path) -> None:
+    """Whose bytes, which rule, and how many more: a flood of them does not fill the desk's log."""
+    clock = SteppedClock()
+    async with an_api(tmp_path, clock=clock) as desk:
+        with capture_logs() as logs:
+            for _ in range(5):
+                async with a_client(desk.socket_path) as client:
+                    await client.send(b"POST /order HTTP/1.1\r\nHost: desk\r\nTransfer-Encoding: chunked\r\n\r\n")
+                    assert (await client.answer()).status == 400
+            clock.seconds += 10.0
+            async with a_client(desk.socket_path) as client:
+                await client.send(b"POST /order HTTP/1.1\r\nHost: desk\r\nContent-Length: 16385\r\n\r\n")
+                assert (await client.answer()).status == 413
+        first, second = logs
+        assert (first["event"], first["strategy_id"], first["status"]) == ("request_refused", ALICE, 400)
+        assert "send Content-Length" in first["why"]
+        assert (second["status"], second["untold_before"]) == (413, 4)
+
+
 async def test_a_door_closes_with_its_run(tmp_path: Path) -> None:
     """Its connections end, its socket is gone, closing twice is safe, and the next run gets a new one."""
     async with an_api(tmp_path) as desk:
