@@ -1,8 +1,11 @@
 """Tables for people."""
 
+import json
+
 import pytest
 
-from deskd.cli.show import FILLS, cell, duration, table
+from deskd.cli import show
+from deskd.cli.show import ACCOUNTS, FILLS, ORDERS, POSITIONS, STATUS, cell, duration, table
 
 
 @pytest.mark.parametrize(
@@ -76,3 +79,32 @@ def test_a_narrow_terminal_gets_as_much_of_an_orders_id_as_tells_it(
         "0123456789x",
         "my-1",
     ]
+
+
+HOSTILE = "\x1b]0;owned\x07\x9b31m\u202eesrever\u2028\r\n2026-01-05 fake\ud800"
+
+
+def test_no_word_of_a_member_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """In every column, list, mapping and line: what others wrote is on its line, escaped."""
+    for columns in (STATUS, ORDERS, FILLS, POSITIONS, ACCOUNTS):
+        keys = list(columns.values())
+        for value in (HOSTILE, [HOSTILE], {HOSTILE: HOSTILE}):
+            table(
+                columns,
+                [dict.fromkeys(keys, None) | {key: value} for key in keys if key not in {"uptime_s", "memory_bytes"}],
+                nothing="",
+            )
+            said = capsys.readouterr().out
+            assert all(line.isprintable() for line in said.splitlines())
+            assert "owned" in said
+    show.say(f"alice: {HOSTILE}")
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.isprintable()
+
+
+def test_json_is_faithful_and_steers_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Programs read the very words; a terminal that shows them obeys none."""
+    show.as_json({"reason": HOSTILE})
+    said = capsys.readouterr().out
+    assert json.loads(said) == {"reason": HOSTILE}
+    assert all(line.isprintable() for line in said.splitlines())
