@@ -71,6 +71,7 @@ def test_a_narrow_terminal_gets_as_much_of_an_orders_id_as_tells_it(
     assert "0123456789abcdef buy" in capsys.readouterr().out
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "18")
+    monkeypatch.setenv("LINES", "25")  # rich takes 80 columns of a dumb terminal unless it knows both
     monkeypatch.setenv("TERM", "dumb")
     table(columns, rows, nothing="")
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
