@@ -3,8 +3,10 @@
 Rule 1: what the order table forbids is not recorded; a discrepancy is, and the account is looked at.
 Rule 2: what the word leaves open (fills, legs, a successor) is asked for.
 Rule 3: the same word again is no news.
+Rule 4: what the broker executed beyond what an order is for is the house's, by that name; the order ends as filled.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from deskd.core import lifecycle, words
@@ -16,6 +18,7 @@ from deskd.domain import events as ev
 from deskd.domain.effects import Effect, Record
 from deskd.domain.events import BrokerStatus, Source
 from deskd.domain.ids import ClientOrderId
+from deskd.domain.money import Qty, plain
 from deskd.domain.order import Fill, Order, OrderClass, OrderStatus
 from deskd.domain.reasons import RejectReason
 
@@ -43,7 +46,7 @@ def caught_up(
     if order.status is OrderStatus.DENIED:
         fills = ()  # it never left: what the broker calls by its id is another's
     caught = lifecycle.catch_up(order, broker, fills, desk.fill_ids, at, source=source, successor=successor)
-    effects: list[Effect] = recorded(order, caught.facts)
+    effects: list[Effect] = [*recorded(order, caught.facts), *overfilled(order, caught.surplus)]
     if note := words.noted(order, broker, word, at=at, source=source):
         effects.append(Record(note))
     effects += _outcome(desk, order, broker, word, at=at, source=source)
@@ -158,6 +161,18 @@ def recorded(order: Order, facts: tuple[ev.OrderFact, ...]) -> list[Effect]:
                 effects.append(ef.Reconcile(f"order {oid}: {impossible}"))
             break
         effects.append(Record(fact))
+    return effects
+
+
+def overfilled(order: Order, surplus: Sequence[ev.HouseAdjusted]) -> list[Effect]:
+    """Return what the house takes of executions that nobody asked for, and the discrepancy that it is."""
+    effects: list[Effect] = []
+    for taken in surplus:
+        oid = order.request.client_order_id
+        text = f"the broker executed {plain(Qty(abs(taken.qty)))} more ({taken.fill_id})"
+        asked = f"no more than {plain(order.qty)} shares" if order.qty is not None else "an order for money"
+        effects += [Record(discrepancy(oid, asked, text, "house", taken.at)), Record(taken)]
+        effects.append(ef.Reconcile(f"order {oid} was overfilled"))
     return effects
 
 

@@ -16,7 +16,7 @@ from deskd.domain import events as ev
 from deskd.domain.activity import Activity
 from deskd.domain.effects import Effect, LookUp, Record
 from deskd.domain.ids import HOUSE, ActivityId, BrokerOrderId, ClientOrderId
-from deskd.domain.money import NO_CASH, NO_QTY, Cash, Qty, notional
+from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Qty
 from deskd.domain.order import Order
 
 
@@ -36,10 +36,12 @@ def compared(
 ) -> list[Effect]:
     """Return what follows beside *caught*, by which our orders are brought to where the broker's are."""
     found = [e.fact for e in caught if isinstance(e, Record) and isinstance(e.fact, ev.OrderFilled)]
-    named, seen = _named(snapshot, news, found, known)
+    surplus = [e.fact for e in caught if isinstance(e, Record) and isinstance(e.fact, ev.HouseAdjusted)]
+    named, seen = _named(snapshot, news, [*found, *surplus], known)
     movements = [_of_fill(fill, known.orders[fill.client_order_id]) for fill in found]
-    movements += [_of_house(fact) for fact in named if isinstance(fact, ev.HouseAdjusted)]
-    more = len(found) + sum(isinstance(fact, ev.FillCorrected) for fact in named)
+    movements += [_of_house(fact) for fact in (*surplus, *named) if isinstance(fact, ev.HouseAdjusted)]
+    executions = {fact.fill_id for fact in found} | {fact.fill_id for fact in surplus}
+    more = len(executions) + sum(isinstance(f, ev.FillCorrected) for f in named)
     books = reconcile.Books.of(known.portfolio, movements, count=known.count, more=more)
     books = replace(books, moved=books.moved | _in_question(caught, known))
     return [*map(Record, named), *reconcile.judged(snapshot, books, known.last, known.standing, seen)]
@@ -54,7 +56,10 @@ def _in_question(caught: Sequence[Effect], known: Known) -> frozenset[str]:
 
 
 def _named(
-    snapshot: ev.BrokerSnapshot, news: activities.SortedOut, found: Sequence[ev.OrderFilled], known: Known
+    snapshot: ev.BrokerSnapshot,
+    news: activities.SortedOut,
+    found: Sequence[ev.OrderFilled | ev.HouseAdjusted],
+    known: Known,
 ) -> tuple[list[ev.Fact], list[tuple[ActivityId, datetime]]]:
     """Return what the house takes by name, and the lines of history of which nothing has to be booked."""
     theirs = {one.broker_order_id: one for one in snapshot.orders}
@@ -82,7 +87,7 @@ def _corrected(  # noqa: PLR0917  all that one correction is judged by
     order: Order,
     line: Activity,
     theirs: Mapping[BrokerOrderId, ev.BrokerOrder],
-    found: Sequence[ev.OrderFilled],
+    found: Sequence[ev.OrderFilled | ev.HouseAdjusted],
     known: Known,
 ) -> list[ev.Fact] | None:
     """Return the facts of one correction; None where it cannot be judged by this look."""
@@ -97,8 +102,8 @@ def _corrected(  # noqa: PLR0917  all that one correction is judged by
         stamp=line.at,
         at=snapshot.at,
         activity_id=line.activity_id,
-        found_qty=Qty(sum((fill.qty for fill in found), NO_QTY)),
-        found_notional=Cash(sum((notional(fill.qty, fill.price) for fill in found), NO_CASH)),
+        found_qty=Qty(sum((abs(fill.qty) for fill in found), NO_QTY)),
+        found_notional=Cash(sum((abs(fill.qty) * (fill.price or ZERO) for fill in found), NO_CASH)),
     )
 
 

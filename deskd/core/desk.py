@@ -16,7 +16,7 @@ from deskd.core.portfolio import Portfolio
 from deskd.core.reservation import Reservation, Reservations
 from deskd.core.standing import Standing
 from deskd.domain import events as ev
-from deskd.domain.activity import Activity
+from deskd.domain.activity import Activity, HouseCause
 from deskd.domain.book import Account
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol
 from deskd.domain.limits import Limits
@@ -119,6 +119,8 @@ class Desk:
             case ev.HouseAdjusted():
                 house.adjust(self.portfolio, fact)
                 self.standing.adjust(fact)
+                if fact.cause is HouseCause.OVERFILL:
+                    self._overfill(fact)
             case ev.SharesDistributed():
                 house.distribute(self.portfolio, fact)
             case ev.DiscrepancyFound():
@@ -260,6 +262,12 @@ class Desk:
         holding.hold_pairs_of(self, order)
         self.standing.corrected += 1
         self.standing.executed(order.request.symbol, fact.at)
+
+    def _overfill(self, fact: ev.HouseAdjusted) -> None:
+        assert fact.client_order_id is not None, "a surplus is some order's"
+        assert fact.fill_id is not None, "and part of an execution"
+        self._put(lifecycle.overfilled(self.orders[fact.client_order_id], fact))
+        self.fill_ids.add(fact.fill_id)
 
     def _add_legs(self, parent: Order, legs: tuple[ev.LegSpec, ...], at: datetime) -> None:
         for spec in legs:

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import assert_never
 
 from deskd.domain import events as ev
+from deskd.domain.activity import HouseCause
 from deskd.domain.events import BrokerStatus, Source
 from deskd.domain.ids import ClientOrderId, FillId
-from deskd.domain.money import Cash, Qty, notional
+from deskd.domain.money import NO_QTY, Cash, Qty, notional
 from deskd.domain.order import Fill, Order
 from deskd.domain.order import OrderStatus as S
 from deskd.domain.reasons import RejectReason
@@ -215,6 +216,7 @@ class CaughtUp:
     facts: tuple[ev.OrderFact, ...]
     misses_fills: bool  # the broker counts more than we were told of: its fills must be fetched
     misses_successor: bool = False  # it was replaced, and nobody knows by which order: that must be asked for
+    surplus: tuple[ev.HouseAdjusted, ...] = ()  # executed beyond what the order is for
 
 
 def catch_up(
@@ -253,14 +255,20 @@ def catch_up(
             facts.append(restated)
             qty = restated.qty
     news = {name: fill for fill in fills if (name := order.identity(fill)) not in seen}
-    for fill in news.values():
-        facts.append(_booked(order, fill, at, source))
-        filled_qty = Qty(filled_qty + fill.qty)
-    if order.status.is_open and has_ended(broker) and filled_qty != qty and filled_qty >= broker.filled_qty:
+    filled, surplus = booked(order, tuple(news.values()), at, source, qty=qty)
+    facts += filled
+    filled_qty = Qty(filled_qty + sum((fill.qty for fill in news.values()), NO_QTY))
+    is_whole = qty is not None and filled_qty >= qty  # then its last fill ends it
+    if order.status.is_open and has_ended(broker) and not is_whole and filled_qty >= broker.filled_qty:
         misses_successor = broker.status is BrokerStatus.REPLACED and successor is None
         if not misses_successor:
             facts.append(_end(order, broker, at, source, successor))
-    return CaughtUp(facts=tuple(facts), misses_fills=filled_qty < broker.filled_qty, misses_successor=misses_successor)
+    return CaughtUp(
+        facts=tuple(facts),
+        misses_fills=filled_qty < broker.filled_qty,
+        misses_successor=misses_successor,
+        surplus=surplus,
+    )
 
 
 def restates(order: Order, broker: ev.BrokerOrder, at: datetime, source: str) -> ev.OrderRestated | None:
@@ -277,20 +285,60 @@ def restates(order: Order, broker: ev.BrokerOrder, at: datetime, source: str) ->
     return ev.OrderRestated(client_order_id=order.request.client_order_id, qty=broker.qty, at=at, source=source)
 
 
-def late_fills(order: Order, fills: Sequence[Fill], at: datetime, source: str) -> tuple[ev.OrderFact, ...]:
-    """Return the facts of executions that were found after the order had ended here."""
-    return tuple(_booked(order, fill, at, source) for fill in fills)
+def booked(
+    order: Order, fills: Sequence[Fill], at: datetime, source: str, *, qty: Qty | None
+) -> tuple[tuple[ev.OrderFilled, ...], tuple[ev.HouseAdjusted, ...]]:
+    """Return the facts of executions of an order for *qty*: what fits is the strategy's, the house takes the rest."""
+    filled: list[ev.OrderFilled] = []
+    surplus: list[ev.HouseAdjusted] = []
+    counted = order.counted_qty
+    for fill in fills:
+        fits = fill.qty if qty is None else Qty(min(fill.qty, max(qty - counted, NO_QTY)))
+        counted = Qty(counted + fill.qty)
+        if fits:
+            filled.append(
+                ev.OrderFilled(
+                    client_order_id=order.request.client_order_id,
+                    fill_id=order.identity(fill),
+                    qty=fits,
+                    price=fill.price,
+                    filled_at=fill.at,
+                    at=at,
+                    source=source,
+                )
+            )
+        if fits < fill.qty:
+            surplus.append(_surplus(order, fill, Qty(fill.qty - fits), at))
+    return tuple(filled), tuple(surplus)
 
 
-def _booked(order: Order, fill: Fill, at: datetime, source: str) -> ev.OrderFilled:
-    return ev.OrderFilled(
-        client_order_id=order.request.client_order_id,
-        fill_id=order.identity(fill),
-        qty=fill.qty,
+def _surplus(order: Order, fill: Fill, qty: Qty, at: datetime) -> ev.HouseAdjusted:
+    request = order.request
+    signed = Qty(request.side.sign * qty)
+    return ev.HouseAdjusted(
+        cash=Cash(-signed * fill.price),
+        symbol=request.symbol,
+        qty=signed,
         price=fill.price,
-        filled_at=fill.at,
+        why=f"the broker executed more of order {request.client_order_id} than it was for",
         at=at,
-        source=source,
+        cause=HouseCause.OVERFILL,
+        broker_order_id=order.broker_order_id,
+        client_order_id=request.client_order_id,
+        stamp=fill.at,
+        fill_id=order.identity(fill),
+    )
+
+
+def overfilled(order: Order, fact: ev.HouseAdjusted) -> Order:
+    """Return the order with what the house took of its executions: the broker counts that, too."""
+    assert fact.price is not None, "an execution has a price"
+    more = Qty(abs(fact.qty))
+    return replace(
+        order,
+        surplus_qty=Qty(order.surplus_qty + more),
+        surplus_notional=Cash(order.surplus_notional + notional(more, fact.price)),
+        updated_at=fact.at,
     )
 
 

@@ -83,7 +83,8 @@ def _orders_caught_up(desk: Desk, snapshot: ev.BrokerSnapshot, late: dict[Client
             effects += catching_up.caught_up(desk, order, theirs, known, snapshot.at, asks_for_missing=True)
     for oid, found in late.items():
         order = desk.orders[oid]
-        effects += catching_up.recorded(order, lifecycle.late_fills(order, found, snapshot.at, Source.RECONCILE))
+        facts, surplus = lifecycle.booked(order, found, snapshot.at, Source.RECONCILE, qty=order.qty)
+        effects += [*catching_up.recorded(order, facts), *catching_up.overfilled(order, surplus)]
     return effects
 
 

@@ -20,6 +20,7 @@ class HouseCause(StrEnum):
     MANUAL_TRADE = "manual_trade"  # a fill of an order that is not the desk's
     TRADE_BUST = "trade_bust"  # the broker undid a member's fill
     TRADE_CORRECT = "trade_correct"  # the broker gave a member's fill another price
+    OVERFILL = "overfill"  # the broker executed more than a member's order was for
     FEE = "fee"
     DIVIDEND = "dividend"
     INTEREST = "interest"

@@ -177,6 +177,8 @@ class Order:
     replaces: ClientOrderId | None = None
     replaced_by: ClientOrderId | None = None
     corrections: tuple[Correction, ...] = ()  # busts and corrections of its fills, which the house book bears
+    surplus_qty: Qty = NO_QTY  # executed beyond what the order was for: the house's
+    surplus_notional: Cash = NO_CASH
 
     @property
     def qty(self) -> Qty | None:
@@ -193,19 +195,19 @@ class Order:
     def leaves_qty(self) -> Qty | None:
         """Return what is still open; None for a notional order."""
         qty = self.qty
-        return None if qty is None else Qty(qty - self.counted_qty)
+        return None if qty is None else Qty(max(qty - self.counted_qty, NO_QTY))
 
     @property
     def counted_qty(self) -> Qty:
-        """Return what is filled as the broker counts it: without what was busted."""
+        """Return what is filled as the broker counts it: without what was busted, with what nobody asked for."""
         if not self.corrections:
-            return self.filled_qty
-        return Qty(self.filled_qty + sum((c.qty for c in self.corrections), NO_QTY))
+            return Qty(self.filled_qty + self.surplus_qty)
+        return Qty(self.filled_qty + self.surplus_qty + sum((c.qty for c in self.corrections), NO_QTY))
 
     @property
     def counted_notional(self) -> Cash:
         """Return the sum over fills of qty x price as the broker counts it."""
-        return Cash(self.filled_notional + sum((c.notional for c in self.corrections), NO_CASH))
+        return Cash(self.filled_notional + self.surplus_notional + sum((c.notional for c in self.corrections), NO_CASH))
 
     def identity(self, fill: Fill) -> FillId:
         """Return the fill's one name: after a bust the broker's count goes through the same figures once more."""

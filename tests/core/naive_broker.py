@@ -33,7 +33,7 @@ class Kept:
     def left(self) -> Decimal:
         """Return how many shares it may still fill; of an amount of money, at 100 a share."""
         whole = self.order.qty if self.order.qty is not None else (self.order.notional or Decimal(0)) / 100
-        return whole - self.order.filled_qty
+        return max(whole - self.order.filled_qty, Decimal(0))
 
 
 @dataclass
@@ -126,10 +126,12 @@ class NaiveBroker:
 
     # --- what the market does ----------------------------------------------------------------------------------------
 
-    def execute(self, oid: ClientOrderId, qty: Decimal, price: Decimal, now: datetime) -> None:
-        """Fill *qty* of the order, or what is left of it; exits live by each other."""
+    def execute(
+        self, oid: ClientOrderId, qty: Decimal, price: Decimal, now: datetime, *, beyond: Decimal = NOTHING
+    ) -> None:
+        """Fill *qty* of the order, or what is left of it and, by mistake, *beyond*; exits live by each other."""
         known = self.kept[oid]
-        done = Qty(min(qty, known.left))
+        done = Qty(min(qty, known.left) + beyond)
         total = Qty(known.order.filled_qty + done)
         value = sum((f.qty * f.price for f in known.fills), done * price)
         known.order = replace(known.order, filled_qty=total, filled_avg_price=Price(value / total))

@@ -7,8 +7,9 @@ import pytest
 from deskd.core.deciding import handle
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
+from deskd.domain.activity import HouseCause
 from deskd.domain.events import BrokerStatus
-from deskd.domain.ids import BrokerOrderId, ClientOrderId
+from deskd.domain.ids import HOUSE, BrokerOrderId, ClientOrderId
 from deskd.domain.order import OrderStatus, OrderType
 from deskd.domain.reasons import RejectReason
 from tests.core.some_orders import OID, a_bracket, a_desk_with, a_leg, facts_of
@@ -169,18 +170,43 @@ def test_a_stuck_cancel_is_asked_for_again() -> None:
     )
 
 
-def test_an_overfill_is_a_discrepancy_and_is_not_booked() -> None:
-    """What the table forbids is recorded and reconciled, never applied."""
+def test_what_the_broker_executes_beyond_an_order_is_the_houses_and_the_order_ends() -> None:
+    """The broker is right about what was executed; a strategy never gets more than it asked for, nor waits for ever."""
     request = a_request()
     desk = a_desk_with(request)
-    effects = handle(desk, filled(request, 11))
-    kept: list[type] = [ev.DiscrepancyFound, ev.BrokerSaid]
+    effects = handle(desk, filled(request, 13, at_price="101"))
+    kept: list[type] = [ev.OrderFilled, ev.DiscrepancyFound, ev.HouseAdjusted]
     assert facts_of(effects) == kept
     assert any(isinstance(e, ef.Reconcile) for e in effects)
-    again = handle(desk, filled(request, 11))
+    again = handle(desk, filled(request, 13, at_price="101"))
     assert facts_of(again) == [], "or every look at the account would call for another"
-    assert not any(isinstance(e, ef.Reconcile) for e in again)
-    assert desk.portfolio.book(ALICE).qty(AAPL) == 0
+    assert not any(isinstance(e, ef.Reconcile | ef.LookUp) for e in again)
+    order = desk.orders[OID]
+    assert (order.status, order.filled_qty, order.counted_qty) == (OrderStatus.FILLED, qty(10), qty(13))
+    assert desk.reservations.by_order == {}
+    assert (desk.portfolio.book(ALICE).qty(AAPL), desk.portfolio.book(HOUSE).qty(AAPL)) == (qty(10), qty(3))
+    assert desk.portfolio.cash() == 100_000 - 13 * 101
+    (taken,) = (e.fact for e in effects if isinstance(e, ef.Record) and isinstance(e.fact, ev.HouseAdjusted))
+    assert (taken.cause, taken.qty, taken.cash) == (HouseCause.OVERFILL, qty(3), cash(-303))
+    assert desk.standing.frozen == {}, "it is explained"
+
+
+def test_an_execution_after_the_order_was_filled_is_all_the_houses() -> None:
+    """No fill of nothing is booked to the strategy; the broker's own correction of it evens out."""
+    request = a_request()
+    desk = a_desk_with(request)
+    handle(desk, filled(request, 10))
+    effects = handle(desk, filled(request, 2, cumulative=12))
+    kept: list[type] = [ev.DiscrepancyFound, ev.HouseAdjusted]
+    assert facts_of(effects) == kept
+    assert desk.fill_count == 2
+    assert desk.portfolio.book(HOUSE).qty(AAPL) == 2
+    undone = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(10), filled_avg_price=price(100))
+    handle(desk, updated(undone, "trade_bust"))
+    order = desk.orders[OID]
+    assert (order.filled_qty, order.counted_qty, order.counted_notional) == (qty(10), qty(10), cash(1000))
+    assert (desk.portfolio.book(ALICE).qty(AAPL), desk.portfolio.book(HOUSE).qty(AAPL)) == (qty(10), qty(0))
+    assert desk.portfolio.cash() == 99_000
 
 
 def test_a_notional_order_ends_when_the_broker_calls_it_filled() -> None:

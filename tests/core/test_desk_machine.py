@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from deskd.core.deciding import handle
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
+from deskd.domain.activity import HouseCause
 from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId
 from deskd.domain.market import Quote
@@ -37,7 +38,7 @@ from deskd.domain.order import (
     TakeProfit,
 )
 from deskd.ledger.codec import decode, encode
-from tests.core.naive_broker import CAN_FILL, LAG, OPEN, Look, NaiveBroker
+from tests.core.naive_broker import CAN_FILL, LAG, OPEN, Kept, Look, NaiveBroker
 from tests.factories import (
     AAPL,
     ALICE,
@@ -70,6 +71,11 @@ class OnItsWay:
     """Something that the desk asks of the broker, and has not reached it."""
 
     request: Request
+
+
+def is_overfillable(kept: Kept) -> bool:
+    """Tell whether the broker could make that mistake: shares were asked for, and were or are to be traded."""
+    return kept.order.qty is not None and kept.order.status in CAN_FILL | {BrokerStatus.FILLED}
 
 
 class DeskAndBroker(RuleBasedStateMachine):
@@ -226,6 +232,14 @@ class DeskAndBroker(RuleBasedStateMachine):
         at = order.limit_price or order.stop_price or Decimal(100)
         amount = Decimal(shares) if order.qty is None else Decimal(shares).to_integral_value(rounding="ROUND_UP")
         self.broker.execute(oid, amount, at - better * order.side.sign, self.now)
+
+    @precondition(lambda self: any(is_overfillable(k) for k in self.broker.kept.values()))
+    @rule(data=st.data(), beyond=st.integers(1, 3))
+    def overfill(self, data: st.DataObject, beyond: int) -> None:
+        """Have the broker execute more than the order is for, of one that lives or is filled already."""
+        able = sorted(oid for oid, k in self.broker.kept.items() if is_overfillable(k))
+        oid = data.draw(st.sampled_from(able))
+        self.broker.execute(oid, self.broker.kept[oid].left, Decimal(100), self.now, beyond=Decimal(beyond))
 
     @precondition(lambda self: any(k.order.status in CAN_FILL for k in self.broker.kept.values()))
     @rule(
@@ -433,7 +447,7 @@ class DeskAndBroker(RuleBasedStateMachine):
                 assert order.status in {OrderStatus.DENIED, OrderStatus.REJECTED}, (oid, order.status)
                 continue
             there = theirs.order
-            assert order.filled_qty == there.filled_qty, oid
+            assert order.counted_qty == there.filled_qty, oid
             assert order.status.is_open is (there.status in OPEN), (oid, order.status, there.status)
             if not order.status.is_open and order.status is not OrderStatus.REJECTED:
                 assert str(order.status) == str(there.status), oid
@@ -456,25 +470,33 @@ class DeskAndBroker(RuleBasedStateMachine):
     def the_books_are_sums_of_fills(self) -> None:
         """Each fill that is booked is the broker's, is booked once, and is booked to who asked for the order."""
         booked = [fact for fact in self.facts if isinstance(fact, ev.OrderFilled)]
-        assert len({fact.fill_id for fact in booked}) == len(booked) == self.desk.fill_count
+        surplus = [fact for fact in self.facts if isinstance(fact, ev.HouseAdjusted)]
+        assert {fact.cause for fact in surplus} <= {HouseCause.OVERFILL}, "the house took what was a member's"
+        assert len({fact.fill_id for fact in booked}) == len(booked)
+        assert len({fact.fill_id for fact in surplus}) == len(surplus)
+        assert len({f.fill_id for f in booked} | {f.fill_id for f in surplus}) == self.desk.fill_count
+        beyond = {fact.fill_id: abs(fact.qty) for fact in surplus}
         theirs = self.broker.fills()
         money = dict.fromkeys(WHO, ALLOCATION)
         held = dict.fromkeys(WHO, Decimal(0))
         for fact in booked:
             oid, fill = theirs[fact.fill_id]
-            assert (fact.client_order_id, fact.qty, fact.price) == (oid, fill.qty, fill.price)
+            whole = fact.qty + beyond.get(fact.fill_id, 0)
+            assert (fact.client_order_id, whole, fact.price) == (oid, fill.qty, fill.price)
             request = self.desk.orders[oid].request
-            money[request.strategy_id] -= request.side.sign * fill.qty * fill.price
-            held[request.strategy_id] += request.side.sign * fill.qty
+            money[request.strategy_id] -= request.side.sign * fact.qty * fill.price
+            held[request.strategy_id] += request.side.sign * fact.qty
         books = self.desk.portfolio.books
         for who in WHO:
             assert books[who].cash == money[who]
             assert books[who].qty(AAPL) == held[who]
-        assert books[HOUSE].cash == ACCOUNT - 2 * ALLOCATION, "the house took what was a member's"
-        assert books[HOUSE].positions == {}
+        assert books[HOUSE].cash == ACCOUNT - 2 * ALLOCATION + sum(fact.cash for fact in surplus)
+        assert books[HOUSE].qty(AAPL) == sum(fact.qty for fact in surplus)
         for oid, order in self.desk.orders.items():
             own = [fact.qty for fact in booked if fact.client_order_id == oid]
             assert order.filled_qty == sum(own)
+            if (asked := order.qty) is not None:
+                assert order.filled_qty <= asked
 
     @invariant()
     def open_orders_hold_and_others_do_not(self) -> None:

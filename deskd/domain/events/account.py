@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from deskd.domain.activity import HouseCause
-from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, Symbol
+from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, FillId, Symbol
 from deskd.domain.money import Cash, Price, Qty
 
 
@@ -22,8 +22,9 @@ class HouseAdjusted:
     cause: HouseCause | None = None  # None: an entry from before causes had names
     activity_id: ActivityId | None = None
     broker_order_id: BrokerOrderId | None = None
-    client_order_id: ClientOrderId | None = None  # of a bust or a correction: whose fill it was
+    client_order_id: ClientOrderId | None = None  # of a bust, a correction or a surplus: whose fill it was
     stamp: datetime | None = None  # the broker's, of the line of its history
+    fill_id: FillId | None = None  # of a surplus: the execution that it is part of, or all of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
