@@ -2,7 +2,7 @@
 
 Rule 1: what the broker's history explains is booked by its name before books and account are compared.
 Rule 2: a correction is judged by totals that are younger than it. Where fills are missing, or the stream has told more
-        since, it waits for the next look.
+        of that very order since, it waits for the next look; what others trade meanwhile does not matter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,7 +93,7 @@ def _corrected(  # noqa: PLR0917  all that one correction is judged by
     """Return the facts of one correction; None where it cannot be judged by this look."""
     # By the line's own id: an order that the desk gave up never got one.
     broker = None if line.broker_order_id is None else theirs.get(line.broker_order_id)
-    if broker is None or snapshot.fill_count != known.count:
+    if broker is None or not _is_as_it_was(order, snapshot, known):
         return None
     return corrections.judged(
         order,
@@ -105,6 +105,13 @@ def _corrected(  # noqa: PLR0917  all that one correction is judged by
         found_qty=Qty(sum((abs(fill.qty) for fill in found), NO_QTY)),
         found_notional=Cash(sum((abs(fill.qty) * (fill.price or ZERO) for fill in found), NO_CASH)),
     )
+
+
+def _is_as_it_was(order: Order, snapshot: ev.BrokerSnapshot, known: Known) -> bool:
+    """Tell whether nothing was heard of the order since the broker was asked."""
+    if snapshot.fill_count == known.count:
+        return True
+    return snapshot.asked_at is not None and order.updated_at < snapshot.asked_at
 
 
 def _of_fill(fill: ev.OrderFilled, order: Order) -> reconcile.Movement:

@@ -205,6 +205,24 @@ def test_a_correction_waits_for_a_look_that_is_younger() -> None:
     assert len(booked(handle(desk, found))) == 1
 
 
+def test_a_correction_does_not_wait_for_a_desk_that_rests() -> None:
+    """Others trade all the time, in the same symbol too: what is heard of its own order since is all that counts."""
+    desk = a_desk_that_bought()
+    order = a_correction(desk, "trade_bust", "0", None).order
+    row = execution(REQUEST, 10, cumulative=0, word="trade_bust")
+    asked_at = NOON + SECOND
+    found = look(desk, shares=0, money="100000", orders=(order,), activities=(row,), asked_at=asked_at, at=asked_at)
+    other = a_request(strategy_id=BOB, client_order_id=ClientOrderId("b-1"), qty=qty(1))
+    for event in (requested(other), accepted(other), replace(filled(other, 1), at=NOON + 2 * SECOND)):
+        handle(desk, event)
+    own = deepcopy(desk)
+    own.orders[OID] = replace(own.orders[OID], updated_at=NOON + 2 * SECOND)
+    assert booked(handle(own, found)) == [], "the totals may lack what was heard since"
+    (taken,) = booked(handle(desk, found))
+    assert (taken.cause, taken.qty) == (HouseCause.TRADE_BUST, qty(-10))
+    assert desk.knows(row)
+
+
 def test_two_corrections_of_one_order_are_one_difference() -> None:
     """The totals hold both; neither line is looked at again."""
     desk = a_desk_that_bought()
