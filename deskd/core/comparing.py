@@ -43,7 +43,7 @@ def compared(
     executions = {fact.fill_id for fact in found} | {fact.fill_id for fact in surplus}
     more = len(executions) + sum(isinstance(f, ev.FillCorrected) for f in named)
     books = reconcile.Books.of(known.portfolio, movements, count=known.count, more=more)
-    books = replace(books, moved=books.moved | _in_question(caught, known))
+    books = replace(books, in_question=_in_question(caught, known))
     return [*map(Record, named), *reconcile.judged(snapshot, books, known.last, known.standing, seen)]
 
 

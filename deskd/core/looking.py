@@ -6,11 +6,12 @@ Rule 3: a look that began before the stream listened again proves nothing about 
 """
 
 from collections.abc import Container
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import takewhile
 
 from deskd.core import activities, adopting, catching_up, comparing, hearing, lifecycle
 from deskd.core.desk import TRADES, Desk
+from deskd.core.reconcile import ANSWER_MAX
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.activity import Activity
@@ -18,8 +19,6 @@ from deskd.domain.effects import Effect, Record
 from deskd.domain.events import Source
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, Symbol
 from deskd.domain.order import Fill, Order
-
-LEGS_TOLD_IN = timedelta(minutes=10)  # what the broker has not told by then of a bracket's legs, it will not tell
 
 
 def on_snapshot(desk: Desk, snapshot: ev.BrokerSnapshot) -> list[Effect]:
@@ -65,7 +64,7 @@ def _is_strange(desk: Desk, line: Activity, owner: activities.Owner) -> bool:
 
 def _legless(desk: Desk, now: datetime, symbols: Container[Symbol | None]) -> list[Order]:
     """Return the orders of late whose legs the broker has not told: their fills look like a stranger's."""
-    recent = takewhile(lambda order: now - order.requested_at < LEGS_TOLD_IN, desk.newest_first(None))
+    recent = takewhile(lambda order: now - order.requested_at < ANSWER_MAX, desk.newest_first(None))
     return [order for order in recent if order.request.symbol in symbols and catching_up.lacks_legs(desk, order)]
 
 

@@ -4,7 +4,8 @@ Rule 1: what the broker knows of our orders, and what its history explains, is b
         difference.
 Rule 2: a difference that remains is suspected, and believed when looks over LAG_MAX, with nothing booked in that symbol
         between them, agree on it: the broker's positions may lag its orders. In a symbol that never rests, looks over
-        BUSY_MAX must agree.
+        BUSY_MAX must agree; in one of which an answer is awaited (a bracket's exit that the broker has not named yet),
+        over ANSWER_MAX.
 Rule 3: what is believed goes to the house book as a named fact, and the symbol is frozen until somebody has looked into
         it. What goes away by itself the house gives back.
 """
@@ -26,6 +27,7 @@ from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty, plain
 
 LAG_MAX = timedelta(seconds=15)  # Alpaca's positions were seen to lag its orders by ten (ALPACA.md 1.5)
 BUSY_MAX = timedelta(seconds=60)  # a lag of a symbol that is traded all the time is not the same figure for so long
+ANSWER_MAX = timedelta(minutes=10)  # what the broker has not told of an order by then, it will not tell
 # Alpaca's cash is in whole cents; the books are exact. Less than this is rounding, and waits until it adds up.
 CASH_TOLERANCE = Decimal("0.01")
 THE_DESK = "the desk"
@@ -66,6 +68,7 @@ class Books:
     cash: Cash
     holdings: Mapping[Symbol, Qty]
     moved: frozenset[str]  # in which symbols that was
+    in_question: frozenset[str] = frozenset()  # an answer that is asked for now may move them yet
     count: int  # of executions in the books then
     count_before: int
 
@@ -145,7 +148,8 @@ def _weighed(
         known_figure, known_since = before.get(subject, (figure, snapshot.at))
         since = known_since if known_figure == figure else snapshot.at
         rests_since = _moved_at(subject, since, snapshot, books, standing)
-        if snapshot.at - rests_since >= LAG_MAX or snapshot.at - since >= BUSY_MAX:
+        rests, busy_max = (LAG_MAX, BUSY_MAX) if subject not in books.in_question else (ANSWER_MAX, ANSWER_MAX)
+        if snapshot.at - rests_since >= rests or snapshot.at - since >= busy_max:
             believed.add(subject)
         else:
             suspected.append((subject, figure, since))

@@ -519,7 +519,7 @@ def test_what_the_desk_still_asks_for_is_not_given_to_the_house() -> None:
     handle(desk, requested(request))
     entry = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(10))
     fills = ((OID, (a_fill(entry, 10, cumulative=10),)),)
-    for seconds in (0, 20, 40):
+    for seconds in (0, 20, 40, 80, 300, 590):
         seen = a_snapshot(
             cash=cash(100_100), orders=(entry,), fills=fills, fill_count=desk.fill_count, at=NOON + seconds * SECOND
         )
@@ -528,3 +528,8 @@ def test_what_the_desk_still_asks_for_is_not_given_to_the_house() -> None:
         kept = {type(e.fact) for e in effects if isinstance(e, ef.Record)}
         assert not kept & {ev.HouseAdjusted, ev.DiscrepancyFound, ev.SymbolFrozen}
     assert desk.portfolio.book(HOUSE).positions == {}
+    late = a_snapshot(
+        cash=cash(100_100), orders=(entry,), fills=fills, fill_count=desk.fill_count, at=NOON + 601 * SECOND
+    )
+    taken = booked(handle(desk, late))
+    assert {fact.cause for fact in taken} == {HouseCause.UNEXPLAINED}, "what is never answered is not waited for"
