@@ -19,6 +19,7 @@ import structlog
 from deskd.core.asking import STREAM_DOWN
 from deskd.core.deciding import handle
 from deskd.core.desk import TRADES, Desk
+from deskd.core.pacing import Pace
 from deskd.core.silence import Silence
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
@@ -82,6 +83,7 @@ class Runtime:
     reconcile_every: timedelta
     clock_age_max: timedelta  # the broker's clock is asked for again when its last answer is older
     on_fact: list[OnFact] = field(default_factory=list)
+    pace: Pace = field(default_factory=Pace)
     silence: Silence = field(default_factory=lambda: Silence(timedelta(seconds=10)))
     on_silence: list[Callable[[str], None]] = field(
         default_factory=list
@@ -160,9 +162,12 @@ class Runtime:
                 if oid not in self._looking_up:
                     self._looking_up.add(oid)
                     self._tasks.create_task(self._look_up(oid), name=f"look up {oid}")
-            case ef.Reconcile(why, after):
-                if after:
-                    asyncio.get_running_loop().call_later(after.total_seconds(), self.reconcile, why)
+            case ef.Reconcile(why, after, is_routine):
+                wait = self.pace.wait(self.wall.now()) if is_routine else after
+                if wait is None:
+                    return  # a look that is on its way will serve it
+                if wait:
+                    asyncio.get_running_loop().call_later(wait.total_seconds(), self.reconcile, why)
                 else:
                     self.reconcile(why)
             case ef.Reply(oid):

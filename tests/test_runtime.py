@@ -710,3 +710,16 @@ async def test_a_look_that_fails_is_told_to_who_asked() -> None:
     async with a_world(fails=1) as world, asyncio.timeout(10):
         assert (await world.runtime.look("first")).problem == "refused"
         assert (await world.runtime.look("second")).problem is None
+
+
+async def test_a_stranger_who_trades_all_the_time_costs_one_look() -> None:
+    """His next trades wait for a later look; what the desk itself asks for does not."""
+    async with a_world() as world:
+        for n in range(1, 30):
+            stranger = a_request(client_order_id=ClientOrderId(f"by-hand-{n}"))
+            await world.runtime.post(filled(stranger, 1))
+        await world.runtime.until(lambda _: bool(world.snapshots))
+        await world.runtime.until_idle()
+        assert world.snapshots == ["order b-by-hand-1 is not the desk's"]
+        await world.runtime.look("an officer asked")
+        assert world.snapshots[1:] == ["an officer asked"]

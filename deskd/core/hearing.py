@@ -38,7 +38,8 @@ def on_trade_update(desk: Desk, event: ev.TradeUpdated) -> list[Effect]:
         return [*effects, *(ef.LookUp(fact.replaces) for fact, _, _ in adopted)]
     # Not ours: an officer trades by hand. Only what moved the account matters, and the house takes it.
     moves_account = event.fill is not None or event.event in CORRECTIONS
-    return [ef.Reconcile(f"order {event.order.broker_order_id} is not the desk's")] if moves_account else []
+    why = f"order {event.order.broker_order_id} is not the desk's"
+    return [ef.Reconcile(why, is_routine=True)] if moves_account else []
 
 
 def on_submit_accepted(desk: Desk, event: ev.SubmitAccepted) -> list[Effect]:

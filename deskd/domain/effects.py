@@ -51,6 +51,7 @@ class Reconcile:
 
     why: str
     after: timedelta = timedelta(0)
+    is_routine: bool = False  # nothing of ours waits for it: such wishes are gathered (core/pacing.py)
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,7 @@ def test_a_strangers_order_matters_only_when_it_fills() -> None:
     theirs = a_broker_order(client_order_id=ClientOrderId("by-hand"), broker_order_id=BrokerOrderId("x"))
     assert Playbook(a_desk()) >> updated(theirs)
     done = replace(theirs, filled_qty=qty(1))
-    moved = ef.Reconcile("order x is not the desk's")
+    moved = ef.Reconcile("order x is not the desk's", is_routine=True)
     assert Playbook(a_desk()) >> updated(done, "fill", a_fill(done, 1, cumulative=1)) << moved
 
 
