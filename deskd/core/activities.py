@@ -4,20 +4,25 @@ Rule 1: an execution of one of our orders is a member's fill, by the fill's own 
 Rule 2: all else is the house's, as a fact that names its cause and the line of history it comes from.
 Rule 3: what was there before the desk first read the history is in the opening balance, or was booked before lines had
         names: such lines are noted, and not booked.
-Rule 4: shares that a split or the like gave are the house's until an officer distributes them; until then the symbol is
+Rule 4: what a correction of a trade by hand moves its line does not say: it is what the order's totals at the broker are
+        beside what the house has booked of it.
+Rule 5: shares that a split or the like gave are the house's until an officer distributes them; until then the symbol is
         frozen where members hold it (docs/decisions/0024).
 """
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 
-from deskd.core.standing import DISTRIBUTE, Standing
+from deskd.core.standing import DISTRIBUTE, ByHand, Standing
 from deskd.domain import events as ev
-from deskd.domain.activity import CHANGES_SHARES, Activity
+from deskd.domain.activity import CHANGES_SHARES, CORRECT, Activity
 from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, FillId, Symbol
-from deskd.domain.money import ZERO, plain
+from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Qty, plain
 from deskd.domain.order import Fill, Order
+
+_CASH_STEP = Decimal("0.000001")  # the broker's average price is rounded; times the quantity this can be told
 
 type Owner = Callable[[BrokerOrderId], Order | None]  # our order of that broker_order_id
 
@@ -67,6 +72,23 @@ def is_news(activity: Activity, standing: Standing) -> bool:
     """Tell whether the line may still have to be booked: it is not known, and not of a time that was forgotten."""
     is_forgotten = standing.forgotten_until is not None and activity.at <= standing.forgotten_until
     return activity.activity_id not in standing.known and not is_forgotten
+
+
+def explained(
+    activity: Activity, theirs: Mapping[BrokerOrderId, ev.BrokerOrder], by_hand: dict[BrokerOrderId, ByHand]
+) -> Activity:
+    """Return the line with the cash that it moved, and count it in *by_hand*, what the house has of strange orders."""
+    oid = activity.broker_order_id
+    if oid is None:
+        return activity
+    before, order = by_hand.get(oid, ByHand(qty=NO_QTY, cash=NO_CASH)), theirs.get(oid)
+    if activity.execution == CORRECT and order is not None and order.filled_avg_price is not None:
+        signed = Qty(order.side.sign * order.filled_qty)
+        if signed == before.qty:  # else some of its fills were there before the desk's first look
+            moved = -signed * order.filled_avg_price - before.cash
+            activity = replace(activity, cash=Cash(moved.quantize(_CASH_STEP)))
+    by_hand[oid] = ByHand(qty=Qty(before.qty + activity.qty), cash=Cash(before.cash + activity.cash))
+    return activity
 
 
 def taken(

@@ -77,8 +77,10 @@ def _named(
         facts += taken
         corrected.add(oid)
     held = {s for book in known.portfolio.books.values() if book.strategy_id != HOUSE for s in book.held()}
+    by_hand = dict(known.standing.by_hand)
     for line in news.others:
-        facts += activities.taken(line, snapshot.at, held_by_members=held, frozen=known.standing.frozen)
+        moved = activities.explained(line, theirs, by_hand)
+        facts += activities.taken(moved, snapshot.at, held_by_members=held, frozen=known.standing.frozen)
     return facts, seen
 
 

@@ -13,11 +13,12 @@ from decimal import Decimal
 
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
-from deskd.domain.ids import ActivityId, Symbol
-from deskd.domain.money import ZERO
+from deskd.domain.ids import ActivityId, BrokerOrderId, Symbol
+from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Qty
 
 CASH = "cash"
 DISTRIBUTE = "distribute"  # the action of a discrepancy that only an officer can settle
+BY_HAND_MAX = 10_000  # strange orders whose trades are remembered, for what the broker corrects: years of them
 KNOWN_MAX = 100_000  # lines of history that are no fills of ours: centuries of a club's
 
 
@@ -30,6 +31,14 @@ class OpenDifference:
     needs_officer: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByHand:
+    """What the house has booked of an order that is not the desk's."""
+
+    qty: Qty  # signed
+    cash: Cash
+
+
 @dataclass(slots=True)
 class Standing:
     """The fold of all that was found by comparing; `Desk` applies facts to it."""
@@ -40,6 +49,7 @@ class Standing:
     read_until: datetime | None = None  # in the broker's time
     forgotten_until: datetime | None = None  # lines up to here may be forgotten ones
     executed_at: dict[str, datetime] = field(default_factory=dict)  # by symbol, and `cash`: the last booking
+    by_hand: dict[BrokerOrderId, ByHand] = field(default_factory=dict)  # the oldest first
     corrected: int = 0  # how many busts and corrections were booked
     found: int = 0  # how many discrepancies were, of orders too
 
@@ -54,6 +64,12 @@ class Standing:
         self.executed(fact.symbol, fact.at)
         if fact.activity_id is not None:
             self.know(fact.activity_id, fact.stamp or fact.at)
+        if fact.broker_order_id is not None and fact.client_order_id is None:
+            before = self.by_hand.pop(fact.broker_order_id, ByHand(qty=NO_QTY, cash=NO_CASH))
+            now = ByHand(qty=Qty(before.qty + fact.qty), cash=Cash(before.cash + fact.cash))
+            self.by_hand[fact.broker_order_id] = now
+            if len(self.by_hand) > BY_HAND_MAX:
+                del self.by_hand[next(iter(self.by_hand))]
         if fact.cause is HouseCause.RETURNED:
             subject, more = (CASH, fact.cash) if fact.symbol is None else (fact.symbol, fact.qty)
             self.open[subject] = replace(self.open[subject], more=self.open[subject].more + more)

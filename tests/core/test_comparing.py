@@ -223,6 +223,25 @@ def test_a_correction_does_not_wait_for_a_desk_that_rests() -> None:
     assert desk.knows(row)
 
 
+def test_a_corrected_trade_by_hand_is_explained() -> None:
+    """Its line does not say what it moved; the order's totals do, and nothing is left unexplained."""
+    desk = a_desk_that_bought()
+    stranger = a_request(client_order_id=ClientOrderId("by-hand"))
+    bought = execution(stranger, 4, cumulative=4)
+    handle(desk, look(desk, shares=14, money="98600", activities=(bought,)))
+    order = a_broker_order(stranger, status=BrokerStatus.FILLED, filled_qty=qty(4), filled_avg_price=price("100.5"))
+    row = execution(stranger, 4, cumulative=4, word="trade_correct")
+    again = replace(row, activity_id=ActivityId("another"))
+    found = look(desk, shares=14, money="98598", orders=(order,), activities=(row, again))
+    taken = booked(handle(desk, found))
+    assert [(fact.cause, fact.qty, fact.cash) for fact in taken] == [
+        (HouseCause.TRADE_CORRECT, qty(0), cash(-2)),
+        (HouseCause.TRADE_CORRECT, qty(0), cash(0)),
+    ], "the totals hold both"
+    assert desk.last_reconciled is not None
+    assert desk.last_reconciled.differences == ()
+
+
 def test_two_corrections_of_one_order_are_one_difference() -> None:
     """The totals hold both; neither line is looked at again."""
     desk = a_desk_that_bought()
