@@ -46,7 +46,8 @@ def verify(call: Call, *, db: Path | None, roots_file: Path | None, key_file: Pa
     """Replay every fact; compare every row, rule and signed root with what the facts give.
 
     Of the configured desk's ledger, its own ledger-key.pub and roots.jsonl are used where none are given. Exit code 0:
-    whole; 1: damaged, and the first bad entry is named.
+    whole; 1: damaged, and the first bad entry is named. A last line of the roots that a kill cut off is told, and no
+    damage: its root is in the ledger.
     """
     from deskd.cli.verdict import as_json as for_programs
     from deskd.cli.verdict import report
@@ -61,14 +62,17 @@ def verify(call: Call, *, db: Path | None, roots_file: Path | None, key_file: Pa
     try:
         keys = None if key_file is None else roots.read_public_keys(key_file)
         kept = [] if roots_file is None else roots.read_roots(roots_file)
+        cut_off = None if roots_file is None else roots.half_line(roots_file)
     except LedgerError as error:
         raise click.UsageError(str(error)) from None
     with _progress() as on_progress:
         verdict = judged(path, keys=keys, kept=kept, on_progress=on_progress)
     if as_json:
-        show.as_json(for_programs(path, verdict, key_file=key_file, roots_file=roots_file))
+        told = for_programs(path, verdict, key_file=key_file, roots_file=roots_file)
+        show.as_json({**told, "roots_cut_off": cut_off})
     else:
-        click.echo("\n".join(map(one_line, report(path, verdict, key_file=key_file))))
+        lines = [*report(path, verdict, key_file=key_file), *([cut_off] if cut_off else [])]
+        click.echo("\n".join(map(one_line, lines)))
     if not verdict.is_whole:
         sys.exit(DAMAGED)
 

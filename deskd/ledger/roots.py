@@ -119,9 +119,13 @@ def read_public_keys(path: Path) -> frozenset[str]:
 
 
 def read_roots(path: Path) -> list[RootSigned]:
-    """Return the roots of a file, one a line, as the desk appended them; raise LedgerError for a line that is none."""
+    """Return the roots of a file, one a line, as the desk appended them; raise LedgerError for a line that is none.
+
+    A last line without its end is none yet (`half_line`): a kill, or a copy taken meanwhile, cut it off.
+    """
     found = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    whole, end, _ = _text(path).rpartition("\n")
+    for number, line in enumerate((whole + end).splitlines(), start=1):
         try:
             found.append(_decoder.decode(line))
         except msgspec.DecodeError as error:
@@ -129,6 +133,18 @@ def read_roots(path: Path) -> list[RootSigned]:
                 f"{path}: line {number} is no root ({error}): give a copy of the desk's {ROOTS}"
             ) from None
     return found
+
+
+def half_line(path: Path) -> str | None:
+    """Return what to say of a file whose last line is cut off; None where it is whole."""
+    text = _text(path)
+    if not text or text.endswith("\n"):
+        return None
+    number = text.count("\n") + 1
+    return (
+        f"{path}: line {number} is cut off: a desk was killed while it wrote it, or the copy was taken meanwhile. "
+        "The root itself is in the ledger, and the next start of the desk writes the line whole; the other lines count"
+    )
 
 
 def _text(path: Path) -> str:

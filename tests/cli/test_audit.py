@@ -62,6 +62,22 @@ async def test_damage_ends_with_one_and_names_the_entry(config: Path) -> None:
     assert "first bad entry: positions strategy_id=house symbol=AAPL qty: expected 3, actual 999" in said.out
 
 
+async def test_a_root_that_a_kill_cut_off_is_told_and_the_rest_is_checked(config: Path) -> None:
+    """Half a line is no damage and no wrong usage: the ledger has the root, and the next start writes it whole."""
+    file = config.parent / "var" / "roots.jsonl"
+    with file.open("a") as half:
+        half.write(file.read_text()[:30])
+    said = await deskctl(config, "audit", "verify")
+    assert said.code == 0, said.err
+    assert f"{file}: line 2 is cut off" in said.out
+    told = json.loads((await deskctl(config, "audit", "verify", "--json")).out)
+    assert told["whole"]
+    assert "line 2 is cut off" in told["roots_cut_off"]
+    with closing(sqlite3.connect(config.parent / "var" / "desk.db")) as db, db:
+        db.execute("UPDATE positions SET qty = '999' WHERE rowid = 1")
+    assert (await deskctl(config, "audit", "verify")).code == 1
+
+
 async def test_a_shortened_ledger_is_found_by_the_roots_beside_it(config: Path) -> None:
     """roots.jsonl remembers what the ledger does not."""
     folder = config.parent / "var"

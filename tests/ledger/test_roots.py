@@ -9,7 +9,16 @@ import pytest
 
 from deskd.domain.errors import LedgerError
 from deskd.ledger import roots
-from deskd.ledger.roots import SigningKey, add_root, catch_up, is_signed, load_key, read_public_keys, read_roots
+from deskd.ledger.roots import (
+    SigningKey,
+    add_root,
+    catch_up,
+    half_line,
+    is_signed,
+    load_key,
+    read_public_keys,
+    read_roots,
+)
 from tests.factories import MONDAY, NOON
 
 ROOT = SigningKey(bytes(range(32))).sign(MONDAY, 7, "ab" * 32, NOON)
@@ -99,6 +108,17 @@ def test_what_is_no_root_is_named_by_its_line(tmp_path: Path) -> None:
         file.write("{}\n")
     with pytest.raises(LedgerError, match=r"line 2 is no root.*roots\.jsonl"):
         read_roots(tmp_path / "roots.jsonl")
+
+
+def test_a_line_that_a_kill_cut_off_is_no_root_yet(tmp_path: Path) -> None:
+    """The lines before it count; what it is, is said."""
+    file = tmp_path / "roots.jsonl"
+    add_root(file, ROOT)
+    assert half_line(file) is None
+    add_root(file, ROOT)
+    os.truncate(file, file.stat().st_size - 1)
+    assert read_roots(file) == [ROOT]
+    assert "line 2 is cut off" in (half_line(file) or "")
 
 
 def test_roots_that_a_kill_kept_from_the_file_are_added_later(tmp_path: Path) -> None:
