@@ -55,7 +55,7 @@ def _can_take_its_place(desk: Desk, broker: ev.BrokerOrder, old: Order) -> bool:
 def _free_to_close(desk: Desk, old: Order, held: Reservation) -> Qty:
     who, symbol = old.request.strategy_id, old.request.symbol
     promised = Qty(desk.reservations.qty(who, symbol) - held.qty)
-    return Qty(max(desk.portfolio.book(who).qty(symbol) - promised, NO_QTY))
+    return Qty(max(desk.portfolio.qty(who, symbol) - promised, NO_QTY))
 
 
 def effects_of(

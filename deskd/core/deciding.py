@@ -52,7 +52,7 @@ def _as_it_stands(desk: Desk, decided: Effect) -> list[Effect]:
     if isinstance(fact, ev.OrderFilled):
         if fact.fill_id in desk.fill_ids:
             return []
-        held = desk.portfolio.book(order.request.strategy_id).qty(order.request.symbol)
+        held = desk.portfolio.qty(order.request.strategy_id, order.request.symbol)
         fact = replace(fact, position_qty=Qty(held + order.request.side.sign * fact.qty))
     is_told = isinstance(fact, ev.OrderRestated) and fact.qty == order.qty
     is_overtaken = isinstance(fact, ev.OrderCancelRefused) and not order.status.is_open

@@ -280,8 +280,8 @@ def restates(order: Order, broker: ev.BrokerOrder, at: datetime, source: str) ->
         return None
     if broker.qty > order.qty and order.parent_id is None:
         return None
-    if broker.qty < max(order.counted_qty, broker.filled_qty):
-        return None
+    if broker.qty <= NO_QTY or broker.qty < max(order.counted_qty, broker.filled_qty):
+        return None  # an order for nothing is none: it would be filled with no fill
     return ev.OrderRestated(client_order_id=order.request.client_order_id, qty=broker.qty, at=at, source=source)
 
 

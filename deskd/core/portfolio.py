@@ -105,6 +105,11 @@ class Portfolio:
         """Return the strategy's book, opening it when it is new."""
         return self.books.setdefault(strategy_id, Book(strategy_id))
 
+    def qty(self, strategy_id: StrategyId, symbol: Symbol) -> Qty:
+        """Return what the strategy holds, signed; opens no book."""
+        book = self.books.get(strategy_id)
+        return NO_QTY if book is None else book.qty(symbol)
+
     def allocate(self, strategy_id: StrategyId, allocation: Cash) -> None:
         """Move cash between the house and the strategy, so that its allocation is *allocation*."""
         book, house = self.book(strategy_id), self.books[HOUSE]

@@ -211,3 +211,10 @@ def test_a_leg_for_no_shares_is_none(shares: int | None) -> None:
     """It would promise less than nothing."""
     leg = a_broker_order(qty=None if shares is None else qty(shares))
     assert lifecycle.legs_of(a_broker_order(legs=(leg,))) == ()
+
+
+def test_an_order_for_nothing_is_not_believed() -> None:
+    """It would be filled without a fill; the broker's word of its end is waited for."""
+    order = Order(request=a_request(), status=OrderStatus.ACCEPTED, requested_at=NOON, updated_at=NOON)
+    assert lifecycle.restates(order, a_broker_order(qty=qty(0)), NOON, "") is None
+    assert lifecycle.restates(order, a_broker_order(qty=qty(4)), NOON, "") is not None

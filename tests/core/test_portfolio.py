@@ -66,3 +66,10 @@ def test_holdings_are_the_sum_over_all_books() -> None:
     assert portfolio.holdings() == {}
     portfolio.book(BOB).trade(AAPL, qty(3), price(100), NOON)
     assert portfolio.holdings() == {AAPL: 3}
+
+
+def test_to_look_at_a_book_opens_none() -> None:
+    """Who decides changes nothing."""
+    portfolio = Portfolio()
+    assert portfolio.qty(ALICE, AAPL) == 0
+    assert portfolio == Portfolio()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import islice
 from operator import itemgetter
 from typing import Any
 
@@ -41,6 +42,9 @@ from deskd.wire.alpaca.market import NEW_YORK, parse_stamp, to_datetime
 type Body = dict[str, Any]  # one JSON object as Alpaca sent it
 
 DESCRIPTION_MAX = 200  # characters of the broker's words that the ledger keeps
+TEXT_MAX = 200  # characters of an id, a symbol or a word: Alpaca's ids have 36, ours 128 at most
+MESSAGE_MAX = 500  # characters of the broker's refusal that facts keep
+EXTRAS_MAX = 8  # that come with it, each of MESSAGE_MAX / EXTRAS_MAX characters
 NUMBER_MAX = 40  # characters of one number; a longer one is nonsense
 FACTOR_DIGITS_MAX = (
     10  # before the point, of quantities and prices: the core's products stay within a Decimal's 28 digits
@@ -190,8 +194,10 @@ def decode_refusal(status: int, body: bytes) -> Refusal | None:
     message, code = error.pop("message", None), error.pop("code", None)
     if not isinstance(message, str) or not message:
         return None
-    extras = tuple((name, _words(value)) for name, value in error.items())
-    return Refusal(status=status, code=code if isinstance(code, int) else None, message=message, extras=extras)
+    most = MESSAGE_MAX // EXTRAS_MAX
+    extras = tuple((name[:most], _words(value)[:most]) for name, value in islice(error.items(), EXTRAS_MAX))
+    is_code = isinstance(code, int) and abs(code) < 10**NUMBER_MAX
+    return Refusal(status=status, code=code if is_code else None, message=message[:MESSAGE_MAX], extras=extras)
 
 
 def _words(value: object) -> str:
@@ -202,9 +208,13 @@ def _words(value: object) -> str:
 
 
 def decode_order(body: Mapping[str, Any]) -> BrokerOrder:
-    """Return the order of a REST answer or a trade update, its legs included."""
-    raw_status = _text(body, "status")
+    """Return the order of a REST answer or a trade update, its legs included: legs have none of their own."""
     legs = body.get("legs")
+    return _order(body, tuple(_order(leg, ()) for leg in as_rows(legs, "legs")) if legs else ())
+
+
+def _order(body: Mapping[str, Any], legs: tuple[BrokerOrder, ...]) -> BrokerOrder:
+    raw_status = _text(body, "status")
     return BrokerOrder(
         broker_order_id=BrokerOrderId(_text(body, "id")),
         client_order_id=ClientOrderId(_text(body, "client_order_id")),
@@ -221,7 +231,7 @@ def decode_order(body: Mapping[str, Any]) -> BrokerOrder:
         filled_qty=_maybe(body, "filled_qty", _qty) or NO_QTY,
         filled_avg_price=_maybe(body, "filled_avg_price", _price),
         submitted_at=_maybe(body, "submitted_at", _instant),
-        legs=tuple(decode_order(leg) for leg in as_rows(legs, "legs")) if legs else (),
+        legs=legs,
         replaced_by=_maybe(body, "replaced_by", _id),
         replaces=_maybe(body, "replaces", _id),
     )
@@ -348,7 +358,7 @@ def split_rows(body: bytes) -> list[msgspec.Raw]:
     """Return the rows of a long list undecoded, which is quick: they can be decoded a few at a time."""
     try:
         return msgspec.json.decode(body, type=list[msgspec.Raw])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"not a list of rows: {error}") from None
 
 
@@ -447,8 +457,16 @@ def _maybe[T](body: Mapping[str, Any], name: str, read: Callable[[Mapping[str, A
 def _text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value:
-        raise WireError(f"{name}={value!r} must be a text")
+        raise WireError(f"{name}={_shown(value)} must be a text")
+    if len(value) > TEXT_MAX:
+        raise WireError(f"{name}={_shown(value)} has {len(value)} characters: {TEXT_MAX} at most")
     return value
+
+
+def _shown(value: object) -> str:
+    """Return the beginning of what is wrong: it goes into logs and facts."""
+    text = repr(value)
+    return text if len(text) <= NUMBER_MAX else f"{text[:NUMBER_MAX]}..."
 
 
 def _word[E: StrEnum](body: Mapping[str, Any], name: str, words: type[E]) -> E:
@@ -456,7 +474,7 @@ def _word[E: StrEnum](body: Mapping[str, Any], name: str, words: type[E]) -> E:
     try:
         return words(value)
     except ValueError:
-        raise WireError(f"{name}={value!r} must be one of {', '.join(words)}") from None
+        raise WireError(f"{name}={_shown(value)} must be one of {', '.join(words)}") from None
 
 
 def _number(body: Mapping[str, Any], name: str) -> Decimal:
@@ -464,7 +482,7 @@ def _number(body: Mapping[str, Any], name: str) -> Decimal:
     value = body.get(name)
     text = value if isinstance(value, str) else repr(value)
     if isinstance(value, bool) or len(text) > NUMBER_MAX or not _NUMBER.fullmatch(text):
-        raise WireError(f"{name}={value!r} must be a number")
+        raise WireError(f"{name}={_shown(value)} must be a number")
     return Decimal(text)
 
 

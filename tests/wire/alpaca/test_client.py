@@ -415,3 +415,34 @@ def test_a_fill_that_its_order_does_not_count_is_an_error() -> None:
 def test_an_execution_of_no_kind_is_one(word: object) -> None:
     """Whatever the broker writes there, it can be asked."""
     assert wire.is_execution({"type": word})
+
+
+def test_legs_are_one_level_deep() -> None:
+    """A body that nests them without end is read as far as an order goes."""
+    body = an_order()
+    for _ in range(5_000):
+        body = an_order() | {"legs": [body]}
+    assert wire.decode_order(body).legs[0].legs == ()
+
+
+def test_a_list_of_bytes_that_are_no_text_is_named() -> None:
+    """Whatever a broker's proxy answers, it is a WireError."""
+    for body in (b'{"\xff": 1}', b"[" * 100_000, b"\xff"):
+        with pytest.raises(WireError, match="not a list of rows"):
+            wire.split_rows(body)
+
+
+def test_what_the_broker_says_is_bounded_before_it_is_kept() -> None:
+    """Facts are for ever: a refusal of a megabyte is cut, an id of a megabyte is no id."""
+    extras = {f"{n}" * 1_000: "y" * 1_000_000 for n in range(100)}
+    refusal = wire.decode_refusal(403, json.dumps({"message": "x" * 1_000_000, "code": 10**200} | extras).encode())
+    assert refusal is not None
+    assert len(refusal.text) < 4 * wire.MESSAGE_MAX
+    assert refusal.code is None
+    for name in ("id", "client_order_id", "symbol", "status"):
+        with pytest.raises(WireError, match=name) as caught:
+            wire.decode_order(an_order() | {name: "x" * 1_000_000})
+        assert len(str(caught.value)) < 200
+    with pytest.raises(WireError) as caught:
+        wire.decode_order(an_order() | {"qty": "9" * 1_000_000})
+    assert len(str(caught.value)) < 200
