@@ -154,6 +154,12 @@ class SandboxSection(_Section):
         description="what jails bind lies here; default: state_dir, or /var/lib/deskd-ID where strategies' uids cannot reach that",
     )
     uid_first: int = Field(200_000, ge=65_536, le=524_287, description="first host uid of strategies")
+    prewarmed: int = Field(
+        0,
+        ge=0,
+        le=1_000,
+        description="jails that wait, for so many enabled strategies that do not run: a start then takes some ms; each weighs what its imports weigh; 0 = off",
+    )
     unsafe_without_jail: bool = Field(
         False, description="run strategies as plain processes, WITHOUT any protection; for laptops only"
     )

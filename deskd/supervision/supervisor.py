@@ -25,6 +25,7 @@ from deskd.supervision.folder import FolderError
 from deskd.supervision.launch import EditedMeanwhile, Launcher, Prepared
 from deskd.supervision.lifecycle import Life, Step, after_end, backoff, started_by_hand, step
 from deskd.supervision.output import Output, RotatingLog, is_jail_noise
+from deskd.supervision.prewarmed import Prewarmed, Warm
 from deskd.supervision.run import Counts, Run
 from deskd.supervision.set_up import SetUp
 from deskd.supervision.syntax import SyntaxCheck
@@ -62,6 +63,7 @@ class Supervisor:
     registered: Callable[[StrategyId], StrategyRegistered | None]  # as the ledger has it
     on_spec: Callable[[StrategySpec], None]  # a strategy was read, or read anew: its limits may have changed
     launcher: Launcher = field(init=False)
+    prewarmed: Prewarmed = field(init=False)
     _syntax: SyntaxCheck = field(init=False)
     _is_open: bool = False
     _can_read: asyncio.Event = field(default_factory=asyncio.Event)  # what lies in strategies_dir: after `open`
@@ -69,6 +71,12 @@ class Supervisor:
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
     _runs_made: int = 0
+
+    def __post_init__(self) -> None:
+        self.prewarmed = Prewarmed(
+            prepare=lambda spec, name: self.launcher.prepare(spec, name),  # noqa: PLW0108  it is there after `open`
+            most=self.config.sandbox.prewarmed,
+        )
 
     async def open(self) -> None:
         """Prepare the jails, end what an earlier desk left, find strategies; raise SandboxUnavailable with a remedy."""
@@ -85,6 +93,7 @@ class Supervisor:
     async def run(self) -> None:
         """Keep the runs until `close`."""
         async with self._tasks:
+            self._tasks.create_task(self.prewarmed.keep(), name="prewarmed jails")
             await self._closing.wait()
 
     async def close(self) -> None:
@@ -100,6 +109,7 @@ class Supervisor:
 
     async def stop_all(self, why: str) -> None:
         """End every run, all at once; return when they are gone."""
+        await self.prewarmed.close()
         running = [kept for kept in self._kept.values() if not kept.at_rest.is_set()]
         for kept in running:
             self._wish_end(kept, Asked(reason=ExitReason.STOPPED, detail=why))
@@ -111,6 +121,8 @@ class Supervisor:
         for strategy_id, kept in list(self._kept.items()):
             if isinstance(kept.found, StrategySpec) and kept.found.is_enabled and strategy_id not in but_not:
                 await self.start(strategy_id)
+            else:
+                self._prewarm(strategy_id, kept)
 
     async def end(self, run_id: RunId, reason: ExitReason, detail: str) -> None:
         """Kill that run at once, for *reason*; it counts as a death. Nothing happens if it is over."""
@@ -129,10 +141,12 @@ class Supervisor:
             kept = self._kept.setdefault(one.strategy_id, _Kept(one))
             kept.found = one
             await self._tell_of(one)
+            self._prewarm(one.strategy_id, kept)
         gone = self._kept.keys() - {one.strategy_id for one in found}
         for strategy_id in gone:
             if self._kept[strategy_id].at_rest.is_set():
                 del self._kept[strategy_id]
+                self.prewarmed.forget(strategy_id)
 
     async def test_jail(self) -> Sequence[Mapping[str, str]]:
         """Return what every wall of a jail did under attack, just now; raise SandboxUnavailable where none comes up."""
@@ -217,6 +231,7 @@ class Supervisor:
                 await self._say_status(strategy_id, StrategyStatus.STOPPED, kept.last_end.detail)
         finally:
             kept.at_rest.set()
+            self._prewarm(strategy_id, kept)
 
     async def _live_once(self, kept: _Kept) -> None:
         """Read the folder anew, and run what is there once."""
@@ -240,6 +255,7 @@ class Supervisor:
         if kept.life.status is not RunStatus.BACKOFF:
             return False
         kept.retry.clear()
+        self._prewarm(kept.found.strategy_id, kept)
         pause = backoff(kept.life, self.config.restart, self.jitter)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause.total_seconds()):
@@ -251,6 +267,16 @@ class Supervisor:
         else:
             kept.life = step(kept.life, Step.START)
         return kept.wish is None
+
+    def _prewarm(self, strategy_id: StrategyId, kept: _Kept) -> None:
+        """Have a jail wait for what may be started next: it does not run, and is enabled and sound."""
+        found = kept.found
+        if kept.life.status not in {RunStatus.STOPPED, RunStatus.BACKOFF}:
+            return
+        if isinstance(found, StrategySpec) and found.is_enabled:
+            self.prewarmed.want(found)
+        else:
+            self.prewarmed.forget(strategy_id)
 
     def _wish_end(self, kept: _Kept, asked: Asked) -> None:
         if kept.at_rest.is_set() or kept.wish is not None:
@@ -266,17 +292,18 @@ class Supervisor:
         """Run it once. Whatever goes wrong ends this run alone."""
         end = RunEnd(reason=ExitReason.SANDBOX_FAILURE, detail="the desk failed to watch it; see the desk's log")
         try:
-            prepared = await asyncio.to_thread(self.launcher.prepare, spec, run_id)
+            warm = await self.prewarmed.take(spec)
+            prepared = warm.prepared if warm else await asyncio.to_thread(self.launcher.prepare, spec, run_id)
             try:
                 await self.doors.open(spec, run_id, prepared.plan.socket_folder, prepared.door_uid)
                 if kept.wish is not None:
                     return RunEnd(reason=kept.wish.reason, detail=kept.wish.detail)
-                kept.run = run = self._start(spec, run_id, prepared)
+                kept.run = run = self._start(spec, run_id, prepared, warm)
                 kept.life = step(kept.life, Step.UP)
                 end = await run.live()
             finally:
                 if kept.run is None:
-                    prepared.abandon()
+                    (warm or prepared).abandon()
                 kept.run = None
                 await self.doors.close(run_id)
         except EditedMeanwhile:
@@ -288,7 +315,7 @@ class Supervisor:
             log.exception("run_crashed", strategy_id=spec.strategy_id, run_id=run_id)
         return end
 
-    def _start(self, spec: StrategySpec, run_id: RunId, prepared: Prepared) -> Run:
+    def _start(self, spec: StrategySpec, run_id: RunId, prepared: Prepared, warm: Warm | None) -> Run:
         output = Output(
             log=RotatingLog(self.log_path(spec.strategy_id), self.config.sandbox.log_kept_bytes),
             clock=self.clock,
@@ -301,7 +328,7 @@ class Supervisor:
         return Run(
             run_id=run_id,
             spec=spec,
-            process=prepared.start(),
+            process=(warm or prepared).start(),
             group=prepared.group,
             pipes=prepared.pipes,
             output=output,

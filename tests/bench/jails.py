@@ -33,11 +33,11 @@ def run(*, is_quick: bool) -> Report:
 
 
 def _first_line(report: Report, rounds: int) -> None:
-    took: dict[str, list[float]] = {"nsjail": [], "desk": []}
+    took: dict[str, list[float]] = {"nsjail": [], "desk": [], "warm": []}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         Path(folder).chmod(0o755)
         with process(
-            [PYTHON, "-m", "tests.bench.jails_desk", folder, "1"], keeps_errors_in=Path(folder, "log")
+            [PYTHON, "-m", "tests.bench.jails_desk", folder, "1", "json"], keeps_errors_in=Path(folder, "log")
         ) as desk:
             answer(desk, "ready")
             for _ in range(rounds):
@@ -45,31 +45,41 @@ def _first_line(report: Report, rounds: int) -> None:
                     order(desk, how)
                     found.append(int(answer(desk, "took")[0]) / 1e6)
             finish(desk)
-    alone, by_desk = median(took["nsjail"]), median(took["desk"])
+    alone, by_desk, warm = median(took["nsjail"]), median(took["desk"]), median(took["warm"])
     columns = ("from start to the first line parsed", "median ms", "best ms", "x nsjail alone")
     rows = [
         ("nsjail alone, the same jail", alone, min(took["nsjail"]), 1.0),
         ("desk", by_desk, min(took["desk"]), by_desk / alone),
+        ("desk, the jail waited (sandbox.prewarmed)", warm, min(took["warm"]), warm / alone),
     ]
     report.table(f"A plain strategy starts, {rounds} times each", columns, rows)
     report.target("3a", "<= 1.25 x nsjail alone", f"{by_desk / alone:.2f} x", is_met=by_desk <= 1.25 * alone)
     report.target("3a", "<= 40 ms", f"{by_desk:.0f} ms", is_met=by_desk <= 40)
+    report.target("issue 4.8", "prewarmed <= 5 ms", f"{warm:.1f} ms", is_met=warm <= 5)
 
 
 def _idle(report: Report) -> None:
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        Path(folder).chmod(0o755)
-        command = [PYTHON, "-m", "tests.bench.jails_desk", folder, str(IDLE)]
-        with process(command, keeps_errors_in=Path(folder, "log")) as desk:
-            answer(desk, "ready")
-            order(desk, "all")
-            runs, own = (int(one) for one in answer(desk, "memory"))
-            finish(desk)
+    """Plain is what SANDBOX.md 4 calls so: no imports. What `import json` alone adds to each is shown beside it."""
     mib = 1024 * 1024
-    columns = ("idle", "MiB")
-    report.table(
-        f"{IDLE} idle plain strategies", columns, [("all runs", runs / mib), ("supervisor and hub", own / mib)]
-    )
+    used: dict[str, tuple[int, int]] = {}
+    for kind in ("plain", "json"):
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            Path(folder).chmod(0o755)
+            command = [PYTHON, "-m", "tests.bench.jails_desk", folder, str(IDLE), kind]
+            with process(command, keeps_errors_in=Path(folder, "log")) as desk:
+                answer(desk, "ready")
+                order(desk, "all")
+                runs, own = (int(one) for one in answer(desk, "memory"))
+                finish(desk)
+        used[kind] = runs, own
+    runs, own = used["plain"]
+    columns = ("idle", "MiB", "KiB each")
+    rows = [
+        ("all runs, plain", runs / mib, runs / 1024 / IDLE),
+        ("all runs, with `import json`", used["json"][0] / mib, used["json"][0] / 1024 / IDLE),
+        ("supervisor and hub", own / mib, own / 1024 / IDLE),
+    ]
+    report.table(f"{IDLE} idle strategies", columns, rows)
     report.target("3b", f"{IDLE} idle <= 1 GiB", f"{runs / mib:.0f} MiB", is_met=0 < runs <= 1024 * mib)
     report.target("3b", "supervisor and hub <= 150 MB", f"{own / 1e6:.0f} MB", is_met=own <= 150e6)
 

@@ -1,10 +1,10 @@
 """The supervisor and the hub as a process of the jails bench, without a broker: every line is a bar of the warm-up.
 
-usage: python -m tests.bench.jails_desk FOLDER COUNT      FOLDER/strategies is made, with COUNT plain strategies
+usage: python -m tests.bench.jails_desk FOLDER COUNT [plain|json]      FOLDER/strategies is made, with COUNT strategies
 
 Says `ready`, then obeys: `desk` starts the first strategy and answers `took NS`, from the start's call to its first
-line parsed; `nsjail` starts the same jail without the desk and answers alike; `all` starts all and answers
-`memory RUNS DESK` in bytes when each has its line.
+line parsed; `warm` does so with a jail that waits for it, `nsjail` starts the same jail without the desk; `all` starts
+all and answers `memory RUNS DESK` in bytes when each has its line.
 """
 
 import asyncio
@@ -37,6 +37,12 @@ for line in sys.stdin:
     json.loads(line)
     print("line", time.monotonic_ns(), flush=True)
 """
+PLAIN = """
+import sys, time
+for line in sys.stdin:
+    print("line", time.monotonic_ns(), flush=True)
+"""
+SOURCES = {"json": STRATEGY, "plain": PLAIN}  # plain: no module that Python has not loaded by itself
 SAID = re.compile(r"line (\d+)")
 BAR = {"o": 1.0, "h": 1.0, "l": 1.0, "c": 1.0, "v": 1, "n": 1, "vw": 1.0, "t": "2026-01-05T17:00:00Z"}
 LOOK_S = 0.002
@@ -53,11 +59,11 @@ class NoDoors:
         pass
 
 
-def make_strategies(folder: Path, count: int, settings: dict[str, object]) -> None:
+def make_strategies(folder: Path, count: int, settings: dict[str, object], source: str = STRATEGY) -> None:
     for n in range(count):
         place = folder / "strategies" / f"s{n:03}"
         place.mkdir(parents=True)
-        (place / "strategy.py").write_text(STRATEGY)
+        (place / "strategy.py").write_text(source)
         (place / "config.json").write_text(json.dumps({"symbols": ["AAPL"], **settings}))
 
 
@@ -69,6 +75,7 @@ def a_config(folder: Path) -> Config:
                 "runtime_dir": folder / "run",
                 "strategies_dir": folder / "strategies",
             },
+            "sandbox": {"prewarmed": 1},  # its jail is let go where a cold start is measured
             "restart": {"give_up_after": 0},
         }
     )
@@ -95,7 +102,15 @@ async def first_line(supervisor: Supervisor, strategy_id: StrategyId, since: int
     raise TimeoutError(f"{strategy_id} had no line within {WAIT_S:g} s")
 
 
-async def by_the_desk(supervisor: Supervisor, strategy_id: StrategyId) -> int:
+async def by_the_desk(supervisor: Supervisor, spec: StrategySpec, *, is_warm: bool) -> int:
+    strategy_id = spec.strategy_id
+    supervisor.prewarmed.want(spec)
+    async with asyncio.timeout(WAIT_S):
+        while (warm := supervisor.prewarmed.waiting(strategy_id)) is None or not warm.is_ready:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_S)
+    if not is_warm:
+        supervisor.prewarmed.forget(strategy_id)
+        await warm.gone()
     began = time.monotonic_ns()
     await supervisor.start(strategy_id)
     said = await first_line(supervisor, strategy_id, began)
@@ -126,8 +141,9 @@ def by_nsjail(supervisor: Supervisor, spec: StrategySpec) -> int:
     pipes.close_ours()
     jail.kill()
     jail.wait()
-    prepared.group.kill()
-    prepared.group.remove()
+    while not prepared.group.remove():  # what was killed leaves it some ms later
+        prepared.group.kill()
+        time.sleep(LOOK_S)
     return int(found[1]) - began
 
 
@@ -137,8 +153,9 @@ async def commands() -> asyncio.StreamReader:
     return reader
 
 
-async def main(folder: Path, count: int) -> None:
-    make_strategies(folder, count, {"channels": ["bars"], "history": {"bars": 1, "timeframe": "1Min"}})
+async def main(folder: Path, count: int, kind: str) -> None:
+    settings: dict[str, object] = {"channels": ["bars"], "history": {"bars": 1, "timeframe": "1Min"}}
+    make_strategies(folder, count, settings, SOURCES[kind])
     clock = SystemClock()
     hub = Hub(
         MarketSection(),
@@ -169,9 +186,11 @@ async def main(folder: Path, count: int) -> None:
             said = await commands()
             print("ready", flush=True)
             while command := (await said.readline()).decode().strip():
-                if command == "desk":
-                    print("took", await by_the_desk(supervisor, specs[0].strategy_id), flush=True)
+                if command in {"desk", "warm"}:
+                    took = await by_the_desk(supervisor, specs[0], is_warm=command == "warm")
+                    print("took", took, flush=True)
                 elif command == "nsjail":
+                    supervisor.prewarmed.forget(specs[0].strategy_id)
                     print("took", by_nsjail(supervisor, specs[0]), flush=True)
                 else:
                     began = time.monotonic_ns()
@@ -187,4 +206,4 @@ async def main(folder: Path, count: int) -> None:
 
 if __name__ == "__main__":
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+    uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

@@ -1,0 +1,189 @@
+"""Jails that wait: started before anybody asks, so that a start costs what the script costs.
+
+A warm jail is the very jail that its strategy's next run would get: same uid, mounts, limits, descriptors, environment.
+Its interpreter is up, and has imported what the script's first lines import of the desk's own environment; then it
+waits for one byte on its standard input (sandbox/runner.py). Until that byte it is nobody's run: it has no order
+channel, no line of data, and no line of the member's code has run.
+
+Rule 1: what runs is what a cold start would run now. A jail that was made from anything else is thrown away.
+Rule 2: a warm jail that is gone is no death: the run starts cold, and says itself what is wrong.
+Rule 3: it lies in a cgroup of the desk's, and dies with the thread that started it, as every run.
+"""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from deskd.domain.errors import SandboxUnavailable
+from deskd.domain.ids import RunId, StrategyId
+from deskd.domain.strategy import StrategySpec
+from deskd.supervision.cgroup import clear
+from deskd.supervision.folder import FolderError
+from deskd.supervision.launch import EditedMeanwhile, Prepared
+from deskd.supervision.process import ended
+
+WAITS_AT = 4_095  # the page's last byte: 1 has the runner wait, 2 is its word that it does, 0 is what a script sees
+GO = b"\n"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warm:
+    """A jail that waits. Whoever holds it starts it or abandons it, as it is with a prepared run."""
+
+    spec: StrategySpec
+    prepared: Prepared
+    process: "subprocess.Popen[bytes]"
+    kept: tuple[int, int, int] | None  # which archive its /state is filled from
+    throw_away: Callable[["Warm"], None]
+
+    @property
+    def is_ready(self) -> bool:
+        """Say whether it has imported what it will, and waits. One that is not yet can be started all the same."""
+        return os.pread(self.prepared.pipes.progress_fd, 1, WAITS_AT) == b"\2"
+
+    def fits(self, spec: StrategySpec) -> bool:
+        """Say whether a cold start of *spec* would make this very jail."""
+        made_from = (self.spec.code_hash, self.spec.user_id, dict(self.spec.env), self.spec.path)
+        is_same = made_from == (spec.code_hash, spec.user_id, dict(spec.env), spec.path)
+        return is_same and self.kept == _kept(self.prepared)
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Let the script run."""
+        os.write(self.prepared.pipes.stdin, GO)  # the first byte of an empty pipe: it never blocks
+        return self.process
+
+    async def gone(self) -> None:
+        """Wait until no process of it is left."""
+        while not self.prepared.group.is_empty():  # noqa: ASYNC110  a kill tells nobody
+            await asyncio.sleep(0.001)
+
+    def abandon(self) -> None:
+        """Have it ended, where the run was called off before it began."""
+        self.throw_away(self)
+
+
+@dataclass(slots=True, kw_only=True)
+class Prewarmed:
+    """The desk's warm jails, at most *most* of them. `keep` as a task makes and ends them, one after the other."""
+
+    prepare: Callable[[StrategySpec, RunId], Prepared]  # blocks: it is called in a thread
+    most: int
+    _warm: dict[StrategyId, Warm] = field(default_factory=dict)
+    _wanted: dict[StrategyId, StrategySpec] = field(default_factory=dict)
+    _unwanted: list[Warm] = field(default_factory=list)
+    _work: asyncio.Event = field(default_factory=asyncio.Event)
+    _making: StrategyId | None = None
+    _is_made: asyncio.Event = field(default_factory=asyncio.Event)
+    _made: int = 0
+    _is_kept: bool = False
+    _is_closed: bool = False
+    _is_over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def want(self, spec: StrategySpec) -> None:
+        """Have a jail wait for *spec*, which does not run; what waited for it in another form goes."""
+        if not self.most or self._is_closed:
+            return
+        warm = self._warm.get(spec.strategy_id)
+        if warm is not None and warm.fits(spec) and warm.process.poll() is None:
+            return
+        self.forget(spec.strategy_id)
+        self._wanted[spec.strategy_id] = spec
+        self._work.set()
+
+    def forget(self, strategy_id: StrategyId) -> None:
+        """Have no jail wait for it any longer."""
+        self._wanted.pop(strategy_id, None)
+        if (warm := self._warm.pop(strategy_id, None)) is not None:
+            self._throw_away(warm)
+
+    def waiting(self, strategy_id: StrategyId) -> Warm | None:
+        """Return the jail that waits for the strategy."""
+        return self._warm.get(strategy_id)
+
+    async def take(self, spec: StrategySpec) -> Warm | None:
+        """Return the jail that waits for *spec*, if one does; from now on none does."""
+        self._wanted.pop(spec.strategy_id, None)
+        while self._making == spec.strategy_id:  # two at once would take the socket's folder from each other
+            await self._is_made.wait()
+        warm = self._warm.pop(spec.strategy_id, None)
+        if warm is None:
+            return None
+        if warm.fits(spec) and warm.process.poll() is None:
+            return warm
+        await self._end(warm)  # its state and its socket's folder are the run's from here on
+        return None
+
+    async def keep(self) -> None:
+        """Make what is wanted and end what is not, until `close`; then end all."""
+        self._is_kept = True
+        while not self._is_closed:
+            await self._work.wait()
+            self._work.clear()
+            while self._unwanted:
+                await self._end(self._unwanted.pop())
+            while self._wanted and len(self._warm) < self.most and not self._is_closed:
+                await self._make(self._wanted.pop(next(iter(self._wanted))))
+        for warm in (*self._unwanted, *self._warm.values()):
+            await self._end(warm)
+        self._unwanted.clear()
+        self._warm.clear()
+        self._is_over.set()
+
+    async def close(self) -> None:
+        """End all, and make none again; return when they are gone. Safe to call twice, and where nobody keeps them."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._wanted.clear()
+            self._work.set()
+        if self._is_kept:
+            await self._is_over.wait()
+
+    async def _make(self, spec: StrategySpec) -> None:
+        """Start the jail, and do not wait for it: a start may overtake its imports."""
+        self._making = spec.strategy_id
+        self._is_made.clear()
+        self._made += 1
+        try:
+            prepared = await asyncio.to_thread(self.prepare, spec, RunId(f"{spec.strategy_id}.warm.{self._made}"))
+            self._warm[spec.strategy_id] = _started(spec, prepared, self._throw_away)
+        except (OSError, SandboxUnavailable, FolderError, EditedMeanwhile) as error:
+            log.warning("not_prewarmed", strategy_id=spec.strategy_id, error=str(error) or "its folder was edited")
+        finally:
+            self._making = None
+            self._is_made.set()
+
+    def _throw_away(self, warm: Warm) -> None:
+        self._unwanted.append(warm)
+        self._work.set()
+
+    async def _end(self, warm: Warm) -> None:
+        if warm.process.poll() is None:
+            warm.process.kill()
+            await ended(warm.process)
+        await clear(warm.prepared.group)
+        warm.prepared.abandon()
+
+
+def _started(spec: StrategySpec, prepared: Prepared, throw_away: Callable[[Warm], None]) -> Warm:
+    try:
+        os.pwrite(prepared.pipes.progress_fd, b"\1", WAITS_AT)
+        process = prepared.start()
+    except BaseException:
+        prepared.abandon()
+        raise
+    return Warm(spec=spec, prepared=prepared, process=process, kept=_kept(prepared), throw_away=throw_away)
+
+
+def _kept(prepared: Prepared) -> tuple[int, int, int] | None:
+    """Return which file /state is kept in: an officer may put another there, or none."""
+    try:
+        found = prepared.state.file.stat() if prepared.state is not None else None
+    except FileNotFoundError:
+        return None
+    return None if found is None else (found.st_ino, found.st_mtime_ns, found.st_size)
