@@ -102,6 +102,13 @@ async def first_line(supervisor: Supervisor, strategy_id: StrategyId, since: int
     raise TimeoutError(f"{strategy_id} had no line within {WAIT_S:g} s")
 
 
+async def cooled(supervisor: Supervisor, spec: StrategySpec) -> None:
+    """Let the jail go that waits, and wait until it is gone."""
+    if (warm := await supervisor.prewarmed.take(spec)) is not None:
+        warm.abandon()
+        await warm.gone()
+
+
 async def by_the_desk(supervisor: Supervisor, spec: StrategySpec, *, is_warm: bool) -> int:
     strategy_id = spec.strategy_id
     supervisor.prewarmed.want(spec)
@@ -109,8 +116,7 @@ async def by_the_desk(supervisor: Supervisor, spec: StrategySpec, *, is_warm: bo
         while (warm := supervisor.prewarmed.waiting(strategy_id)) is None or not warm.is_ready:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_S)
     if not is_warm:
-        supervisor.prewarmed.forget(strategy_id)
-        await warm.gone()
+        await cooled(supervisor, spec)
     began = time.monotonic_ns()
     await supervisor.start(strategy_id)
     said = await first_line(supervisor, strategy_id, began)
@@ -190,7 +196,7 @@ async def main(folder: Path, count: int, kind: str) -> None:
                     took = await by_the_desk(supervisor, specs[0], is_warm=command == "warm")
                     print("took", took, flush=True)
                 elif command == "nsjail":
-                    supervisor.prewarmed.forget(specs[0].strategy_id)
+                    await cooled(supervisor, specs[0])
                     print("took", by_nsjail(supervisor, specs[0]), flush=True)
                 else:
                     began = time.monotonic_ns()
