@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,30 @@ async def test_only_so_many_wait_and_all_end_with_the_desk(tmp_path: Path, jail_
         groups = world.supervisor.launcher.groups.folders
     assert warm.process.returncode is not None
     assert not [path for folder in groups if folder.exists() for path in folder.glob("*/")]
+
+
+async def test_one_start_after_the_other_keeps_state_and_leaves_nothing(tmp_path: Path, jail_root: Path) -> None:
+    """Each run finds in /state what the one before left; descriptors, children and cgroups stay as many."""
+    source = """
+        import os
+        print(len(os.listdir("/state")))
+        open(f"/state/{len(os.listdir('/state'))}", "w").close()
+    """
+    async with a_world(tmp_path, jail_root, {"saver": source}, sandbox={"prewarmed": 1}) as world:
+        groups = world.supervisor.launcher.groups.folders
+        held: list[tuple[int, int, int]] = []
+        for number in range(12):
+            await until_warm(world, StrategyId("saver"))
+            held.append(_held(groups))
+            await world.start("saver")
+            await world.until(lambda expected=number + 1: len(world.ends("saver")) == expected)  # type: ignore[misc]
+            await world.stop("saver")
+        assert world.printed("saver") == [str(number) for number in range(12)]
+        assert {end.reason for end in world.ends("saver")} == {ExitReason.CLEAN}
+        assert len(set(held[2:])) == 1, held
+
+
+def _held(groups: Sequence[Path]) -> tuple[int, int, int]:
+    """Return descriptors, children and cgroups."""
+    children = Path("/proc/thread-self/children").read_text().split()
+    return len(os.listdir("/proc/self/fd")), len(children), sum(1 for folder in groups for _ in folder.glob("*/"))  # noqa: PTH208
