@@ -135,7 +135,7 @@ def by_nsjail(supervisor: Supervisor, spec: StrategySpec) -> int:
         stdin=pipes.theirs[0],
         stdout=pipes.theirs[1],
         stderr=pipes.theirs[2],
-        pass_fds=(pipes.log_fd, pipes.progress_fd),
+        pass_fds=(pipes.log_fd, pipes.progress_fd, pipes.state_fd),
     )
     pipes.close_theirs()
     text = ""
@@ -144,12 +144,12 @@ def by_nsjail(supervisor: Supervisor, spec: StrategySpec) -> int:
         if not data:
             raise RuntimeError(f"nsjail ended with {jail.wait()}: {os.read(pipes.log, 65_536).decode()}")
         text += data.decode()
-    pipes.close_ours()
     jail.kill()
     jail.wait()
     while not prepared.group.remove():  # what was killed leaves it some ms later
         prepared.group.kill()
         time.sleep(LOOK_S)
+    prepared.abandon()
     return int(found[1]) - began
 
 
