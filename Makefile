@@ -11,10 +11,10 @@ STARTS ?= 10000
 UV ?= uv
 LOCK_FLAGS := --generate-hashes --universal --python-version 3.12 --no-header --no-emit-index-url
 
-.PHONY: help run setup test check fmt lint type arch docs proto lock bench chaos soak deploy start stop status clean
+.PHONY: help run setup strategy-env test check fmt lint type arch docs proto lock bench chaos soak deploy start stop status clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run:  ## set up what is missing, then run the desk on the embedded exchange; Ctrl-C ends it
 	@tools/setup.sh run
@@ -22,6 +22,10 @@ run:  ## set up what is missing, then run the desk on the embedded exchange; Ctr
 
 setup:  ## Python, .venv, pinned packages, the system library, a proven jail
 	@tools/setup.sh run
+
+strategy-env:  ## build what strategies may import: [sandbox] packages (numpy, pandas, ...), some 500 MB
+	@tools/setup.sh run
+	@$(PYTHON) -P tools/strategy_env.py $(STRATEGY_ENV_FLAGS)
 
 test:  ## set up what is missing, then run every test
 	@tools/setup.sh dev
@@ -56,6 +60,7 @@ proto:  ## write the Python code of protos/
 lock:  ## pin what pyproject.toml asks for, with hashes; pins that are there stay
 	@$(UV) pip compile pyproject.toml $(LOCK_FLAGS) --quiet --output-file requirements/run.txt
 	@$(UV) pip compile pyproject.toml $(LOCK_FLAGS) --quiet --extra dev --constraints requirements/run.txt --output-file requirements/dev.txt
+	@PYTHONPATH=. $(PYTHON) tools/strategy_env.py --list | $(UV) pip compile - $(LOCK_FLAGS) --no-annotate --quiet --output-file requirements/strategy.txt
 
 bench:  ## measure fan-out, order round trip and jail start beside their peers
 	@tools/setup.sh dev

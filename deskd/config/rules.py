@@ -11,6 +11,7 @@ from deskd.config.settings import Config
 from deskd.domain.ids import SYMBOL
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?(==[0-9][A-Za-z0-9._+!-]{0,60})?")
 _HHMM = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 
 type Broken = Iterator[tuple[str, str]]  # key, and what is wrong with it
@@ -21,6 +22,7 @@ def broken(config: Config, root: Path) -> Broken:
     yield from _broker(config)
     yield from _exchange(config, root)
     yield from _symbols(config)
+    yield from _packages(config)
     yield from _rest(config)
 
 
@@ -101,6 +103,21 @@ def _symbols(config: Config) -> Broken:
             yield "market.symbols", f'"{symbol}" is no symbol; allowed: capital letters as in "SPY" or "BRK.B"'
     if len(set(symbols)) < len(symbols):
         yield "market.symbols", "names a symbol twice; name each once"
+
+
+def _packages(config: Config) -> Broken:
+    sandbox = config.sandbox
+    names = [entry.partition("==")[0] for entry in sandbox.packages]
+    for entry in sandbox.packages:
+        if not _PACKAGE.fullmatch(entry):
+            yield "sandbox.packages", f'"{entry}" is no package; allowed: a name as in "numpy", or "numpy==2.5.5"'
+    if len({re.sub(r"[-_.]+", "-", name).lower() for name in names}) < len(names):
+        yield "sandbox.packages", "names a package twice; name each once"
+    index = sandbox.requirements_index
+    if index is None or Path(index).expanduser().is_absolute():
+        return
+    if problem := _bad_url(index, "https", "http"):
+        yield "sandbox.requirements_index", f"{problem}, or the absolute path of a folder"
 
 
 def _rest(config: Config) -> Broken:

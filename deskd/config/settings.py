@@ -149,6 +149,20 @@ class SandboxSection(_Section):
     log_kept_bytes: int = Field(10_485_760, ge=65_536, description="log kept per strategy, over three files")
     stop_grace_s: Seconds = Field(5.0, description="from end of input to kill")
     python: FilePath | None = Field(None, description="Python environment of strategies; default: the one set-up made")
+    packages: Texts = Field(
+        ("numpy", "pandas", "scipy", "polars", "TA-Lib", "talipp"),
+        description="what strategies may import beside the standard library: NAME or NAME==VERSION; `make strategy-env` builds it",
+    )
+    requirements: Literal["deny", "wheels"] = Field(
+        "deny",
+        description="a strategy's own requirements.txt; deny: none; wheels: an officer builds it with `deskctl build NAME`",
+    )
+    requirements_index: str | None = Field(
+        None, description="where those wheels come from: an index's address, or a folder of wheels; default: pip's own"
+    )
+    requirements_mb: int = Field(
+        512, ge=1, le=16_384, description="what one strategy's own packages may take, unpacked"
+    )
     jail_dir: FilePath | None = Field(
         None,
         description="what jails bind lies here; default: state_dir, or /var/lib/deskd-ID where strategies' uids cannot reach that",

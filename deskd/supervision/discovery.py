@@ -34,7 +34,7 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENV_REFUSED = re.compile(
     r"(LD_|PYTHON|DESK_|DESKD_|APCA_|ALPACA_|MALLOC_|GLIBC_|LC_).*"  # the loader's, the interpreter's, the desk's
     r"|PATH|HOME|TMPDIR|USER|USER_ID|STRATEGY_ID|LANG|LANGUAGE|TZ|ENV|BASH_ENV|IFS|GCONV_PATH|LOCPATH|NLSPATH"
-    r"|(OPENBLAS|OMP|MKL)_NUM_THREADS",
+    r"|(OPENBLAS|OMP|MKL|NUMEXPR|RAYON)_NUM_THREADS|POLARS_MAX_THREADS",
 )
 _TIMEFRAME = re.compile(r"[1-5]?[0-9]Min|(1?[0-9]|2[0-3])Hour|1Day|1Week|(1|2|3|4|6|12)Month")
 _LIMITS = {name: field.description or "" for name, field in RiskStrategySection.model_fields.items()}

