@@ -34,6 +34,7 @@ from deskd.app.stopping import CLOSE_S, Stopping
 from deskd.config import Config
 from deskd.config.keys import BrokerKeys
 from deskd.control import Control
+from deskd.control.building import BuildRoute
 from deskd.control.events import EventRoutes
 from deskd.control.jail import JailRoute
 from deskd.control.ledger import LedgerRoutes
@@ -249,6 +250,7 @@ class Daemon:
                 EventRoutes(ledger=db_path(config), live=self.live).add_to,
                 WhyRoute(db_path(config)).add_to,
                 JailRoute(self.supervisor.test_jail).add_to,
+                BuildRoute(runs=self.supervisor, wall=wall, post=self.runtime.keep, build=self.supervisor.build).add_to,
             ],
         )
 

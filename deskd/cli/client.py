@@ -51,9 +51,9 @@ class Desk:
         """Return what the desk says of itself."""
         return self._ask("GET", _target(what, query), b"", ANSWER_TIMEOUT_S).body
 
-    def command(self, what: str, arguments: Mapping[str, object]) -> Answer:
+    def command(self, what: str, arguments: Mapping[str, object], *, timeout_s: float = COMMAND_TIMEOUT_S) -> Answer:
         """Have the desk do something; the answer tells of each thing whether it is done."""
-        return self._ask("POST", what, json.dumps(arguments).encode(), COMMAND_TIMEOUT_S)
+        return self._ask("POST", what, json.dumps(arguments).encode(), timeout_s)
 
     def stream(self, what: str, query: Query, *, is_endless: bool) -> Iterator[bytes]:
         """Yield the text of an answer as it comes."""

@@ -13,6 +13,7 @@ import click
 
 from deskd import __version__
 from deskd.cli import audit, events, show, why
+from deskd.cli.build import build
 from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_option
 from deskd.cli.client import Answer, DeskNotReachable, NotDone
 from deskd.cli.jail import jail
@@ -243,6 +244,7 @@ def _tell_orders(body: dict[str, Any]) -> None:
 
 
 cli.add_command(replace)
+cli.add_command(build)
 cli.add_command(outages)
 
 

@@ -20,6 +20,7 @@ from deskd.domain.money import parse_decimal
 from deskd.domain.shown import one_line
 from deskd.domain.strategy import BrokenStrategy, Channel, History, StrategySpec
 from deskd.supervision.folder import FolderError, read_folder
+from deskd.supervision.requirements import FILE, OwnPackages
 
 ENTRIES_MAX = 10_000  # of strategies_dir
 CONFIG_BYTES_MAX = 65_536
@@ -30,6 +31,7 @@ ENV_BYTES_MAX = 16_384
 HISTORY_BARS_MAX = 10_000
 _STRATEGY = PurePosixPath("strategy.py")
 _CONFIG = PurePosixPath("config.json")
+_REQUIREMENTS = PurePosixPath(FILE)
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENV_REFUSED = re.compile(
     r"(LD_|PYTHON|DESK_|DESKD_|APCA_|ALPACA_|MALLOC_|GLIBC_|LC_).*"  # the loader's, the interpreter's, the desk's
@@ -49,6 +51,7 @@ class Defaults:
 
     market: MarketSection
     risk: RiskStrategySection
+    own_packages: OwnPackages | None = None  # None: nobody looks at what requirements.txt asks for
 
 
 def discover(
@@ -107,6 +110,8 @@ def _read_one(folder: Path, defaults: Defaults) -> tuple[StrategySpec | BrokenSt
         source = _source(files)
         config = _read_config(files.get(_CONFIG, b"{}"))
         _check_limits(config, defaults.risk)
+        if defaults.own_packages is not None:
+            defaults.own_packages.check(folder.name, files.get(_REQUIREMENTS))
     except FolderError as problem:
         return _broken(folder, f"{folder}: {problem}"), None
     spec = StrategySpec(

@@ -21,13 +21,17 @@ from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.strategy import StrategySpec
 from deskd.supervision.cgroup import Group, Groups, NoGroups, ProcessGroup, find_groups, sweep
+from deskd.supervision.environment_build import prune as prune_packages
 from deskd.supervision.jail import NSJAIL, JailPlan, jail_config, plain_command
 from deskd.supervision.process import Pipes, limit_core_dumps, make_pipes, start
+from deskd.supervision.requirements import OwnPackages, own_packages
+from deskd.supervision.requirements_build import Builder
 from deskd.supervision.self_test import SelfTest
 from deskd.supervision.set_up import REMEDY, WEAKER, SetUp, set_up_of
 from deskd.supervision.staging import Environment, JailFolder, choose_jail_folder, stage_environment
 from deskd.supervision.state import StateError, take_over
 from deskd.supervision.state_keeper import StateKeeper, bounds_of, check_fits
+from deskd.supervision.tool_jail import Workshop
 from deskd.supervision.uids import Identity, Uids, can_map_uids
 from deskd.supervision.walls import Row, Verdict, complaint
 
@@ -90,6 +94,7 @@ class Launcher:
     section: SandboxSection
     folder: JailFolder
     environment: Environment
+    own_packages: OwnPackages
     groups: Groups
     uids: Uids
     is_jailed: bool
@@ -110,6 +115,7 @@ class Launcher:
         try:
             limit_core_dumps()
             environment = stage_environment(folder, section.python)
+            prune_packages(folder)
             if section.unsafe_without_jail:
                 log.warning(
                     "strategies_run_without_jail", consequence="any of them can read, change and end all of ours"
@@ -120,6 +126,7 @@ class Launcher:
                 section=section,
                 folder=folder,
                 environment=environment,
+                own_packages=own_packages(folder.root, section.requirements, environment),
                 groups=_groups(section, folder),
                 uids=uids,
                 is_jailed=not section.unsafe_without_jail,
@@ -175,6 +182,7 @@ class Launcher:
         if code_hash != spec.code_hash:
             raise EditedMeanwhile
         kept = self._kept(spec.strategy_id, who) if self.is_jailed else None
+        packages = self.own_packages.of_code(code)
         socket_folder = self.folder.socket_folder(number, who)
         with contextlib.ExitStack() as undo:
             group = self.groups.create(run_id, self.section)
@@ -194,6 +202,7 @@ class Launcher:
                 log_fd=pipes.log_fd,
                 progress_fd=pipes.progress_fd,
                 state_fd=pipes.state_fd,
+                own_packages=packages,
             )
             file = self.folder.write_config(spec.strategy_id, jail_config(plan)) if self.is_jailed else None
             state = self._keeper(spec.strategy_id, who, kept, pipes) if kept is not None else None
@@ -223,6 +232,14 @@ class Launcher:
         )
         keeper.offer()
         return keeper
+
+    def builder(self, strategy_id: StrategyId) -> Builder:
+        """Return who builds the packages that the strategy's requirements.txt asks for, as a uid for that alone."""
+        number = self.uids.of(StrategyId(f"build.{strategy_id}"))  # no strategy's name has a dot
+        owns = self.is_jailed and self.maps_uids
+        who = Identity(number, number, False) if owns else Identity(os.geteuid(), os.getegid(), True)
+        shop = Workshop(section=self.section, folder=self.folder, environment=self.environment, groups=self.groups)
+        return Builder(shop=shop, own=self.own_packages, name=strategy_id, who=who)
 
     def close(self) -> None:
         """Remove the desk's cgroups, and let another desk have the folder."""

@@ -26,6 +26,7 @@ from deskd.supervision.launch import EditedMeanwhile, Launcher, Prepared
 from deskd.supervision.lifecycle import Life, Step, after_end, backoff, started_by_hand, step
 from deskd.supervision.output import Output, RotatingLog, is_jail_noise
 from deskd.supervision.prewarmed import Prewarmed, Warm
+from deskd.supervision.requirements_build import CannotBuild, build_for
 from deskd.supervision.run import Counts, Run
 from deskd.supervision.set_up import SetUp
 from deskd.supervision.syntax import SyntaxCheck
@@ -68,6 +69,7 @@ class Supervisor:
     _is_open: bool = False
     _can_read: asyncio.Event = field(default_factory=asyncio.Event)  # what lies in strategies_dir: after `open`
     _kept: dict[StrategyId, _Kept] = field(default_factory=dict)
+    _building: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
     _runs_made: int = 0
@@ -154,6 +156,19 @@ class Supervisor:
         if not self.launcher.is_jailed:
             raise SandboxUnavailable("strategies run WITHOUT jails here: set [sandbox] unsafe_without_jail = false")
         return [row.as_dict() for row in await asyncio.to_thread(self.launcher.test)]
+
+    async def build(self, strategy_id: StrategyId) -> str:
+        """Build what the strategy's requirements.txt asks for, read it anew, and say what was done.
+
+        Raise CannotBuild or FolderError, with the remedy; one build at a time, for it may take minutes.
+        """
+        if self._building.locked():
+            raise CannotBuild("another strategy's packages are being built: try again when that is done")
+        async with self._building:
+            folder, builder = Path(self._kept[strategy_id].found.path), self.launcher.builder(strategy_id)
+            told = await asyncio.to_thread(build_for, folder, builder)
+        await self.reread()
+        return told
 
     # --- ports.Runs --------------------------------------------------------------------------------------------------
 
@@ -371,7 +386,8 @@ class Supervisor:
         return RunId(f"{strategy_id}.{self.clock.now():%Y%m%dT%H%M%S%f}.{self._runs_made}")
 
     def _defaults(self) -> Defaults:
-        return Defaults(market=self.config.market, risk=self.config.risk.strategy)
+        own_packages = self.launcher.own_packages if self._is_open else None
+        return Defaults(market=self.config.market, risk=self.config.risk.strategy, own_packages=own_packages)
 
 
 def _fault_of_ours(detail: str) -> RunEnd:

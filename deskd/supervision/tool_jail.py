@@ -115,6 +115,20 @@ def prepare_work(work: Path, inputs: Mapping[str, bytes], who: Identity) -> None
     give(work / "out", who.uid, who.gid)
 
 
+def remove_work(shop: Workshop, work: Path, who: Identity) -> None:
+    """Remove the tool's folder. What the tool made is its uid's: where we may not remove that, a jail of it does."""
+    shutil.rmtree(work, ignore_errors=True)
+    if not work.exists():
+        return
+    code = "import os, shutil\nfor name in os.listdir('/state'):\n  path = f'/state/{name}'\n  "
+    code += "shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)"
+    for name in ("in", "out", "socket"):
+        (work / name).mkdir(exist_ok=True)
+    name = work.name[:40]
+    run_tool(shop, Tool(name=name, who=who, work=work, arguments=["-c", code], env={}, out_mb=1 << 20, timeout_s=60))
+    shutil.rmtree(work)
+
+
 def run_tool(shop: Workshop, tool: Tool) -> Outcome:
     """Run it to its end, or to its bound. It blocks: call it in a thread that lives as long as the tool may."""
     pipes = make_pipes()
