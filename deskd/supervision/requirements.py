@@ -14,10 +14,10 @@ import os
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from deskd.supervision.folder import FolderError
+from deskd.supervision.folder import FolderError, read_folder
 from deskd.supervision.requirement_lines import Requirement, canonical, read_requirements
 from deskd.supervision.staging import Environment
 
@@ -98,6 +98,17 @@ class OwnPackages:
                 shutil.rmtree(place, ignore_errors=True)
                 removed.append(place.name)
         return removed
+
+
+def prune_unused(own: OwnPackages, strategies_dir: Path, now: float) -> list[str]:
+    """Remove the sets that no strategy there asks for, as `OwnPackages.prune` does."""
+    wanted = []
+    for folder in (path for path in strategies_dir.iterdir() if path.is_dir()) if strategies_dir.is_dir() else ():
+        try:
+            wanted.append(own.read(read_folder(folder)[0].get(PurePosixPath(FILE))))
+        except FolderError:
+            continue  # it cannot run either; its old set stays for UNUSED_S
+    return own.prune(wanted, now)
 
 
 def own_packages(jail_root: Path, policy: Literal["deny", "wheels"], environment: Environment) -> OwnPackages:

@@ -35,7 +35,7 @@ REPORT_BYTES_MAX = 8_388_608
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+!-]{0,80}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PIP = ("/pip/pip", "--isolated", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "--quiet")
-_ENV = {"TMPDIR": "/state", "HOME": "/state"}
+_ENV = {"TMPDIR": "/out", "HOME": "/out"}
 
 _DOING = {"resolve": "resolving", "fetch": "fetching"}
 
@@ -106,7 +106,7 @@ class Builder:
             "requirements.txt": "".join(f"{one.line()}\n" for one in sorted(wanted)).encode(),
             "constraints.txt": "".join(f"{name}=={v}\n" for name, v in self.own.shared.items()).encode(),
         }
-        arguments = ["install", "--dry-run", "--only-binary=:all:", "--report", "/state/report.json"]
+        arguments = ["install", "--dry-run", "--only-binary=:all:", "--report", "/out/report.json"]
         arguments += ["--constraint", "/strategy/constraints.txt", "--requirement", "/strategy/requirements.txt"]
         self._run("resolve", inputs, arguments, "is each name and version right, has it a wheel for this Python?")
         report = _read_plain(self._work("resolve") / "out" / "report.json", REPORT_BYTES_MAX)
@@ -120,7 +120,7 @@ class Builder:
         self.say(f"fetching {len(wheels)} wheels")
         inputs = {"requirements.txt": "".join(wheel.line() for wheel in wheels).encode()}
         arguments = ["download", "--no-deps", "--require-hashes", "--only-binary=:all:", "--progress-bar=off"]
-        arguments += ["--dest", "/state/wheels", "--requirement", "/strategy/requirements.txt"]
+        arguments += ["--dest", "/out/wheels", "--requirement", "/strategy/requirements.txt"]
         self._run("fetch", inputs, arguments, "is the index reachable? Try again")
         return self._work("fetch") / "out" / "wheels"
 
@@ -131,7 +131,7 @@ class Builder:
         remove_work(self.shop, work, self.who)
         prepare_work(work, {"unpack.py": (SANDBOX / "unpack.py").read_bytes()}, self.who)
         _take_wheels(fetched, {wheel.sha256 for wheel in wheels}, work / "in" / "wheels", mb << 20)
-        arguments = ["/strategy/unpack.py", "/strategy/wheels", "/state/site", str(mb)]
+        arguments = ["/strategy/unpack.py", "/strategy/wheels", "/out/site", str(mb)]
         tool = self._tool("unpack", arguments, has_network=False, out_mb=2 * mb)  # the compiled ones come to it
         if problem := run_tool(self.shop, tool).problem:
             raise CannotBuild(f"unpacking: {problem}: these wheels are not taken; ask for others")

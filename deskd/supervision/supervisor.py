@@ -21,11 +21,13 @@ from deskd.domain.strategy import BrokenStrategy, Liveness, StrategySpec
 from deskd.ports import Clock, Doors, Feeds
 from deskd.supervision.discovery import Defaults, discover, discover_one
 from deskd.supervision.ending import Asked
+from deskd.supervision.environment import BUILD_COMMAND, described
 from deskd.supervision.folder import FolderError
 from deskd.supervision.launch import EditedMeanwhile, Launcher, Prepared
 from deskd.supervision.lifecycle import Life, Step, after_end, backoff, started_by_hand, step
 from deskd.supervision.output import Output, RotatingLog, is_jail_noise
 from deskd.supervision.prewarmed import Prewarmed, Warm
+from deskd.supervision.requirements import prune_unused
 from deskd.supervision.requirements_build import CannotBuild, build_for
 from deskd.supervision.run import Counts, Run
 from deskd.supervision.set_up import SetUp
@@ -84,6 +86,7 @@ class Supervisor:
         """Prepare the jails, end what an earlier desk left, find strategies; raise SandboxUnavailable with a remedy."""
         self.launcher = await asyncio.to_thread(Launcher.open, self.config)
         self._is_open = True
+        self._say_packages()
         self._syntax = SyntaxCheck(self.launcher.environment.interpreter)
         self._can_read.set()
         await self.reread()
@@ -91,6 +94,18 @@ class Supervisor:
     def set_up(self) -> SetUp | None:
         """Return how strategies are kept apart; None before `open`."""
         return self.launcher.set_up if self._is_open else None
+
+    def _say_packages(self) -> None:
+        """Say at the start what strategies can import, and what to do where that is not much."""
+        packages = self.packages()
+        if self.launcher.environment.packages is None and self.config.sandbox.python is None:
+            log.warning("strategy_packages_missing", packages=packages, remedy=BUILD_COMMAND)
+        else:
+            log.info("strategy_packages", packages=packages)
+
+    def packages(self) -> str | None:
+        """Return what all strategies share, for people; None before the jails are open."""
+        return described(self.launcher.own_packages.shared) if self._is_open else None
 
     async def run(self) -> None:
         """Keep the runs until `close`."""
@@ -167,6 +182,9 @@ class Supervisor:
         async with self._building:
             folder, builder = Path(self._kept[strategy_id].found.path), self.launcher.builder(strategy_id)
             told = await asyncio.to_thread(build_for, folder, builder)
+            now, strategies_dir = self.clock.now().timestamp(), self.config.desk.strategies_dir
+            if removed := await asyncio.to_thread(prune_unused, builder.own, strategies_dir, now):
+                log.info("unused_packages_removed", sets=removed)
         await self.reread()
         return told
 

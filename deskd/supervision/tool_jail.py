@@ -1,6 +1,6 @@
 """Runs one of the desk's own tools on something hostile: the jail of a strategy, another program in it, a bound on all.
 
-What the tool reads lies in /strategy (read-only), what it makes in /state, which is bounded by watching it. A tool that
+What the tool reads lies in /strategy (read-only), what it makes in /out, which is bounded by watching it. A tool that
 must fetch gets the network of the host, and for it runs nothing but pip's resolver and downloader.
 """
 
@@ -25,6 +25,7 @@ from deskd.supervision.process import Pipes, make_pipes, start
 from deskd.supervision.staging import Environment, JailFolder, give
 from deskd.supervision.uids import Identity, can_map_uids
 
+OUT = PurePath("/out")
 _SAID_BYTES_MAX = 65_536  # the end of what a tool says; more is a tool gone wrong
 _WATCH_EVERY_S = 0.1
 _MEMORY_MB_MIN = 1_024  # pip resolving a large set
@@ -120,7 +121,7 @@ def remove_work(shop: Workshop, work: Path, who: Identity) -> None:
     shutil.rmtree(work, ignore_errors=True)
     if not work.exists():
         return
-    code = "import os, shutil\nfor name in os.listdir('/state'):\n  path = f'/state/{name}'\n  "
+    code = "import os, shutil\nfor name in os.listdir('/out'):\n  path = f'/out/{name}'\n  "
     code += "shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)"
     for name in ("in", "out", "socket"):
         (work / name).mkdir(exist_ok=True)
@@ -161,11 +162,11 @@ def _jail(shop: Workshop, tool: Tool, pipes: Pipes) -> str:
         who=tool.who,
         environment=shop.environment,
         code=tool.work / "in",
-        state=tool.work / "out",
         socket_folder=tool.work / "socket",
         section=shop.section,
         log_fd=pipes.log_fd,
         progress_fd=pipes.progress_fd,
+        state_fd=pipes.state_fd,
     )
     config = jail_of(plan)
     env = {
@@ -178,6 +179,7 @@ def _jail(shop: Workshop, tool: Tool, pipes: Pipes) -> str:
     config.time_limit = tool.timeout_s
     config.rlimit_fsize = tool.out_mb
     config.mount += [bind_mount(source, PurePath(target), noexec=True) for source, target in tool.reads]
+    config.mount.append(bind_mount(tool.work / "out", OUT, noexec=True, rw=True))
     if tool.has_network:
         [policy] = config.seccomp_string
         assert _NO_INET in policy, "the policy's rule for sockets is another: change it here, too"

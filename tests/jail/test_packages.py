@@ -82,8 +82,9 @@ async def test_what_is_imported_was_compiled_before(tmp_path: Path, jail_root: P
         import numpy, pandas, desk_client
         missing = []
         for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None) or ""
-            if name not in before and file.endswith(".py") and not os.path.exists(module.__cached__ or ""):
+            spec = getattr(module, "__spec__", None)
+            is_source = spec is not None and spec.has_location and spec.origin.endswith(".py")
+            if name not in before and is_source and not os.path.exists(spec.cached or ""):
                 missing.append(name)
         print(missing)
         print(numpy.__file__)
