@@ -467,5 +467,6 @@ class Daemon:
             clock=self.market_watch.clock,
             market_stream=self.market_stream.state(),
             jails=None if set_up is None else set_up.text,
+            packages=self.supervisor.packages(),
         )
         return status(self.config, self.runtime.desk, now)

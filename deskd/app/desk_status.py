@@ -22,6 +22,7 @@ class Moment:
     clock: MarketClock | None
     market_stream: str
     jails: str | None  # how strategies are kept apart; None: that is not known yet
+    packages: str | None = None  # what strategies can import; None: that is not known yet
 
 
 def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
@@ -41,6 +42,7 @@ def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
         "trade_stream_is_up": desk.is_trade_stream_up,
         "market_stream": now.market_stream,
         "jails": now.jails,
+        "packages": now.packages,
         "outages_now": [
             f"{one.stream} since {one.started_at:%H:%M:%S} UTC: {one.why}" for one in outages.open.values()
         ],

@@ -24,6 +24,7 @@ from deskd.config.load import load
 from deskd.control.listen import SOCKET_NAME
 from deskd.domain.errors import ConfigError, SandboxUnavailable
 from deskd.ledger.migrating import migrations
+from deskd.supervision import environment
 from deskd.supervision.hello import hello_jail
 from deskd.supervision.set_up import REMEDY, WEAKER, SetUp, set_up_of
 from deskd.supervision.staging import choose_jail_folder, stage_environment
@@ -51,7 +52,15 @@ def examine(file: Path, environment: Mapping[str, str]) -> Iterator[Check]:
         yield Check("configuration", BAD, first + more, "deskctl config check names every problem")
         return
     yield Check("configuration", GOOD, str(file))
-    checks: tuple[Callable[[Config], Check], ...] = (_folders, _strategies, _disk, _ledger, _jail, _state)
+    checks: tuple[Callable[[Config], Check], ...] = (
+        _folders,
+        _strategies,
+        _disk,
+        _ledger,
+        _jail,
+        _packages,
+        _state,
+    )
     for check in checks:
         yield check(config)
     yield from _desk(config)
@@ -131,6 +140,24 @@ def _desk_user(config: Config) -> int:
     """Return whose desk it is: who owns its state, or whoever asks where there is none yet."""
     folder = config.desk.state_dir
     return folder.stat().st_uid if folder.is_dir() else os.geteuid()
+
+
+def _packages(config: Config) -> Check:
+    """Look at what strategies can import beside the standard library."""
+    if config.sandbox.python is not None:
+        return Check("packages", GOOD, f"those of {config.sandbox.python}")
+    try:
+        root = choose_jail_folder(config.sandbox, config.desk.state_dir).root
+        python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        site = environment.home_of(root).current(python)
+        found = None if site is None else environment.versions_in(site)
+    except (SandboxUnavailable, OSError) as error:
+        return Check("packages", WARNING, "cannot be looked at", str(error))
+    if found is None:
+        listed = ", ".join(config.sandbox.packages)
+        remedy = f"`{environment.BUILD_COMMAND}` builds {listed}" if listed else None
+        return Check("packages", WARNING if listed else GOOD, "strategies have the standard library alone", remedy)
+    return Check("packages", GOOD, environment.described(found))
 
 
 def _jail_as(owner: int, config: Config) -> Check:

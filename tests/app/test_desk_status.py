@@ -43,9 +43,14 @@ def test_money_streams_and_outages_are_told() -> None:
         desk.apply(ev.StreamChanged(stream=TRADES, is_up=is_up, why="test", at=NOON))
     desk.apply(OUTAGE)
     clock = MarketClock(timestamp=NOON, is_open=True, next_open=NOON, next_close=NOON)
-    told = status(Config(), desk, Moment(started_at=NOON, refusal=None, clock=clock, market_stream="up", jails="made"))
+    told = status(
+        Config(),
+        desk,
+        Moment(started_at=NOON, refusal=None, clock=clock, market_stream="up", jails="made", packages="numpy 2"),
+    )
     assert (told["takes_orders"], told["why_not"], told["market_is_open"]) == (True, None, True)
     assert (told["cash"], told["house_cash"]) == (cash(100_000), cash(80_000))
     assert told["trade_stream_is_up"] is True
+    assert (told["jails"], told["packages"]) == ("made", "numpy 2")
     assert told["last_outage"] == in_words(OUTAGE)
     assert in_words(OUTAGE) == "trades 2026-01-05 17:00:00 UTC, 90.0 s: connection reset; affected: alice"
