@@ -27,7 +27,7 @@ _REFUSED = (
     (re.compile(r".*;"), "conditions are not taken: this desk has one Python on one system"),
     (re.compile(r".*\$"), "variables are not filled in"),
     (re.compile(r".*===|.*==.*\*"), "one exact version is meant"),
-    (re.compile(rf"{NAME.pattern}{_EXTRAS}\s*($|[<>~!,=])"), "it names no exact version, and may be another thing tomorrow"),
+    (re.compile(rf"{NAME.pattern}{_EXTRAS}[ \t]*($|[<>~!,]|=(?!=))"), "it names no exact version, and may be another thing tomorrow"),
 )  # fmt: skip
 
 

@@ -31,6 +31,13 @@ RULES = {
         '[exchange]\nstart = "noon"'
     ),
     'exchange.tape: is empty; allowed: files or folders of recorded data, or "synthetic"': "[exchange]\ntape = []",
+    'sandbox.packages: "numpy>=2" is no package; allowed: a name as in "numpy", or "numpy==2.5.5"': (
+        '[sandbox]\npackages = ["numpy>=2"]'
+    ),
+    "sandbox.packages: names a package twice; name each once": '[sandbox]\npackages = ["TA-Lib", "ta_lib==0.8.2"]',
+    'sandbox.requirements_index: is "wheels"; allowed: an address like https://HOST, or the absolute path of a folder': (
+        '[sandbox]\nrequirements_index = "wheels"'
+    ),
     "desk.state_dir: is empty; allowed: a path in quotes": '[desk]\nstate_dir = ""',
     'market.symbols: "spy" is no symbol; allowed: capital letters as in "SPY" or "BRK.B"': (
         '[market]\nsymbols = ["spy"]'

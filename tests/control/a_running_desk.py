@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from deskd.control import Control
+from deskd.control.building import BuildRoute
 from deskd.control.events import EventRoutes
 from deskd.control.jail import JailRoute
 from deskd.control.ledger import LedgerRoutes
@@ -124,6 +125,12 @@ class FakeRuns:
     async def restart(self, strategy_id: StrategyId) -> None:
         await self.stop(strategy_id)
         await self.start(strategy_id)
+
+    async def build(self, strategy_id: StrategyId) -> str:
+        await asyncio.sleep(0)
+        if strategy_id == WRECK:
+            raise ValueError("requirements.txt: line 1: `-e .`: an editable checkout")
+        return "built ta 0.11.0"
 
     def status(self, strategy_id: StrategyId) -> RunStatus:
         return RunStatus.RUNNING if strategy_id in self.running else RunStatus.STOPPED
@@ -284,6 +291,7 @@ async def a_running_desk(
             EventRoutes(ledger=ledger, live=live, stall_s=stall_s).add_to,
             WhyRoute(ledger).add_to,
             JailRoute(runs.test_jail).add_to,
+            BuildRoute(runs=runs, wall=SystemClock(), post=post, build=runs.build).add_to,
         ],
     )
     async with store, control.serve(folder / "run") as socket:
