@@ -211,7 +211,7 @@ def test_strategies_do_not_start_where_a_wall_is_missing(tmp_path: Path, jail_ro
     try:
         launcher.prove()
         groups = Unbounded(launcher.groups, "cpu.cfs_quota_us", "cpu.max", ("-1", "max 100000"))
-        with pytest.raises(SandboxUnavailable, match="lack a wall, cpu limit .* everybody's time .* Delegate=cpu"):
+        with pytest.raises(SandboxUnavailable, match=r"lack a wall, cpu limit .* everybody's time .* Delegate=cpu"):
             replace(launcher, groups=groups).prove()
         assert not any(folder.exists() for folder in launcher.groups.folders)
     finally:
