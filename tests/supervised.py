@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from deskd.config import Config
+from deskd.core.desk import Desk
 from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.events import PlainFact, RunEnded, RunStarted, StrategyRegistered
 from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.run import RunEnd, RunStatus
-from deskd.domain.strategy import Liveness, StrategySpec
+from deskd.domain.strategy import BrokenStrategy, Liveness, StrategySpec
+from deskd.domain.streak import Streak
 from deskd.ports import SystemClock
 from deskd.supervision.hello import hello_jail
 from deskd.supervision.staging import JailFolder, stage_environment
@@ -104,6 +106,7 @@ class World:
     strategies_dir: Path
     changed: asyncio.Condition
     specs: list[StrategySpec]  # as told to whoever sets limits
+    ledger: Desk  # what the facts fold to
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Return as soon as *holds*, looking after every fact."""
@@ -156,6 +159,14 @@ class World:
         """Return what the strategy printed on its standard output, without times."""
         return [line.split(" ", 2)[2] for line in self.log(name).splitlines() if line.split(" ")[1] == "out"]
 
+    async def until_broken(self, name: str) -> None:
+        """Return once the supervisor found that *name* is no strategy."""
+        async with asyncio.timeout(20):
+            while not any(  # noqa: ASYNC110  no fact tells of it
+                isinstance(one, BrokenStrategy) and one.strategy_id == name for one in self.supervisor.strategies()
+            ):
+                await asyncio.sleep(0.01)
+
     async def until_printed(self, name: str, text: str) -> None:
         """Return once *text* is in the strategy's log."""
         async with asyncio.timeout(20):
@@ -201,8 +212,12 @@ async def a_world(
     jailed: bool = True,
     sandbox: dict[str, Any] | None = None,
     restart: dict[str, Any] | None = None,
+    past: Mapping[StrategyId, Streak] | None = None,
 ) -> AsyncIterator[World]:
-    """Open a supervisor over *strategies* (name: source), and close it again."""
+    """Open a supervisor over *strategies* (name: source), and close it again.
+
+    *past* is what the ledger remembers of an earlier desk's runs.
+    """
     config = a_config(tmp_path, jail_root, jailed=jailed, sandbox=sandbox or {}, restart=restart or {})
     config.desk.strategies_dir.mkdir(exist_ok=True)
     for name, source in strategies.items():
@@ -210,11 +225,13 @@ async def a_world(
     facts: list[PlainFact] = []
     changed = asyncio.Condition()
     specs: list[StrategySpec] = []
+    ledger = Desk()
     known: dict[StrategyId, StrategyRegistered] = {}
 
     async def post(fact: PlainFact) -> None:
         async with changed:
             facts.append(fact)
+            ledger.apply(fact)
             if isinstance(fact, StrategyRegistered):
                 known[fact.strategy_id] = fact
             changed.notify_all()
@@ -230,13 +247,14 @@ async def a_world(
         post=post,
         registered=known.get,
         on_spec=specs.append,
+        past=(past or ledger.streaks).get,
     )
     await supervisor.open()
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(supervisor.run(), name="supervisor")
         await asyncio.sleep(0)
         try:
-            yield World(supervisor, feeds, doors, facts, config.desk.strategies_dir, changed, specs)
+            yield World(supervisor, feeds, doors, facts, config.desk.strategies_dir, changed, specs, ledger)
         finally:
             await supervisor.close()
             await running

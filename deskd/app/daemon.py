@@ -205,6 +205,7 @@ class Daemon:
             post=self._on_run_fact,
             registered=desk.strategies.get,
             on_spec=self._on_spec,
+            past=desk.streaks.get,
         )
         self.market_watch = MarketWatch(
             runtime=self.runtime,
@@ -468,5 +469,6 @@ class Daemon:
             market_stream=self.market_stream.state(),
             jails=None if set_up is None else set_up.text,
             packages=self.supervisor.packages(),
+            not_startable=self.supervisor.failing(),
         )
         return status(self.config, self.runtime.desk, now)

@@ -1,7 +1,7 @@
 """The desk's own state in one answer, for `deskctl status`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from deskd import __version__
@@ -9,7 +9,7 @@ from deskd.config import Config
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
-from deskd.domain.ids import HOUSE
+from deskd.domain.ids import HOUSE, StrategyId
 from deskd.domain.market import MarketClock
 
 
@@ -23,6 +23,7 @@ class Moment:
     market_stream: str
     jails: str | None  # how strategies are kept apart; None: that is not known yet
     packages: str | None = None  # what strategies can import; None: that is not known yet
+    not_startable: Mapping[StrategyId, str] = field(default_factory=dict)  # strategies that the desk fails to start
 
 
 def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
@@ -57,6 +58,7 @@ def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
         "differences_suspected": dict(desk.last_reconciled.differences) if desk.last_reconciled else {},
         "differences_open": {subject: one.more for subject, one in desk.standing.open.items()},
         "symbols_frozen": sorted(desk.standing.frozen),
+        "strategies_not_startable": dict(now.not_startable),
     }
 
 

@@ -126,6 +126,9 @@ class SandboxSection(_Section):
         description="all memory of one run, its /tmp and /state included; over it the run dies: oom",
     )
     cpu: float = Field(0.5, gt=0, le=64, description="cores; over it the run waits")
+    cpu_weight: int = Field(
+        20, ge=1, le=100, description="a run's share where cores are short, beside the desk's own of at least 100"
+    )
     pids: int = Field(64, ge=4, le=4096, description="processes and threads; over it fork fails")
     tmp_mb: int = Field(64, ge=1, le=4096, description="/tmp of one run; over it writes fail")
     state_mb: int = Field(
@@ -187,6 +190,12 @@ class RestartSection(_Section):
     healthy_after_s: Seconds = Field(30.0, description="a run that lived so long starts the count anew")
     give_up_after: int = Field(
         5, ge=0, description="deaths in a row before the strategy is `failed`; 0 = never restart"
+    )
+    watch_s: Seconds = Field(
+        2.0, description="folders of strategies that failed or wait are looked at this often: a change is tried at once"
+    )
+    launches_max: int = Field(
+        2, ge=1, le=64, description="runs that are started at the same time; the others wait in line"
     )
 
 

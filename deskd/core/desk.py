@@ -24,6 +24,7 @@ from deskd.domain.market import Instrument, Quote
 from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty, notional
 from deskd.domain.order import Order, OrderClass, OrderRequest, OrderStatus
 from deskd.domain.run import StrategyStatus
+from deskd.domain.streak import Streak, after_end, given_up
 
 DUPLICATE_MEMORY = timedelta(seconds=60)  # the longest duplicate window that can be configured
 DENIED_KEPT = 1_000  # of each strategy in memory: a loop that is denied for a day must not fill it; the ledger has all
@@ -59,6 +60,7 @@ class Desk:
     strategies: dict[StrategyId, ev.StrategyRegistered] = field(default_factory=dict)
     statuses: dict[StrategyId, StrategyStatus] = field(default_factory=dict)
     stopped_by_hand: set[StrategyId] = field(default_factory=set)  # stay stopped when the desk starts again
+    streaks: dict[StrategyId, Streak] = field(default_factory=dict)  # deaths in a row, of those who have any
     portfolio: Portfolio = field(default_factory=Portfolio)
     reservations: Reservations = field(default_factory=Reservations)
     legs: dict[ClientOrderId, tuple[ClientOrderId, ...]] = field(default_factory=dict)
@@ -105,13 +107,18 @@ class Desk:
             case ev.LegsFound():
                 self._add_legs(self.orders[fact.client_order_id], fact.legs, fact.at)
             case ev.StrategyRegistered():
-                self.strategies[fact.strategy_id] = fact
-                self.statuses.setdefault(fact.strategy_id, StrategyStatus.STOPPED)
+                self._register(fact)
             case ev.StrategyStatusChanged():
                 self.statuses[fact.strategy_id] = fact.status
                 self.stopped_by_hand.discard(fact.strategy_id)
                 if fact.by_hand:
                     self.stopped_by_hand.add(fact.strategy_id)
+                if fact.counts_anew:
+                    self._remember(fact.strategy_id, None)
+                elif fact.status is StrategyStatus.FAILED:
+                    self._remember(fact.strategy_id, given_up(self.streaks.get(fact.strategy_id)))
+            case ev.RunEnded(strategy_id=who):
+                self._remember(who, after_end(self.streaks.get(who), fact.end, deaths=fact.deaths, at=fact.at))
             case ev.AllocationChanged():
                 self.portfolio.allocate(fact.strategy_id, fact.allocation)
             case ev.FillCorrected():
@@ -149,10 +156,23 @@ class Desk:
             case ev.PositionsMarked():
                 for symbol, price in fact.marks:
                     self._mark(symbol, price, fact.at)
-            case ev.RunStarted() | ev.RunEnded() | ev.DeskStopped() | ev.CommandGiven() | ev.Heartbeat():
+            case ev.RunStarted() | ev.DeskStopped() | ev.CommandGiven() | ev.Heartbeat():
                 pass  # kept for people; no decision rests on them
             case _:
                 assert_never(fact)
+
+    def _register(self, fact: ev.StrategyRegistered) -> None:
+        known = self.strategies.get(fact.strategy_id)
+        if known is not None and known.code_hash != fact.code_hash:
+            self._remember(fact.strategy_id, None)  # another version did not die yet
+        self.strategies[fact.strategy_id] = fact
+        self.statuses.setdefault(fact.strategy_id, StrategyStatus.STOPPED)
+
+    def _remember(self, who: StrategyId, streak: Streak | None) -> None:
+        if streak is None:
+            self.streaks.pop(who, None)
+        else:
+            self.streaks[who] = streak
 
     def _approve(self, fact: ev.OrderApproved) -> None:
         request = fact.request

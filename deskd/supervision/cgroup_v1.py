@@ -9,7 +9,7 @@ from pathlib import Path
 from deskd.config import SandboxSection
 from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, write_if_there
 
-_SHARES = 205  # of 1024: the desk goes first
+_SHARES_OF_WEIGHT = 10.24  # v1 counts 1024 where v2 counts 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class V1Groups:
         (group.by_controller["pids"] / "pids.max").write_text(str(section.pids))
         (cpu / "cpu.cfs_period_us").write_text(str(PERIOD_US))
         (cpu / "cpu.cfs_quota_us").write_text(str(round(section.cpu * PERIOD_US)))
-        (cpu / "cpu.shares").write_text(str(_SHARES))
+        (cpu / "cpu.shares").write_text(str(max(2, round(section.cpu_weight * _SHARES_OF_WEIGHT))))
         return group
 
     def close(self) -> None:

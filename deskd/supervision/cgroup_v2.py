@@ -10,7 +10,6 @@ from deskd.domain.errors import SandboxUnavailable
 from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, write_if_there
 
 _LOOKS_MAX = 3  # at the processes of our own group, to move them; nothing there forks for long
-_WEIGHT = 20  # of 100: the desk goes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class V2Groups:
             "memory.oom.group": "1",  # a run dies as a whole, not by its parts
             "pids.max": str(section.pids),
             "cpu.max": f"{round(section.cpu * PERIOD_US)} {PERIOD_US}",
-            "cpu.weight": str(_WEIGHT),
+            "cpu.weight": str(section.cpu_weight),
         }
         for file, value in limits.items():
             if file != "memory.swap.max" or (group / file).exists():  # absent without swap accounting

@@ -20,6 +20,8 @@ from deskd.supervision.state_keeper import StateKeeper
 
 LOG_MAX = 65_536  # nsjail writes some 4 KB
 _KILL_AGAIN_S = 0.02
+_UP_LOOK_S = 0.005  # the page tells nobody when it is written
+_UP_LOOKS = 100
 _PIPES_TIMEOUT_S = 2.0  # nothing can hold them but a process that escaped a run without a jail
 
 type Counts = Callable[[RunId], tuple[int, int]]  # lines delivered and dropped
@@ -42,6 +44,7 @@ class Run:
     state: StateKeeper | None  # None: without a jail there is no /state
     is_jailed: bool
     started_at: float  # monotonic
+    on_up: Callable[[], None]  # its script is reached, or takes so long to be that nobody should wait for it
     _asked: Asked | None = None
     _grace_s: float = 0.0
     _is_asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -67,12 +70,14 @@ class Run:
                 feeding = tasks.create_task(self._feed(), name="feed")
                 ending = tasks.create_task(self._end_when_asked(), name="end when asked")
                 keeping = tasks.create_task(self._keep_state(), name="keep state")
+                starting = tasks.create_task(self._tell_when_up(), name="tell when up")
                 status = await ended(self.process)
                 usage = self.group.usage()
                 _, reached_script = read_page(self.pipes.progress_fd)
                 feeding.cancel()
                 ending.cancel()
                 keeping.cancel()
+                starting.cancel()
                 is_cleared = await clear(self.group)
                 _, late = await asyncio.wait(pumps, timeout=_PIPES_TIMEOUT_S)
                 for one in late:
@@ -128,6 +133,14 @@ class Run:
         except Exception as error:  # noqa: BLE001  whatever kept its warm-up away, the run cannot go on without
             text = f"its warm-up could not be had ({_innermost(error)}): this is not the strategy's fault; it is tried again"
             self.end(Asked(reason=ExitReason.SANDBOX_FAILURE, detail=text), grace_s=0)
+
+    async def _tell_when_up(self) -> None:
+        for _ in range(_UP_LOOKS):
+            _, reached_script = read_page(self.pipes.progress_fd)
+            if reached_script:
+                break
+            await asyncio.sleep(_UP_LOOK_S)
+        self.on_up()
 
     async def _end_when_asked(self) -> None:
         await self._is_asked.wait()

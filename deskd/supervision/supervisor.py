@@ -18,13 +18,17 @@ from deskd.domain.events import PlainFact, RunEnded, RunStarted, StrategyRegiste
 from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.run import ExitReason, RunEnd, RunStatus, StrategyStatus
 from deskd.domain.strategy import BrokenStrategy, Liveness, StrategySpec
+from deskd.domain.streak import Streak
+from deskd.domain.streak import after_end as streak_after
 from deskd.ports import Clock, Doors, Feeds
+from deskd.supervision.changes import Changes
 from deskd.supervision.discovery import Defaults, discover, discover_one
 from deskd.supervision.ending import Asked
 from deskd.supervision.environment import BUILD_COMMAND, described
 from deskd.supervision.folder import FolderError
 from deskd.supervision.launch import EditedMeanwhile, Launcher, Prepared
-from deskd.supervision.lifecycle import Life, Step, after_end, backoff, started_by_hand, step
+from deskd.supervision.launches import Launches, Turn
+from deskd.supervision.lifecycle import FAULTS_MANY, Life, Step, after_end, backoff, counted_anew, step
 from deskd.supervision.output import Output, RotatingLog, is_jail_noise
 from deskd.supervision.prewarmed import Prewarmed, Warm
 from deskd.supervision.requirements import prune_unused
@@ -32,6 +36,8 @@ from deskd.supervision.requirements_build import CannotBuild, build_for
 from deskd.supervision.run import Counts, Run
 from deskd.supervision.set_up import SetUp
 from deskd.supervision.syntax import SyntaxCheck
+
+_BY_HAND, _CHANGED = "started", "its code or config changed"  # why a strategy's deaths are forgotten
 
 log = structlog.get_logger()
 
@@ -44,7 +50,10 @@ class _Kept:
     life: Life = field(default_factory=Life)
     run: Run | None = None
     last_end: RunEnd | None = None
+    streak: Streak | None = None  # the deaths that count, as the ledger has them
+    ran: str | None = None  # the code_hash of the version that ran last
     wish: Asked | None = None  # why it is to stop; None: it is to run
+    anew: str | None = None  # why its deaths are to be forgotten
     retry: asyncio.Event = field(default_factory=asyncio.Event)  # do not wait longer between two tries
     at_rest: asyncio.Event = field(default_factory=asyncio.Event)  # nobody keeps it
 
@@ -65,8 +74,10 @@ class Supervisor:
     post: Callable[[PlainFact], Awaitable[None]]
     registered: Callable[[StrategyId], StrategyRegistered | None]  # as the ledger has it
     on_spec: Callable[[StrategySpec], None]  # a strategy was read, or read anew: its limits may have changed
+    past: Callable[[StrategyId], Streak | None] = lambda _: None  # the deaths that the ledger remembers
     launcher: Launcher = field(init=False)
     prewarmed: Prewarmed = field(init=False)
+    launches: Launches = field(init=False)
     _syntax: SyntaxCheck = field(init=False)
     _is_open: bool = False
     _can_read: asyncio.Event = field(default_factory=asyncio.Event)  # what lies in strategies_dir: after `open`
@@ -75,6 +86,14 @@ class Supervisor:
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
     _runs_made: int = 0
+    _changes: Changes = field(init=False)
+    _watching: "asyncio.Task[None] | None" = None
+
+    def __post_init__(self) -> None:
+        self.launches = Launches(self.config.restart.launches_max)
+        self._changes = Changes(
+            every_s=self.config.restart.watch_s, waiting=self._not_running, on_change=self._on_change
+        )
 
     def __post_init__(self) -> None:
         self.prewarmed = Prewarmed(
@@ -111,7 +130,9 @@ class Supervisor:
         """Keep the runs until `close`."""
         async with self._tasks:
             self._tasks.create_task(self.prewarmed.keep(), name="prewarmed jails")
+            self._watching = self._tasks.create_task(self._changes.watch(), name="watch folders")
             await self._closing.wait()
+            self._watching.cancel()
 
     async def close(self) -> None:
         """Stop all runs and remove what was made for them, in whatever state we are. Safe to call twice.
@@ -125,7 +146,9 @@ class Supervisor:
             await asyncio.to_thread(self.launcher.close)
 
     async def stop_all(self, why: str) -> None:
-        """End every run, all at once; return when they are gone."""
+        """End every run, all at once; return when they are gone. Nothing is started after by itself."""
+        if self._watching is not None:
+            self._watching.cancel()
         await self.prewarmed.close()
         running = [kept for kept in self._kept.values() if not kept.at_rest.is_set()]
         for kept in running:
@@ -134,12 +157,34 @@ class Supervisor:
             await kept.at_rest.wait()
 
     async def start_enabled(self, *, but_not: Collection[StrategyId] = ()) -> None:
-        """Start every strategy that is enabled; *but_not*: those that somebody stopped."""
+        """Start every strategy that is enabled; *but_not*: those that somebody stopped.
+
+        What the ledger remembers of their deaths goes on to count, and what was given up stays so: a new start of the
+        desk mends no strategy.
+        """
         for strategy_id, kept in list(self._kept.items()):
-            if isinstance(kept.found, StrategySpec) and kept.found.is_enabled and strategy_id not in but_not:
-                await self.start(strategy_id)
-            else:
+            found = kept.found
+            if not (isinstance(found, StrategySpec) and found.is_enabled and strategy_id not in but_not):
                 self._prewarm(strategy_id, kept)
+                continue
+            if not kept.at_rest.is_set():
+                continue
+            kept.streak, kept.ran = self.past(strategy_id), found.code_hash
+            kept.life = replace(kept.life, deaths=kept.streak.count if kept.streak is not None else 0)
+            if kept.streak is not None and kept.streak.is_given_up:
+                kept.life = step(kept.life, Step.HELD)
+                kept.last_end = RunEnd(reason=kept.streak.deaths[-1].reason, detail=_given_up(strategy_id, kept.streak))
+                log.warning("strategy_stays_failed", strategy_id=strategy_id, why=kept.last_end.detail)
+            else:
+                self._begin(strategy_id, kept)
+
+    def failing(self) -> Mapping[StrategyId, str]:
+        """Return the strategies that the desk itself fails to start, again and again, and why."""
+        return {
+            strategy_id: f"{kept.life.failures} times in a row; the last: {kept.last_end.detail}"
+            for strategy_id, kept in self._kept.items()
+            if kept.life.failures >= FAULTS_MANY and kept.life.status is not RunStatus.RUNNING and kept.last_end
+        }
 
     async def end(self, run_id: RunId, reason: ExitReason, detail: str) -> None:
         """Kill that run at once, for *reason*; it counts as a death. Nothing happens if it is over."""
@@ -201,15 +246,26 @@ class Supervisor:
         kept = self._kept[strategy_id]
         if not kept.at_rest.is_set():
             if kept.wish is None:
-                kept.retry.set()  # from a wait between two tries
+                self._try_at_once(kept, _BY_HAND)
                 return
             await kept.at_rest.wait()  # it was being stopped
         if not kept.at_rest.is_set():
             return  # somebody else was faster
+        kept.anew = _BY_HAND
+        self._begin(strategy_id, kept)
+
+    def _begin(self, strategy_id: StrategyId, kept: _Kept) -> None:
+        """Have somebody keep the strategy."""
         kept.wish = None
         kept.at_rest.clear()
-        kept.life = started_by_hand(kept.life)
+        kept.life = step(counted_anew(kept.life) if kept.anew else kept.life, Step.START)
         self._tasks.create_task(self._keep(strategy_id, kept), name=f"keep {strategy_id}")
+
+    def _try_at_once(self, kept: _Kept, why: str) -> None:
+        """End its wait between two tries; what it died of before counts no more."""
+        if kept.life.status is RunStatus.BACKOFF:
+            kept.anew = why
+            kept.retry.set()
 
     async def stop(self, strategy_id: StrategyId) -> None:
         """End the strategy's run: end of input, grace, then kill; return when it is gone, and stays so with the desk."""
@@ -250,44 +306,69 @@ class Supervisor:
     async def _keep(self, strategy_id: StrategyId, kept: _Kept) -> None:
         """Run it, and again, until it rests, or is given up."""
         try:
-            await self._say_status(strategy_id, StrategyStatus.ACTIVE, "started")
-            await self._live_once(kept)
+            await self._say_active(strategy_id, kept)
+            await self._live_once(strategy_id, kept)
             while await self._wait(kept):
-                await self._live_once(kept)
-            assert kept.last_end is not None
-            if kept.life.status is RunStatus.FATAL:
-                deaths = f"died {kept.life.deaths} times in a row; the last time: " if kept.life.deaths else ""
-                why = f"{deaths}{kept.last_end.detail}"
+                if kept.anew:
+                    await self._say_active(strategy_id, kept)
+                await self._live_once(strategy_id, kept)
+            end = kept.last_end
+            if kept.life.status is RunStatus.FATAL and end is not None:
+                why = _given_up(strategy_id, kept.streak) if kept.streak is not None else end.detail
+                kept.last_end = replace(end, detail=why)
                 log.error("strategy_given_up", strategy_id=strategy_id, why=why)
                 await self._say_status(strategy_id, StrategyStatus.FAILED, why)
-            elif kept.wish is None:
-                await self._say_status(strategy_id, StrategyStatus.STOPPED, kept.last_end.detail)
+            elif kept.wish is None and end is not None:
+                await self._say_status(strategy_id, StrategyStatus.STOPPED, end.detail)
         finally:
             kept.at_rest.set()
             self._prewarm(strategy_id, kept)
 
-    async def _live_once(self, kept: _Kept) -> None:
-        """Read the folder anew, and run what is there once."""
-        folder = Path(kept.found.path)
-        kept.found = found = await asyncio.to_thread(discover_one, folder, self._defaults(), self._syntax)
-        await self._tell_of(found)
-        if isinstance(found, BrokenStrategy):
-            kept.last_end = RunEnd(reason=ExitReason.ERROR, detail=found.problem)
-            kept.life = step(kept.life, Step.RESTED if kept.life.status is RunStatus.STOPPING else Step.GAVE_UP)
-            return
-        began = self.clock.monotonic()
-        run_id = self._new_run_id(found.strategy_id)
-        await self.post(RunStarted(run_id=run_id, strategy_id=found.strategy_id, at=self.clock.now()))
-        kept.last_end = end = await self._run(kept, found, run_id)
-        await self.post(RunEnded(run_id=run_id, strategy_id=found.strategy_id, end=end, at=self.clock.now()))
-        lived = timedelta(seconds=self.clock.monotonic() - began)
-        kept.life = after_end(kept.life, end.reason, lived, self.config.restart)
+    async def _live_once(self, strategy_id: StrategyId, kept: _Kept) -> None:
+        """Wait for a turn, read the folder anew, and run what is there once."""
+        async with self.launches.turn() as turn:
+            if kept.wish is not None:
+                kept.life = step(kept.life, Step.RESTED)
+                return
+            kept.found = found = await asyncio.to_thread(
+                discover_one, Path(kept.found.path), self._defaults(), self._syntax
+            )
+            await self._tell_of(found)
+            if isinstance(found, BrokenStrategy):
+                kept.last_end, kept.streak, kept.ran = RunEnd(reason=ExitReason.ERROR, detail=found.problem), None, None
+                kept.life = step(kept.life, Step.RESTED if kept.life.status is RunStatus.STOPPING else Step.GAVE_UP)
+                return
+            if found.code_hash != kept.ran and kept.streak is not None:
+                kept.anew = _CHANGED
+                kept.life = counted_anew(kept.life)
+                await self._say_active(strategy_id, kept)
+            kept.ran = found.code_hash
+            run_id = self._new_run_id(strategy_id)
+            await self.post(RunStarted(run_id=run_id, strategy_id=strategy_id, at=self.clock.now()))
+            began = self.clock.monotonic()
+            end = await self._run(kept, found, run_id, turn)
+        await self._note_end(strategy_id, kept, run_id, end, timedelta(seconds=self.clock.monotonic() - began))
+
+    async def _note_end(
+        self, strategy_id: StrategyId, kept: _Kept, run_id: RunId, end: RunEnd, lived: timedelta
+    ) -> None:
+        """Have the end of a run on record, with what it counts."""
+        at = self.clock.now()
+        kept.retry.clear()  # who asked for a start until now has had it
+        kept.last_end = end
+        kept.life = life = after_end(kept.life, end.reason, lived, self.config.restart)
+        kept.streak = streak_after(kept.streak, end, deaths=life.deaths, at=at)
+        if life.failures >= FAULTS_MANY and (life.failures // FAULTS_MANY).bit_count() == 1:  # not at each of them
+            remedy = "deskctl doctor"
+            log.error(
+                "strategy_not_startable", strategy_id=strategy_id, times=life.failures, why=end.detail, remedy=remedy
+            )
+        await self.post(RunEnded(run_id=run_id, strategy_id=strategy_id, end=end, at=at, deaths=life.deaths))
 
     async def _wait(self, kept: _Kept) -> bool:
-        """Wait until the next try; say whether there is one. A stop or a start by hand ends the wait."""
+        """Wait until the next try; say whether there is one. A stop, a start by hand or a change ends the wait."""
         if kept.life.status is not RunStatus.BACKOFF:
             return False
-        kept.retry.clear()
         self._prewarm(kept.found.strategy_id, kept)
         pause = backoff(kept.life, self.config.restart, self.jitter)
         with contextlib.suppress(TimeoutError):
@@ -295,11 +376,37 @@ class Supervisor:
                 await kept.retry.wait()
         if kept.wish is not None:
             kept.life = step(kept.life, Step.STOP)
-        elif kept.retry.is_set():
-            kept.life = started_by_hand(kept.life)
+            return False
+        kept.life = step(counted_anew(kept.life) if kept.anew else kept.life, Step.START)
+        return True
+
+    # --- changes of what does not run ---------------------------------------------------------------------------------
+
+    def _not_running(self) -> dict[StrategyId, Path]:
+        return {
+            strategy_id: Path(kept.found.path)
+            for strategy_id, kept in self._kept.items()
+            if kept.life.status in {RunStatus.FATAL, RunStatus.BACKOFF}
+        }
+
+    async def _on_change(self, strategy_id: StrategyId) -> None:
+        """Start the strategy, its deaths forgotten, where its folder holds another version than the one that died."""
+        kept = self._kept.get(strategy_id)
+        if kept is None:
+            return
+        found = await asyncio.to_thread(discover_one, Path(kept.found.path), self._defaults(), self._syntax)
+        is_failed = kept.life.status is RunStatus.FATAL and kept.at_rest.is_set()
+        if is_failed:
+            kept.found = found
+            await self._tell_of(found)
+        if isinstance(found, BrokenStrategy) or found.code_hash == kept.ran or not found.is_enabled:
+            return
+        if is_failed:
+            log.info("strategy_changed", strategy_id=strategy_id, consequence="it is tried again")
+            kept.anew = _CHANGED
+            self._begin(strategy_id, kept)
         else:
-            kept.life = step(kept.life, Step.START)
-        return kept.wish is None
+            self._try_at_once(kept, _CHANGED)
 
     def _prewarm(self, strategy_id: StrategyId, kept: _Kept) -> None:
         """Have a jail wait for what may be started next: it does not run, and is enabled and sound."""
@@ -321,7 +428,7 @@ class Supervisor:
         if kept.run is not None:
             kept.run.end(asked, grace_s=self.config.sandbox.stop_grace_s)
 
-    async def _run(self, kept: _Kept, spec: StrategySpec, run_id: RunId) -> RunEnd:
+    async def _run(self, kept: _Kept, spec: StrategySpec, run_id: RunId, turn: Turn) -> RunEnd:
         """Run it once. Whatever goes wrong ends this run alone."""
         end = RunEnd(reason=ExitReason.SANDBOX_FAILURE, detail="the desk failed to watch it; see the desk's log")
         try:
@@ -331,7 +438,7 @@ class Supervisor:
                 await self.doors.open(spec, run_id, prepared.plan.socket_folder, prepared.door_uid)
                 if kept.wish is not None:
                     return RunEnd(reason=kept.wish.reason, detail=kept.wish.detail)
-                kept.run = run = self._start(spec, run_id, prepared, warm)
+                kept.run = run = self._start(spec, run_id, prepared, warm, turn)
                 kept.life = step(kept.life, Step.UP)
                 end = await run.live()
             finally:
@@ -348,7 +455,7 @@ class Supervisor:
             log.exception("run_crashed", strategy_id=spec.strategy_id, run_id=run_id)
         return end
 
-    def _start(self, spec: StrategySpec, run_id: RunId, prepared: Prepared, warm: Warm | None) -> Run:
+    def _start(self, spec: StrategySpec, run_id: RunId, prepared: Prepared, warm: Warm | None, turn: Turn) -> Run:
         output = Output(
             log=RotatingLog(self.log_path(spec.strategy_id), self.config.sandbox.log_kept_bytes),
             clock=self.clock,
@@ -372,6 +479,7 @@ class Supervisor:
             state=prepared.state,
             is_jailed=prepared.config is not None,
             started_at=self.clock.monotonic(),
+            on_up=turn.end,
         )
 
     async def _tell_of(self, found: StrategySpec | BrokenStrategy) -> None:
@@ -393,6 +501,22 @@ class Supervisor:
         if known is None or replace(known, at=fact.at) != fact:
             await self.post(fact)
 
+    async def _say_active(self, strategy_id: StrategyId, kept: _Kept) -> None:
+        """Say that it runs from now on; where its deaths are to be forgotten, they are."""
+        why, kept.anew = kept.anew, None
+        if why is not None:
+            kept.streak = None
+        now = self.clock.now()
+        await self.post(
+            StrategyStatusChanged(
+                strategy_id=strategy_id,
+                status=StrategyStatus.ACTIVE,
+                why=why or _BY_HAND,
+                at=now,
+                counts_anew=why is not None,
+            )
+        )
+
     async def _say_status(
         self, strategy_id: StrategyId, status: StrategyStatus, why: str, *, by_hand: bool = False
     ) -> None:
@@ -406,6 +530,10 @@ class Supervisor:
     def _defaults(self) -> Defaults:
         own_packages = self.launcher.own_packages if self._is_open else None
         return Defaults(market=self.config.market, risk=self.config.risk.strategy, own_packages=own_packages)
+
+
+def _given_up(strategy_id: StrategyId, streak: Streak) -> str:
+    return f"{streak.story()}; mend it, and it is tried again by itself; or `deskctl start {strategy_id}`"
 
 
 def _fault_of_ours(detail: str) -> RunEnd:

@@ -8,9 +8,9 @@ from deskd.core.desk import DENIED_KEPT, TRADES, Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
-from deskd.domain.ids import ClientOrderId, StrategyId
+from deskd.domain.ids import ClientOrderId, RunId, StrategyId
 from deskd.domain.order import OrderClass, OrderRequest, OrderType, Side, StopLoss, TakeProfit
-from deskd.domain.run import StrategyStatus
+from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
 from tests.core.some_orders import a_leg
 from tests.core.some_replaces import BRACKET, LEGS, LOSS, OLD, PROFIT, a_desk_with, a_desk_with_a_bracket
 from tests.factories import (
@@ -138,3 +138,31 @@ def test_an_ocos_stop_ends_with_its_profit_order() -> None:
     assert not desk.has_lost_its_group(desk.orders[LOSS])
     handle(desk, filled(request, 10, at_price="110"))
     assert desk.has_lost_its_group(desk.orders[LOSS])
+
+
+def ended(reason: ExitReason, deaths: int) -> ev.RunEnded:
+    end = RunEnd(reason=reason, detail="x")
+    return ev.RunEnded(run_id=RunId("r"), strategy_id=ALICE, end=end, at=NOON, deaths=deaths)
+
+
+def test_deaths_are_remembered_until_a_start_by_hand_or_another_version() -> None:
+    """No restart of the desk gives a strategy a fresh count: the ledger has it."""
+    desk = a_desk()
+    status = ev.StrategyStatusChanged(strategy_id=ALICE, status=StrategyStatus.FAILED, why="x", at=NOON)
+    for count in (1, 2):
+        desk.apply(ended(ExitReason.ERROR, count))
+    desk.apply(replace(status, status=StrategyStatus.ACTIVE))  # with the desk
+    desk.apply(ended(ExitReason.SANDBOX_FAILURE, 2))
+    desk.apply(ended(ExitReason.OOM, 3))
+    desk.apply(status)
+    streak = desk.streaks[ALICE]
+    assert (streak.count, streak.is_given_up) == (3, True)
+    assert [death.reason for death in streak.deaths] == [ExitReason.ERROR, ExitReason.ERROR, ExitReason.OOM]
+    registered = desk.strategies[ALICE]
+    desk.apply(replace(registered, version="2"))
+    assert desk.streaks[ALICE] is streak
+    desk.apply(replace(registered, code_hash="other"))
+    assert desk.streaks == {}
+    desk.apply(ended(ExitReason.ERROR, 1))
+    desk.apply(replace(status, status=StrategyStatus.ACTIVE, counts_anew=True))
+    assert desk.streaks == {}

@@ -9,9 +9,9 @@ import pytest
 
 from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.events import PlainFact, RunEnded, RunStarted, StrategyRegistered, StrategyStatusChanged
-from deskd.domain.ids import StrategyId
+from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.run import ExitReason, RunStatus, StrategyStatus
-from deskd.domain.strategy import BrokenStrategy
+from deskd.domain.strategy import BrokenStrategy, StrategySpec
 from deskd.ports import SystemClock
 from deskd.supervision.supervisor import Supervisor
 from tests.supervised import Doors, Feeds, World, a_config, a_world, write_strategy
@@ -257,3 +257,150 @@ async def test_who_asks_while_the_desk_starts_waits(tmp_path: Path, jail_root: P
         await asked
         assert [found.strategy_id for found in starting.strategies()] == ["alice"]
         await starting.close()
+
+
+# --- what died, and what follows -------------------------------------------------------------------------------------
+
+QUICK = {"backoff_initial_s": 0.01, "backoff_max_s": 0.02, "watch_s": 0.05}
+
+
+async def until_failed(world: World, name: str, times: int = 1) -> None:
+    await world.until(lambda: statuses(world, name).count(StrategyStatus.FAILED) == times)
+
+
+async def test_who_is_given_up_is_told_how_often_and_of_what_it_died(tmp_path: Path, jail_root: Path) -> None:
+    """The ledger's reason and the status say it alike: counts by reason, when, the last one's words, the remedy."""
+    async with a_world(
+        tmp_path, jail_root, {"alice": FAILS}, jailed=False, restart=QUICK | {"give_up_after": 3, "watch_s": 600}
+    ) as world:
+        await world.start("alice")
+        await until_failed(world, "alice")
+        said = [fact for fact in world.facts if isinstance(fact, StrategyStatusChanged)][-1]
+        assert said.why.startswith("died 3 times in a row from ")
+        assert "(3 x error); the last: it ended with status 1: ValueError: no; " in said.why
+        assert said.why.endswith("or `deskctl start alice`")
+        await world.until(lambda: world.supervisor.last_end(ALICE) is not None)
+        end = world.supervisor.last_end(ALICE)
+        assert end is not None
+        assert (end.reason, end.detail) == (ExitReason.ERROR, said.why)
+        assert [fact.deaths for fact in world.facts if isinstance(fact, RunEnded)] == [1, 2, 3]
+
+
+async def test_what_failed_is_tried_again_when_its_folder_changes(tmp_path: Path, jail_root: Path) -> None:
+    """Nobody has to tell the desk: the mended strategy runs, its deaths forgotten. The same content is no change."""
+    async with a_world(tmp_path, jail_root, {"alice": FAILS}, jailed=False, restart=QUICK) as world:
+        await world.start("alice")
+        await until_failed(world, "alice")
+        write_strategy(world.strategies_dir, "alice", FAILS)  # saved, and not changed
+        await asyncio.sleep(0.3)
+        assert world.starts("alice") == 1
+        write_strategy(world.strategies_dir, "alice", "def f(:")  # broken: it stays as it is
+        await world.until_broken("alice")
+        assert world.status("alice") is RunStatus.FATAL
+        write_strategy(world.strategies_dir, "alice", READS)
+        await world.until_fed("alice")
+        assert world.ledger.streaks == {}
+        active = [fact for fact in world.facts if isinstance(fact, StrategyStatusChanged)][-1]
+        assert (active.status, active.why, active.counts_anew) == (
+            StrategyStatus.ACTIVE,
+            "its code or config changed",
+            True,
+        )
+
+
+async def test_a_change_ends_the_wait_between_two_tries(tmp_path: Path, jail_root: Path) -> None:
+    """Who mends in the middle of a long wait sees it run at once; a new config.json is a change, too."""
+    restart = QUICK | {"give_up_after": 9, "backoff_initial_s": 600, "backoff_max_s": 600}
+    async with a_world(tmp_path, jail_root, {"alice": FAILS}, jailed=False, restart=restart) as world:
+        await world.run("alice")
+        write_strategy(world.strategies_dir, "alice", FAILS, '{"version": "2"}')
+        await world.until(lambda: len(world.ends("alice")) == 2)
+        assert [fact.deaths for fact in world.facts if isinstance(fact, RunEnded)] == [1, 1]
+
+
+async def test_a_broken_new_version_does_not_stop_what_runs(tmp_path: Path, jail_root: Path) -> None:
+    """A run goes on with the version that it was started with, whatever is read meanwhile."""
+    async with a_world(tmp_path, jail_root, {"alice": READS}, jailed=False, restart=QUICK) as world:
+        await world.start("alice")
+        run_id = await world.until_fed("alice")
+        write_strategy(world.strategies_dir, "alice", "def f(:")
+        await world.supervisor.reread()
+        await asyncio.sleep(0.2)
+        world.feed(run_id, b"hello\n")
+        await world.until_printed("alice", "hello")
+        assert world.ends("alice") == []
+
+
+async def test_a_new_start_of_the_desk_mends_no_strategy(tmp_path: Path, jail_root: Path) -> None:
+    """What was given up stays so until its folder changes or somebody starts it; deaths of before go on to count."""
+    restart = QUICK | {"give_up_after": 2, "watch_s": 600}
+    strategies = {"alice": FAILS, "bob": READS}
+    async with a_world(tmp_path, jail_root, strategies, jailed=False, restart=restart) as world:
+        await world.supervisor.start_enabled()
+        await until_failed(world, "alice")
+        past = dict(world.ledger.streaks)
+        story = [fact for fact in world.facts if isinstance(fact, StrategyStatusChanged)][-1].why
+    async with a_world(tmp_path, jail_root, strategies, jailed=False, restart=restart, past=past) as world:
+        await world.supervisor.start_enabled()
+        await world.until_fed("bob")
+        assert (world.status("alice"), world.starts("alice")) == (RunStatus.FATAL, 0)
+        end = world.supervisor.last_end(ALICE)
+        assert end is not None
+        assert (end.reason, end.detail) == (ExitReason.ERROR, story)
+        await world.start("alice")
+        await until_failed(world, "alice")
+        assert world.starts("alice") == 2
+    once = {ALICE: replace(past[ALICE], count=1, deaths=past[ALICE].deaths[:1], is_given_up=False)}
+    async with a_world(tmp_path, jail_root, strategies, jailed=False, restart=restart, past=once) as world:
+        await world.supervisor.start_enabled()
+        await until_failed(world, "alice")
+        assert world.starts("alice") == 1
+
+
+async def test_our_own_failures_are_retried_for_ever_and_told_to_an_officer(tmp_path: Path, jail_root: Path) -> None:
+    """Never `failed`, never counted; after some in a row the desk's status says so, until a run stands again."""
+    async with a_world(tmp_path, jail_root, {"alice": READS}, jailed=False, restart=QUICK) as world:
+        refusing = _RefusingDoors()
+        world.supervisor.doors = refusing
+        await world.start("alice")
+        await world.until(lambda: len(world.ends("alice")) == 7)
+        assert {end.reason for end in world.ends("alice")} == {ExitReason.SANDBOX_FAILURE}
+        assert statuses(world, "alice") == [StrategyStatus.ACTIVE]
+        assert "times in a row; the last: the desk could not start it" in world.supervisor.failing()[ALICE]
+        assert world.ledger.streaks == {}
+        world.supervisor.doors = world.doors
+        await world.until_fed("alice")
+        assert world.supervisor.failing() == {}
+
+
+class _RefusingDoors(Doors):
+    """No door can be made, as when descriptors have run out."""
+
+    async def open(self, spec: StrategySpec, run_id: RunId, directory: Path, uid: int | None) -> None:
+        raise OSError(24, "Too many open files")
+
+
+async def test_fifty_in_crash_loops_start_a_few_at_a_time(tmp_path: Path, jail_root: Path) -> None:
+    """They wait in line, all end as `failed`, and those that run are not touched."""
+    strategies = {f"crash{number:02}": FAILS for number in range(50)} | {"alice": READS}
+    restart = QUICK | {"give_up_after": 2, "launches_max": 2, "watch_s": 600}
+    async with a_world(tmp_path, jail_root, strategies, jailed=False, restart=restart) as world:
+        await world.start("alice")
+        run_id = await world.until_fed("alice")
+        most = 0
+
+        def all_failed() -> bool:
+            nonlocal most
+            most = max(most, world.supervisor.launches.under_way)
+            return sum(s is RunStatus.FATAL for s in map(world.status, strategies)) == 50
+
+        for name in strategies:
+            await world.start(name)
+        async with asyncio.timeout(120):
+            async with world.changed:
+                await world.changed.wait_for(all_failed)
+        assert 1 <= most <= 2
+        assert sum(isinstance(fact, RunStarted) for fact in world.facts) == 101
+        world.feed(run_id, b"hello\n")
+        await world.until_printed("alice", "hello")
+        assert world.ends("alice") == []

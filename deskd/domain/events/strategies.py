@@ -30,6 +30,7 @@ class StrategyStatusChanged:
     why: str
     at: datetime
     by_hand: bool = False  # somebody stopped it: it does not start again with the desk
+    counts_anew: bool = False  # somebody started it, or its code or config changed: deaths before this are forgotten
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +60,4 @@ class RunEnded:
     strategy_id: StrategyId
     end: RunEnd
     at: datetime
+    deaths: int = 0  # in a row, this one included, that count against the strategy
