@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deskd.config import SandboxSection
-from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, write_if_there
+from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, weight_of_all, write_if_there
 
 _SHARES_OF_WEIGHT = 10.24  # v1 counts 1024 where v2 counts 100
+
+
+def _shares(weight: int) -> int:
+    return max(2, round(weight * _SHARES_OF_WEIGHT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,10 @@ class V1Groups:
         (group.by_controller["pids"] / "pids.max").write_text(str(section.pids))
         (cpu / "cpu.cfs_period_us").write_text(str(PERIOD_US))
         (cpu / "cpu.cfs_quota_us").write_text(str(round(section.cpu * PERIOD_US)))
-        (cpu / "cpu.shares").write_text(str(max(2, round(section.cpu_weight * _SHARES_OF_WEIGHT))))
+        (cpu / "cpu.shares").write_text(str(_shares(section.cpu_weight)))
+        home = cpu.parent / "cpu.shares"
+        if home.exists():
+            home.write_text(str(_shares(weight_of_all(cpu.parent, section.cpu_weight))))
         return group
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
-from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, write_if_there
+from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, weight_of_all, write_if_there
 
 _LOOKS_MAX = 3  # at the processes of our own group, to move them; nothing there forks for long
 
@@ -78,6 +78,7 @@ class V2Groups:
         for file, value in limits.items():
             if file != "memory.swap.max" or (group / file).exists():  # absent without swap accounting
                 (group / file).write_text(value)
+        write_if_there(self.folder / "cpu.weight", str(weight_of_all(self.folder, section.cpu_weight)))
         return V2Group(group)
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ import uvloop
 
 from deskd import log as logs
 from deskd.app.daemon import Daemon, opened
+from deskd.app.priority import go_first
 from deskd.config import Config
 from deskd.domain.ids import StrategyId
 from deskd.domain.run import RunStatus
@@ -180,4 +181,5 @@ async def main(folder: Path, readers: int, callers: int, crashers: int, rate: in
 if __name__ == "__main__":
     place, *figures = sys.argv[1:]
     logs.configure(level="warning", format="json")
+    go_first()
     uvloop.run(main(Path(place), *map(int, figures)))
