@@ -20,6 +20,7 @@ from deskd.core.lifecycle import TRANSITIONS
 from deskd.core.words import FOLLOWS, STATES, WORDS, Follows
 from deskd.domain import reasons
 from deskd.domain.order import OrderStatus
+from deskd.domain.streak import AFTER
 from deskd.wire import event_line
 from tools import fact_reference, jail_reference
 
@@ -33,6 +34,7 @@ def generate() -> dict[str, str]:
         "etc/desk.toml": shipped_configuration(),
         "docs/reference/config.md": config_reference(),
         "docs/reference/reason-codes.md": reason_codes(),
+        "docs/reference/restarts.md": restarts(),
         "docs/reference/order-states.md": order_states(),
         "docs/reference/cli.md": commands(),
         "docs/reference/jail.md": jail_reference.reference(GENERATED),
@@ -130,6 +132,25 @@ def reason_codes() -> str:
     for word, (enum, meaning) in _REASONS.items():
         lines += ["", f"## {word}", "", meaning, "", "| reason | means |", "| --- | --- |"]
         lines += [f"| `{member}` | {_cell(texts[enum.__name__, member.name])} |" for member in enum]
+    return "\n".join(lines) + "\n"
+
+
+def restarts() -> str:
+    """Return what follows each way in which a run can end."""
+    texts = _comments(ROOT / "deskd/domain/streak.py")
+    lines = [
+        GENERATED,
+        "# What follows a run's end",
+        "",
+        "The wait before a new start doubles from `[restart] backoff_initial_s` to `backoff_max_s`, with a quarter of jitter.",
+        "Deaths in a row that count make a strategy `failed` at `give_up_after`. The ledger has the count: a new start of the",
+        "desk forgives none. A run that lived for `healthy_after_s` does, and so do a change of any file in the strategy's",
+        "folder (a failed one is then tried again by itself, within two looks of `watch_s`) and `deskctl start`.",
+        "",
+        "| exit reason | follows | which means |",
+        "| --- | --- | --- |",
+    ]
+    lines += [f"| `{reason}` | {after} | {_cell(texts['After', after.name])} |" for reason, after in AFTER.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -9,6 +9,7 @@ from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
 from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, weight_of_all, write_if_there
 
+_DESK_WEIGHT = 1_000  # the desk's own, beside all runs together: fifty that spin leave it half of every core
 _LOOKS_MAX = 3  # at the processes of our own group, to move them; nothing there forks for long
 
 
@@ -78,7 +79,8 @@ class V2Groups:
         for file, value in limits.items():
             if file != "memory.swap.max" or (group / file).exists():  # absent without swap accounting
                 (group / file).write_text(value)
-        write_if_there(self.folder / "cpu.weight", str(weight_of_all(self.folder, section.cpu_weight)))
+        if (self.folder / "cpu.weight").exists():
+            (self.folder / "cpu.weight").write_text(str(weight_of_all(self.folder, section.cpu_weight)))
         return V2Group(group)
 
     def close(self) -> None:
@@ -107,6 +109,8 @@ def delegated(mount: Path, root: str, own: str, name: str) -> V2Groups:
             raise
         home = mount  # started from a shell: others live in our group, and root may make one beside
         _enable(home, needed)
+    if (home / "daemon" / "cpu.weight").exists():
+        (home / "daemon" / "cpu.weight").write_text(str(_DESK_WEIGHT))
     folder = home / name
     folder.mkdir(exist_ok=True)
     _enable(folder, needed)
