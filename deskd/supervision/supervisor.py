@@ -94,8 +94,6 @@ class Supervisor:
         self._changes = Changes(
             every_s=self.config.restart.watch_s, waiting=self._not_running, on_change=self._on_change
         )
-
-    def __post_init__(self) -> None:
         self.prewarmed = Prewarmed(
             prepare=lambda spec, name: self.launcher.prepare(spec, name),  # noqa: PLW0108  it is there after `open`
             most=self.config.sandbox.prewarmed,
