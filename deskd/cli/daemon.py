@@ -70,9 +70,7 @@ def run(config: Path | None, tape: tuple[str, ...], more_tape: tuple[str, ...], 
     loaded = _loaded(config, [*tape, *more_tape], overrides)
     keys = read_keys(os.environ)
     from deskd import app  # after the configuration: a wrong one is told at once
-    from deskd.app.priority import go_first
 
-    go_first()
     sys.exit(app.run(loaded, keys=keys))
 
 

@@ -51,12 +51,3 @@ def rmdir(folder: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def weight_of_all(folder: Path, weight: int) -> int:
-    """Return the weight of the folder of all runs: the sum of theirs, and never under what one process has.
-
-    Else they would share one process's turn, and who uses it up would keep the polite ones from waking.
-    """
-    runs = sum(1 for path in folder.iterdir() if path.is_dir())
-    return min(max(100, runs * weight), 10_000)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deskd.config import SandboxSection
-from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, weight_of_all, write_if_there
+from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, write_if_there
 
 _SHARES_OF_WEIGHT = 10.24  # v1 counts 1024 where v2 counts 100
 
@@ -99,9 +99,6 @@ class V1Groups:
         (cpu / "cpu.cfs_period_us").write_text(str(PERIOD_US))
         (cpu / "cpu.cfs_quota_us").write_text(str(round(section.cpu * PERIOD_US)))
         (cpu / "cpu.shares").write_text(str(_shares(section.cpu_weight)))
-        home = cpu.parent / "cpu.shares"
-        if home.exists():
-            home.write_text(str(_shares(weight_of_all(cpu.parent, section.cpu_weight))))
         return group
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
-from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, weight_of_all, write_if_there
+from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, write_if_there
 
 _DESK_WEIGHT = 1_000  # the desk's own, beside all runs together: fifty that spin leave it half of every core
 _LOOKS_MAX = 3  # at the processes of our own group, to move them; nothing there forks for long
@@ -79,8 +79,6 @@ class V2Groups:
         for file, value in limits.items():
             if file != "memory.swap.max" or (group / file).exists():  # absent without swap accounting
                 (group / file).write_text(value)
-        if (self.folder / "cpu.weight").exists():
-            (self.folder / "cpu.weight").write_text(str(weight_of_all(self.folder, section.cpu_weight)))
         return V2Group(group)
 
     def close(self) -> None:

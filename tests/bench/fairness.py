@@ -15,6 +15,7 @@ READERS, CALLERS, CRASHERS = 10, 3, 50
 RATE = 300  # trades a second to each reader
 SETTLE_S = 1.5  # a phase is measured when what began it is over
 CHANGE_MAX = 0.2
+MARK = b"took in pairs..."
 
 type Window = tuple[int, int]
 
@@ -91,9 +92,12 @@ def _lags(desk: "subprocess.Popen[str]") -> list[float]:
 def _took(folder: str, kind: str) -> list[tuple[int, int]]:
     """Return when and how long, of all runs of a kind."""
     found = []
-    for path in Path(folder).rglob(f"{kind}*/took.bin"):
+    for path in Path(folder).rglob(
+        f"state/{kind}*.kept"
+    ):  # the desk keeps /state in a form of its own: look for the mark
+        _, _, kept = path.read_bytes().partition(MARK)
         pairs = array.array("q")
-        pairs.frombytes(path.read_bytes())
+        pairs.frombytes(kept[16 : 16 + int(kept[:16])])
         found += list(zip(pairs[::2], pairs[1::2], strict=True))
     return found
 

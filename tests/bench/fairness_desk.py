@@ -5,7 +5,7 @@ usage: python -m tests.bench.fairness_desk FOLDER READERS CALLERS CRASHERS RATE
 Says `ready` when readers and callers run and RATE trades a second flow, then obeys `start NAME` (answers `started`),
 `stop NAME` (`stopped`), `storm` (starts all crashers; `storming`), `calm` (waits until all are given up; `calm ENDS`)
 and `lag` (`lag NS...`: by how much the loop was late since the last one). At the end of its input it stops the desk:
-each run then writes /state/took.bin, pairs of when and how long, in nanoseconds.
+each run then writes /state/took.bin: a mark, its size, and pairs of when and how long, in nanoseconds.
 """
 
 import asyncio
@@ -19,7 +19,6 @@ import uvloop
 
 from deskd import log as logs
 from deskd.app.daemon import Daemon, opened
-from deskd.app.priority import go_first
 from deskd.config import Config
 from deskd.domain.ids import StrategyId
 from deskd.domain.run import RunStatus
@@ -36,7 +35,7 @@ for line in sys.stdin:
     if sent > 10**9:
         took.append(sent)
         took.append(clock() - sent)
-open("/state/took.bin", "wb").write(took.tobytes())
+open("/state/took.bin", "wb").write(b"took in pairs...%16d" % (len(took) * 8) + took.tobytes())
 """
 CALLER = """
 import array, sys, threading, time
@@ -49,7 +48,7 @@ while not over.wait(0.06):
     place_order("AAPL", "900000", "buy")
     took.append(began)
     took.append(time.monotonic_ns() - began)
-open("/state/took.bin", "wb").write(took.tobytes())
+open("/state/took.bin", "wb").write(b"took in pairs...%16d" % (len(took) * 8) + took.tobytes())
 """
 GREEDY = """
 import os, socket, threading
@@ -181,5 +180,4 @@ async def main(folder: Path, readers: int, callers: int, crashers: int, rate: in
 if __name__ == "__main__":
     place, *figures = sys.argv[1:]
     logs.configure(level="warning", format="json")
-    go_first()
     uvloop.run(main(Path(place), *map(int, figures)))
