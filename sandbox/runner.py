@@ -1,10 +1,11 @@
 """Runs a member's script inside the jail: `python -P -s -u -B runner.pyc PROGRESS_FD STATE_FD SCRIPT`.
 
 The script must not see a difference from `python SCRIPT`: it is `__main__`, `sys.argv` and `sys.path` are its own,
-its traceback starts with its own line. One thing is added: how many lines of standard input it has handled is kept in
-a page of memory that the desk shares (an inherited memfd), which the desk reads when it likes. What stands there is a
-claim of the run, never trusted: eight bytes of lines handled, and then a one once the script's first line is about to
-run. Every import here is a millisecond of every start.
+its traceback starts with its own line. Two things are added: how many lines of standard input it has handled, and the
+last of them, is kept in a page of memory that the desk shares (an inherited memfd; deskd/supervision/page.py has its
+form), which the desk reads when it likes; and a crash in compiled code prints which line of the script it was in.
+The page is sealed just before the script's first line: from then on whatever happens is the script's doing.
+Every import here is a millisecond of every start.
 
 Before the script begins, /state gets back what the strategy kept, and the desk a hold on it, over the socket STATE_FD
 (-1: there is no /state). The form of what was kept is described in deskd/supervision/state.py.
@@ -12,10 +13,13 @@ Before the script begins, /state gets back what the strategy kept, and the desk 
 
 from __future__ import annotations
 
+import faulthandler
+import fcntl
 import io
 import mmap
 import os
 import sys
+from time import monotonic
 
 PAGE_BYTES = 4096
 STATE = b"/state/"
@@ -30,23 +34,68 @@ _AHEAD = frozenset(
     b"fractions functools google heapq io itertools json logging math numpy operator os pandas pathlib polars "
     b"random re scipy statistics string sys talib talipp time typing zoneinfo".split()
 )
+LAST_LINE_MAX = 512
+READ_BYTES = 16_384
+PIECE_MAX = 16  # lines
+FAST_S = 0.02
 
 
 class CountingInput(io.FileIO):
-    """Standard input. Whoever reads again has handled all lines of what was read before: no cost per line."""
+    """Standard input, handed on in pieces of whole lines. Whoever asks for the next piece has handled the one before.
+
+    A piece is one line for a script that takes its time, so that its progress shows line by line, and up to PIECE_MAX
+    for one that is fast, so that a burst costs it little.
+    """
 
     def __init__(self, page: mmap.mmap) -> None:
         super().__init__(0, "rb", closefd=False)
         self._page = page
-        self._lines = 0  # in all that was read so far
+        self._data = b""  # what was read
+        self._start = 0  # and not yet handed on
+        self._read = 0  # lines
+        self._handed = 0
+        self._last = b""  # the last line that was handed on
+        self._piece = 1
+        self._asked_at = 0.0
+
+    read = io.RawIOBase.read  # FileIO's own would pass by what we hold
+    readall = io.RawIOBase.readall
 
     def readinto(self, buffer: memoryview, /) -> int | None:  # type: ignore[override]  # BufferedReader hands one over
-        """Note that all before is handled, then read on."""
-        self._page[:8] = self._lines.to_bytes(8, "little")
-        count = super().readinto(buffer)
-        if count:
-            self._lines += bytes(buffer[:count]).count(b"\n")
-        return count
+        """Note that all before is handled, then hand on what comes next."""
+        page, last = self._page, self._last
+        page[:8] = self._handed.to_bytes(8, "little")
+        page[24 : 26 + len(last)] = len(last).to_bytes(2, "little") + last
+        is_fast = monotonic() - self._asked_at < FAST_S
+        self._piece = min(self._piece * 2, PIECE_MAX) if is_fast else 1
+        end = self._data.find(b"\n", self._start) + 1
+        while not end:
+            try:
+                more = os.read(0, READ_BYTES)
+            except BlockingIOError:
+                return None
+            self._data = self._data[self._start :] + more
+            self._start = 0
+            self._read += more.count(b"\n")
+            page[16:24] = self._read.to_bytes(8, "little")
+            end = self._data.find(b"\n") + 1
+            if not more or len(self._data) > READ_BYTES:
+                end = end or len(self._data)
+                break
+        room = min(self._start + len(buffer), len(self._data))
+        line_at = self._start
+        for _ in range(self._piece - 1):
+            further = self._data.find(b"\n", end, room) + 1
+            if not further:
+                break
+            line_at, end = end, further
+        piece = self._data[self._start : min(end, room)]
+        self._last = self._data[line_at : min(line_at + LAST_LINE_MAX, end)]
+        self._start += len(piece)
+        self._handed += piece.count(b"\n")
+        buffer[: len(piece)] = piece
+        self._asked_at = monotonic()
+        return len(piece)
 
 
 def take_state(socket_fd: int) -> None:
@@ -182,9 +231,9 @@ def main() -> None:
     page = mmap.mmap(progress_fd, PAGE_BYTES)
     if page[WAITS_AT]:
         wait_for_go(page, script)
-    os.close(progress_fd)
     if state_fd >= 0:
         take_state(state_fd)
+    faulthandler.enable()
     source = io.BufferedReader(CountingInput(page), 65_536)
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(source, encoding="utf-8", errors="surrogateescape")  # type: ignore[misc]
     sys.argv = [script]
@@ -193,17 +242,20 @@ def main() -> None:
     module.__file__ = script
     module.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = module
-    page[8] = 1
+    fcntl.fcntl(progress_fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL)
+    os.close(progress_fd)
     try:
         with io.open_code(script) as file:
             code = compile(file.read(), script, "exec", dont_inherit=True)
         exec(code, module.__dict__)  # noqa: S102  a member's code is what this process is for
-    except Exception as error:  # noqa: BLE001  the last stop: print it as Python would, without our own frames
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001  the last stop: print it as Python would, without our own frames
         trace = error.__traceback__
         while trace is not None and trace.tb_frame.f_code is main.__code__:
             trace = trace.tb_next
         sys.excepthook(type(error), error.with_traceback(trace), trace)
-        sys.exit(1)
+        sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
 
 
 if __name__ == "__main__":

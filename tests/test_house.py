@@ -21,7 +21,9 @@ GENERATED = DESKD / "wire" / "pb"  # kept fresh by tests/test_protos.py
 # Durations and measures of the machine, which no money comes near.
 FLOATS = {
     ("domain/run.py", "cpu_seconds"),
+    ("domain/run.py", "throttled_seconds"),
     ("domain/strategy.py", "cpu_seconds"),
+    ("domain/strategy.py", "throttled_share"),
     # A print of the market, kept as it came: a Decimal when somebody asks for it.
     ("exchange/prices.py", "Raw"),
     ("exchange/prices.py", "float()"),

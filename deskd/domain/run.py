@@ -49,3 +49,14 @@ class RunEnd:
     exit_code: int | None = None
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None  # a duration, not money
+    memory_max_bytes: int | None = None
+    memory_growth_bytes: int | None = None  # in its last seconds
+    throttled_seconds: float | None = None  # it waited, because its share of the CPU was used up
+    throttled_periods: int | None = None  # of *periods*
+    periods: int | None = None  # tenths of a second in which it wanted to work
+    lines_delivered: int | None = None
+    lines_handled: int | None = None  # as the run itself says
+    last_line: str = ""  # the last that it handled, as the run itself says
+    traceback: str = ""  # Python's own, bounded
+    source_line: str = ""  # the member's line that the traceback points to: `strategy.py:14 in on_trade: 1 / 0`
+    output: tuple[str, ...] = ()  # its last lines on both streams, bounded; control characters as they came

@@ -67,6 +67,17 @@ class StateUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What became of one run's lines, as far as the desk sees it by itself."""
+
+    delivered: int = 0  # lines that the pipe took
+    dropped: int = 0  # conflated away
+    buffered: int = 0  # lines that wait for room in the pipe; 0 while the warm-up is still being fetched
+    sent_bytes: int = 0  # that the pipe took
+    unread_bytes: int = 0  # of them, what the run has not read yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Liveness:
     """What is known of a run's progress. What the run itself claims is for display only."""
 
@@ -78,3 +89,6 @@ class Liveness:
     memory_bytes: int | None
     cpu_seconds: float | None
     state: StateUse | None = None  # None: it has none, or its jail is not up yet
+    lines_waiting: int = 0  # the lag: delivered or about to be, and not handled yet
+    throttled_share: float | None = None  # of the last periods in which it wanted to work
+    stalled_for: timedelta | None = None  # no line handled for so long, while lines wait; None: it moves

@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PAGE_BYTES = 4_096  # lines handled, and whether the runner came up; see sandbox/runner.py
+from deskd.supervision.page import make_page
+
 STDIN_PIPE_BYTES = 65_536  # a slow run should lag behind by few lines, not by many: the hub conflates the rest
 JOIN_FAILED = 96  # the wrapper's own exit status
 _WRAPPER = (
@@ -25,7 +26,6 @@ _WRAPPER = (
     "echo 500 > /proc/self/oom_score_adj; "  # the desk may be protected from the kernel's choice; a strategy is not
     'exec setpriv "$@"'
 )
-_MFD_NOEXEC_SEAL = 0x8  # Linux 6.3
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,27 +84,10 @@ def make_pipes() -> Pipes:
         log=log,
         theirs=(child_in, child_out, child_err),
         log_fd=log_fd,
-        progress_fd=_make_page(),
+        progress_fd=make_page(),
         state=state,
         state_fd=state_fd,
     )
-
-
-def _make_page() -> int:
-    """Return a page of shared memory whose size nobody can change: reading beyond a shrunk one would kill the desk."""
-    try:
-        page = os.memfd_create("progress", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | _MFD_NOEXEC_SEAL)
-    except OSError:  # an older kernel
-        page = os.memfd_create("progress", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(page, PAGE_BYTES)
-    fcntl.fcntl(page, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    return page
-
-
-def read_page(progress_fd: int) -> tuple[int, bool]:
-    """Return how many lines the run claims to have handled, and whether its script was reached."""
-    page = os.pread(progress_fd, 16, 0)
-    return int.from_bytes(page[:8], "little"), page[8:9] != b"\0"
 
 
 def start(

@@ -1,0 +1,62 @@
+"""The page that a run shares with the desk: what it claims of its progress, and whether its script was reached.
+
+    bytes 0-7    lines handled        bytes 24-25  length of the last line handled
+    bytes 16-23  lines read           bytes 26-    its beginning
+
+What stands there is a claim: any bytes are read, within bounds, and nothing but the run's own liveness rests on them.
+That the script was reached is no claim: the runner seals the page just before the script's first line, and the kernel
+lets nobody take a seal back. So a member cannot make a death look like the desk's fault.
+"""
+
+import fcntl
+import os
+from dataclasses import dataclass
+
+PAGE_BYTES = 4_096
+LAST_LINE_MAX = 512
+_LAST_LINE_AT = 26
+_LINES_MAX = 2**53  # a claim beyond it is none
+_MFD_NOEXEC_SEAL = 0x8  # Linux 6.3
+_REACHED = fcntl.F_SEAL_SEAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What stood in the page."""
+
+    handled: int = 0
+    read: int = 0  # out of the pipe, by the runner: a script that reads its input by its own means leaves it at 0
+    last_line: str = ""
+    is_reached: bool = False
+
+    @property
+    def waiting(self) -> int:
+        """Return how many lines the runner holds that the script has not asked for; the one at work is none."""
+        return max(0, self.read - self.handled - 1)
+
+
+def make_page() -> int:
+    """Return a page of shared memory whose size nobody can change: reading beyond a shrunk one would kill the desk."""
+    try:
+        page = os.memfd_create("progress", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | _MFD_NOEXEC_SEAL)
+    except OSError:  # an older kernel
+        page = os.memfd_create("progress", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(page, PAGE_BYTES)
+    fcntl.fcntl(page, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    return page
+
+
+def read_page(fd: int) -> Page:
+    """Return what stands in the page at the moment."""
+    data = os.pread(fd, _LAST_LINE_AT + LAST_LINE_MAX, 0)
+    length = min(int.from_bytes(data[24:26], "little"), LAST_LINE_MAX)
+    return Page(
+        handled=_count(data[:8]),
+        read=_count(data[16:24]),
+        last_line=data[_LAST_LINE_AT : _LAST_LINE_AT + length].decode("utf-8", "replace"),
+        is_reached=bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _REACHED),
+    )
+
+
+def _count(data: bytes) -> int:
+    return min(int.from_bytes(data, "little"), _LINES_MAX)
