@@ -25,7 +25,7 @@ from deskd.domain.market import Instrument, MarketClock, Quote
 from deskd.domain.money import Cash
 from deskd.domain.order import Fill, Order, OrderRequest, Replacement
 from deskd.domain.run import RunEnd, RunStatus
-from deskd.domain.strategy import BrokenStrategy, Liveness, StrategySpec
+from deskd.domain.strategy import BrokenStrategy, Delivery, Liveness, StrategySpec
 
 type RawMarketMessage = dict[str, Any]  # one Alpaca market-data message as msgpack decoded it, keys T, S, p, ...
 
@@ -125,8 +125,8 @@ class Feeds(Protocol):
     def detach(self, run_id: RunId) -> None:
         """Stop feeding and close the run's standard input: the strategy sees the end of input. Safe to call twice."""
 
-    def counts(self, run_id: RunId) -> tuple[int, int]:
-        """Return how many lines the run was given and how many were conflated away; zeros where it is not fed."""
+    def counts(self, run_id: RunId) -> Delivery:
+        """Return what became of the run's lines; zeros where it is not fed."""
 
 
 class Doors(Protocol):

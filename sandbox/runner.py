@@ -66,6 +66,7 @@ class CountingInput(io.FileIO):
         page, last = self._page, self._last
         page[:8] = self._handed.to_bytes(8, "little")
         page[24 : 26 + len(last)] = len(last).to_bytes(2, "little") + last
+        page[540:542] = b"\0\0"
         is_fast = monotonic() - self._asked_at < FAST_S
         self._piece = min(self._piece * 2, PIECE_MAX) if is_fast else 1
         end = self._data.find(b"\n", self._start) + 1
@@ -83,17 +84,20 @@ class CountingInput(io.FileIO):
                 end = end or len(self._data)
                 break
         room = min(self._start + len(buffer), len(self._data))
-        line_at = self._start
+        start = line_at = self._start
         for _ in range(self._piece - 1):
             further = self._data.find(b"\n", end, room) + 1
             if not further:
                 break
             line_at, end = end, further
-        piece = self._data[self._start : min(end, room)]
+        piece = self._data[start : min(end, room)]
         self._last = self._data[line_at : min(line_at + LAST_LINE_MAX, end)]
         self._start += len(piece)
         self._handed += piece.count(b"\n")
         buffer[: len(piece)] = piece
+        if line_at == start:  # one line: the script is at work on it
+            last = self._last
+            page[540 : 542 + len(last)] = len(last).to_bytes(2, "little") + last
         self._asked_at = monotonic()
         return len(piece)
 

@@ -1,9 +1,13 @@
 """A supervisor on real processes, for the tests of runs: what it posts and feeds is in the test's hands."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import tempfile
+import termios
+from array import array
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,7 +23,7 @@ from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.events import PlainFact, RunEnded, RunStarted, StrategyRegistered
 from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.run import RunEnd, RunStatus
-from deskd.domain.strategy import BrokenStrategy, Liveness, StrategySpec
+from deskd.domain.strategy import BrokenStrategy, Delivery, Liveness, StrategySpec
 from deskd.domain.streak import Streak
 from deskd.ports import SystemClock
 from deskd.supervision.hello import hello_jail
@@ -73,8 +77,16 @@ class Feeds:
         if stdin is not None:
             os.close(stdin)
 
-    def counts(self, run_id: RunId) -> tuple[int, int]:
-        return (7, 2) if run_id in self.stdins else (0, 0)
+    sent: Counter[RunId] = field(default_factory=Counter)  # bytes that the test wrote
+    lines: Counter[RunId] = field(default_factory=Counter)
+
+    def counts(self, run_id: RunId) -> Delivery:
+        """Tell what the test wrote, and what of it lies unread."""
+        if run_id not in self.stdins:
+            return Delivery()
+        unread = array("i", [0])
+        fcntl.ioctl(self.stdins[run_id], termios.FIONREAD, unread)
+        return Delivery(delivered=self.lines[run_id], dropped=2, sent_bytes=self.sent[run_id], unread_bytes=unread[0])
 
 
 @dataclass(slots=True)
@@ -140,7 +152,8 @@ class World:
 
     def feed(self, run_id: RunId, lines: bytes) -> None:
         """Write *lines* to the run's standard input."""
-        os.write(self.feeds.stdins[run_id], lines)
+        self.feeds.sent[run_id] += os.write(self.feeds.stdins[run_id], lines)
+        self.feeds.lines[run_id] += lines.count(b"\n")
 
     def ends(self, name: str) -> list[RunEnd]:
         return [fact.end for fact in self.facts if isinstance(fact, RunEnded) and fact.strategy_id == name]

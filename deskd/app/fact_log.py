@@ -69,6 +69,9 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
                 level,
                 {"strategy_id": fact.strategy_id, "run_id": fact.run_id, "reason": end.reason, "detail": end.detail},
             )
+        case ev.RunStalled():
+            about = {"strategy_id": fact.strategy_id, "run_id": fact.run_id}
+            return "run_stalled", "warning", about | {"detail": fact.detail}
         case ev.RunStarted():
             return "run_started", "info", {"strategy_id": fact.strategy_id, "run_id": fact.run_id}
         case ev.StrategyStatusChanged():

@@ -95,6 +95,8 @@ def _words(e: Event) -> str:
             return _joined(f"{e['position_qty']} {e['symbol']}", f"at {e['fill_price']}")
         case "order_denied" | "order_rejected" | "run_ended":
             return _joined(f"{e['reason']}: {e['message']}", _order(e) if "client_order_id" in e else "")
+        case "run_stalled":
+            return str(e["message"])
         case "limit_breached":
             return _joined(e["reason"], e.get("figure", ""), e.get("limit", ""), _order(e))
         case "stream_up":

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Wait = Annotated[float, Field(ge=0, le=86_400)]  # 0 turns off what it is for
 # TOML knows no amounts, paths or tuples: these are made from its texts, numbers and lists. All else is taken as it is.
 Money = Annotated[Decimal, Field(gt=0, max_digits=15, strict=False)]
 FilePath = Annotated[Path, Strict(strict=False)]
@@ -151,6 +152,16 @@ class SandboxSection(_Section):
     )
     log_kept_bytes: int = Field(10_485_760, ge=65_536, description="log kept per strategy, over three files")
     stop_grace_s: Seconds = Field(5.0, description="from end of input to kill")
+    stalled_after_s: Wait = Field(
+        30.0, description="no line handled for so long while lines wait: a warning; 0 = never"
+    )
+    stalled_end_after_s: Wait = Field(
+        60.0, description="and for so long after the warning: the run ends as stalled; 0 = it is only warned"
+    )
+    busy_after_s: Wait = Field(
+        60.0,
+        description="no line handled for so long while lines wait, and its share of the CPU used up: the run ends as cpu_limit; 0 = never",
+    )
     python: FilePath | None = Field(None, description="Python environment of strategies; default: the one set-up made")
     packages: Texts = Field(
         ("numpy", "pandas", "scipy", "polars", "TA-Lib", "talipp"),

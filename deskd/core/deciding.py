@@ -121,6 +121,7 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             | ev.StrategyStatusChanged()
             | ev.AllocationChanged()
             | ev.RunStarted()
+            | ev.RunStalled()
             | ev.RunEnded()
             | ev.CommandGiven()
             | ev.RootSigned()

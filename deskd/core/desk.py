@@ -156,7 +156,7 @@ class Desk:
             case ev.PositionsMarked():
                 for symbol, price in fact.marks:
                     self._mark(symbol, price, fact.at)
-            case ev.RunStarted() | ev.DeskStopped() | ev.CommandGiven() | ev.Heartbeat():
+            case ev.RunStarted() | ev.RunStalled() | ev.DeskStopped() | ev.CommandGiven() | ev.Heartbeat():
                 pass  # kept for people; no decision rests on them
             case _:
                 assert_never(fact)

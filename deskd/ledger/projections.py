@@ -21,6 +21,7 @@ from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
 from deskd.domain.money import NO_CASH, plain
 from deskd.domain.order import Order
+from deskd.domain.run import RunEnd
 from deskd.ledger.codec import stamp
 
 type Statement = tuple[str, tuple[object, ...]]  # SQL and its parameters
@@ -30,6 +31,24 @@ type Row = Mapping[str, object]
 TABLES = ("strategies", "runs", "orders", "fills", "positions", "outages", "discrepancies", "house_bookings", "roots")
 RESOLVED = """UPDATE discrepancies SET resolved_at = ?, resolved_by = ?, reason = ?
     WHERE subject = ? AND id <= ? AND resolved_at IS NULL AND more IS NOT NULL"""
+_END_COLUMNS = (
+    "exit_reason",
+    "exit_detail",
+    "peak_memory_bytes",
+    "cpu_seconds",
+    "exit_code",
+    "memory_max_bytes",
+    "memory_growth_bytes",
+    "throttled_seconds",
+    "throttled_periods",
+    "periods",
+    "lines_delivered",
+    "lines_handled",
+    "last_line",
+    "traceback",
+    "source_line",
+    "output",
+)
 BATCH_MOST = DENIED_KEPT  # facts: an order that was denied before so many others is not in the desk's memory any more
 
 
@@ -264,17 +283,38 @@ def _strategy(desk: Desk, who: StrategyId, *, created_at: datetime, updated_at: 
 
 
 def _run(fact: ev.RunStarted | ev.RunEnded) -> Row:
-    end = fact.end if isinstance(fact, ev.RunEnded) else None
+    is_started = isinstance(fact, ev.RunStarted)
     at = stamp(fact.at)
     return {
         "run_id": fact.run_id,
         "strategy_id": fact.strategy_id,
-        "started_at": at if end is None else None,
-        "ended_at": None if end is None else at,
-        "exit_reason": None if end is None else end.reason,
-        "exit_detail": None if end is None else end.detail,
-        "peak_memory_bytes": None if end is None else end.peak_memory_bytes,
-        "cpu_seconds": None if end is None else end.cpu_seconds,
+        "started_at": at if is_started else None,
+        "ended_at": None if is_started else at,
+        **_end(None if isinstance(fact, ev.RunStarted) else fact.end),
+    }
+
+
+def _end(end: RunEnd | None) -> Row:
+    """Return how a run ended; of one that has not, empty columns: what a part of a row does not know stays as it is."""
+    if end is None:
+        return dict.fromkeys(_END_COLUMNS)
+    return {
+        "exit_reason": end.reason,
+        "exit_detail": end.detail,
+        "peak_memory_bytes": end.peak_memory_bytes,
+        "cpu_seconds": end.cpu_seconds,
+        "exit_code": end.exit_code,
+        "memory_max_bytes": end.memory_max_bytes,
+        "memory_growth_bytes": end.memory_growth_bytes,
+        "throttled_seconds": end.throttled_seconds,
+        "throttled_periods": end.throttled_periods,
+        "periods": end.periods,
+        "lines_delivered": end.lines_delivered,
+        "lines_handled": end.lines_handled,
+        "last_line": end.last_line or None,
+        "traceback": end.traceback or None,
+        "source_line": end.source_line or None,
+        "output": _json(end.output) if end.output else None,
     }
 
 

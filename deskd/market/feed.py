@@ -8,14 +8,27 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import termios
+from array import array
 from collections.abc import Callable
 
 from deskd.domain.ids import RunId, Symbol
-from deskd.domain.strategy import StrategySpec
+from deskd.domain.strategy import Delivery, StrategySpec
 from deskd.market.buffer import Batch, Buffer
 from deskd.ports import Clock
 
+LINE_BYTES = 120  # of a line, where none was sent yet
 PIPE_BYTES = 8_192  # some 60 lines: what lies in the pipe can be neither conflated nor overtaken
+
+
+def _unread(fd: int) -> int:
+    """Return how many bytes lie in the pipe."""
+    count = array("i", [0])
+    try:
+        fcntl.ioctl(fd, termios.FIONREAD, count)
+    except OSError:  # no pipe
+        return 0
+    return count[0]
 
 
 def set_pipe_size(fd: int, size: int = PIPE_BYTES) -> None:
@@ -51,11 +64,26 @@ class Feed:
         self._is_waiting = True  # for the history, later for room in the pipe: lines queue
         self._is_watched = False  # the loop tells when the pipe has room
         self._delivered = 0  # past the buffer
+        self._sent_bytes = 0
 
     @property
     def delivered(self) -> int:
         """Return how many lines the pipe took."""
         return self._delivered + self._buffer.delivered
+
+    def delivery(self) -> Delivery:
+        """Return what became of the lines: of those that wait, how many there are is told by their bytes."""
+        buffered = 0
+        if self.is_started and self._buffer.size:
+            mean = max(1, self._sent_bytes // (self.delivered or 1)) if self._sent_bytes else LINE_BYTES
+            buffered = -(-self._buffer.size // mean)
+        return Delivery(
+            delivered=self.delivered,
+            dropped=self.dropped,
+            buffered=buffered,
+            sent_bytes=self._sent_bytes,
+            unread_bytes=_unread(self._stdin) if self.is_open else 0,
+        )
 
     @property
     def dropped(self) -> int:
@@ -121,12 +149,14 @@ class Feed:
     def _send(self, data: bytes) -> int | None:
         """Write without waiting and return how much went; None once nobody can read any more."""
         try:
-            return os.write(self._stdin, data)
+            sent = os.write(self._stdin, data)
         except BlockingIOError:
             return 0
         except BrokenPipeError:  # the run closed its input or is dead; its supervisor will see which
             self._shut()
             return None
+        self._sent_bytes += sent
+        return sent
 
     def _shut(self) -> None:
         if not self.is_open:

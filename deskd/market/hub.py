@@ -21,7 +21,7 @@ from deskd.domain.errors import WireError
 from deskd.domain.ids import RunId, StrategyId, Symbol
 from deskd.domain.market import Quote
 from deskd.domain.money import Price
-from deskd.domain.strategy import Channel, History, StrategySpec
+from deskd.domain.strategy import Channel, Delivery, History, StrategySpec
 from deskd.market.buffer import Batch, Buffer, Line, batch_of
 from deskd.market.feed import Feed, set_pipe_size
 from deskd.market.interest import KIND_OF, Audience, Interest, wanted
@@ -243,10 +243,10 @@ class Hub:
         feed.close()
         self._say_wanted()
 
-    def counts(self, run_id: RunId) -> tuple[int, int]:
-        """Return how many lines the run was given and how many were conflated away; zeros where it is not fed."""
+    def counts(self, run_id: RunId) -> Delivery:
+        """Return what became of the run's lines; zeros where it is not fed."""
         feed = self._feeds.get(run_id)
-        return (feed.delivered, feed.dropped) if feed else (0, 0)
+        return feed.delivery() if feed else Delivery()
 
     def readers(self) -> Sequence[StrategyId]:
         """Return the strategies whose runs read from the market, sorted."""

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
-from deskd.supervision.cgroup_files import Usage
+from deskd.supervision.cgroup_files import MeterFiles, Usage
 from deskd.supervision.cgroup_v1 import V1Group, V1Groups
 from deskd.supervision.cgroup_v2 import V2Group, delegated
 
@@ -36,6 +36,10 @@ class Group(Protocol):
 
     def has_cpu_quota(self) -> bool:
         """Say whether the kernel bounds its time."""
+
+    @property
+    def meter_files(self) -> MeterFiles:
+        """Return the files that tell what it uses at the moment."""
 
     def is_empty(self) -> bool:
         """Say whether no process is left."""
@@ -150,6 +154,11 @@ class ProcessGroup:
     def has_cpu_quota(self) -> bool:
         """Nothing is bounded."""
         return False
+
+    @property
+    def meter_files(self) -> MeterFiles:
+        """There are none."""
+        return MeterFiles()
 
     def is_empty(self) -> bool:
         """Say whether no process of the session's group is left."""

@@ -15,6 +15,18 @@ class Usage:
     oom_kills: int = 0
     forks_refused: int = 0
     cpu_seconds: float | None = None
+    throttled_seconds: float | None = None  # it wanted to work, and its share of the CPU was used up
+    throttled_periods: int | None = None
+    periods: int | None = None  # in which it wanted to work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterFiles:
+    """The files that tell what a run uses at the moment, for one that reads them often; None: not counted here."""
+
+    memory: Path | None = None  # one figure, in bytes
+    cpu: Path | None = None  # one figure, in nanoseconds; None: *cpu_stat* has it as usage_usec
+    cpu_stat: Path | None = None
 
 
 def number(file: Path) -> int | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deskd.config import SandboxSection
-from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, write_if_there
+from deskd.supervision.cgroup_files import PERIOD_US, MeterFiles, Usage, number, rmdir, table, write_if_there
 
 _SHARES_OF_WEIGHT = 10.24  # v1 counts 1024 where v2 counts 100
 
@@ -34,12 +34,26 @@ class V1Group:
         """Return what the controllers counted."""
         memory, pids = self.by_controller["memory"], self.by_controller["pids"]
         cpuacct = self.by_controller.get("cpuacct")
+        cpu = table(self.by_controller["cpu"] / "cpu.stat")
         return Usage(
             memory_bytes=number(memory / "memory.usage_in_bytes"),
             peak_memory_bytes=number(memory / "memory.max_usage_in_bytes"),
             oom_kills=table(memory / "memory.oom_control").get("oom_kill", 0),
             forks_refused=table(pids / "pids.events").get("max", 0),
             cpu_seconds=None if cpuacct is None else (number(cpuacct / "cpuacct.usage") or 0) / 1e9,
+            throttled_seconds=cpu["throttled_time"] / 1e9 if "throttled_time" in cpu else None,
+            throttled_periods=cpu.get("nr_throttled"),
+            periods=cpu.get("nr_periods"),
+        )
+
+    @property
+    def meter_files(self) -> MeterFiles:
+        """Return what tells its use at the moment."""
+        cpuacct = self.by_controller.get("cpuacct")
+        return MeterFiles(
+            memory=self.by_controller["memory"] / "memory.usage_in_bytes",
+            cpu=None if cpuacct is None else cpuacct / "cpuacct.usage",
+            cpu_stat=self.by_controller["cpu"] / "cpu.stat",
         )
 
     def has_cpu_quota(self) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
-from deskd.supervision.cgroup_files import PERIOD_US, Usage, number, rmdir, table, write_if_there
+from deskd.supervision.cgroup_files import PERIOD_US, MeterFiles, Usage, number, rmdir, table, write_if_there
 
 _DESK_WEIGHT = 1_000  # the desk's own, beside all runs together: fifty that spin leave it half of every core
 _LOOKS_MAX = 3  # at the processes of our own group, to move them; nothing there forks for long
@@ -26,19 +26,27 @@ class V2Group:
 
     def usage(self) -> Usage:
         """Return what the controllers counted."""
-        cpu = table(self.folder / "cpu.stat").get("usage_usec")
+        cpu = table(self.folder / "cpu.stat")
         return Usage(
             memory_bytes=number(self.folder / "memory.current"),
             peak_memory_bytes=number(self.folder / "memory.peak"),
             oom_kills=table(self.folder / "memory.events").get("oom_kill", 0),
             forks_refused=table(self.folder / "pids.events").get("max", 0),
-            cpu_seconds=None if cpu is None else cpu / 1e6,
+            cpu_seconds=cpu["usage_usec"] / 1e6 if "usage_usec" in cpu else None,
+            throttled_seconds=cpu["throttled_usec"] / 1e6 if "throttled_usec" in cpu else None,
+            throttled_periods=cpu.get("nr_throttled"),
+            periods=cpu.get("nr_periods"),
         )
 
     def has_cpu_quota(self) -> bool:
         """Say whether the kernel bounds its time."""
         quota = self.folder / "cpu.max"
         return quota.exists() and quota.read_text().split()[0].isdecimal()
+
+    @property
+    def meter_files(self) -> MeterFiles:
+        """Return what tells its use at the moment."""
+        return MeterFiles(memory=self.folder / "memory.current", cpu_stat=self.folder / "cpu.stat")
 
     def is_empty(self) -> bool:
         """Say whether the kernel counts no process in it."""

@@ -1,23 +1,37 @@
-"""Why a run ended: from the exit status, nsjail's own log and the cgroup's counters to one word and one sentence.
+"""Why a run ended: from exit status, nsjail's own log, the kernel's counters and the last prints to one word and its story.
 
-An exit status alone cannot tell: 137 is an out-of-memory kill, a time limit or a plain exit(137). A launch failure is
-ours and never blamed on the member.
+1. An exit status alone cannot tell: 137 is an out-of-memory kill, a time limit or a plain exit(137).
+2. A run whose script was not reached is ours (`sandbox_failure`), whatever else is known; a run whose script was reached
+   never is, unless the desk itself said so when it ended the run. "Reached" is a seal of the kernel's (page.py).
+3. The first row of ROWS that answers is right, and the last one always answers.
 """
 
 import re
 import signal
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from deskd.config import SandboxSection
 from deskd.domain.run import ExitReason, RunEnd
+from deskd.domain.strategy import Delivery
 from deskd.supervision.cgroup_files import Usage
+from deskd.supervision.crash import Crash, read_crash
+from deskd.supervision.hints import hint
+from deskd.supervision.page import Page
 from deskd.supervision.process import JOIN_FAILED
+from deskd.supervision.words import last_line, mib
 
+DETAIL_MAX = 1_000
+OUTPUT_LINES_MAX = 50
+OUTPUT_BYTES_MAX = 16_384  # of them, in the ledger
 _EXITED = re.compile(r"exited with status: (\d+)")
 _SIGNALED = re.compile(r"terminated with signal: \S+ \((\d+)\)")
 _TROUBLE = re.compile(r"^\[[EFW]\]\[[^]]*\]\s*(.*)$", re.MULTILINE)
+_NO_FORK = re.compile(r"Resource temporarily unavailable|can't start new thread|\[Errno 11\]|pthread_create failed")
 _LINE_SHOWN_MAX = 300
+_OWN_MEMORY = 0.9  # of its bound: a run that was killed with less died of the machine's want, not of its own
+_BLAMELESS = frozenset({ExitReason.STOPPED, ExitReason.SANDBOX_FAILURE})
+_LOOK = "this is the desk's fault, not the strategy's; look at `deskctl doctor`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,47 +53,171 @@ class Evidence:
     reached_script: bool
     asked: Asked | None
     section: SandboxSection
+    growth: tuple[int, float] | None = None  # of its memory: bytes, over the last seconds
+    page: Page = field(default_factory=Page)
+    delivery: Delivery = field(default_factory=Delivery)
+    output: Sequence[str] = ()  # the last lines of both streams
+    packages: Sequence[str] = ()  # what the strategies' environment has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """The evidence, and what it says at first sight."""
+
+    given: Evidence
+    code: int | None  # the script's own exit status
+    signal: int | None  # that ended it
+    crash: Crash
+
+
+type Verdict = tuple[ExitReason, str]
 
 
 def classify(evidence: Evidence) -> RunEnd:
     """Return how the run ended, in words that a student understands."""
-    reason, detail, code = _judge(evidence)
+    code, signal_number = _outcome(evidence)
+    case = _Case(given=evidence, code=code, signal=signal_number, crash=read_crash(evidence.errors))
+    reason, detail = next(verdict for row in ROWS if (verdict := row(case)) is not None)
+    usage, page = evidence.usage, evidence.page
+    at_fault = reason not in {ExitReason.CLEAN, *_BLAMELESS}
+    if at_fault and evidence.asked is None and evidence.delivery.delivered:
+        detail += _lines(page)
     return RunEnd(
         reason=reason,
-        detail=detail,
+        detail=detail if len(detail) <= DETAIL_MAX else detail[:DETAIL_MAX] + "…",
         exit_code=code,
-        peak_memory_bytes=evidence.usage.peak_memory_bytes,
-        cpu_seconds=evidence.usage.cpu_seconds,
+        peak_memory_bytes=usage.peak_memory_bytes,
+        cpu_seconds=usage.cpu_seconds,
+        memory_max_bytes=evidence.section.memory_mb << 20 if usage.peak_memory_bytes is not None else None,
+        memory_growth_bytes=evidence.growth[0] if evidence.growth else None,
+        throttled_seconds=usage.throttled_seconds,
+        throttled_periods=usage.throttled_periods,
+        periods=usage.periods,
+        lines_delivered=evidence.delivery.delivered,
+        lines_handled=min(page.handled, evidence.delivery.delivered),
+        last_line=page.last_line,
+        traceback=case.crash.traceback if at_fault else "",
+        source_line=case.crash.source_line if at_fault else "",
+        output=_last_output(evidence.output),
     )
 
 
-def _judge(evidence: Evidence) -> tuple[ExitReason, str, int | None]:
-    code, signal_number = _outcome(evidence)
-    if evidence.asked is not None:
-        return evidence.asked.reason, evidence.asked.detail, code
-    section, usage = evidence.section, evidence.usage
-    if usage.oom_kills and (signal_number == signal.SIGKILL or not evidence.reached_script):
+# --- the rows -----------------------------------------------------------------------------------------------------------
+
+
+def _desk_ended_it(case: _Case) -> Verdict | None:
+    """Return the desk's own reason; what a member would be blamed for only where their script had begun."""
+    asked = case.given.asked
+    if asked is None:
+        return None
+    if case.given.reached_script or asked.reason in _BLAMELESS:
+        return asked.reason, asked.detail
+    return ExitReason.SANDBOX_FAILURE, f"the script had not begun yet when the run was ended ({asked.detail}): {_LOOK}"
+
+
+def _never_began(case: _Case) -> Verdict | None:
+    """Tell what kept the jail from coming up."""
+    given = case.given
+    if given.reached_script:
+        return None
+    if given.usage.oom_kills:
+        text = f"the jail needs more than [sandbox] memory_mb={given.section.memory_mb} to come up: raise it; {_LOOK}"
+        return ExitReason.SANDBOX_FAILURE, text
+    log = given.jail_log or ""
+    if given.status == JOIN_FAILED and "Executing" not in log:
+        return ExitReason.SANDBOX_FAILURE, "the desk could not put it into its cgroup: look at `deskctl doctor`"
+    said = [*_TROUBLE.findall(log), *(line for line in given.errors if line.strip())]
+    why = said[-1][:_LINE_SHOWN_MAX] if said else f"exit status {given.status}"
+    return ExitReason.SANDBOX_FAILURE, f"the jail did not come up ({why}): {_LOOK}"
+
+
+def _out_of_memory(case: _Case) -> Verdict | None:
+    """Tell a kill for want of memory, of the run's own or of the machine's."""
+    given = case.given
+    if not given.usage.oom_kills or case.signal != signal.SIGKILL:
+        return None
+    limit, peak = given.section.memory_mb << 20, given.usage.peak_memory_bytes
+    if peak is not None and peak < limit * _OWN_MEMORY:
         text = (
-            f"it used more than its {section.memory_mb} MB of memory (files in /tmp count) and was killed: "
-            "keep less data, or ask an officer for more"
+            f"the machine ran out of memory, and the kernel killed it though it used only {mib(peak)} of {mib(limit)}"
         )
-        return ExitReason.OOM, text, code
-    if (why := _launch_failure(evidence)) is not None:
-        return ExitReason.SANDBOX_FAILURE, why, code
-    if signal_number is not None:
-        return ExitReason.SIGNAL, _signal_text(signal_number), code
-    if code == 0:
-        return ExitReason.CLEAN, "the script came to its end", code
-    last = next((line.strip() for line in reversed(evidence.errors) if line.strip()), "it printed no error")
-    shown = last if len(last) <= _LINE_SHOWN_MAX else last[:_LINE_SHOWN_MAX] + "…"
+        return ExitReason.OOM, f"{text}: not its own doing; tell an officer"
+    used = (
+        f"it used {mib(limit if peak is None else peak)} of {mib(limit)} of memory (files in /tmp count) and was killed"
+    )
+    advice = "keep less data, or ask an officer for more"
+    return ExitReason.OOM, f"{used}{_growth(given)}; {advice}"
+
+
+def _out_of_processes_by_signal(case: _Case) -> Verdict | None:
+    """Tell compiled code that falls over a thread it could not start, as OpenBLAS does."""
+    if case.signal is None or not case.given.usage.forks_refused or not _no_fork(case):
+        return None
+    return ExitReason.PIDS_LIMIT, f"{_too_many(case)}, and fell over it ({_signal_text(case.signal)})"
+
+
+def _out_of_cpu_time(case: _Case) -> Verdict | None:
+    if case.signal != signal.SIGXCPU:
+        return None
+    return ExitReason.CPU_LIMIT, "it used up all the CPU time that the machine's own limit gives a process (SIGXCPU)"
+
+
+def _killed_by_signal(case: _Case) -> Verdict | None:
+    if case.signal is None:
+        return None
+    where = f"; at {case.crash.source_line}" if case.crash.source_line else ""
+    return ExitReason.SIGNAL, _signal_text(case.signal) + where
+
+
+def _came_to_its_end(case: _Case) -> Verdict | None:
+    if case.code != 0:
+        return None
+    usage, notes = case.given.usage, []
     if usage.oom_kills:
-        shown += f" (one of its processes was killed: it used more than the run's {section.memory_mb} MB of memory)"
+        notes.append("one of its processes was killed on the way: it used more than the run's memory")
     if usage.forks_refused:
-        text = (
-            f"it tried to have more than {section.pids} processes and threads, then ended with status {code}: {shown}"
-        )
-        return ExitReason.PIDS_LIMIT, text, code
-    return ExitReason.ERROR, f"it ended with status {code}: {shown}", code
+        notes.append(f"{usage.forks_refused} processes or threads over its {case.given.section.pids} were refused")
+    return ExitReason.CLEAN, "; ".join(["the script came to its end", *notes])
+
+
+def _out_of_processes(case: _Case) -> Verdict | None:
+    """Tell an error that a refused process or thread led to; one that came of something else is an error."""
+    if not case.given.usage.forks_refused or not (_no_fork(case) or not case.crash.kind):
+        return None
+    return ExitReason.PIDS_LIMIT, f"{_too_many(case)}, then ended with status {case.code}: {_shown_error(case)}"
+
+
+def _error(case: _Case) -> Verdict:
+    given, crash = case.given, case.crash
+    text = f"it ended with status {case.code}: {_shown_error(case)}"
+    if crash.source_line:
+        text += f"; at {crash.source_line}"
+    limit, peak = given.section.memory_mb << 20, given.usage.peak_memory_bytes
+    if crash.kind == "MemoryError":
+        used = "" if peak is None else f"it used {mib(peak)} of {mib(limit)} of memory{_growth(given)}; "
+        text += f"; {used}what it asked for last could not be had"
+    elif given.usage.oom_kills:
+        text += f"; one of its processes was killed: it used more than the run's {mib(limit)} of memory"
+    if given.usage.forks_refused:
+        text += f"; {given.usage.forks_refused} processes or threads over its {given.section.pids} were refused before"
+    advice = hint(crash, given.section, given.packages)
+    return ExitReason.ERROR, f"{text}; {advice}" if advice else text
+
+
+ROWS: Sequence[Callable[[_Case], Verdict | None]] = (
+    _desk_ended_it,
+    _never_began,
+    _out_of_memory,
+    _out_of_processes_by_signal,
+    _out_of_cpu_time,
+    _killed_by_signal,
+    _came_to_its_end,
+    _out_of_processes,
+    _error,
+)
+
+
+# --- words --------------------------------------------------------------------------------------------------------------
 
 
 def _outcome(evidence: Evidence) -> tuple[int | None, int | None]:
@@ -94,21 +232,37 @@ def _outcome(evidence: Evidence) -> tuple[int | None, int | None]:
     return evidence.status, None
 
 
-def _launch_failure(evidence: Evidence) -> str | None:
-    """Return why the script was never reached, or None if it was."""
-    if evidence.reached_script:
-        return None
-    log = evidence.jail_log or ""
-    if evidence.status == JOIN_FAILED and "Executing" not in log:
-        return "the desk could not put it into its cgroup: look at `deskctl doctor`"
-    said = [*_TROUBLE.findall(log), *(line for line in evidence.errors if line.strip())]
-    why = said[-1][:_LINE_SHOWN_MAX] if said else f"exit status {evidence.status}"
-    return f"the jail did not come up ({why}): this is the desk's fault, not the strategy's; look at `deskctl doctor`"
+def _lines(page: Page) -> str:
+    at_work = f"; it was at work on: {last_line(page.at_work_on)}" if page.at_work_on else ""
+    handled = f"; last line handled: {last_line(page.last_line)}" if page.last_line else ""
+    return at_work + handled
+
+
+def _growth(given: Evidence) -> str:
+    if given.growth is None or given.growth[0] <= 0:
+        return ""
+    grown, span = given.growth
+    return f"; largest growth in the last {span:.0f} s: +{mib(grown)}"
+
+
+def _too_many(case: _Case) -> str:
+    return f"it tried to have more than {case.given.section.pids} processes and threads"
+
+
+def _no_fork(case: _Case) -> bool:
+    return any(_NO_FORK.search(line) for line in case.given.errors)
+
+
+def _shown_error(case: _Case) -> str:
+    return case.crash.last_words or "it printed no error"
 
 
 _SIGNALS = {
     signal.SIGSEGV: "it touched memory that is not its own (a bug in compiled code, or endless recursion)",
-    signal.SIGSYS: "it made a system call that jails forbid",
+    signal.SIGBUS: "it read a mapped file beyond its end, or where no room was left for it",
+    signal.SIGILL: "it ran an instruction that this machine's processor does not have (a package built for another)",
+    signal.SIGSYS: "it made a system call of a kind that ends a jail: those of 32-bit programs. Others that jails forbid "
+    "(network, other processes, namespaces) only fail, with EPERM, ENOSYS or EAFNOSUPPORT",
     signal.SIGABRT: "it aborted (a bug in compiled code)",
     signal.SIGFPE: "it divided by zero in compiled code",
     signal.SIGXFSZ: "it wrote a file over the size limit",
@@ -120,3 +274,15 @@ _SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
 def _signal_text(number: int) -> str:
     text = _SIGNALS.get(signal.Signals(number)) if number in _SIGNAL_NAMES else None
     return f"{text or 'it was ended by a signal'} ({_SIGNAL_NAMES.get(number, number)})"
+
+
+def _last_output(lines: Sequence[str]) -> tuple[str, ...]:
+    """Return the last lines, as many as their bounds allow."""
+    kept: list[str] = []
+    room = OUTPUT_BYTES_MAX
+    for line in reversed(lines[-OUTPUT_LINES_MAX:]):
+        room -= len(line.encode()) + 1
+        if room < 0:
+            break
+        kept.append(line)
+    return tuple(reversed(kept))

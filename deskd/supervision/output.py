@@ -14,7 +14,9 @@ from deskd.ports import Clock
 
 FILES = 3  # the newest, .1 and .2
 LINE_MAX = 8_192  # a longer line is cut into several: a line of 1 GB must not be 1 GB of memory
-RECENT_MAX = 50
+RECENT_MAX = 50  # lines of both streams
+ERRORS_MAX = 100  # of standard error: a traceback can be long
+RECENT_CHARS_MAX = 1_000  # of each
 LINE_COST = 30  # bytes of the log before each line: a flood of empty lines is one, too
 NOISE_MAX = 16  # lines: our tools say two at a start; a member who prints the same is not listened to for nothing
 QUIET_S = 2.0  # without a dropped line, and a flood is over
@@ -73,7 +75,7 @@ class Output:
     flood_s: float  # so long over the bound without a pause is a flood
     is_noise: Callable[[bytes], bool]  # lines of our own tools on the run's standard error
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))
-    recent_errors: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))
+    recent_errors: deque[str] = field(default_factory=lambda: deque(maxlen=ERRORS_MAX))
     dropped_bytes: int = 0  # since the run started
     flood: str | None = None  # what to say of a flood that did not end: the run should
     _room: float = 0.0  # of the token bucket
@@ -135,10 +137,12 @@ class Output:
                 self._over_printed += len(line) + 1
                 stored.append(b"%s%s\n" % (head, line))
                 kept.append(line)
-            if is_over:  # the rest of the chunk goes, too: a flood is not looked through for what might still fit
+            if is_over:  # the story of the run's end has its last lines, whether or not the log has room for them
+                kept += lines[max(number, len(lines) - ERRORS_MAX) :]
+                # The rest of the chunk goes, too: a flood is not looked through for what might still fit
                 stored.append(self._drop(sum(map(len, lines[number:])) + len(lines) - number))
                 break
-        self._remember(stream, kept[-RECENT_MAX:])
+        self._remember(stream, kept[-ERRORS_MAX:])
         self._write(b"".join(stored))
         return is_over
 
@@ -185,8 +189,11 @@ class Output:
         return f"{at} {stream} ".encode()
 
     def _remember(self, stream: str, lines: list[bytes]) -> None:
+        if stream == "desk":
+            return
         for line in lines:
-            shown = line.decode("utf-8", "replace")
+            shown = line[: RECENT_CHARS_MAX * 4].decode("utf-8", "replace")
+            shown = shown if len(shown) <= RECENT_CHARS_MAX else shown[:RECENT_CHARS_MAX] + "…"
             self.recent.append(shown)
             if stream == "err":
                 self.recent_errors.append(shown)

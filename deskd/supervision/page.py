@@ -2,6 +2,7 @@
 
     bytes 0-7    lines handled        bytes 24-25  length of the last line handled
     bytes 16-23  lines read           bytes 26-    its beginning
+    bytes 540-   in the same way, the line that the script is at work on, where it was given one alone
 
 What stands there is a claim: any bytes are read, within bounds, and nothing but the run's own liveness rests on them.
 That the script was reached is no claim: the runner seals the page just before the script's first line, and the kernel
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 
 PAGE_BYTES = 4_096
 LAST_LINE_MAX = 512
-_LAST_LINE_AT = 26
+_LAST_LINE_AT = 24
+_AT_WORK_AT = 540
 _LINES_MAX = 2**53  # a claim beyond it is none
 _MFD_NOEXEC_SEAL = 0x8  # Linux 6.3
 _REACHED = fcntl.F_SEAL_SEAL
@@ -27,6 +29,7 @@ class Page:
     handled: int = 0
     read: int = 0  # out of the pipe, by the runner: a script that reads its input by its own means leaves it at 0
     last_line: str = ""
+    at_work_on: str = ""
     is_reached: bool = False
 
     @property
@@ -48,14 +51,19 @@ def make_page() -> int:
 
 def read_page(fd: int) -> Page:
     """Return what stands in the page at the moment."""
-    data = os.pread(fd, _LAST_LINE_AT + LAST_LINE_MAX, 0)
-    length = min(int.from_bytes(data[24:26], "little"), LAST_LINE_MAX)
+    data = os.pread(fd, _AT_WORK_AT + 2 + LAST_LINE_MAX, 0)
     return Page(
         handled=_count(data[:8]),
         read=_count(data[16:24]),
-        last_line=data[_LAST_LINE_AT : _LAST_LINE_AT + length].decode("utf-8", "replace"),
+        last_line=_line(data[_LAST_LINE_AT:]),
+        at_work_on=_line(data[_AT_WORK_AT:]),
         is_reached=bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _REACHED),
     )
+
+
+def _line(data: bytes) -> str:
+    length = min(int.from_bytes(data[:2], "little"), LAST_LINE_MAX)
+    return data[2 : 2 + length].decode("utf-8", "replace")
 
 
 def _count(data: bytes) -> int:

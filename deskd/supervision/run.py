@@ -3,19 +3,22 @@
 import asyncio
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from deskd.config import SandboxSection
 from deskd.domain.ids import RunId
 from deskd.domain.run import ExitReason, RunEnd
-from deskd.domain.strategy import Liveness, StrategySpec
+from deskd.domain.strategy import Delivery, Liveness, StrategySpec
 from deskd.ports import Clock, Feeds
 from deskd.supervision.cgroup import Group, clear
 from deskd.supervision.ending import Asked, Evidence, classify
+from deskd.supervision.liveness import MOVES, Reading, Verdict, Watch, lines_waiting
+from deskd.supervision.meter import Meter, Sample
 from deskd.supervision.output import Output, pump
-from deskd.supervision.process import Pipes, ended, read_page
+from deskd.supervision.page import Page, read_page
+from deskd.supervision.process import Pipes, ended
 from deskd.supervision.state_keeper import StateKeeper
 
 LOG_MAX = 65_536  # nsjail writes some 4 KB
@@ -24,7 +27,7 @@ _UP_LOOK_S = 0.005  # the page tells nobody when it is written
 _UP_LOOKS = 100
 _PIPES_TIMEOUT_S = 2.0  # nothing can hold them but a process that escaped a run without a jail
 
-type Counts = Callable[[RunId], tuple[int, int]]  # lines delivered and dropped
+type Counts = Callable[[RunId], Delivery]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,12 +48,23 @@ class Run:
     is_jailed: bool
     started_at: float  # monotonic
     on_up: Callable[[], None]  # its script is reached, or takes so long to be that nobody should wait for it
+    packages: Sequence[str] = ()  # what the strategies' environment has
+    watch: Watch = field(init=False)
+    _meter: Meter = field(init=False)
+    _delivery: Delivery = field(default_factory=Delivery)  # as last seen, while the hub had it
     _asked: Asked | None = None
     _grace_s: float = 0.0
     _is_asked: asyncio.Event = field(default_factory=asyncio.Event)
     _is_fed: bool = False  # the hub has the run's standard input, and closes it
     _was_killed: bool = False
+    _is_over: bool = False  # its files are closed, and their numbers may be somebody else's
     _jail_log: bytearray = field(default_factory=bytearray)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.section)
+        self._meter = Meter.open(self.group.meter_files)
+        nothing = Sample(at=self.started_at, memory_bytes=0, cpu_seconds=0, throttled_periods=0, periods=0)
+        self.watch.samples.add(nothing)
 
     def end(self, asked: Asked, *, grace_s: float) -> None:
         """Have the run end: end of input, then kill after the grace (0: at once). The first who asks is right."""
@@ -72,8 +86,10 @@ class Run:
                 keeping = tasks.create_task(self._keep_state(), name="keep state")
                 starting = tasks.create_task(self._tell_when_up(), name="tell when up")
                 status = await ended(self.process)
+                ended_at = self.clock.monotonic()
                 usage = self.group.usage()
-                _, reached_script = read_page(self.pipes.progress_fd)
+                page = read_page(self.pipes.progress_fd)
+                delivery = self._seen()
                 feeding.cancel()
                 ending.cancel()
                 keeping.cancel()
@@ -98,29 +114,53 @@ class Run:
                 jail_log=self._jail_log.decode("utf-8", "replace") if self.is_jailed else None,
                 errors=tuple(self.output.recent_errors),
                 usage=usage,
-                reached_script=reached_script,
+                reached_script=page.is_reached,
                 asked=asked,
                 section=self.section,
+                growth=self.watch.samples.growth(ended_at, usage.peak_memory_bytes),
+                page=page,
+                delivery=delivery,
+                output=tuple(self.output.recent),
+                packages=self.packages,
             )
         )
         self.output.close(f"run {self.run_id} ended as {end.reason}: {end.detail}")
         return end
 
+    def look(self, now: float) -> Verdict:
+        """Take a sample of what it uses, and judge whether it moves; before its script began there is nothing to judge."""
+        if self._is_over:
+            return MOVES
+        sample, page = self._meter.sample(now), read_page(self.pipes.progress_fd)
+        if self._asked is not None or not page.is_reached:
+            self.watch.samples.add(sample)
+            return MOVES
+        return self.watch.look(Reading(at=now, page=page, delivery=self._seen(), sample=sample))
+
     def liveness(self) -> Liveness:
         """Return what is known of its progress."""
-        usage = self.group.usage()
-        handled, _ = read_page(self.pipes.progress_fd)
-        delivered, dropped = self.counts(self.run_id)
+        sample = self._meter.sample(self.clock.monotonic())
+        page, delivery = Page() if self._is_over else read_page(self.pipes.progress_fd), self._seen()
         return Liveness(
             pid=self.process.pid,
-            uptime=timedelta(seconds=self.clock.monotonic() - self.started_at),
-            lines_delivered=delivered,
-            lines_handled=handled,
-            lines_dropped=dropped,
-            memory_bytes=usage.memory_bytes,
-            cpu_seconds=usage.cpu_seconds,
+            uptime=timedelta(seconds=sample.at - self.started_at),
+            lines_delivered=delivery.delivered,
+            lines_handled=page.handled,
+            lines_dropped=delivery.dropped,
+            memory_bytes=sample.memory_bytes,
+            cpu_seconds=sample.cpu_seconds,
+            lines_waiting=lines_waiting(page, delivery),
+            throttled_share=self.watch.samples.throttled_share(sample),
+            stalled_for=timedelta(seconds=self.watch.still_s) if self.watch.is_warned else None,
             state=self.state.use() if self.state is not None else None,
         )
+
+    def _seen(self) -> Delivery:
+        """Return what the hub delivered; what it last knew, where it feeds the run no more."""
+        seen = self.counts(self.run_id)
+        if seen.delivered or seen.dropped:
+            self._delivery = seen
+        return self._delivery
 
     async def _keep_state(self) -> None:
         if self.state is not None:
@@ -136,14 +176,14 @@ class Run:
 
     async def _tell_when_up(self) -> None:
         for _ in range(_UP_LOOKS):
-            _, reached_script = read_page(self.pipes.progress_fd)
-            if reached_script:
+            if read_page(self.pipes.progress_fd).is_reached:
                 break
             await asyncio.sleep(_UP_LOOK_S)
         self.on_up()
 
     async def _end_when_asked(self) -> None:
         await self._is_asked.wait()
+        self._seen()
         self.feeds.detach(self.run_id)
         await asyncio.sleep(self._grace_s)
         self._was_killed = True
@@ -165,7 +205,9 @@ class Run:
 
     def _leave_nothing(self) -> None:
         """Close the run's feed and log, and kill it where a crash of ours left it alive."""
+        self._is_over = True
         self.feeds.detach(self.run_id)
+        self._meter.close()
         if not self._is_fed:
             os.close(self.pipes.stdin)
         os.close(self.pipes.progress_fd)

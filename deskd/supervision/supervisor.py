@@ -5,7 +5,7 @@ One keeper task per strategy that is to run, one task group per run: what goes w
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from deskd.supervision.discovery import Defaults, discover, discover_one
 from deskd.supervision.ending import Asked
 from deskd.supervision.environment import BUILD_COMMAND, described
 from deskd.supervision.folder import FolderError
+from deskd.supervision.installed import installed
 from deskd.supervision.launch import EditedMeanwhile, Launcher, Prepared
 from deskd.supervision.launches import Launches, Turn
 from deskd.supervision.lifecycle import FAULTS_MANY, Life, Step, after_end, backoff, counted_anew, step
@@ -36,6 +37,7 @@ from deskd.supervision.requirements_build import CannotBuild, build_for
 from deskd.supervision.run import Counts, Run
 from deskd.supervision.set_up import SetUp
 from deskd.supervision.syntax import SyntaxCheck
+from deskd.supervision.watcher import Watcher
 
 _BY_HAND, _CHANGED = "started", "its code or config changed"  # why a strategy's deaths are forgotten
 
@@ -126,11 +128,14 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep the runs until `close`."""
+        watcher = Watcher(runs=self._running, clock=self.clock, post=self.post)
         async with self._tasks:
             self._tasks.create_task(self.prewarmed.keep(), name="prewarmed jails")
             self._watching = self._tasks.create_task(self._changes.watch(), name="watch folders")
+            looking = self._tasks.create_task(watcher.watch(), name="look at runs")
             await self._closing.wait()
             self._watching.cancel()
+            looking.cancel()
 
     async def close(self) -> None:
         """Stop all runs and remove what was made for them, in whatever state we are. Safe to call twice.
@@ -298,6 +303,9 @@ class Supervisor:
     def log_path(self, strategy_id: StrategyId) -> Path:
         """Return the newest file of its log (older ones: .1, .2)."""
         return self.config.desk.state_dir / "logs" / f"{strategy_id}.log"
+
+    def _running(self) -> Iterator[Run]:
+        return (kept.run for kept in self._kept.values() if kept.run is not None)
 
     # --- one strategy's keeper ---------------------------------------------------------------------------------------
 
@@ -478,6 +486,7 @@ class Supervisor:
             is_jailed=prepared.config is not None,
             started_at=self.clock.monotonic(),
             on_up=turn.end,
+            packages=installed(prepared.plan.environment.folder),
         )
 
     async def _tell_of(self, found: StrategySpec | BrokenStrategy) -> None:

@@ -140,6 +140,8 @@ class DropCopy:
                 return [(E.ALLOCATION_CHANGED, self._of(who) | {"allocation": plain(allocation), "by": by})]
             case ev.RunStarted():
                 return [(E.RUN_STARTED, self._of(fact.strategy_id) | {"run_id": fact.run_id})]
+            case ev.RunStalled():
+                return [(E.RUN_STALLED, self._of(fact.strategy_id) | {"run_id": fact.run_id, "message": fact.detail})]
             case ev.RunEnded():
                 return [(E.RUN_ENDED, self._of(fact.strategy_id) | _run_end(fact))]
             case ev.StreamChanged():
@@ -374,6 +376,10 @@ def _run_end(fact: ev.RunEnded) -> dict[str, Any]:
         "exit_code": end.exit_code,
         "peak_memory_bytes": end.peak_memory_bytes,
         "cpu_seconds": end.cpu_seconds,
+        "throttled_seconds": end.throttled_seconds,
+        "lines_delivered": end.lines_delivered,
+        "lines_handled": end.lines_handled,
+        "source_line": end.source_line or None,
     }
 
 

@@ -46,6 +46,7 @@ class DeskEvent(StrEnum):
     STRATEGY_STATUS_CHANGED = "strategy_status_changed"  # it became active, paused, stopped or failed
     ALLOCATION_CHANGED = "allocation_changed"  # it was given its capital
     RUN_STARTED = "run_started"  # its process was started
+    RUN_STALLED = "run_stalled"  # it handles no line, though lines wait: a warning
     RUN_ENDED = "run_ended"  # its process ended, and why
     STREAM_UP = "stream_up"  # a stream of the broker's is up
     OUTAGE_STARTED = "outage_started"  # a stream of the broker's went down, or fell silent
@@ -96,7 +97,9 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.STRATEGY_STATUS_CHANGED: "strategy_id user_id status why",
     E.ALLOCATION_CHANGED: "strategy_id user_id allocation by",
     E.RUN_STARTED: "strategy_id user_id run_id",
-    E.RUN_ENDED: "strategy_id user_id run_id reason message exit_code peak_memory_bytes cpu_seconds",
+    E.RUN_STALLED: "strategy_id user_id run_id message",
+    E.RUN_ENDED: "strategy_id user_id run_id reason message exit_code peak_memory_bytes cpu_seconds throttled_seconds "
+    "lines_delivered lines_handled source_line",
     E.STREAM_UP: "stream why affected",
     E.OUTAGE_STARTED: "stream why affected orders_open",
     E.OUTAGE_ENDED: "stream why started_at ended_at affected orders_open orders_refused bars_fetched bars_missing "
@@ -142,6 +145,7 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.STRATEGY_STATUS_CHANGED: (ev.StrategyStatusChanged,),
     E.ALLOCATION_CHANGED: (ev.AllocationChanged,),
     E.RUN_STARTED: (ev.RunStarted,),
+    E.RUN_STALLED: (ev.RunStalled,),
     E.RUN_ENDED: (ev.RunEnded,),
     E.STREAM_UP: (ev.StreamChanged,),
     E.OUTAGE_STARTED: (ev.StreamChanged,),
@@ -227,6 +231,10 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     exit_code: int | None = None
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
+    throttled_seconds: float | None = None  # it waited, because its share of the CPU was used up
+    lines_delivered: int | None = None
+    lines_handled: int | None = None  # as the run itself says
+    source_line: str | None = None  # the member's line that its traceback points to
     stream: str | None = None
     started_at: str | None = None
     ended_at: str | None = None  # the stream was up again

@@ -144,6 +144,12 @@ LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
         {"client_order_id": OID, "source": "submit", "word": "in_doubt", "detail": "HTTP 504"},
     ),
     (ev.RunStarted(run_id=RunId("r1"), strategy_id=ALICE, at=NOON), "run_started", "info", {"run_id": "r1"}),
+    (
+        ev.RunStalled(run_id=RunId("r1"), strategy_id=ALICE, detail="why", at=NOON),
+        "run_stalled",
+        "warning",
+        {"run_id": "r1", "detail": "why"},
+    ),
     (a_run_end(ExitReason.STOPPED), "run_ended", "info", {"reason": "stopped"}),
     (a_run_end(ExitReason.OOM), "run_ended", "warning", {"reason": "oom", "detail": "why"}),
     (

@@ -25,6 +25,7 @@ WORDS = {
     DeskEvent.ORDER_PARTIALLY_FILLED: "alice: buy 4 AAPL at 100, 4 of 10 [alice-1]",
     DeskEvent.ORDER_CANCEL_REQUESTED: "alice: buy AAPL by alice [alice-1]",
     DeskEvent.POSITION_OPENED: "alice: 4 AAPL at 100",
+    DeskEvent.RUN_STALLED: "alice: it handled no line for 30 s",
     DeskEvent.RUN_ENDED: "alice: oom: used it all",
     DeskEvent.STREAM_UP: "desk: the stream of trades is up: listening",
     DeskEvent.OUTAGE_STARTED: "desk: the stream of trades is down: no pong; affected: alice",

@@ -1,12 +1,21 @@
 """Why a run ended, from what the kernel and nsjail tell."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deskd.config import SandboxSection
 from deskd.domain.run import ExitReason
+from deskd.domain.strategy import Delivery
 from deskd.supervision.cgroup_files import Usage
-from deskd.supervision.ending import Asked, Evidence, classify
+from deskd.supervision.ending import DETAIL_MAX, OUTPUT_BYTES_MAX, Asked, Evidence, classify
+from deskd.supervision.page import Page
 
+LINE = '{"type":"trade","symbol":"AAPL","timestamp":"2026-11-20T15:04:05.123456789Z"}'
+WHOLE_STORY = (
+    "it used 512 MiB of 512 MiB of memory (files in /tmp count) and was killed; largest growth in the last 10 s: +380 MiB; "
+    "keep less data, or ask an officer for more; last line handled: AAPL trade of 15:04:05.123"
+)
 UP = "[I][2026-01-05T17:00:00+0000] Executing '/venv/bin/python3' for '[STANDALONE MODE]'\n"
 
 
@@ -33,6 +42,11 @@ def an_end(**overrides: object) -> Evidence:
     return Evidence(**fields | overrides)  # type: ignore[arg-type]
 
 
+def a_traceback(error: str) -> tuple[str, ...]:
+    frame = '  File "/strategy/strategy.py", line 3, in <module>'
+    return ("Traceback (most recent call last):", frame, "    go()", error)
+
+
 @pytest.mark.parametrize(
     ("evidence", "reason", "code", "says"),
     [
@@ -48,8 +62,8 @@ def an_end(**overrides: object) -> Evidence:
         (an_end(status=137, jail_log=exited(137)), ExitReason.ERROR, 137, "status 137"),
         (an_end(status=139, jail_log=signaled(11)), ExitReason.SIGNAL, None, "(SIGSEGV)"),
         (an_end(status=162, jail_log=signaled(34)), ExitReason.SIGNAL, None, "ended by a signal"),
-        (an_end(status=137, jail_log=signaled(9), usage=Usage(oom_kills=1)), ExitReason.OOM, None, "512 MB"),
-        (an_end(status=-9, jail_log=UP, usage=Usage(oom_kills=2)), ExitReason.OOM, None, "512 MB"),
+        (an_end(status=137, jail_log=signaled(9), usage=Usage(oom_kills=1)), ExitReason.OOM, None, "512 MiB"),
+        (an_end(status=-9, jail_log=UP, usage=Usage(oom_kills=2)), ExitReason.OOM, None, "512 MiB"),
         (
             an_end(status=1, jail_log=exited(1), usage=Usage(oom_kills=1), errors=("BrokenProcessPool",)),
             ExitReason.ERROR,
@@ -66,6 +80,116 @@ def an_end(**overrides: object) -> Evidence:
         ),
         (an_end(status=96, jail_log="", reached_script=False), ExitReason.SANDBOX_FAILURE, 96, "cgroup"),
         (an_end(status=1, jail_log=exited(1), reached_script=False), ExitReason.SANDBOX_FAILURE, 1, "desk's fault"),
+        (
+            an_end(status=137, jail_log=UP, reached_script=False, usage=Usage(oom_kills=1)),
+            ExitReason.SANDBOX_FAILURE,
+            137,
+            "memory_mb=512 to come up",
+        ),
+        (an_end(status=255, jail_log=exited(255)), ExitReason.ERROR, 255, "status 255"),
+        (
+            an_end(status=137, jail_log=exited(137), usage=Usage(oom_kills=1), errors=("child died",)),
+            ExitReason.ERROR,
+            137,
+            "one of its processes was killed",
+        ),
+        (
+            an_end(status=137, jail_log=signaled(9), usage=Usage(oom_kills=1, peak_memory_bytes=40 << 20)),
+            ExitReason.OOM,
+            None,
+            "the machine ran out of memory, and the kernel killed it though it used only 40 MiB of 512 MiB",
+        ),
+        (
+            an_end(
+                status=137,
+                jail_log=signaled(9),
+                usage=Usage(oom_kills=1, peak_memory_bytes=512 << 20),
+                growth=(380 << 20, 10.0),
+                page=Page(handled=9, last_line=LINE),
+                delivery=Delivery(delivered=10),
+            ),
+            ExitReason.OOM,
+            None,
+            WHOLE_STORY,
+        ),
+        (an_end(status=137, jail_log=signaled(9)), ExitReason.SIGNAL, None, "from outside the desk"),
+        (an_end(status=152, jail_log=signaled(24)), ExitReason.CPU_LIMIT, None, "SIGXCPU"),
+        (an_end(status=159, jail_log=signaled(31)), ExitReason.SIGNAL, None, "32-bit programs"),
+        (
+            an_end(
+                status=139,
+                jail_log=signaled(11),
+                errors=("Fatal Python error: Segmentation fault", '  File "/strategy/strategy.py", line 5 in f'),
+            ),
+            ExitReason.SIGNAL,
+            None,
+            "(SIGSEGV); at strategy.py:5 in f",
+        ),
+        (
+            an_end(
+                status=139,
+                jail_log=signaled(11),
+                usage=Usage(forks_refused=3),
+                errors=("OpenBLAS blas_thread_init: pthread_create failed",),
+            ),
+            ExitReason.PIDS_LIMIT,
+            None,
+            "fell over it",
+        ),
+        (an_end(status=139, jail_log=signaled(11), usage=Usage(forks_refused=3)), ExitReason.SIGNAL, None, "SIGSEGV"),
+        (an_end(usage=Usage(forks_refused=9)), ExitReason.CLEAN, 0, "9 processes or threads over its 64 were refused"),
+        (
+            an_end(status=1, jail_log=exited(1), usage=Usage(forks_refused=9), errors=a_traceback("KeyError: 'x'")),
+            ExitReason.ERROR,
+            1,
+            "KeyError: 'x'; at strategy.py:3: go(); 9 processes or threads over its 64 were refused before",
+        ),
+        (
+            an_end(
+                status=1,
+                jail_log=exited(1),
+                usage=Usage(forks_refused=9),
+                errors=a_traceback("RuntimeError: can't start new thread"),
+            ),
+            ExitReason.PIDS_LIMIT,
+            1,
+            "more than 64 processes and threads",
+        ),
+        (
+            an_end(
+                status=1,
+                jail_log=exited(1),
+                usage=Usage(peak_memory_bytes=500 << 20),
+                growth=(1 << 20, 10.0),
+                errors=a_traceback("MemoryError"),
+            ),
+            ExitReason.ERROR,
+            1,
+            "it used 500 MiB of 512 MiB of memory; largest growth in the last 10 s: +1.0 MiB; what it asked for last",
+        ),
+        (
+            an_end(
+                status=1,
+                jail_log=exited(1),
+                errors=a_traceback("ModuleNotFoundError: No module named 'numpie'"),
+                packages=("numpy",),
+            ),
+            ExitReason.ERROR,
+            1,
+            "which has numpy",
+        ),
+        (
+            an_end(asked=Asked(reason=ExitReason.SLOW_CONSUMER, detail="1000 lines"), reached_script=False),
+            ExitReason.SANDBOX_FAILURE,
+            0,
+            "had not begun yet when the run was ended (1000 lines)",
+        ),
+        (
+            an_end(asked=Asked(reason=ExitReason.SANDBOX_FAILURE, detail="no warm-up")),
+            ExitReason.SANDBOX_FAILURE,
+            0,
+            "no warm-up",
+        ),
         (an_end(status=-11, jail_log=None), ExitReason.SIGNAL, None, "SIGSEGV"),
         (an_end(status=3, jail_log=None), ExitReason.ERROR, 3, "status 3"),
         (
@@ -87,3 +211,70 @@ def test_an_end_keeps_what_the_kernel_counted() -> None:
     """Peak memory and CPU come from the cgroup, not from the run."""
     end = classify(an_end())
     assert (end.peak_memory_bytes, end.cpu_seconds) == (5, 0.5)
+
+
+def test_an_end_keeps_its_last_words_within_bounds() -> None:
+    """The ledger keeps the newest lines, and control characters as they came."""
+    end = classify(an_end(status=1, jail_log=exited(1), output=["old", *("é" * 999 for _ in range(60)), "\x1b[2J"]))
+    assert end.output[-1] == "\x1b[2J"
+    assert len(end.output) < 50
+    assert sum(len(line.encode()) for line in end.output) <= OUTPUT_BYTES_MAX
+    assert classify(an_end(output=[str(n) for n in range(60)])).output == tuple(str(n) for n in range(10, 60))
+
+
+def test_a_claim_is_never_more_than_what_was_delivered() -> None:
+    """What a run says of itself is bounded by what the desk knows."""
+    end = classify(an_end(page=Page(handled=2**53), delivery=Delivery(delivered=4)))
+    assert (end.lines_handled, end.lines_delivered) == (4, 4)
+
+
+MEMBERS = frozenset(ExitReason) - {ExitReason.SANDBOX_FAILURE, ExitReason.STOPPED}
+_WORDS = st.sampled_from(
+    [
+        *a_traceback("MemoryError"),
+        "OSError: [Errno 28] x",
+        "can't start new thread",
+        "Fatal Python error: x",
+        "ModuleNotFoundError: No module named 'x'",
+        "KeyError: 'price'",
+        "",
+    ]
+)
+_EVIDENCE = st.builds(
+    Evidence,
+    status=st.integers(-64, 255),
+    jail_log=st.none() | st.just(UP) | st.integers(0, 255).map(exited) | st.integers(0, 64).map(signaled) | st.text(),
+    errors=st.lists(_WORDS | st.text(max_size=40), max_size=8),
+    usage=st.builds(
+        Usage,
+        peak_memory_bytes=st.none() | st.integers(0, 1 << 33),
+        oom_kills=st.integers(0, 3),
+        forks_refused=st.integers(0, 9),
+        cpu_seconds=st.none() | st.floats(0, 1e6),
+        periods=st.none() | st.integers(0, 99),
+    ),
+    reached_script=st.booleans(),
+    asked=st.none() | st.builds(Asked, reason=st.sampled_from(ExitReason), detail=st.text(max_size=2_000)),
+    section=st.just(SandboxSection()),
+    growth=st.none() | st.tuples(st.integers(-(1 << 30), 1 << 30), st.floats(1, 10)),
+    page=st.builds(
+        Page, handled=st.integers(0, 2**53), last_line=st.text(max_size=99), at_work_on=st.text(max_size=99)
+    ),
+    delivery=st.builds(Delivery, delivered=st.integers(0, 99)),
+    output=st.lists(st.text(max_size=99), max_size=60),
+    packages=st.just(("numpy",)),
+)
+
+
+@given(_EVIDENCE)
+def test_any_evidence_gives_one_reason_and_blames_the_right_one(evidence: Evidence) -> None:
+    """A member is blamed only where their script began; we are, where it did not, or where the desk said so itself."""
+    end = classify(evidence)
+    own_word = evidence.asked is not None and evidence.asked.reason
+    if evidence.reached_script:
+        assert end.reason is not ExitReason.SANDBOX_FAILURE or own_word == ExitReason.SANDBOX_FAILURE
+    else:
+        assert end.reason not in MEMBERS
+        assert own_word == end.reason or end.reason is ExitReason.SANDBOX_FAILURE
+    assert end.detail or own_word
+    assert len(end.detail) <= DETAIL_MAX + 1

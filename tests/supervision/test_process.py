@@ -12,12 +12,10 @@ import pytest
 
 from deskd.supervision.process import (
     JOIN_FAILED,
-    PAGE_BYTES,
     STDIN_PIPE_BYTES,
     Pipes,
     ended,
     make_pipes,
-    read_page,
     start,
 )
 
@@ -92,17 +90,6 @@ async def until_it_sleeps(pid: int) -> None:
     async with asyncio.timeout(10):
         while "sleep" not in Path(f"/proc/{pid}/comm").read_text():  # noqa: ASYNC110, ASYNC240
             await asyncio.sleep(0.005)
-
-
-def test_the_page_is_read_and_cannot_be_resized(pipes: Pipes) -> None:
-    """What the run writes there is read; whatever it does, reading never fails."""
-    assert read_page(pipes.progress_fd) == (0, False)
-    os.pwrite(pipes.progress_fd, (5).to_bytes(8, "little") + b"\1", 0)
-    assert read_page(pipes.progress_fd) == (5, True)
-    for size in (0, 2 * PAGE_BYTES):
-        with pytest.raises(PermissionError):
-            os.ftruncate(pipes.progress_fd, size)
-    pipes.close_theirs()
 
 
 def test_a_full_pipe_does_not_block_the_desk(pipes: Pipes) -> None:

@@ -14,6 +14,7 @@ async def test_the_first_who_ends_a_run_is_right(tmp_path: Path, jail_root: Path
     async with a_world(tmp_path, jail_root, {"alice": source}, jailed=False) as world:
         await world.start("alice")
         run_id = await world.until_fed("alice")
+        await world.until_printed("alice", "up")
         await world.supervisor.end(run_id, ExitReason.SLOW_CONSUMER, "1000 unread order lines")
         await world.stop("alice")
         assert world.ends("alice")[0].reason is ExitReason.SLOW_CONSUMER
@@ -61,7 +62,9 @@ async def test_its_log_says_how_it_ended(tmp_path: Path, jail_root: Path) -> Non
         end = await world.run("alice")
         assert end.reason is ExitReason.ERROR
         last = world.log("alice").splitlines()[-1]
-        assert last.endswith(" ended as error: it ended with status 1: KeyError: 'prise'")
+        assert last.endswith(
+            " ended as error: it ended with status 1: KeyError: 'prise'; at strategy.py:2: raise KeyError('prise')"
+        )
         assert " desk run alice." in last
         assert " starts WITHOUT a jail: " in world.log("alice")
 

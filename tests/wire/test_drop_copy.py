@@ -170,6 +170,7 @@ def one_of_each() -> list[ev.Fact]:
         ev.CommandGiven(by="ada (uid 0)", command="stop", arguments="alice", at=NOON),
         ev.RootSigned(market_day=MONDAY, seq=9, root="ab", public_key="cd", signature="ef", at=NOON),
         ev.Heartbeat(orders_open=1, strategies_running=2, market_is_open=True, ledger_seq=9, at=NOON),
+        ev.RunStalled(run_id=RunId("r1"), strategy_id=ALICE, detail="it handled no line for 30 s", at=NOON),
         ev.RunEnded(run_id=RunId("r1"), strategy_id=ALICE, end=end, at=NOON),
         ev.DeskStopped(at=NOON),
     ]

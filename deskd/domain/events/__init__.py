@@ -74,6 +74,7 @@ from deskd.domain.events.requests import (
 from deskd.domain.events.strategies import (
     AllocationChanged,
     RunEnded,
+    RunStalled,
     RunStarted,
     StrategyRegistered,
     StrategyStatusChanged,
@@ -87,6 +88,7 @@ type Fact = (
     | AllocationChanged
     | RunStarted
     | RunEnded
+    | RunStalled
     | OrderApproved
     | OrderDenied
     | OrderFact
@@ -117,6 +119,7 @@ type PlainFact = (
     | AllocationChanged
     | RunStarted
     | RunEnded
+    | RunStalled
     | StreamChanged
     | CommandGiven
     | RootSigned
@@ -187,6 +190,7 @@ __all__ = [
     "ResolutionRequested",
     "RootSigned",
     "RunEnded",
+    "RunStalled",
     "RunStarted",
     "SharesDistributed",
     "Source",

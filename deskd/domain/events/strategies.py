@@ -61,3 +61,13 @@ class RunEnded:
     end: RunEnd
     at: datetime
     deaths: int = 0  # in a row, this one included, that count against the strategy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStalled:
+    """A run handles no line, though lines wait for it: the warning before it is ended, as configured."""
+
+    run_id: RunId
+    strategy_id: StrategyId
+    detail: str  # for how long, how many lines wait, and the last that it handled
+    at: datetime

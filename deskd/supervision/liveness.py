@@ -1,0 +1,140 @@
+"""Whether a run moves: no line handled for a while, though lines wait for it. Pure: readings in, verdicts out.
+
+1. Progress is a line handled (the run's own claim) or bytes read out of its pipe (which the desk sees by itself): a
+   script that reads its input by its own means counts no lines, and is known by the pipe that it empties.
+2. Lines wait when bytes lie unread in the pipe, or when the runner holds lines that the script has not asked for. A line
+   that was never delivered waits for nobody, and neither does the one that the script is at work on.
+3. Only time in which we looked counts: a desk, or a machine, that slept blames nobody for it.
+4. A run that stands still though it has used its whole share of the CPU is a busy loop; any other is stalled.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from deskd.config import SandboxSection
+from deskd.domain.run import ExitReason
+from deskd.domain.strategy import Delivery
+from deskd.supervision.meter import KEPT_S, Sample, Samples
+from deskd.supervision.page import Page
+from deskd.supervision.words import last_line, throttling
+
+TICK_MAX_S = 3.0  # a longer while between two looks counts as one tick: nobody looked
+BUSY_SHARE = 0.9  # of the periods in which it wanted to work: it was throttled in so many
+_LINE_BYTES = 120  # of a feed, where none was delivered yet
+
+
+class Still(StrEnum):
+    """What to do about a run that stands still."""
+
+    MOVES = "moves"
+    WARN = "warn"  # once
+    RECOVERED = "recovered"  # after a warning
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What is known of a run at one instant."""
+
+    at: float  # monotonic
+    page: Page
+    delivery: Delivery
+    sample: Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What to do, and why: a reason and a sentence where the run is to be warned of or ended."""
+
+    still: Still
+    reason: ExitReason | None = None
+    detail: str = ""
+
+
+MOVES = Verdict(still=Still.MOVES)
+
+
+@dataclass(slots=True)
+class Watch:
+    """One run's progress over time."""
+
+    section: SandboxSection
+    samples: Samples = field(default_factory=Samples)
+    still_s: float = 0.0  # it has stood still for so long, as far as we looked
+    is_warned: bool = False
+    _looked_at: float | None = None
+    _handled: int = 0
+    _taken: int = 0  # bytes out of the pipe
+
+    def look(self, reading: Reading) -> Verdict:
+        """Take the reading; return what to do."""
+        self.samples.add(reading.sample)
+        before, self._looked_at = self._looked_at, reading.at
+        handled, taken = reading.page.handled, reading.delivery.sent_bytes - reading.delivery.unread_bytes
+        moved = handled != self._handled or taken > self._taken
+        self._handled, self._taken = handled, max(taken, self._taken)
+        if moved or before is None or not is_waiting(reading):
+            return self._moves(reading)
+        tick = reading.at - before
+        self.still_s += tick if tick <= TICK_MAX_S else 1.0
+        return self._stands(reading)
+
+    def _moves(self, reading: Reading) -> Verdict:
+        was_warned, self.is_warned, still_s, self.still_s = self.is_warned, False, self.still_s, 0.0
+        if not was_warned:
+            return MOVES
+        return Verdict(still=Still.RECOVERED, detail=f"it moves again after {still_s:.0f} s; {_waiting(reading)}")
+
+    def _stands(self, reading: Reading) -> Verdict:
+        section = self.section
+        if section.busy_after_s and self.still_s >= section.busy_after_s and (figures := self._busy(reading)):
+            text = f"it {figures}, and handled no line meanwhile; {_waiting(reading)}{_after(reading)}: look for a loop"
+            return Verdict(still=Still.END, reason=ExitReason.CPU_LIMIT, detail=f"{text} that does not end")
+        if not section.stalled_after_s or self.still_s < section.stalled_after_s:
+            return MOVES
+        text = f"it handled no line for {self.still_s:.0f} s; {_waiting(reading)}{_after(reading)}"
+        if not self.is_warned:
+            self.is_warned = True
+            return Verdict(still=Still.WARN, reason=ExitReason.STALLED, detail=text)
+        if section.stalled_end_after_s and self.still_s >= section.stalled_after_s + section.stalled_end_after_s:
+            if not reading.page.read and not self._taken:
+                text += "; a strategy that wants no market data says so in config.json: " + '"channels": ["orders"]'
+            return Verdict(still=Still.END, reason=ExitReason.STALLED, detail=text)
+        return MOVES
+
+    def _busy(self, reading: Reading) -> str:
+        """Return the figures of a run that used its whole share of the CPU since it stands still; else nothing."""
+        now = reading.sample
+        then = self.samples.since(reading.at - min(self.section.busy_after_s, KEPT_S))
+        if then is None or now.at <= then.at:
+            return ""
+        if None in {now.cpu_seconds, then.cpu_seconds, now.periods, then.periods}:
+            return ""
+        periods = (now.periods or 0) - (then.periods or 0)
+        throttled = (now.throttled_periods or 0) - (then.throttled_periods or 0)
+        if not periods or throttled < periods * BUSY_SHARE:
+            return ""
+        used = (now.cpu_seconds or 0) - (then.cpu_seconds or 0)
+        return throttling(used, now.at - then.at, self.section.cpu, throttled, periods)
+
+
+def is_waiting(reading: Reading) -> bool:
+    """Say whether lines wait for the run to ask for them."""
+    return reading.delivery.unread_bytes > 0 or reading.page.waiting > 0
+
+
+def lines_waiting(page: Page, delivery: Delivery) -> int:
+    """Return how many lines wait: in the desk, in the pipe, and in the runner's own hands."""
+    mean = delivery.sent_bytes / delivery.delivered if delivery.delivered else _LINE_BYTES
+    in_pipe = -(-delivery.unread_bytes // max(1, round(mean)))
+    in_runner = min(page.waiting, delivery.delivered)
+    return delivery.buffered + in_pipe + in_runner
+
+
+def _waiting(reading: Reading) -> str:
+    count = lines_waiting(reading.page, reading.delivery)
+    return "1 line waits" if count == 1 else f"{count:,} lines wait"
+
+
+def _after(reading: Reading) -> str:
+    return f", the last it handled was {last_line(reading.page.last_line)}" if reading.page.last_line else ""

@@ -1,0 +1,150 @@
+"""What a member reads after a death in a real jail: the right word, the figures, and their own line."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from deskd.domain.events import RunStalled
+from deskd.domain.run import ExitReason as R
+from tests.supervised import World, a_world
+
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
+
+LINE = b'{"type":"trade","symbol":"AAPL","price":150.25,"size":1,"timestamp":"2026-11-20T15:04:05.123456789Z"}\n'
+
+# name: (source, reason, exit code, what the detail says, the line it points to)
+DEATHS = {
+    "clean": ("print('done')", R.CLEAN, 0, "came to its end", ""),
+    "key-error": (
+        "import json, sys\nfor line in sys.stdin:\n    json.loads(line)['prise']\n",
+        R.ERROR,
+        1,
+        "KeyError: 'prise'; at strategy.py:3: json.loads(line)['prise']; it was at work on: AAPL trade of 15:04:05.123",
+        "strategy.py:3: json.loads(line)['prise']",
+    ),
+    "memory": ("x = bytearray(10**9)", R.OOM, None, "it used 128 MiB of 128 MiB of memory", ""),
+    "memory-growth": (
+        "x = []\nfor line in iter(int, 1): x.append(bytearray(b'x' * 10**6))",
+        R.OOM,
+        None,
+        "largest growth in the last",
+        "",
+    ),
+    "memory-error": ("x = bytearray(1 << 60)", R.ERROR, 1, "could not be had", "strategy.py:1: x = bytearray(1 << 60)"),
+    "tmp-full": (
+        "for n in 'ab': open(f'/tmp/{n}', 'wb').write(bytes(5 << 20))",
+        R.ERROR,
+        1,
+        "8 MiB in /tmp",
+        "strategy.py:1: for",
+    ),
+    "no-module": ("import numpie", R.ERROR, 1, "which has ", "strategy.py:1: import numpie"),
+    "no-network": ("import socket; socket.create_connection(('1.1.1.1', 80))", R.ERROR, 1, "a jail has no network", ""),
+    "interrupt": ("raise KeyboardInterrupt", R.ERROR, 130, "KeyboardInterrupt", "strategy.py:1: raise"),
+    "exit-text": ("import sys; sys.exit('no money left')", R.ERROR, 1, "status 1: no money left", ""),
+    "os-exit": ("import os; os._exit(9)", R.ERROR, 9, "printed no error", ""),
+    "recursion": ("def f(): f()\nf()", R.ERROR, 1, "calls itself without an end", "strategy.py:1 in f: def f(): f()"),
+    "segfault": ("import ctypes\nctypes.string_at(0)", R.SIGNAL, None, "(SIGSEGV); at strategy.py:2", "strategy.py:2"),
+    "threads": (
+        "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+        R.PIDS_LIMIT,
+        1,
+        "more than 16 processes",
+        "strategy.py:2: while True",
+    ),
+    "helper-syntax": ("import helper", R.ERROR, 1, "SyntaxError", "helper.py:1: def"),
+}
+
+
+async def test_every_death_has_its_word_its_figures_and_its_line(tmp_path: Path, jail_root: Path) -> None:
+    """The story is complete: reason, sentence, code line, peak memory, CPU time, periods, last prints."""
+    sources = {name: source for name, (source, *_) in DEATHS.items()}
+    async with a_world(tmp_path, jail_root, sources, sandbox={"pids": 16, "tmp_mb": 8, "state_mb": 8}) as world:
+        (world.strategies_dir / "helper-syntax" / "helper.py").write_text("def\n")
+        await world.supervisor.start_enabled()
+        world.feed(await world.until_fed("key-error"), LINE)
+        for name, (_, reason, code, says, at) in DEATHS.items():
+            end = await world.until_ended(name)
+            assert (end.reason, end.exit_code) == (reason, code), (name, end)
+            assert says in end.detail, (name, end)
+            assert end.source_line.startswith(at), (name, end)
+            assert bool(at) <= bool(end.traceback), (name, end)
+            assert end.peak_memory_bytes, (name, end)
+            assert end.cpu_seconds, (name, end)
+            assert end.memory_max_bytes == 128 << 20, (name, end)
+            assert end.periods is not None, (name, end)
+            assert (end.traceback == "") or end.output, (name, end)
+
+
+async def test_a_member_cannot_make_a_death_look_like_the_desks(tmp_path: Path, jail_root: Path) -> None:
+    """That the script was reached is sealed by the kernel: wiping the page, or the runner, changes nothing."""
+    source = """
+        import gc, mmap, os
+        for page in [it for it in gc.get_objects() if isinstance(it, mmap.mmap)]: page[:] = bytes(len(page))
+        import sys
+        frame = sys._getframe()
+        while frame:
+            for it in list(frame.f_locals.values()):
+                if isinstance(it, mmap.mmap): it[:] = bytes(len(it))
+            frame = frame.f_back
+        os._exit(255)
+    """
+    async with a_world(tmp_path, jail_root, {"alice": source}) as world:
+        end = await world.run("alice")
+        assert (end.reason, end.exit_code) == (R.ERROR, 255)
+
+
+STILL = {
+    "asleep": ("import sys, time\nsys.stdin.readline()\ntime.sleep(600)", R.STALLED),
+    "spins": ("import sys\nsys.stdin.readline()\nwhile True: pass", R.CPU_LIMIT),
+    "never-reads": ("import time\ntime.sleep(600)", R.STALLED),
+}
+MOVES = {
+    "slow": "import sys, time\nfor line in sys.stdin: time.sleep(0.5)",
+    "busy": "import sys, time\nfor line in sys.stdin:\n    t = time.time()\n    while time.time() < t + 0.8: pass",
+    "by-number": "import os\nwhile os.read(0, 65536): pass",
+    "by-file": "for line in open(0): pass",
+    "by-select": "import os, select\nwhile select.select([0], [], []) and os.read(0, 100): pass",
+    "quiet": "import sys, time\nfor line in sys.stdin:\n    time.sleep(600)",  # at work on the only line it got
+}
+
+
+async def test_who_stands_still_is_ended_and_who_moves_is_not(tmp_path: Path, jail_root: Path) -> None:
+    """Stalled and busy runs are told apart and ended; slow, busy and unusual readers are left alone."""
+    sources = {name: source for name, (source, _) in STILL.items()} | MOVES
+    sandbox = {"stalled_after_s": 2.0, "stalled_end_after_s": 1.0, "busy_after_s": 3.0, "cpu": 0.1, "stop_grace_s": 0.1}
+    async with a_world(tmp_path, jail_root, sources, sandbox=sandbox) as world:
+        await world.supervisor.start_enabled()
+        runs = {name: await world.until_fed(name) for name in sources}
+        world.feed(runs["quiet"], LINE)
+        for name, run in runs.items():
+            if name != "quiet":
+                world.feed(run, LINE * 200)
+        async with asyncio.TaskGroup() as feeding:
+            task = feeding.create_task(go_on(world, {name: runs[name] for name in MOVES if name.startswith("by-")}))
+            for name, (_, reason) in STILL.items():
+                end = await world.until_ended(name)
+                assert end.reason is reason, (name, end)
+            await asyncio.sleep(2)
+            task.cancel()
+        assert {name: world.ends(name) for name in MOVES} == {name: [] for name in MOVES}
+        [spins] = world.ends("spins")
+        assert "of 0.1 cores for " in spins.detail
+        assert "throttled " in spins.detail
+        assert "199 lines wait" in spins.detail
+        [asleep] = world.ends("asleep")
+        assert "handled no line for 3 s; 199 lines wait" in asleep.detail
+        [never] = world.ends("never-reads")
+        assert "200 lines wait" in never.detail
+        assert '"channels": ["orders"]' in never.detail
+        warned = {fact.strategy_id for fact in world.facts if isinstance(fact, RunStalled)}
+        assert warned == {"asleep", "spins", "never-reads"}
+
+
+async def go_on(world: World, runs: dict[str, str]) -> None:
+    """Feed these some lines at a time, for ever."""
+    while True:
+        for run in runs.values():
+            world.feed(run, LINE * 3)  # type: ignore[arg-type]
+        await asyncio.sleep(0.3)

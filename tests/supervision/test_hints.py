@@ -1,0 +1,52 @@
+"""What a student can do about an error that the jail has a part in."""
+
+import pytest
+
+from deskd.config import SandboxSection
+from deskd.supervision.crash import Crash
+from deskd.supervision.hints import hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "says"),
+    [
+        ("ModuleNotFoundError", "ModuleNotFoundError: No module named 'numpie.core'", "which has numpy, pandas"),
+        ("OSError", "OSError: [Errno 28] No space left on device", "64 MiB in /tmp and 64 MiB in /state"),
+        ("OSError", "OSError: [Errno 27] File too large", "one file may have 64 MiB"),
+        ("OSError", "OSError: [Errno 24] Too many open files", "256 files open"),
+        ("OSError", "OSError: [Errno 12] Cannot allocate memory", "512 MiB of memory"),
+        ("BlockingIOError", "BlockingIOError: [Errno 11] Resource temporarily unavailable", "64 processes"),
+        ("OSError", "OSError: [Errno 30] Read-only file system: 'x'", "only /tmp and /state"),
+        ("OSError", "OSError: [Errno 97] Address family not supported by protocol", "no network"),
+        ("PermissionError", "PermissionError: [Errno 1] Operation not permitted", "jails forbid that call"),
+        ("gaierror", "socket.gaierror: Name or service not known", "no network"),
+        ("KeyError", "KeyError: 'price'", "have no price"),
+        ("RecursionError", "RecursionError: maximum recursion depth exceeded", "without an end"),
+        ("DeskUnavailable", "DeskUnavailable: no answer", "try again later"),
+    ],
+)
+def test_an_error_of_the_jails_has_a_remedy(kind: str, words: str, says: str) -> None:
+    """The bound has its figure, and what to do stands beside it."""
+    assert says in hint(Crash(kind=kind, last_words=words), SandboxSection(), ("numpy", "pandas"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("ZeroDivisionError", "ZeroDivisionError: division by zero"),
+        ("KeyError", "KeyError: 'x'"),
+        ("ImportError", "ImportError: cannot import name 'x' from 'y'"),
+        ("OSError", "OSError: [Errno 2] No such file or directory: 'x'"),
+        ("", ""),
+    ],
+)
+def test_a_bug_of_the_scripts_own_gets_no_guess(kind: str, words: str) -> None:
+    """Their line tells more than we could."""
+    assert hint(Crash(kind=kind, last_words=words), SandboxSection(), ()) == ""
+
+
+def test_many_packages_are_named_in_part_and_none_not_at_all() -> None:
+    """The sentence stays a sentence."""
+    crash = Crash(kind="ModuleNotFoundError", last_words="ModuleNotFoundError: No module named 'x'")
+    assert hint(crash, SandboxSection(), ()) == "x is not in the strategies' environment: ask an officer for it"
+    assert "p39, …: ask" in hint(crash, SandboxSection(), [f"p{n}" for n in range(60)])
