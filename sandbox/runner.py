@@ -58,7 +58,7 @@ class CountingInput(io.FileIO):
         self._piece = 1
         self._asked_at = 0.0
 
-    read = io.RawIOBase.read  # FileIO's own would pass by what we hold
+    read = io.RawIOBase.read  # type: ignore[assignment]  # FileIO's own would pass by what we hold
     readall = io.RawIOBase.readall
 
     def readinto(self, buffer: memoryview, /) -> int | None:  # type: ignore[override]  # BufferedReader hands one over

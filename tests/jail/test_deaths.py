@@ -113,7 +113,7 @@ MOVES = {
 async def test_who_stands_still_is_ended_and_who_moves_is_not(tmp_path: Path, jail_root: Path) -> None:
     """Stalled and busy runs are told apart and ended; slow, busy and unusual readers are left alone."""
     sources = {name: source for name, (source, _) in STILL.items()} | MOVES
-    sandbox = {"stalled_after_s": 2.0, "stalled_end_after_s": 1.0, "busy_after_s": 3.0, "cpu": 0.1, "stop_grace_s": 0.1}
+    sandbox = {"stalled_after_s": 2.0, "stalled_end_after_s": 3.0, "busy_after_s": 3.0, "cpu": 0.1, "stop_grace_s": 0.1}
     async with a_world(tmp_path, jail_root, sources, sandbox=sandbox) as world:
         await world.supervisor.start_enabled()
         runs = {name: await world.until_fed(name) for name in sources}
@@ -134,7 +134,7 @@ async def test_who_stands_still_is_ended_and_who_moves_is_not(tmp_path: Path, ja
         assert "throttled " in spins.detail
         assert "199 lines wait" in spins.detail
         [asleep] = world.ends("asleep")
-        assert "handled no line for 3 s; 199 lines wait" in asleep.detail
+        assert "handled no line for 5 s; 199 lines wait" in asleep.detail
         [never] = world.ends("never-reads")
         assert "200 lines wait" in never.detail
         assert '"channels": ["orders"]' in never.detail

@@ -147,13 +147,13 @@ def test_who_never_read_is_told_how_to_want_nothing() -> None:
     )
 
 
-@pytest.mark.parametrize("more", [{"busy": 1}, {"busy": 0}])
-def test_zeros_turn_it_off(more: dict[str, float]) -> None:
+@pytest.mark.parametrize("busy", [0.0, 1.0])
+def test_zeros_turn_it_off(busy: float) -> None:
     """No warning without stalled_after_s, no end without the other two."""
     off = SECTION.model_copy(update={"stalled_after_s": 0, "busy_after_s": 0})
-    assert Life(off).verdicts(500, **more) == []
+    assert Life(off).verdicts(500, busy=busy) == []
     only_warned = SECTION.model_copy(update={"stalled_end_after_s": 0, "busy_after_s": 0})
-    assert [verdict.still for verdict in Life(only_warned).verdicts(500, **more)] == [Still.WARN]
+    assert [verdict.still for verdict in Life(only_warned).verdicts(500, busy=busy)] == [Still.WARN]
 
 
 def test_a_kernel_that_counts_nothing_makes_no_busy_loop() -> None:
