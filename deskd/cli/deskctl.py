@@ -21,6 +21,7 @@ from deskd.cli.outages import outages
 from deskd.cli.place import NoConfiguration, config_file, root_of
 from deskd.cli.reconcile import reconcile
 from deskd.cli.replace import replace
+from deskd.cli.runs import runs, tell_one
 from deskd.domain.errors import ConfigError
 from deskd.domain.shown import in_json, printable
 
@@ -64,11 +65,15 @@ def main() -> None:
 
 
 @cli.command()
+@click.argument("name", required=False)
 @json_option
 @pass_call
-def status(call: Call, *, as_json: bool) -> None:
-    """Show the desk and its strategies at a glance."""
-    answer = call.desk().look("/status")
+def status(call: Call, name: str | None, *, as_json: bool) -> None:
+    """Show the desk and its strategies at a glance; with NAME one strategy, and how its last run ended."""
+    answer = call.desk().look("/status", {"strategy": name})
+    if name is not None:
+        tell_one(call, answer["strategies"][0], as_json=as_json)
+        return
     if as_json:
         show.as_json(answer)
         return
@@ -83,6 +88,8 @@ def status(call: Call, *, as_json: bool) -> None:
 def _note(row: dict[str, Any]) -> str | None:
     if row.get("problem"):
         return str(row["problem"])
+    if row.get("stalled_for_s") is not None:
+        return f"handles no line for {show.duration(row['stalled_for_s'])}, and {row['lines_waiting']} wait"
     return f"{row['exit_reason']}: {row['exit_detail']}" if row.get("exit_reason") else None
 
 
@@ -246,6 +253,7 @@ def _tell_orders(body: dict[str, Any]) -> None:
 cli.add_command(replace)
 cli.add_command(build)
 cli.add_command(outages)
+cli.add_command(runs)
 
 
 @cli.command()

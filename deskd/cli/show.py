@@ -17,6 +17,7 @@ STATUS: Columns = {
     "status": "status",
     "up": "uptime_s",
     "lines": "lines",
+    "lag": "lines_waiting",
     "dropped": "lines_dropped",
     "memory": "memory_bytes",
     "open": "open_orders",
@@ -77,7 +78,7 @@ _MONEY = frozenset(
 _PRICES = frozenset({"price", "avg_fill_price", "avg_entry_price", "mark_price"})
 _INSTANTS = frozenset({"requested_at", "at", "started_at"})  # columns of them stand to the left
 _TEXTS = frozenset(
-    "strategy_id user_id status side symbol order_type client_order_id why note key value from stream lasted affected wall probe result protects".split()  # noqa: SIM905
+    "strategy_id user_id status exit_reason side symbol order_type client_order_id why note key value from stream lasted affected wall probe result protects".split()  # noqa: SIM905
 )
 _WRAPPED = frozenset({"why", "note", "remedy", "found", "affected", "lasted"})  # sentences
 _WRAPPED_LEAST = 24  # columns; a sentence in fewer is a column of words

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from deskd.control import logs, outages, people, replacements, views
+from deskd.control import logs, outages, people, replacements, runs, views
 from deskd.control.asking import CALLER, AddRoutes, Refused, body_of, count, not_yours
 from deskd.control.listen import SOCKET_NAME, listening
 from deskd.control.names import NoSuchName, the_one
@@ -89,6 +89,7 @@ class Control:
         app.router.add_get("/logs/{name}", self._logs)
         app.router.add_get("/orders", self._orders)
         app.router.add_get("/fills", self._fills)
+        app.router.add_get("/runs", self._runs)
         app.router.add_get("/positions", self._positions)
         app.router.add_get("/outages", self._outages)
         app.router.add_get("/account", self._account)
@@ -140,7 +141,10 @@ class Control:
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         caller = request[CALLER]
-        rows = [(views.strategy(found, self.runs, self.orders), found) for found in self.runs.strategies()]
+        typed = request.query.get("strategy")
+        wanted = self.runs.strategies() if typed is None else [self._named(typed)]
+        rows = [(views.strategy(found, self.runs, self.orders), found) for found in wanted]
+        await runs.with_last_ends([row for row, _ in rows], self.reader)
         strategies = [row if _may_manage(caller, found) else views.for_others(row) for row, found in rows]
         desk = views.plain_values(self.status())
         return _json({"desk": desk if caller.is_officer else views.for_members(desk), "strategies": strategies})
@@ -150,6 +154,16 @@ class Control:
 
     async def _fills(self, request: web.Request) -> web.StreamResponse:
         return await self._rows(request, "fills")
+
+    async def _runs(self, request: web.Request) -> web.StreamResponse:
+        limit = count(request, "limit", ROWS_DEFAULT, ROWS_MAX)
+        rows = [
+            row
+            for name in self._wanted(request)
+            for row in await self.reader.latest("runs", strategy_id=name, limit=limit)
+        ]
+        text = await asyncio.to_thread(lambda: json.dumps({"runs": [runs.view(row) for row in rows]}))
+        return web.Response(text=text, content_type="application/json")
 
     async def _rows(self, request: web.Request, table: str) -> web.StreamResponse:
         limit = count(request, "limit", ROWS_DEFAULT, ROWS_MAX)

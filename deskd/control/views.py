@@ -36,8 +36,11 @@ def strategy(found: StrategySpec | BrokenStrategy, runs: Runs, orders: Orders) -
             "lines_delivered": live.lines_delivered,
             "lines_handled": live.lines_handled,
             "lines_dropped": live.lines_dropped,
+            "lines_waiting": live.lines_waiting,
+            "stalled_for_s": None if live.stalled_for is None else round(live.stalled_for.total_seconds(), 1),
             "memory_bytes": live.memory_bytes,
             "cpu_seconds": live.cpu_seconds,
+            "throttled_share": live.throttled_share,
         }
         if live.state is not None:
             view["state"] = asdict(live.state)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ _NEWEST_FIRST = {
     "roots": "seq DESC",
     "trades": "created_at DESC, order_id DESC",
 }
+
+_LAST_ENDS = """SELECT run.* FROM (SELECT DISTINCT strategy_id FROM runs) AS one JOIN runs AS run ON run.rowid = (
+    SELECT rowid FROM runs WHERE strategy_id = one.strategy_id AND ended_at IS NOT NULL
+    ORDER BY started_at DESC, rowid DESC LIMIT 1)"""
 
 
 def read_only(path: Path) -> sqlite3.Connection:
@@ -61,6 +65,10 @@ class LedgerReader:
         parameters: tuple[object, ...] = (limit,) if strategy_id is None else (strategy_id, limit)
         sql = f"SELECT * FROM {table} {where} ORDER BY {newest_first} LIMIT ?"  # noqa: S608  names from the table above
         return (await self._rows(sql, parameters))[::-1]
+
+    async def last_ends(self) -> Mapping[StrategyId, Record]:
+        """Return how the last run of each strategy that ended did so."""
+        return {StrategyId(row["strategy_id"]): row for row in await self._rows(_LAST_ENDS, ())}
 
     async def _rows(self, sql: str, parameters: tuple[object, ...]) -> list[Record]:
         try:

@@ -47,7 +47,7 @@ async def test_status_shows_the_desk_and_a_table(tmp_path: Path) -> None:
     assert head.splitlines() == ["name: testdesk", "mode: embedded", "trade stream up: yes", "equity: 100.50"]
     title, alice, bob, wreck = table.splitlines()
     assert title.split()[:4] == ["strategy", "member", "status", "up"]
-    assert alice.split()[:8] == ["alice", "alice", "running", "2m", "5s", "118/120", "0", "20"]
+    assert alice.split()[:9] == ["alice", "alice", "running", "2m", "5s", "118/120", "2", "0", "20"]
     assert "oom: used more than 512 MB" in bob
     assert "strategy.py: line 1: bad syntax" in wreck
 
@@ -60,6 +60,10 @@ async def test_status_shows_the_desk_and_a_table(tmp_path: Path) -> None:
         (["fills"], ["alice", "buy", "10", "AAPL", "100.0000"]),
         (["positions"], ["alice", "AAPL", "10", "1,000.00"]),
         (["account", "--strategy", "alice"], ["alice", "10,000.00", "9,000.00"]),
+        (["runs"], ["2026-01-05 17:00:00", "alice", "1m 0s", "oom", "9/10", "512.0 MiB", "it used 512 MiB", "runs"]),
+        (["runs", "alice", "--last"], ["alice: oom", "\n  it used 512 MiB", "512.0 MiB at most of 512.0 MiB"]),
+        (["runs", "bob", "--last"], ["no run of it has ended yet"]),
+        (["status", "alice"], ["lines waiting: 2", "last end", "alice: oom", "\\x1b[2Jboo"]),
         (["outages"], ["2026-01-05 17:00:00", "market", "2m 5s", "mute", "alice, bob", "4"]),
     ],
 )

@@ -23,7 +23,7 @@ from deskd.domain import events as ev
 from deskd.domain.book import Account, Position
 from deskd.domain.effects import Record, Refuse
 from deskd.domain.errors import ConfigError, SandboxUnavailable
-from deskd.domain.ids import ClientOrderId, StrategyId, Symbol, UserId
+from deskd.domain.ids import ClientOrderId, RunId, StrategyId, Symbol, UserId
 from deskd.domain.look import Look
 from deskd.domain.market import MarketClock
 from deskd.domain.money import Price
@@ -144,6 +144,7 @@ class FakeRuns:
             lines_delivered=120,
             lines_handled=118,
             lines_dropped=0,
+            lines_waiting=2,
             memory_bytes=20 * 2**20,
             cpu_seconds=1.5,
             state=StateUse(bytes=4_096, bytes_max=64 << 20, files=1, files_max=4_096),
@@ -222,6 +223,25 @@ class FakeOrders:
 
     async def bars(self, symbol: Symbol, timeframe: str, limit: int) -> Sequence[RawMarketMessage]:
         raise AssertionError("the control socket does not ask for this")
+
+
+A_DEATH = RunEnd(
+    reason=ExitReason.OOM,
+    detail="it used 512 MiB of 512 MiB of memory",
+    peak_memory_bytes=512 << 20,
+    memory_max_bytes=512 << 20,
+    memory_growth_bytes=380 << 20,
+    cpu_seconds=1.5,
+    throttled_seconds=0.25,
+    throttled_periods=3,
+    periods=12,
+    lines_delivered=10,
+    lines_handled=9,
+    last_line="{}\n",
+    traceback="Traceback",
+    source_line="strategy.py:3: go()",
+    output=("up", "\x1b[2Jboo"),
+)
 
 
 @dataclass
@@ -335,6 +355,11 @@ async def _traded(store: LedgerStore) -> Desk:
     ]
     registrations: list[ev.Fact] = list(desk.strategies.values())
     await store.append(registrations, project(registrations, desk))
+    happened += [
+        ev.RunStarted(run_id=RunId("alice.1"), strategy_id=ALICE, at=NOON),
+        ev.RunEnded(run_id=RunId("alice.1"), strategy_id=ALICE, end=A_DEATH, at=NOON + timedelta(minutes=1)),
+        ev.RunStarted(run_id=RunId("bob.1"), strategy_id=BOB, at=NOON),
+    ]
     for event in happened:
         facts = [effect.fact for effect in handle(desk, event) if isinstance(effect, Record)]
         await store.append(facts, project(facts, desk))
