@@ -91,7 +91,8 @@ async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier) -> N
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    # systemd asks for a reload by SIGHUP; without one it is a terminal that was closed, and the desk ends in order
+    loop.add_signal_handler(signal.SIGHUP, reload.set if notifier.address is not None else on_signal)
     notifier.say(status="starting: reading the ledger")
     try:
         async with (

@@ -2,7 +2,10 @@
 
 import asyncio
 import signal
+import socket
 from pathlib import Path
+
+import pytest
 
 from deskd.app import run
 from deskd.config import BrokerSection, Config, DeskSection
@@ -22,7 +25,8 @@ NO_BROKER = """
 KEYS = {"APCA_API_KEY_ID": "PKTEST", "APCA_API_SECRET_KEY": "secret-of-a-test"}
 
 
-async def test_a_desk_that_waits_for_its_broker_ends_at_once_when_asked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["asked", "terminal_closed"])
+async def test_a_desk_that_waits_for_its_broker_ends_at_once_when_asked(tmp_path: Path, number: signal.Signals) -> None:
     """SIGTERM while it starts is obeyed, not kept for later: no strategy is started first, nothing is left behind."""
     async with a_desk_process(tmp_path) as desk:
         desk.environment = KEYS
@@ -32,7 +36,7 @@ async def test_a_desk_that_waits_for_its_broker_ends_at_once_when_asked(tmp_path
         await desk.hears("broker_unreachable")
         below = desk.children()
         began = asyncio.get_running_loop().time()
-        assert await desk.end(signal.SIGTERM) == 0
+        assert await desk.end(number) == 0
         assert asyncio.get_running_loop().time() - began < 10
         told = [line.get("event") for line in desk.log]
         assert "desk_stopped" in told
@@ -67,3 +71,31 @@ def test_a_broker_without_keys_is_a_wrong_configuration(tmp_path: Path) -> None:
     """Another start would end the same: 78, and systemd leaves it alone."""
     config = Config(desk=DeskSection(state_dir=tmp_path), broker=BrokerSection(mode="alpaca"))
     assert run(config, keys=None) == 78
+
+
+async def test_systemd_hears_the_whole_life_of_a_desk(tmp_path: Path) -> None:
+    """READY comes when orders are taken, a reload answers in the same process, STOPPING comes before the end."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(tmp_path / "notify"))
+        ear.setblocking(False)
+
+        async def told(word: str) -> str:
+            async with asyncio.timeout(30):
+                while word not in (heard := (await asyncio.get_running_loop().sock_recv(ear, 4096)).decode()):
+                    continue
+            return heard
+
+        async with a_desk_process(tmp_path) as desk:
+            desk.environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "600000000"}
+            desk.configure("[sandbox]\nunsafe_without_jail = true\n")
+            await desk.start()
+            assert "STATUS=starting" in await told("STATUS=")
+            assert "takes orders" in await told("READY=1")
+            await told("WATCHDOG=1")
+            desk.strategy("ann", "print('I am new')")
+            assert desk.process is not None
+            desk.process.send_signal(signal.SIGHUP)
+            await told("RELOADING=1")
+            assert "of 1 strategies" in await told("READY=1")
+            assert await desk.end() == 0
+            await told("STOPPING=1")

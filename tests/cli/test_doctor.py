@@ -133,15 +133,17 @@ def test_a_member_is_not_told_that_the_officers_files_are_bad(tmp_path: Path) ->
         folder = Path(place)
         folder.chmod(0o711)
         (folder / "var").mkdir(mode=0o700)
+        text = f'[desk]\nstate_dir = "var"\n{NO_JAIL}'
+        checks(folder, text)  # what it imports lies in root's own folders
         (folder / "desk.toml").write_text('[desk]\nstate_dir = "var"\n')
         (folder / "desk.toml").chmod(0o644)
-        pid = os.fork()
-        if pid == 0:  # a member, for the rest of this child's life
-            os.setresuid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, 0)  # a member, for a moment
+        try:
             rows = {check.check: check for check in examine(folder / "desk.toml", {})}
-            hidden = {name for name, check in rows.items() if check.verdict == "not yours" and check.remedy}
-            os._exit(0 if {"ledger", "jail"} <= hidden else 1)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        finally:
+            os.setresuid(0, 0, 0)
+        hidden = {name for name, check in rows.items() if check.verdict == "not yours" and check.remedy}
+        assert hidden >= {"ledger", "jail"}
 
 
 @pytest.mark.needs_nsjail

@@ -69,6 +69,20 @@ def test_a_run_that_cannot_be_prepared_leaves_nothing(tmp_path: Path, jail_root:
     launcher.close()
 
 
+def test_a_damaged_list_of_uids_ends_the_start(tmp_path: Path, jail_root: Path) -> None:
+    """It is told before anything runs, and the folder is free for the next try."""
+    config = a_config(tmp_path, jail_root, jailed=False, sandbox={}, restart={})
+    file = jail_root / "uids.json"
+    before = file.read_text() if file.exists() else None
+    file.write_text('{"alice": ')
+    try:
+        with pytest.raises(SandboxUnavailable, match="restore it from a backup"):
+            Launcher.open(config)
+    finally:
+        file.unlink() if before is None else file.write_text(before)
+    Launcher.open(config).close()
+
+
 def test_one_desk_at_a_time(tmp_path: Path, jail_root: Path) -> None:
     """The second is refused with the remedy, and may have the folder when the first is gone."""
     config = a_config(tmp_path, jail_root, jailed=False, sandbox={}, restart={})
