@@ -30,6 +30,7 @@ from deskd.supervision.staging import SANDBOX, Environment, JailFolder, choose_j
 from deskd.supervision.uids import Identity, can_map_uids
 from deskd.supervision.walls import NODEV, NOEXEC, NOSUID, RDONLY, Row, Setup, Verdict, complaint, judge
 
+_OVERFLOW_UID = 65_534  # the kernel's own choice
 NAME = "self-test"
 MEMORY_MB = 32  # nsjail and a plain interpreter need 12
 PIDS = 16
@@ -153,13 +154,18 @@ def _secrets(paths: Sequence[str], plan: JailPlan) -> list[str]:
     return [path for path in paths if not any(f"{mount}/".startswith(f"{path}/") for mount in _mounts(plan))]
 
 
+def _overflow_uid(told: Path = Path("/proc/sys/kernel/overflowuid")) -> int:
+    """Return how a uid looks that is not mapped; a unit with ProcSubset=pid cannot see what the kernel was set to."""
+    return int(told.read_text()) if told.exists() else _OVERFLOW_UID
+
+
 def _setup(plan: JailPlan) -> Setup:
     section = plan.section
     mounts = _mounts(plan)
     return Setup(
         uid=plan.who.uid,
         is_own=plan.who.is_own,
-        overflow_uid=int(Path("/proc/sys/kernel/overflowuid").read_text()),
+        overflow_uid=_overflow_uid(),
         name=NAME,
         environment=frozenset({*environment_of(plan, server_url=""), "LC_CTYPE"}),  # Python's own, where LANG is odd
         mounts=mounts,

@@ -19,7 +19,7 @@ from deskd.supervision.cgroup_v1 import V1Group
 from deskd.supervision.cgroup_v2 import V2Group
 from deskd.supervision.jail import NSJAIL, JailPlan, jail_config
 from deskd.supervision.launch import Launcher
-from deskd.supervision.self_test import SelfTest, test_here
+from deskd.supervision.self_test import SelfTest, _overflow_uid, test_here
 from deskd.supervision.staging import JailFolder, stage_environment
 from deskd.supervision.walls import PROBES, Row, Verdict, Wall, complaint
 from tests.supervised import a_config
@@ -233,3 +233,10 @@ def test_whoever_has_no_desk_running_can_ask(jail_root: Path) -> None:
     told = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True, text=True).stdout)
     assert {row["result"] for row in told} <= {"holds", "weaker"}
     assert not list((jail_root / "run").glob("self-test*"))
+
+
+def test_a_unit_that_hides_the_kernels_settings_keeps_no_desk_from_its_proof(tmp_path: Path) -> None:
+    """ProcSubset=pid leaves no /proc/sys: the kernel's own choice stands in for what it was set to."""
+    assert _overflow_uid(tmp_path / "overflowuid") == 65_534
+    (tmp_path / "overflowuid").write_text("65533\n")
+    assert _overflow_uid(tmp_path / "overflowuid") == 65_533

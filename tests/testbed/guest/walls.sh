@@ -12,4 +12,4 @@ exec systemd-run --quiet --wait --pipe --collect --working-directory=/srv/share 
     -p ProtectProc=invisible -p RestrictSUIDSGID=yes -p LockPersonality=yes -p RestrictRealtime=yes \
     -p "SystemCallFilter=@system-service @mount @sandbox sethostname" \
     -p "SystemCallFilter=~io_uring_setup io_uring_enter io_uring_register" -p SystemCallErrorNumber=EPERM \
-    /opt/deskd/venv/bin/python -m pytest -q --color=no -p no:cacheprovider -p no:randomly -p no:xdist -o timeout=120 "$@"
+    /opt/deskd/venv/bin/python -m pytest -q --color=no -p no:cacheprovider -p no:randomly -o timeout=120 "$@"
