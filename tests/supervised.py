@@ -187,6 +187,14 @@ class World:
                 await asyncio.sleep(0.01)
 
 
+async def until_up(said: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Yield what a desk of its own process says until it says that it is up: its log comes the same way."""
+    async for line in said:
+        yield line
+        if line == b"up\n":
+            return
+
+
 def write_strategy(strategies_dir: Path, name: str, source: str, config: str | None = None) -> Path:
     """Put a strategy where the desk looks for it."""
     folder = strategies_dir / name
