@@ -4,6 +4,7 @@
 """
 
 from dataclasses import replace
+from datetime import datetime
 from typing import assert_never
 
 from deskd.core import asking, catching_up, hearing, looking, updates, words
@@ -13,6 +14,7 @@ from deskd.domain import events as ev
 from deskd.domain.effects import Effect, Record
 from deskd.domain.events import Source
 from deskd.domain.money import NO_QTY, Qty
+from deskd.domain.run import StrategyStatus
 
 # Of these, one event can bring several of one order.
 _FROM_THE_BROKER = (
@@ -110,7 +112,7 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
         case ev.ResolutionRequested():
             return [*map(Record, desk.standing.settled(event))]
         case ev.DeskStarted():
-            return [Record(event), *map(Record, desk.outages.cut_short(event.at))]
+            return [Record(event), *map(Record, _outages_before(desk, event.at))]
         case ev.MarksTaken():
             return _on_marks(desk, event)
         case ev.InstrumentsListed():
@@ -130,6 +132,13 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             return [Record(event)]
         case _:
             assert_never(event)
+
+
+def _outages_before(desk: Desk, at: datetime) -> list[ev.OutageEnded]:
+    """Return the outages that the desk before could not see the end of, its own among them."""
+    active = [who for who, status in desk.statuses.items() if status is StrategyStatus.ACTIVE]
+    own = desk.outages.downtime(at, affected=active, open_orders=len(desk.open_ids))
+    return [*([own] if own else []), *desk.outages.cut_short(at)]
 
 
 def _on_trade_stream(desk: Desk, event: ev.TradeStreamChanged) -> list[Effect]:

@@ -80,6 +80,8 @@ class Desk:
 
     def apply(self, fact: ev.Fact) -> None:
         """Let *fact* take hold. Decides nothing."""
+        if not isinstance(fact, ev.RootSigned):  # which a ledger at rest gets, too
+            self.outages.alive_at = fact.at
         match fact:
             case ev.OrderApproved():
                 self._approve(fact)
@@ -153,10 +155,13 @@ class Desk:
                 self.last_root = fact
             case ev.DeskStarted():
                 self.is_trade_stream_up = self.is_synced = False
+                self.outages.is_desk_up = True
+            case ev.DeskStopped():
+                self.outages.is_desk_up = False
             case ev.PositionsMarked():
                 for symbol, price in fact.marks:
                     self._mark(symbol, price, fact.at)
-            case ev.RunStarted() | ev.RunStalled() | ev.DeskStopped() | ev.CommandGiven() | ev.Heartbeat():
+            case ev.RunStarted() | ev.RunStalled() | ev.CommandGiven() | ev.Heartbeat():
                 pass  # kept for people; no decision rests on them
             case _:
                 assert_never(fact)

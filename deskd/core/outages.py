@@ -1,9 +1,11 @@
-"""Outages of the broker's streams: each has one start and one end, and says who was affected.
+"""Outages of the broker's streams, and of the desk itself: each has one start and one end, and says who was affected.
 
 1. An outage begins when a stream is lost. It ends when what was missed is made up for: for the trade stream with the
    look at the account after it listens again, for the market stream with the bars of the gap. A loss before that end
    belongs to the same outage.
 2. A desk that ends during an outage cannot see its end: the next start closes it, with what is known.
+3. A desk that was killed cannot say so: the next start tells of its own outage, from the last fact on. One that ended
+   in order was no outage.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +14,8 @@ from datetime import datetime
 
 from deskd.domain.events import OutageEnded, StreamChanged
 from deskd.domain.ids import StrategyId
+
+DESK = "desk"  # in place of a stream's name: the desk's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,8 @@ class Outages:
 
     open: dict[str, Outage] = field(default_factory=dict)
     last: OutageEnded | None = None
+    is_desk_up: bool = False  # by the ledger: at a start, that the desk before it was killed
+    alive_at: datetime | None = None  # when it last kept a fact
 
     # --- decide ------------------------------------------------------------------------------------------------
 
@@ -67,6 +73,19 @@ class Outages:
         """Return the ends of all outages in which the desk itself ended; it starts again at *at*."""
         return [replace(_end(known, known.up_at or at, at), is_cut_short=True) for known in self.open.values()]
 
+    def downtime(self, at: datetime, *, affected: Iterable[StrategyId], open_orders: int) -> OutageEnded | None:
+        """Return the desk's own outage, which starts again at *at*; None where it had ended in order."""
+        if not self.is_desk_up or self.alive_at is None:
+            return None
+        known = Outage(
+            stream=DESK,
+            started_at=min(self.alive_at, at),  # the clock may have been set back
+            why="the desk was killed: nothing is on record from its last fact on",
+            affected=tuple(sorted(affected)),
+            open_orders=open_orders,
+        )
+        return _end(known, at, at)
+
     # --- apply -------------------------------------------------------------------------------------------------
 
     def change(self, fact: StreamChanged) -> None:
@@ -85,7 +104,8 @@ class Outages:
 
     def end(self, fact: OutageEnded) -> None:
         """Let the outage be over."""
-        del self.open[fact.stream]
+        if fact.stream != DESK:  # whose beginning nobody could tell
+            del self.open[fact.stream]
         self.last = fact
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from deskd.core import lifecycle
+from deskd.core.outages import DESK
 from deskd.domain import events as ev
 from deskd.domain.entry import Entry
 from deskd.domain.ids import ClientOrderId
@@ -296,7 +297,8 @@ def _beside(fact: ev.Fact, request: OrderRequest) -> str | None:
         case ev.OutageEnded():
             refused = sum(count for _, count in fact.refusals)
             span = f"from {clock(fact.started_at)} to {clock(fact.ended_at)}"
-            return f"an outage of the stream of {fact.stream} is over: {span}; {refused} orders were not taken"
+            whose = "the desk itself" if fact.stream == DESK else f"the stream of {fact.stream}"
+            return f"an outage of {whose} is over: {span}; {refused} orders were not taken"
         case ev.DeskStarted():
             return f"the desk started (deskd {fact.version}, {fact.broker})"
         case ev.DeskStopped():

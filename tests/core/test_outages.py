@@ -1,6 +1,7 @@
 """Each outage has one start and one end, whatever the streams and the desk itself do."""
 
 from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from deskd.core.deciding import handle
 from deskd.core.desk import MARKET, TRADES, Desk
+from deskd.core.outages import DESK
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId, StrategyId
@@ -33,6 +35,21 @@ def up(at: datetime) -> ev.TradeStreamChanged:
 
 def market(at: datetime, *, is_up: bool, affected: tuple[StrategyId, ...] = ()) -> ev.StreamChanged:
     return ev.StreamChanged(stream=MARKET, is_up=is_up, why="dropped", at=at, affected=affected)
+
+
+def test_a_desk_that_was_killed_tells_of_its_own_outage() -> None:
+    """From its last fact to its next start, with whom it affected; a root that was signed meanwhile is no life."""
+    desk = a_desk()
+    start = ev.DeskStarted(version="1", broker="embedded", at=NOON)
+    assert ends(handle(desk, start)) == [], "a first start, or one after an end in order"
+    handle(desk, ev.Heartbeat(orders_open=0, strategies_running=2, market_is_open=True, ledger_seq=9, at=seconds(7)))
+    desk.apply(ev.RootSigned(market_day=NOON.date(), seq=1, root="", public_key="", signature="", at=seconds(20)))
+    (ended,) = ends(handle(desk, replace(start, at=seconds(67))))
+    assert (ended.stream, ended.started_at, ended.ended_at) == (DESK, seconds(7), seconds(67))
+    assert ended.affected == (ALICE, BOB)
+    handle(desk, ev.DeskStopped(at=seconds(70)))
+    assert ends(handle(desk, replace(start, at=seconds(99)))) == []
+    assert desk.outages.last == ended
 
 
 def test_an_outage_of_the_trade_stream_ends_with_the_look_after_it() -> None:
@@ -189,7 +206,11 @@ class Streams(RuleBasedStateMachine):
     def die(self) -> None:
         """SIGKILL, and the next start: the facts are all that is left."""
         self.desk = self._replayed()
+        was_killed = any(isinstance(fact, ev.DeskStarted) for fact in self.ledger)
+        alive = int((self.ledger[-1].at - NOON).total_seconds()) if self.ledger else 0
         self.send(ev.DeskStarted(version="1", broker="embedded", at=self.now()))
+        if was_killed:  # its own outage, from its last fact on
+            self.expected.append((DESK, alive, self.clock))
         for stream in list(self.down):
             self.up.setdefault(stream, self.clock)
             self._ends(stream)

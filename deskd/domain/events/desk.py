@@ -38,7 +38,10 @@ class StreamChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutageEnded:
-    """A stream is up again, and what was missed is made up for, as far as it can be. Its start is a StreamChanged."""
+    """A stream is up again, and what was missed is made up for, as far as it can be. Its start is a StreamChanged.
+
+    *stream* `desk`: the desk itself was killed, and is back. That has no other fact.
+    """
 
     stream: str
     started_at: datetime
