@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, time
 from typing import Any
 
 import click
@@ -14,10 +15,39 @@ from deskd.domain.shown import in_json, one_line
 type Event = dict[str, Any]
 
 
+class Since(click.ParamType[str]):
+    """An entry of the ledger, or an instant; a time of day alone is today's, in UTC."""
+
+    name = "TIME|SEQ"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return what the desk is asked for; end with wrong usage where it is neither."""
+        text = str(value).strip()
+        if text.isascii() and text.isdecimal():
+            return text
+        for read in (datetime.fromisoformat, _today_at):
+            try:
+                return read(text).isoformat()
+            except ValueError:
+                continue
+        rule = "give an entry's seq (1234), a time (2026-11-20T14:30:00Z), or a time of today in UTC (14:30)"
+        return self.fail(f"{text!r} is none: {rule}", param, ctx)
+
+
+def _today_at(text: str) -> datetime:
+    from deskd.ports import SystemClock
+
+    at = time.fromisoformat(text)
+    return datetime.combine(SystemClock().now().date(), at, tzinfo=at.tzinfo or UTC)
+
+
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens from now on; end it with Ctrl-C.")
 @click.option(
-    "--since", metavar="TIME|SEQ", help="From that time (UTC unless it says otherwise) or fact of the ledger on."
+    "--since",
+    type=Since(),
+    metavar="TIME|SEQ",
+    help="From that time (UTC unless it says otherwise; of today without a date) or fact of the ledger on.",
 )
 @strategy_option
 @click.option("--event", "names", multiple=True, metavar="NAME", help="Of this kind only; may be given more than once.")
@@ -105,7 +135,8 @@ def _words(e: Event) -> str:
             return f"the stream of {e['stream']} is down: {e['why']}; {_affected(e)}"
         case "outage_ended":
             span = f"{e['started_at'][11:23]} to {e['ended_at'][11:23]}"
-            return f"the stream of {e['stream']} was down from {span}; {_affected(e)}, {e['orders_refused']} orders not taken"
+            whose = "the desk" if e["stream"] == "desk" else f"the stream of {e['stream']}"
+            return f"{whose} was down from {span}; {_affected(e)}, {e['orders_refused']} orders not taken"
         case "heartbeat":
             market = f"the market is {'open' if e['market_is_open'] else 'closed'}" if "market_is_open" in e else ""
             running = f"{e['strategies_running']} strategies run"

@@ -3,14 +3,16 @@
 import asyncio
 import json
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from deskd.cli.client import Desk, DeskNotReachable
-from deskd.cli.events import text
+from deskd.cli.events import Since, text
 from deskd.domain import events as ev
+from deskd.ports import SystemClock
 from deskd.wire.event_line import DeskEvent, encode
 from tests.control.a_running_desk import a_running_desk
 from tests.factories import NOON
@@ -39,6 +41,35 @@ WORDS = {
     DeskEvent.RECONCILED: "desk: why=start cash=5 differences=cash:1",
     DeskEvent.DESK_STOPPED: "desk",
 }
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("12", "12"),
+        ("2026-11-20T14:30:00Z", "2026-11-20T14:30:00+00:00"),
+        ("2026-11-20 14:30", "2026-11-20T14:30:00"),
+    ],
+)
+def test_events_are_asked_for_from_an_entry_or_a_time_on(text: str, asked: str) -> None:
+    """As people write it; the desk reads one without a zone as UTC."""
+    assert Since().convert(text, None, None) == asked
+
+
+def test_a_time_without_a_date_is_todays() -> None:
+    """What an officer types in the evening of an outage."""
+    asked = datetime.fromisoformat(Since().convert("14:30", None, None))
+    today = SystemClock().now()
+    assert (asked.hour, asked.minute, asked.utcoffset()) == (14, 30, timedelta(0))
+    assert abs(asked - today) < timedelta(days=1, minutes=1)
+
+
+async def test_a_since_that_is_neither_is_wrong_usage(tmp_path: Path) -> None:
+    """Exit code 2, what is allowed, and no desk is asked."""
+    asking = await deskctl("--config", str(tmp_path / "none.toml"), "events", "--since", "yesterday")
+    _, err = await asking.communicate()
+    assert asking.returncode == 2
+    assert b"'yesterday' is none: give an entry's seq" in err
 
 
 @pytest.mark.parametrize("line", LINES, ids=[f"{line.event}-{line.seq}" for line in LINES])
