@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from deskd.domain.ids import RunId
-from deskd.domain.strategy import Channel
+from deskd.domain.strategy import Channel, Delivery
 from deskd.market.buffer import Buffer, batch_of
 from deskd.market.feed import PIPE_BYTES, Feed, set_pipe_size
 from tests.market.given import HandClock, Run, a_spec, line
@@ -152,3 +152,21 @@ async def test_late_lines_stop_no_run(run: Run) -> None:
     send(feed, *range(1_000), padding=199)
     assert slow == [run.run_id]
     feed.close()
+
+
+async def test_what_the_run_has_not_read_is_known_by_its_bytes(run: Run) -> None:
+    """The desk sees by itself what lies in the pipe and what waits for room; a closed feed has nothing in it."""
+    feed, _ = a_feed(run)
+    send(feed, 1)
+    assert feed.delivery() == Delivery()  # the warm-up is not out: what waits is not the run's fault
+    feed.start(batch_of([]))
+    one = feed.delivery()
+    assert (one.delivered, one.buffered, one.unread_bytes) == (1, 0, one.sent_bytes)
+    assert run.read() == [{"n": 1, "pad": ""}]
+    assert feed.delivery().unread_bytes == 0
+    send(feed, *range(100, 300), padding=179)
+    seen = feed.delivery()
+    assert seen.unread_bytes == PIPE_BYTES
+    assert seen.delivered + seen.buffered >= 200
+    feed.close()
+    assert feed.delivery().unread_bytes == 0
