@@ -525,9 +525,9 @@ ATTACKS = (
     # --- one jail to another ------------------------------------------------------------------------------------
     Attack(
         name="covert_files",
-        tries="leave marks for another jail: files, shared memory, leases, write locks, queues, keys",
+        tries="leave marks for another jail: files, shared memory, leases, byte-range locks, queues, keys",
         wall="read-only binds, own /tmp, own namespaces, seccomp",
-        sees_all=READ_ONLY | {"ENOENT", "EBADF", "ENOSYS"},
+        sees_all=READ_ONLY | {"ENOENT", "ENOSYS", "ENOLCK"},
         sees={"tmp_of_others": []},
     ),
 )

@@ -22,7 +22,7 @@ IMMORTAL = """
     while True: time.sleep(60)
 """
 DESK = """
-import asyncio, sys
+import asyncio, structlog, sys
 from pathlib import Path
 from tests.supervised import a_world
 
@@ -34,6 +34,7 @@ async def main():
         print("up", flush=True)
         await asyncio.Event().wait()
 
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 asyncio.run(main())
 """
 
