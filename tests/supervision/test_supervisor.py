@@ -54,7 +54,9 @@ async def test_a_strategy_that_dies_is_tried_again_and_then_given_up(tmp_path: P
         await world.supervisor.start_enabled()
         await world.until(lambda: StrategyStatus.FAILED in statuses(world, "alice"))
         assert len(world.ends("alice")) == 3
-        assert world.ends("alice")[0].detail == "it ended with status 1: ValueError: no"
+        assert world.ends("alice")[0].detail.startswith(
+            "it ended with status 1: ValueError: no; at strategy.py:1: raise"
+        )
         assert world.status("alice") is RunStatus.FATAL
         await world.start("alice")
         await world.until(lambda: statuses(world, "alice").count(StrategyStatus.FAILED) == 2)
