@@ -139,10 +139,11 @@ def _small(section: SandboxSection) -> SandboxSection:
 def _mounts(plan: JailPlan) -> Mapping[str, int]:
     """Return the flags that each mount must have, said here once more: not taken from what is tested."""
     libraries = [*(bind.target for bind in plan.environment.binds), *Path("/usr/lib").glob("*-linux-gnu")]
+    packages = ["/packages/shared"] if plan.environment.packages is not None else []
     return {
         "/": RDONLY,
         "/venv": RDONLY | NOSUID | NODEV,
-        **{str(library): RDONLY | NOSUID | NODEV for library in libraries},
+        **{str(library): RDONLY | NOSUID | NODEV for library in (*libraries, *packages)},
         **dict.fromkeys(("/strategy", "/run/desk", "/etc/passwd", "/etc/group"), _ALL),
         **dict.fromkeys(("/tmp", "/state"), NOSUID | NODEV | NOEXEC),  # noqa: S108  the jail's own
         **dict.fromkeys(("/dev/null", "/dev/zero", "/dev/urandom"), RDONLY | NOSUID | NOEXEC),

@@ -74,9 +74,10 @@ async def test_an_officer_builds_and_the_strategy_imports(tmp_path: Path, jail_r
 
 async def test_a_set_is_built_once(tmp_path: Path, jail_root: Path, index: Path) -> None:
     """The same requirements of the same environment are the same set, whoever asks and however it is written."""
-    async with a_desk(tmp_path, jail_root, index, "maths_of.signals==2.5\n") as world:
+    a_wheel(index, "built-once", "3.1")
+    async with a_desk(tmp_path, jail_root, index, "built_Once==3.1\n", "import built_once") as world:
         assert (await world.supervisor.build(ALICE)).startswith("built ")
-        (world.strategies_dir / "bob" / "requirements.txt").write_text("# comment\n\nMaths-of-Signals==2.5\r\n")
+        (world.strategies_dir / "bob" / "requirements.txt").write_text("# comment\n\nBuilt.Once == 3.1\r\n")
         assert await world.supervisor.build(StrategyId("bob")) == "its packages were built before"
         assert (await world.run("bob")).reason is ExitReason.CLEAN
 

@@ -1,5 +1,7 @@
 """The packages of `[sandbox] packages`, as `make strategy-env` built them, work in a real jail at its default bounds."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.run import ExitReason
 from deskd.supervision import environment
 from deskd.supervision.staging import JailFolder, choose_jail_folder, describe
+from tests.leftovers import sweep_up
 from tests.supervised import World, a_world
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
@@ -16,9 +19,9 @@ ROOT = Path(__file__).parents[2]
 DEFAULT = {"memory_mb": SandboxSection().memory_mb}
 
 
-@pytest.fixture
-def packages(jail_root: Path) -> Path:
-    """Have the checkout's own packages in the tests' jails; skip, with the reason, where they were not built."""
+@pytest.fixture(scope="module")
+def packages() -> Iterator[Path]:
+    """Have a jail folder with the checkout's own packages; skip, with the reason, where they were not built."""
     python = str(describe(None)["name"])
     try:
         built = environment.home_of(choose_jail_folder(SandboxSection(), ROOT / "var").root).current(python)
@@ -26,11 +29,13 @@ def packages(jail_root: Path) -> Path:
         pytest.skip(str(error))
     if built is None:
         pytest.skip(f"the packages of strategies were not built here: run `{environment.BUILD_COMMAND}`")
-    JailFolder(jail_root).prepare()
-    link = environment.home_of(jail_root).link(python)
-    if not link.is_symlink():
-        link.symlink_to(built.parent)
-    return built
+    with tempfile.TemporaryDirectory(prefix="deskd-jails-", dir="/tmp") as name:
+        root = Path(name)
+        root.chmod(0o711)
+        JailFolder(root).prepare()
+        environment.home_of(root).link(python).symlink_to(built.parent)
+        yield root
+        sweep_up(root)
 
 
 async def printed(world: World, name: str) -> list[str]:
@@ -66,15 +71,15 @@ ANSWERS = {
 
 
 @pytest.mark.slow
-async def test_every_package_does_its_work_within_the_bounds(tmp_path: Path, jail_root: Path, packages: Path) -> None:
+async def test_every_package_does_its_work_within_the_bounds(tmp_path: Path, packages: Path) -> None:
     """BLAS, time zones, the thread pool of polars, TA-Lib's C library: no network, no /proc, 64 processes, 512 MiB."""
-    async with a_world(tmp_path, jail_root, WORK, sandbox=DEFAULT) as world:
+    async with a_world(tmp_path, packages, WORK, sandbox=DEFAULT) as world:
         for name, answer in ANSWERS.items():
             assert await printed(world, name) == [answer]
 
 
 @pytest.mark.slow
-async def test_what_is_imported_was_compiled_before(tmp_path: Path, jail_root: Path, packages: Path) -> None:
+async def test_what_is_imported_was_compiled_before(tmp_path: Path, packages: Path) -> None:
     """No module is compiled at a start, which would cost seconds of each; nothing can be written there."""
     source = """
         import os, sys
@@ -93,6 +98,6 @@ async def test_what_is_imported_was_compiled_before(tmp_path: Path, jail_root: P
         except OSError as error:
             print(error.strerror)
     """
-    async with a_world(tmp_path, jail_root, {"alice": source}, sandbox=DEFAULT) as world:
+    async with a_world(tmp_path, packages, {"alice": source}, sandbox=DEFAULT) as world:
         said = await printed(world, "alice")
     assert said == ["[]", "/packages/shared/numpy/__init__.py", "Read-only file system"]
