@@ -41,7 +41,7 @@ _SHORT_LINK = 127  # bytes of a link's target that the kernel keeps beside the l
 _CHUNK = 1_048_576
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_LOOSE = frozenset({errno.ENOENT, errno.ESTALE, errno.ELOOP, errno.ENOTDIR})  # it was there a moment ago
+_LOOSE = frozenset({errno.ENOENT, errno.ESTALE, errno.ELOOP, errno.ENOTDIR, errno.EINVAL})  # it was there a moment ago
 _SHUT = frozenset({errno.EACCES, errno.EPERM})
 
 _libc = ctypes.CDLL(None, use_errno=True)
