@@ -142,6 +142,7 @@ def evidence_for(desk: Desk, event: ev.OrderRequested, old: Order | None = None)
         now=event.at,
         freed=freed,
         is_exit=is_exit,
+        is_closing=event.is_closing,
     )
 
 

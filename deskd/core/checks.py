@@ -48,6 +48,7 @@ class Evidence:
     now: datetime
     freed: Reservation = NOTHING  # what the order holds that this one is to replace: it counts as free
     is_exit: bool = False  # a leg in the place of a leg: it trades the same shares at another price
+    is_closing: bool = False  # the desk itself closes a position: what only stops opening does not look at it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +291,13 @@ def sells_what_it_has(e: Evidence, v: Valued) -> Finding:
     is_good = v.opening_qty <= 0 or (e.limits.is_short_allowed and is_shortable)
     why = "shorts are off on this desk" if not e.limits.is_short_allowed else "the broker does not lend it"
     return Finding(is_good, R.SHORT_NOT_ALLOWED, figure, remedy=f"{why}; sell at most what is free")
+
+
+def closes_what_is_free(e: Evidence, v: Valued) -> Finding:
+    """Deny a closing order of the desk for more than is free to close: it never opens, and never crosses zero."""
+    figure = f"qty={plain(v.qty)} position_qty={plain(e.position_qty)}"
+    remedy = "it is asked for anew when open orders are done"
+    return Finding(v.opening_qty <= 0, R.CLOSES_ONLY, figure, f"free_qty={plain(v.closing_qty)}", remedy)
 
 
 def position_qty_is_small(e: Evidence, v: Valued) -> Finding:

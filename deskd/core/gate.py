@@ -37,9 +37,21 @@ VALUE_CHECKS: tuple[ValueCheck, ...] = (
 )
 # An exit in the place of an exit: it opens nothing, and its shares are held as they were.
 EXIT_CHECKS: tuple[ValueCheck, ...] = (checks.order_notional_is_small,)
+# A closing order of the desk: only what stops nonsense, and what is not known.
+CLOSING_CHECKS: tuple[Check, ...] = (
+    checks.symbol_is_known,
+    checks.symbol_is_tradable,
+    checks.symbol_is_not_frozen,
+    checks.form_is_valid,
+    checks.quantity_is_sold_so,
+    checks.quote_is_there,
+)
+CLOSING_VALUE_CHECKS: tuple[ValueCheck, ...] = (checks.closes_what_is_free,)
 _CHECKS = tuple((check.__name__, check) for check in CHECKS)
 _VALUE_CHECKS = tuple((check.__name__, check) for check in VALUE_CHECKS)
 _EXIT_CHECKS = tuple((check.__name__, check) for check in EXIT_CHECKS)
+_CLOSING_CHECKS = tuple((check.__name__, check) for check in CLOSING_CHECKS)
+_CLOSING_VALUE_CHECKS = tuple((check.__name__, check) for check in CLOSING_VALUE_CHECKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +65,15 @@ class Verdict:
 def judge(evidence: Evidence) -> Verdict:
     """Return the value at which the order is approved, or why it is denied, and the findings up to there."""
     kept: list[Checked] = []
-    for name, check in _CHECKS:
+    for name, check in _CLOSING_CHECKS if evidence.is_closing else _CHECKS:
         found = check(evidence)
         kept.append(Checked(name, found.figure, found.limit))
         if not found.is_good:
             return Verdict(found.denied, tuple(kept))
     assert evidence.quote is not None, "quote_is_there passed"
     valued = value(evidence.request, evidence.quote, position_free=free_to_close(evidence))
-    for name, value_check in _EXIT_CHECKS if evidence.is_exit else _VALUE_CHECKS:
+    value_checks = _EXIT_CHECKS if evidence.is_exit else _VALUE_CHECKS
+    for name, value_check in _CLOSING_VALUE_CHECKS if evidence.is_closing else value_checks:
         found = value_check(evidence, valued)
         kept.append(Checked(name, found.figure, found.limit))
         if not found.is_good:

@@ -24,6 +24,7 @@ class DenialReason(StrEnum):
     BUYING_POWER = "BUYING_POWER"  # the order's value is over what the strategy has free
     OPEN_ORDERS_MAX = "OPEN_ORDERS_MAX"  # too many open orders
     ORDERS_PER_DAY_MAX = "ORDERS_PER_DAY_MAX"  # too many orders this market day
+    CLOSES_ONLY = "CLOSES_ONLY"  # a closing order of the desk for more than the strategy holds and has not promised
     DUPLICATE = "DUPLICATE"  # the same order again within the duplicate window
 
 

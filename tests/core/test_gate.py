@@ -23,8 +23,9 @@ def test_no_check_is_forgotten() -> None:
         for name, function in inspect.getmembers(checks, inspect.isfunction)
         if function.__module__ == checks.__name__ and inspect.signature(function).return_annotation is Finding
     }
-    assert written == {*gate.CHECKS, *gate.VALUE_CHECKS}
-    assert len(gate.CHECKS) + len(gate.VALUE_CHECKS) == len(written)
+    assert written == {*gate.CHECKS, *gate.VALUE_CHECKS, *gate.CLOSING_VALUE_CHECKS}
+    assert len(gate.CHECKS) + len(gate.VALUE_CHECKS) + len(gate.CLOSING_VALUE_CHECKS) == len(written)
+    assert set(gate.CLOSING_CHECKS) <= set(gate.CHECKS)
 
 
 def test_the_first_no_is_the_answer() -> None:
