@@ -1,4 +1,7 @@
-"""What a strategy says to the desk. `from desk_client import place_order` is all that most need."""
+"""What a strategy says to the desk. `from desk_client import place_order` is all that most need.
+
+How many shares: `from desk_client import sizing`, which nobody pays for who does not.
+"""
 
 from desk_client.answers import (
     Account,
