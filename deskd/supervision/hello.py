@@ -17,6 +17,7 @@ from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.ids import StrategyId, UserId
 from deskd.supervision.jail import NSJAIL, JailPlan, jail_config
 from deskd.supervision.process import Pipes, make_pipes, start
+from deskd.supervision.scratch import prepare_scratch
 from deskd.supervision.staging import Environment, JailFolder, choose_jail_folder, give, stage_environment
 from deskd.supervision.uids import Identity, can_map_uids
 
@@ -43,6 +44,7 @@ def hello_jail(section: SandboxSection, folder: JailFolder, environment: Environ
     )
     pipes = make_pipes()
     try:
+        prepare_scratch()
         plan = _plan(section, place, environment, who, pipes)
         config = place / "hello.cfg"
         config.write_text(jail_config(plan))

@@ -26,6 +26,7 @@ from deskd.supervision.jail import NSJAIL, JailPlan, jail_config, plain_command
 from deskd.supervision.process import Pipes, limit_core_dumps, make_pipes, start
 from deskd.supervision.requirements import OwnPackages, own_packages
 from deskd.supervision.requirements_build import Builder
+from deskd.supervision.scratch import prepare_scratch
 from deskd.supervision.self_test import SelfTest
 from deskd.supervision.set_up import REMEDY, WEAKER, SetUp, set_up_of
 from deskd.supervision.staging import Environment, JailFolder, choose_jail_folder, stage_environment
@@ -175,6 +176,8 @@ class Launcher:
 
     def prepare(self, spec: StrategySpec, run_id: RunId) -> Prepared:
         """Make all that the run needs; raise EditedMeanwhile, SandboxUnavailable or OSError and leave nothing."""
+        if self.is_jailed:
+            prepare_scratch()
         number = self.uids.of(spec.strategy_id)
         owns = self.is_jailed and self.maps_uids
         who = Identity(number, number, False) if owns else Identity(os.geteuid(), os.getegid(), True)

@@ -26,6 +26,7 @@ from deskd.supervision.cgroup import Group, Groups, clear_now, find_groups
 from deskd.supervision.hello import explain
 from deskd.supervision.jail import NSJAIL, JailPlan, environment_of, jail_config
 from deskd.supervision.process import JOIN_FAILED, Pipes, limit_core_dumps, make_pipes, start
+from deskd.supervision.scratch import prepare_scratch
 from deskd.supervision.staging import SANDBOX, Environment, JailFolder, choose_jail_folder, give, stage_environment
 from deskd.supervision.uids import Identity, can_map_uids
 from deskd.supervision.walls import NODEV, NOEXEC, NOSUID, RDONLY, Row, Setup, Verdict, complaint, judge
@@ -61,6 +62,7 @@ class SelfTest:
         """
         if not shutil.which("setpriv", path="/usr/bin:/bin:/usr/sbin:/sbin"):
             raise SandboxUnavailable("setpriv is missing, and runs need it to die with the desk: install util-linux")
+        prepare_scratch()
         unique = f"{NAME}-{os.getpid()}-{os.urandom(4).hex()}"
         place = self.folder.root / "run" / unique
         try:

@@ -22,6 +22,7 @@ from deskd.domain.ids import StrategyId, UserId
 from deskd.supervision.cgroup import Groups, NoGroups, find_groups
 from deskd.supervision.jail import NSJAIL, JailPlan, as_text, bind_mount, jail_of
 from deskd.supervision.process import Pipes, make_pipes, start
+from deskd.supervision.scratch import prepare_scratch
 from deskd.supervision.staging import Environment, JailFolder, give
 from deskd.supervision.uids import Identity, can_map_uids
 
@@ -132,6 +133,7 @@ def remove_work(shop: Workshop, work: Path, who: Identity) -> None:
 
 def run_tool(shop: Workshop, tool: Tool) -> Outcome:
     """Run it to its end, or to its bound. It blocks: call it in a thread that lives as long as the tool may."""
+    prepare_scratch()
     pipes = make_pipes()
     try:
         config = tool.work / "tool.cfg"
