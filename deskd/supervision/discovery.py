@@ -180,6 +180,8 @@ def _env(env: dict[str, str]) -> dict[str, str]:
             raise ValueError(f'"{name}" belongs to the desk or changes how programs are loaded: use another name')
         if "\0" in value:
             raise ValueError(f'"{name}": the value has a zero byte: leave it out')
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise ValueError(f'"{name}": the value has half a character (\\ud800 to \\udfff): leave it out')
     if sum(len(name) + len(value.encode("utf-8", "replace")) for name, value in env.items()) > ENV_BYTES_MAX:
         raise ValueError(f"is over {ENV_BYTES_MAX} bytes together: put data into a file of the folder")
     return env

@@ -117,7 +117,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """Add a line of the desk's own."""
-        self._write(self._line("desk", text.encode()))
+        self._write(self._line("desk", text.encode("utf-8", "backslashreplace")))
 
     def _store(self, stream: str, lines: list[bytes]) -> bool:
         self._refill()

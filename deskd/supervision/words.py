@@ -25,4 +25,5 @@ def last_line(text: str) -> str:
         return shown if len(shown) <= shown_max else shown[:shown_max] + "…"
     what = f"{symbol} {kind}".strip()
     at = stamp.partition("T")[2][:12].rstrip("Z")
-    return f"{what} of {at}"[: shown_max + 1] if at else what[:shown_max]
+    shown = f"{what} of {at}"[: shown_max + 1] if at else what[:shown_max]
+    return shown.encode("utf-8", "replace").decode()  # JSON can name halves of characters, which nothing can write down

@@ -89,6 +89,7 @@ def test_every_key_is_taken(tmp_path: Path) -> None:
         ({"env": {"A B": "1"}}, '"A B" is no name of a variable'),
         ({"env": {"A": 1}}, "env.A: input should be a valid string (it is 1)"),
         ({"env": {"A": "x\0y"}}, "zero byte"),
+        ({"env": {"A": "x\ud800"}}, "half a character"),
         ({"env": {"A": "x" * 20_000}}, "over 16384 bytes together"),
         ({"name": "two\nlines"}, "name: has control characters"),
         ({"user_id": "../root"}, "user_id: string should match pattern"),

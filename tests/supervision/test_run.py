@@ -5,6 +5,7 @@ from pathlib import Path
 
 from deskd.domain.ids import StrategyId
 from deskd.domain.run import ExitReason
+from deskd.ledger import codec
 from tests.supervised import a_world
 
 
@@ -53,6 +54,27 @@ async def test_a_process_that_escaped_its_session_does_not_hold_the_desk_up(tmp_
             end = await world.run("alice")
         assert end.reason is ExitReason.CLEAN
         assert world.supervisor.last_end(StrategyId("alice")) == end
+
+
+async def test_a_claim_that_nothing_can_write_down_is_told_without_it(tmp_path: Path, jail_root: Path) -> None:
+    """Half a character in the page is in no fact and no log: either would end the desk."""
+    source = """
+        import gc, mmap, sys
+        print(input())
+        page = next(found for found in gc.get_objects() if isinstance(found, mmap.mmap))
+        lie = rb'{"type": "\\ud800"}'
+        page[24:26] = len(lie).to_bytes(2, "little")
+        page[26 : 26 + len(lie)] = lie
+        sys.exit(3)
+    """
+    async with a_world(tmp_path, jail_root, {"alice": source}, jailed=False) as world:
+        await world.start("alice")
+        world.feed(await world.until_fed("alice"), b"line\n")
+        end = await world.until_ended("alice")
+        assert end.reason is ExitReason.ERROR
+        assert end.detail.endswith("last line handled: ?")
+        assert all(codec.encode(fact) for fact in world.facts)
+        assert "last line handled: ?" in world.log("alice")
 
 
 async def test_its_log_says_how_it_ended(tmp_path: Path, jail_root: Path) -> None:

@@ -24,6 +24,7 @@ def test_figures_have_their_units() -> None:
         ('{"type":"gap","dropped":3}', "gap"),
         ('{"type":"trade","symbol"', '{"type":"trade","symbol"'),
         ("[1]", "[1]"),
+        ('{"type":"\\ud800","symbol":"A"}', "A ?"),  # a claim: no text that can be written down
         ("x" * 99 + "\n", "x" * 80 + "…"),
     ],
 )
