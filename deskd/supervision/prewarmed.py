@@ -40,7 +40,6 @@ class Warm:
     prepared: Prepared
     process: "subprocess.Popen[bytes]"
     kept: tuple[int, int, int] | None  # which archive its /state is filled from
-    throw_away: Callable[["Warm"], None]
 
     @property
     def is_ready(self) -> bool:
@@ -63,9 +62,13 @@ class Warm:
         while not self.prepared.group.is_empty():  # noqa: ASYNC110  a kill tells nobody
             await asyncio.sleep(0.001)
 
-    def abandon(self) -> None:
-        """Have it ended, where the run was called off before it began."""
-        self.throw_away(self)
+    async def abandon(self) -> None:
+        """End it, where nobody starts it any more; return when nothing of it is left."""
+        if self.process.poll() is None:
+            self.process.kill()
+            await ended(self.process)
+        await clear(self.prepared.group)
+        self.prepared.abandon()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +81,8 @@ class Prewarmed:
     _wanted: dict[StrategyId, StrategySpec] = field(default_factory=dict)
     _unwanted: list[Warm] = field(default_factory=list)
     _work: asyncio.Event = field(default_factory=asyncio.Event)
-    _making: StrategyId | None = None
+    _making: StrategySpec | None = None
+    _is_making_wanted: bool = False
     _is_made: asyncio.Event = field(default_factory=asyncio.Event)
     _made: int = 0
     _is_kept: bool = False
@@ -92,6 +96,8 @@ class Prewarmed:
         warm = self._warm.get(spec.strategy_id)
         if warm is not None and warm.fits(spec) and warm.process.poll() is None:
             return
+        if self._making == spec and self._is_making_wanted:
+            return
         self.forget(spec.strategy_id)
         self._wanted[spec.strategy_id] = spec
         self._work.set()
@@ -99,6 +105,8 @@ class Prewarmed:
     def forget(self, strategy_id: StrategyId) -> None:
         """Have no jail wait for it any longer."""
         self._wanted.pop(strategy_id, None)
+        if self._is_making(strategy_id):
+            self._is_making_wanted = False  # it is thrown away when it is made
         if (warm := self._warm.pop(strategy_id, None)) is not None:
             self._throw_away(warm)
 
@@ -107,16 +115,19 @@ class Prewarmed:
         return self._warm.get(strategy_id)
 
     async def take(self, spec: StrategySpec) -> Warm | None:
-        """Return the jail that waits for *spec*, if one does; from now on none does."""
+        """Return the jail that waits for *spec*, if one does; from now on none does. After `close` there is none."""
         self._wanted.pop(spec.strategy_id, None)
-        while self._making == spec.strategy_id:  # two at once would take the socket's folder from each other
+        while self._is_making(spec.strategy_id):  # two at once would take the socket's folder from each other
             await self._is_made.wait()
+        if self._is_closed:
+            return None
         warm = self._warm.pop(spec.strategy_id, None)
         if warm is None:
             return None
+        self._work.set()  # there is room for another
         if warm.fits(spec) and warm.process.poll() is None:
             return warm
-        await self._end(warm)  # its state and its socket's folder are the run's from here on
+        await warm.abandon()  # its state and its socket's folder are the run's from here on
         return None
 
     async def keep(self) -> None:
@@ -125,14 +136,13 @@ class Prewarmed:
         while not self._is_closed:
             await self._work.wait()
             self._work.clear()
-            while self._unwanted:
-                await self._end(self._unwanted.pop())
+            await self._end_unwanted()
             while self._wanted and len(self._warm) < self.most and not self._is_closed:
                 await self._make(self._wanted.pop(next(iter(self._wanted))))
-        for warm in (*self._unwanted, *self._warm.values()):
-            await self._end(warm)
-        self._unwanted.clear()
+                await self._end_unwanted()
+        self._unwanted += self._warm.values()
         self._warm.clear()
+        await self._end_unwanted()
         self._is_over.set()
 
     async def close(self) -> None:
@@ -146,12 +156,16 @@ class Prewarmed:
 
     async def _make(self, spec: StrategySpec) -> None:
         """Start the jail, and do not wait for it: a start may overtake its imports."""
-        self._making = spec.strategy_id
+        self._making, self._is_making_wanted = spec, True
         self._is_made.clear()
         self._made += 1
         try:
             prepared = await asyncio.to_thread(self.prepare, spec, RunId(f"{spec.strategy_id}.warm.{self._made}"))
-            self._warm[spec.strategy_id] = _started(spec, prepared, self._throw_away)
+            warm = _started(spec, prepared)
+            if self._is_making_wanted:
+                self._warm[spec.strategy_id] = warm
+            else:
+                self._throw_away(warm)
         except (OSError, SandboxUnavailable, FolderError, EditedMeanwhile) as error:
             log.warning("not_prewarmed", strategy_id=spec.strategy_id, error=str(error) or "its folder was edited")
         finally:
@@ -162,22 +176,22 @@ class Prewarmed:
         self._unwanted.append(warm)
         self._work.set()
 
-    async def _end(self, warm: Warm) -> None:
-        if warm.process.poll() is None:
-            warm.process.kill()
-            await ended(warm.process)
-        await clear(warm.prepared.group)
-        warm.prepared.abandon()
+    def _is_making(self, strategy_id: StrategyId) -> bool:
+        return self._making is not None and self._making.strategy_id == strategy_id
+
+    async def _end_unwanted(self) -> None:
+        while self._unwanted:
+            await self._unwanted.pop().abandon()
 
 
-def _started(spec: StrategySpec, prepared: Prepared, throw_away: Callable[[Warm], None]) -> Warm:
+def _started(spec: StrategySpec, prepared: Prepared) -> Warm:
     try:
         os.pwrite(prepared.pipes.progress_fd, b"\1", WAITS_AT)
         process = prepared.start()
     except BaseException:
         prepared.abandon()
         raise
-    return Warm(spec=spec, prepared=prepared, process=process, kept=_kept(prepared), throw_away=throw_away)
+    return Warm(spec=spec, prepared=prepared, process=process, kept=_kept(prepared))
 
 
 def _kept(prepared: Prepared) -> tuple[int, int, int] | None:

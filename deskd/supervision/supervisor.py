@@ -152,10 +152,10 @@ class Supervisor:
         """End every run, all at once; return when they are gone. Nothing is started after by itself."""
         if self._watching is not None:
             self._watching.cancel()
-        await self.prewarmed.close()
         running = [kept for kept in self._kept.values() if not kept.at_rest.is_set()]
         for kept in running:
             self._wish_end(kept, Asked(reason=ExitReason.STOPPED, detail=why))
+        await self.prewarmed.close()  # meanwhile the runs end
         for kept in running:
             await kept.at_rest.wait()
 
@@ -449,7 +449,7 @@ class Supervisor:
                 end = await run.live()
             finally:
                 if kept.run is None:
-                    (warm or prepared).abandon()
+                    await warm.abandon() if warm else prepared.abandon()
                 kept.run = None
                 await self.doors.close(run_id)
         except EditedMeanwhile:

@@ -5,6 +5,7 @@ import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
+from threading import Semaphore
 from types import ModuleType
 
 import pytest
@@ -46,7 +47,7 @@ async def test_the_room_is_for_the_first_who_come(tmp_path: Path, jail_root: Pat
         other = await until_warm(prewarmed, bob.strategy_id)
         assert await prewarmed.take(bob) is other
         assert await prewarmed.take(bob) is None
-        other.abandon()
+        await other.abandon()
         await prewarmed.close()
         await prewarmed.close()
         prewarmed.want(alice)
@@ -74,6 +75,98 @@ async def test_nobody_gets_what_was_made_from_something_else(tmp_path: Path, jai
             warm = await until_warm(prewarmed)
             assert await prewarmed.take(other) is None
             assert warm.process.returncode is not None
+        await prewarmed.close()
+    launcher.close()
+
+
+async def test_what_is_wanted_twice_or_no_more_while_it_is_made_leaves_nothing(tmp_path: Path, jail_root: Path) -> None:
+    """The same again is the same jail; another version, or none, ends the one that was under way."""
+    config = a_config(tmp_path, jail_root, jailed=False, sandbox={}, restart={})
+    launcher = Launcher.open(config)
+    alice = a_spec(config)
+    made, may_go_on = list[Prepared](), Semaphore(0)
+
+    def slow(spec: StrategySpec, name: RunId) -> Prepared:
+        assert may_go_on.acquire(timeout=20)
+        made.append(launcher.prepare(alice, name))  # as if the folder held what is wanted
+        return made[-1]
+
+    before = len(open_fds())
+    prewarmed = Prewarmed(prepare=slow, most=2)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(prewarmed.keep())
+        prewarmed.want(alice)
+        await asyncio.sleep(0.01)  # it is being made
+        prewarmed.want(alice)
+        may_go_on.release()
+        first = await until_warm(prewarmed)
+        await asyncio.sleep(0.01)
+        assert len(made) == 1
+        assert await prewarmed.take(alice) is first
+        await first.abandon()
+
+        prewarmed.want(alice)
+        await asyncio.sleep(0.01)
+        prewarmed.want(replace(alice, env={"A": "1"}))
+        may_go_on.release(2)
+        other = await until_warm(prewarmed)
+        assert other.spec.env == {"A": "1"}
+        assert len(made) == 3
+        prewarmed.forget(ALICE)
+
+        prewarmed.want(alice)
+        await asyncio.sleep(0.01)
+        prewarmed.forget(ALICE)
+        may_go_on.release()
+        await prewarmed.take(alice)  # returns when it is made
+        assert prewarmed.waiting(ALICE) is None
+        await prewarmed.close()
+    assert all(one.group.is_empty() for one in made)
+    assert len(open_fds()) == before
+    launcher.close()
+
+
+async def test_what_was_taken_is_its_takers_alone(tmp_path: Path, jail_root: Path) -> None:
+    """A desk that ends meanwhile neither ends it nor forgets it: whoever has it does. Who comes later gets none."""
+    config = a_config(tmp_path, jail_root, jailed=False, sandbox={}, restart={})
+    launcher = Launcher.open(config)
+    alice, bob = a_spec(config), a_spec(config, "bob")
+    before = len(open_fds())
+    prewarmed = Prewarmed(prepare=launcher.prepare, most=2)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(prewarmed.keep())
+        prewarmed.want(alice)
+        prewarmed.want(bob)
+        await until_warm(prewarmed)
+        await until_warm(prewarmed, bob.strategy_id)
+        mine = await prewarmed.take(alice)
+        assert mine is not None
+        closing = tasks.create_task(prewarmed.close())
+        await asyncio.sleep(0)
+        assert await prewarmed.take(bob) is None
+        await closing
+        assert mine.process.poll() is None
+        await mine.abandon()
+        assert mine.process.returncode is not None
+    assert len(open_fds()) == before
+    launcher.close()
+
+
+async def test_a_place_that_is_free_again_is_anothers(tmp_path: Path, jail_root: Path) -> None:
+    """With room for one, the next in line gets its jail as soon as the first is taken."""
+    config = a_config(tmp_path, jail_root, jailed=False, sandbox={}, restart={})
+    launcher = Launcher.open(config)
+    alice, bob = a_spec(config), a_spec(config, "bob")
+    prewarmed = Prewarmed(prepare=launcher.prepare, most=1)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(prewarmed.keep())
+        prewarmed.want(alice)
+        prewarmed.want(bob)
+        await until_warm(prewarmed)
+        taken = await prewarmed.take(alice)
+        assert taken is not None
+        await until_warm(prewarmed, bob.strategy_id)
+        await taken.abandon()
         await prewarmed.close()
     launcher.close()
 
