@@ -7,8 +7,9 @@ Rule 3: what the gate approves is recorded, then sent. What it denies is recorde
 
 from dataclasses import dataclass, replace
 
-from deskd.core import gate, replacing
+from deskd.core import gate, lane, replacing
 from deskd.core.checks import Denied, Evidence, cash_needed
+from deskd.core.conflicts import Conflict
 from deskd.core.desk import Desk
 from deskd.core.gate import Verdict
 from deskd.core.reservation import NOTHING
@@ -91,6 +92,9 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
     if isinstance(valued, Denied):
         return _denied(event, verdict)
     assert event.quote is not None, "the gate denies orders without a quote"
+    verdict, conflict = lane.judge(desk, event, verdict, valued, replaces.old if replaces else None)
+    if isinstance(verdict.answer, Denied):
+        return _denied(event, verdict, conflict)
     approved = ev.OrderApproved(
         request=request,
         quote=event.quote,
@@ -146,7 +150,7 @@ def evidence_for(desk: Desk, event: ev.OrderRequested, old: Order | None = None)
     )
 
 
-def _denied(event: ev.OrderRequested, verdict: Verdict) -> list[Effect]:
+def _denied(event: ev.OrderRequested, verdict: Verdict, conflict: Conflict | None = None) -> list[Effect]:
     denied = verdict.answer
     assert isinstance(denied, Denied)
     fact = ev.OrderDenied(
@@ -157,6 +161,7 @@ def _denied(event: ev.OrderRequested, verdict: Verdict) -> list[Effect]:
         market_day=event.market_day,
         at=event.at,
         checks=verdict.checks,
+        in_the_way=() if conflict is None else tuple(rival.client_order_id for rival in conflict.rivals),
     )
     return [Record(fact), ef.Reply(event.request.client_order_id)]
 

@@ -57,6 +57,7 @@ class Desk:
     denied_ids: dict[StrategyId, dict[ClientOrderId, None]] = field(default_factory=dict)  # of those still in memory
     by_broker_id: dict[BrokerOrderId, ClientOrderId] = field(default_factory=dict)
     open_ids: dict[ClientOrderId, None] = field(default_factory=dict)  # an ordered set
+    open_by_symbol: dict[Symbol, dict[ClientOrderId, None]] = field(default_factory=dict)
     strategies: dict[StrategyId, ev.StrategyRegistered] = field(default_factory=dict)
     statuses: dict[StrategyId, StrategyStatus] = field(default_factory=dict)
     stopped_by_hand: set[StrategyId] = field(default_factory=set)  # stay stopped when the desk starts again
@@ -261,10 +262,12 @@ class Desk:
         oid = order.request.client_order_id
         self.orders[oid] = order
         self.by_strategy.setdefault(order.request.strategy_id, {})[oid] = None
+        in_symbol = self.open_by_symbol.setdefault(order.request.symbol, {})
         if order.status.is_open:
-            self.open_ids[oid] = None
+            self.open_ids[oid] = in_symbol[oid] = None
         else:
             self.open_ids.pop(oid, None)
+            in_symbol.pop(oid, None)
 
     def _settle(self, order: Order, fill: ev.OrderFilled) -> None:
         request = order.request
@@ -405,6 +408,10 @@ class Desk:
         if book is None:
             return None
         return book.account(Cash(self.reservations.cash(strategy_id) + book.short_margin()))
+
+    def open_in(self, symbol: Symbol) -> list[Order]:
+        """Return the open orders of all strategies in *symbol*, oldest first."""
+        return [self.orders[oid] for oid in self.open_by_symbol.get(symbol, ())]
 
     def open_orders(self) -> list[Order]:
         """Return all open orders, oldest first."""

@@ -110,6 +110,10 @@ class Portfolio:
         book = self.books.get(strategy_id)
         return NO_QTY if book is None else book.qty(symbol)
 
+    def total_qty(self, symbol: Symbol) -> Qty:
+        """Return what the shared account holds of *symbol*, signed: the sum over all books."""
+        return Qty(sum((book.qty(symbol) for book in self.books.values()), ZERO))
+
     def allocate(self, strategy_id: StrategyId, allocation: Cash) -> None:
         """Move cash between the house and the strategy, so that its allocation is *allocation*."""
         book, house = self.book(strategy_id), self.books[HOUSE]

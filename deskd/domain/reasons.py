@@ -26,6 +26,11 @@ class DenialReason(StrEnum):
     ORDERS_PER_DAY_MAX = "ORDERS_PER_DAY_MAX"  # too many orders this market day
     CLOSES_ONLY = "CLOSES_ONLY"  # a closing order of the desk for more than the strategy holds and has not promised
     DUPLICATE = "DUPLICATE"  # the same order again within the duplicate window
+    AUCTION_WINDOW = "AUCTION_WINDOW"  # the broker takes no more orders for that auction
+    CONFLICT_WASH = "CONFLICT_WASH"  # could trade with an open order of the shared account: the broker refuses that
+    CONFLICT_HELD = "CONFLICT_HELD"  # open orders hold the shares of the shared account
+    CONFLICT_ZERO = "CONFLICT_ZERO"  # would take the shared account from long to short, or back, in one order
+    CONFLICT_OPENING = "CONFLICT_OPENING"  # the shared account is flat, and an order to open the other way is open
 
 
 class RejectReason(StrEnum):

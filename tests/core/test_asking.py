@@ -17,6 +17,7 @@ from tests.core.some_orders import OID, a_desk_with, facts_of
 from tests.factories import (
     AAPL,
     ALICE,
+    BOB,
     MONDAY,
     NOON,
     a_broker_order,
@@ -208,6 +209,9 @@ def test_a_sale_through_zero_holds_its_margin_until_the_short_is_there() -> None
     """What closes is filled first: that sets nothing of the opening part's margin free."""
     desk = a_desk(limits=some_limits(is_short_allowed=True))
     bought, sold = a_request(), a_request(client_order_id=ClientOrderId("through"), side=Side.SELL, qty=qty(20))
+    others = a_request(client_order_id=ClientOrderId("bob-1"), strategy_id=BOB)  # so that the account stays long
+    handle(desk, requested(others))
+    handle(desk, filled(others, 10))
     handle(desk, requested(bought))
     handle(desk, filled(bought, 10))
     handle(desk, requested(sold))

@@ -42,6 +42,7 @@ class OrderDenied:
     market_day: date
     at: datetime
     checks: tuple[Checked, ...] = ()  # those that passed, and last the one that said no
+    in_the_way: tuple[ClientOrderId, ...] = ()  # open orders that it was in conflict with; for officers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,136 @@
+"""The broker's rules between the orders of one account, which all strategies share (ALPACA.md 2.3, ARCHITECTURE 4).
+
+Rule 1: held shares. An order that closes takes no more of the account's position than other closing orders leave.
+Rule 2: no order crosses zero. What closes and what opens are two orders, one after the other.
+Rule 3: an order that would open a long does not wait beside one that would open a short, nor the other way round.
+Rule 4: wash trades. An order does not stand against one of the other side that it could trade with: always where one
+        of both is a market or stop order, else where their limits cross. Brackets, OCOs, OTOs and trailing stops may.
+Rule 5: opening auctions take orders from 19:00 to 09:28, closing ones until ten minutes before the close.
+
+What the broker has filled and not told yet is provided for: while the books say that the account is long, its open
+sells close, and so they do when some of them have filled; while it is flat, every open order is one that opens.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from deskd.domain.ids import ClientOrderId, StrategyId
+from deskd.domain.money import NO_QTY, Price, Qty
+from deskd.domain.order import OrderClass, OrderRequest, OrderType, Side, TimeInForce
+
+OPG_ENDS, AUCTIONS_BEGIN = time(9, 28), time(19, 0)
+CLS_ENDS = time(15, 50)  # of a day that closes at 16:00
+_NEW_YORK = ZoneInfo("America/New_York")
+
+
+class Rule(StrEnum):
+    """Which rule an order would break."""
+
+    HELD = "held_shares"
+    ZERO = "zero_crossing"
+    OPENING = "long_and_short"
+    WASH = "wash_trade"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """An open order of the account, as these rules see it."""
+
+    client_order_id: ClientOrderId
+    strategy_id: StrategyId
+    side: Side
+    order_type: OrderType
+    limit_price: Price | None
+    promised_qty: Qty  # shares that it may still trade: where it closes, they are taken from the position
+    opens: bool = True  # False: an exit leg, which opens nothing whatever the position
+    is_exempt: bool = False  # from the rule of wash trades
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newcomer:
+    """The order that is to be sent."""
+
+    strategy_id: StrategyId
+    side: Side
+    qty: Qty
+    limit_price: Price | None
+    is_exempt: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """The order would break *rule*, because of *rivals*, or of the account's position where there are none."""
+
+    rule: Rule
+    rivals: tuple[Rival, ...]
+    free_qty: Qty = NO_QTY  # what could be closed now
+
+    @property
+    def strategies(self) -> frozenset[StrategyId]:
+        """Return whose orders are in the way."""
+        return frozenset(rival.strategy_id for rival in self.rivals)
+
+    def is_own(self, who: StrategyId) -> bool:
+        """Tell whether an order of *who* itself is in the way: then it is not for others to give way."""
+        return who in self.strategies
+
+
+def is_exempt(request: OrderRequest) -> bool:
+    """Tell whether the rule of wash trades leaves the order alone."""
+    return request.order_class is not OrderClass.SIMPLE or request.order_type is OrderType.TRAILING_STOP
+
+
+def find(new: Newcomer, position_qty: Qty, rivals: Sequence[Rival]) -> Conflict | None:
+    """Return the first rule that *new* would break beside *rivals*, the account holding *position_qty*, signed."""
+    against = [rival for rival in rivals if rival.side is not new.side]
+    if position_qty * new.side.sign < 0:
+        found = _closing(new, Qty(abs(position_qty)), [rival for rival in rivals if rival.side is new.side])
+    elif position_qty == 0 and (openers := tuple(rival for rival in against if rival.opens)):
+        found = Conflict(rule=Rule.OPENING, rivals=openers)
+    else:
+        found = None
+    return found or _wash(new, against)
+
+
+def _closing(new: Newcomer, size: Qty, beside: Iterable[Rival]) -> Conflict | None:
+    holders = tuple(rival for rival in beside if rival.promised_qty)
+    free = Qty(max(size - sum((rival.promised_qty for rival in holders), NO_QTY), NO_QTY))
+    if new.qty <= free:
+        return None
+    if new.qty > size:
+        return Conflict(rule=Rule.ZERO, rivals=(), free_qty=free)
+    return Conflict(rule=Rule.HELD, rivals=holders, free_qty=free)
+
+
+def _wash(new: Newcomer, against: Iterable[Rival]) -> Conflict | None:
+    if new.is_exempt:
+        return None
+    rivals = tuple(rival for rival in against if could_trade(new, rival))
+    return Conflict(rule=Rule.WASH, rivals=rivals) if rivals else None
+
+
+def could_trade(new: Newcomer, rival: Rival) -> bool:
+    """Tell whether both could trade with each other, so that the broker takes the second for a wash trade."""
+    if rival.is_exempt:
+        return False
+    if new.limit_price is None or rival.limit_price is None:
+        return True
+    buy, sell = (new, rival) if new.side is Side.BUY else (rival, new)
+    assert buy.limit_price is not None, "both have one"
+    assert sell.limit_price is not None, "both have one"
+    return buy.limit_price >= sell.limit_price
+
+
+def auction_window(time_in_force: TimeInForce, market_time: datetime) -> str | None:
+    """Return when an auction order of that kind is taken, where *market_time* is not then; else None."""
+    clock = market_time.astimezone(_NEW_YORK).time()
+    if clock >= AUCTIONS_BEGIN:
+        return None
+    if time_in_force is TimeInForce.OPG and clock >= OPG_ENDS:
+        return "opg orders are taken from 19:00 to 09:28 (New York)"
+    if time_in_force is TimeInForce.CLS and clock >= CLS_ENDS:
+        return "cls orders are taken from 19:00 to 15:50 (New York)"
+    return None

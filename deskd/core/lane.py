@@ -1,0 +1,165 @@
+"""The order lane: what the gate has approved, held against the broker's rules for the account that all share.
+
+An order that the broker would refuse because of another order is stopped here, and its author is told why: with whom
+in general terms, and what to do. Names are for officers; a member never learns who else trades, nor at which price.
+Everything that may live at the broker counts: orders in doubt, and those whose cancel is under way.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from deskd.core import conflicts, holding
+from deskd.core.checks import Finding, Valued
+from deskd.core.conflicts import Conflict, Newcomer, Rival, Rule
+from deskd.core.desk import Desk
+from deskd.core.gate import Verdict
+from deskd.domain import events as ev
+from deskd.domain.events import Checked
+from deskd.domain.ids import ClientOrderId, StrategyId
+from deskd.domain.market import Quote
+from deskd.domain.money import NO_QTY, ZERO, Qty, plain
+from deskd.domain.order import Order, OrderRequest, TimeInForce
+from deskd.domain.reasons import DenialReason as R
+
+CHECK = "is_in_nobodys_way"  # the lane's name among the gate's checks
+WINDOW_CHECK = "auction_takes_it"
+_AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
+_REASONS = {
+    Rule.HELD: R.CONFLICT_HELD,
+    Rule.ZERO: R.CONFLICT_ZERO,
+    Rule.OPENING: R.CONFLICT_OPENING,
+    Rule.WASH: R.CONFLICT_WASH,
+}
+
+
+def conflict_of(
+    desk: Desk, request: OrderRequest, qty: Qty, *, replaces: Order | None = None, ahead: Sequence[Order] = ()
+) -> Conflict | None:
+    """Return which of the broker's rules an order for *qty* would break beside what is open, and *ahead* of it."""
+    group = set() if replaces is None else set(_group(desk, replaces))
+    orders = [order for order in desk.open_in(request.symbol) if order.request.client_order_id not in group]
+    new = Newcomer(
+        strategy_id=request.strategy_id,
+        side=request.side,
+        qty=qty,
+        limit_price=request.limit_price,
+        is_exempt=conflicts.is_exempt(request),
+    )
+    rivals = rivals_among(desk, [*orders, *ahead])
+    if replaces is not None and conflicts.is_exempt(replaces.request):
+        rivals = [rival for rival in rivals if rival.side is request.side]  # the rules between two sides spare it
+    return conflicts.find(new, desk.portfolio.total_qty(request.symbol), rivals)
+
+
+def _group(desk: Desk, order: Order) -> Iterable[ClientOrderId]:
+    """Return the order and all that hangs together with it: the broker looks at them as one."""
+    head = order.parent_id or order.request.client_order_id
+    return (order.request.client_order_id, head, *desk.legs.get(head, ()))
+
+
+def rivals_among(desk: Desk, orders: Iterable[Order]) -> list[Rival]:
+    """Return the open *orders* as the broker's rules see them. The exits of one group promise the same shares, once."""
+    rivals: list[Rival] = []
+    counted: set[ClientOrderId] = set()
+    for order in orders:
+        request, parent = order.request, order.parent_id
+        if parent is None:
+            leaves = order.leaves_qty
+            promised = desk.reservations.of(order).opening if leaves is None else leaves
+        else:
+            promised = NO_QTY if parent in counted else _promised_by_legs(desk, order, parent)
+            counted.add(parent)
+        rival = Rival(
+            client_order_id=request.client_order_id,
+            strategy_id=request.strategy_id,
+            side=request.side,
+            order_type=request.order_type,
+            limit_price=request.limit_price,
+            promised_qty=promised,
+            opens=parent is None,
+            is_exempt=conflicts.is_exempt(request),
+        )
+        rivals.append(rival)
+    return rivals
+
+
+def _promised_by_legs(desk: Desk, leg: Order, parent: ClientOrderId) -> Qty:
+    """Return the shares that the exits of a group hold: those that its entry has traded, and they have not."""
+    entry = desk.orders[parent]
+    if entry.request.side is leg.request.side:  # an OCO: its profit exit carries the other, and stands for both
+        return NO_QTY if entry.status.is_open else leg.leaves_qty or NO_QTY
+    open_legs = [desk.orders[oid] for oid in desk.legs.get(parent, ()) if desk.orders[oid].status.is_open]
+    left = max((one.leaves_qty or NO_QTY for one in open_legs), default=NO_QTY)
+    return Qty(min(left, holding.bought(desk, parent)))
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def finding(conflict: Conflict | None, request: OrderRequest, qty: Qty) -> Finding:
+    """Return what the lane found, as the gate's checks say what they find."""
+    if conflict is None:
+        return Finding(True, R.CONFLICT_WASH, f"symbol={request.symbol} in_the_way=none")
+    figure = f"rule={conflict.rule} side={request.side} qty={plain(qty)}"
+    if conflict.rule in {Rule.HELD, Rule.ZERO}:
+        figure = f"{figure} free_qty={plain(conflict.free_qty)}"
+    if conflict.rivals:
+        figure = f"{figure} in_the_way={_whose(conflict, request.strategy_id)!r}"
+    return Finding(False, _REASONS[conflict.rule], figure, remedy=_remedy(conflict, request, qty))
+
+
+def _whose(conflict: Conflict, who: StrategyId) -> str:
+    """Name what is in the way: the author's own orders by id, those of others by kind only."""
+    own = [rival.client_order_id for rival in conflict.rivals if rival.strategy_id == who]
+    others = sorted({f"{r.side} {r.order_type}" for r in conflict.rivals if r.strategy_id != who})
+    words = [f"your own order {oid}" for oid in own]
+    return "; ".join([*words, *([f"orders of other strategies: {', '.join(others)}"] if others else [])])
+
+
+def _remedy(conflict: Conflict, request: OrderRequest, qty: Qty) -> str:
+    wait = "cancel your own order first" if conflict.is_own(request.strategy_id) else "wait until that order has ended"
+    free = conflict.free_qty
+    match conflict.rule:
+        case Rule.WASH:
+            why = "the broker refuses orders of one account that could trade with each other"
+            return f"{why}; {wait}, or use a limit_price that does not meet it"
+        case Rule.HELD:
+            first = f"{request.side} at most {plain(free)}, or " if free else ""
+            return f"open orders hold the shares of the shared account; {first}{wait}"
+        case Rule.OPENING:
+            return f"the account is flat, and an order to open the other way is open; {wait}"
+        case Rule.ZERO:
+            rest = plain(Decimal(qty - free))
+            first = f"{request.side} {plain(free)} first, and {rest} when that is filled" if free > ZERO else wait
+            return f"CROSSES_ZERO: no order takes the shared account from long to short or back; {first}"
+
+
+# --- the lane's checks ------------------------------------------------------------------------------------------------
+
+
+def judge(
+    desk: Desk, event: ev.OrderRequested, verdict: Verdict, valued: Valued, old: Order | None
+) -> tuple[Verdict, Conflict | None]:
+    """Return the gate's *verdict* with what the lane found added to it, and the conflict that it found."""
+    request, checks, conflict = event.request, list(verdict.checks), None
+    assert event.quote is not None, "the gate denies orders without a quote"
+    found = window(request, event.quote, event.at)
+    if found is not None:
+        checks.append(Checked(WINDOW_CHECK, found.figure, found.limit))
+    if found is None or found.is_good:
+        conflict = conflict_of(desk, request, valued.qty, replaces=old)
+        found = finding(conflict, request, valued.qty)
+        checks.append(Checked(CHECK, found.figure, found.limit))
+    return Verdict(valued if found.is_good else found.denied, tuple(checks)), conflict
+
+
+def window(request: OrderRequest, quote: Quote, now: datetime) -> Finding | None:
+    """Return whether the auction that the order is for still takes orders; None for other orders."""
+    if request.time_in_force not in _AUCTIONS:
+        return None
+    market_time = quote.quoted_at + (now - quote.received_at)  # on a tape, the tape's
+    shut = conflicts.auction_window(request.time_in_force, market_time)
+    stamp = market_time.isoformat(timespec="seconds").replace("+00:00", "Z")
+    figure = f"time_in_force={request.time_in_force} market_time={stamp}"
+    return Finding(shut is None, R.AUCTION_WINDOW, figure, remedy=shut or "")
