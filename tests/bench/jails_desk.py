@@ -105,7 +105,7 @@ async def first_line(supervisor: Supervisor, strategy_id: StrategyId, since: int
 async def cooled(supervisor: Supervisor, spec: StrategySpec) -> None:
     """Let the jail go that waits, and wait until it is gone."""
     if (warm := await supervisor.prewarmed.take(spec)) is not None:
-        warm.abandon()
+        await warm.abandon()
         await warm.gone()
 
 

@@ -18,7 +18,7 @@ class OrderRequested:
     quote: Quote | None
     market_day: date  # the exchange's day: orders are counted by it
     at: datetime
-    is_closing: bool = False  # the desk itself closes a position: an exit, a flatten before the close (core/exit_orders.py)
+    is_closing: bool = False  # the desk itself closes a position (core/exit_orders.py)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
