@@ -39,6 +39,7 @@ from deskd.supervision.set_up import SetUp
 from deskd.supervision.syntax import SyntaxCheck
 from deskd.supervision.watcher import Watcher
 
+_OVER = frozenset({RunStatus.STOPPED, RunStatus.FATAL})  # whoever keeps it only writes down how it ended
 _BY_HAND, _CHANGED = "started", "its code or config changed"  # why a strategy's deaths are forgotten
 
 log = structlog.get_logger()
@@ -87,6 +88,7 @@ class Supervisor:
     _building: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_stopping: bool = False
     _runs_made: int = 0
     _changes: Changes = field(init=False)
     _watching: "asyncio.Task[None] | None" = None
@@ -150,6 +152,7 @@ class Supervisor:
 
     async def stop_all(self, why: str) -> None:
         """End every run, all at once; return when they are gone. Nothing is started after by itself."""
+        self._is_stopping = True
         if self._watching is not None:
             self._watching.cancel()
         running = [kept for kept in self._kept.values() if not kept.at_rest.is_set()]
@@ -248,17 +251,20 @@ class Supervisor:
             await self.reread()
         kept = self._kept[strategy_id]
         if not kept.at_rest.is_set():
-            if kept.wish is None:
+            if kept.wish is None and kept.life.status not in _OVER:
                 self._try_at_once(kept, _BY_HAND)
                 return
             await kept.at_rest.wait()  # it was being stopped
-        if not kept.at_rest.is_set():
-            return  # somebody else was faster
-        kept.anew = _BY_HAND
-        self._begin(strategy_id, kept)
+        self._begin(strategy_id, kept, _BY_HAND)
 
-    def _begin(self, strategy_id: StrategyId, kept: _Kept) -> None:
-        """Have somebody keep the strategy."""
+    def _begin(self, strategy_id: StrategyId, kept: _Kept, anew: str | None = None) -> None:
+        """Have somebody keep the strategy, unless somebody does, its folder went away, or the desk stops.
+
+        *anew*: why its deaths are to be forgotten.
+        """
+        if not kept.at_rest.is_set() or self._kept.get(strategy_id) is not kept or self._is_stopping:
+            return
+        kept.anew = anew
         kept.wish = None
         kept.at_rest.clear()
         kept.life = step(counted_anew(kept.life) if kept.anew else kept.life, Step.START)
@@ -400,17 +406,17 @@ class Supervisor:
         kept = self._kept.get(strategy_id)
         if kept is None:
             return
+        if kept.life.status is RunStatus.FATAL:
+            await kept.at_rest.wait()  # that it failed is still being written down
         found = await asyncio.to_thread(discover_one, Path(kept.found.path), self._defaults(), self._syntax)
-        is_failed = kept.life.status is RunStatus.FATAL and kept.at_rest.is_set()
-        if is_failed:
+        if _is_given_up(kept):
             kept.found = found
             await self._tell_of(found)
         if isinstance(found, BrokenStrategy) or found.code_hash == kept.ran or not found.is_enabled:
             return
-        if is_failed:
+        if _is_given_up(kept):  # still: somebody may have started or stopped it meanwhile
             log.info("strategy_changed", strategy_id=strategy_id, consequence="it is tried again")
-            kept.anew = _CHANGED
-            self._begin(strategy_id, kept)
+            self._begin(strategy_id, kept, _CHANGED)
         else:
             self._try_at_once(kept, _CHANGED)
 
@@ -537,6 +543,10 @@ class Supervisor:
     def _defaults(self) -> Defaults:
         own_packages = self.launcher.own_packages if self._is_open else None
         return Defaults(market=self.config.market, risk=self.config.risk.strategy, own_packages=own_packages)
+
+
+def _is_given_up(kept: _Kept) -> bool:
+    return kept.life.status is RunStatus.FATAL and kept.at_rest.is_set()
 
 
 def _given_up(strategy_id: StrategyId, streak: Streak) -> str:

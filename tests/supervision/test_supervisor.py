@@ -310,6 +310,62 @@ async def test_what_failed_is_tried_again_when_its_folder_changes(tmp_path: Path
         )
 
 
+async def test_who_mends_and_starts_at_once_gets_one_run(tmp_path: Path, jail_root: Path) -> None:
+    """The desk sees the change while somebody starts the strategy: whoever is faster starts it, and nobody else."""
+    async with a_world(tmp_path, jail_root, {"alice": FAILS}, jailed=False, restart=QUICK) as world:
+        await world.start("alice")
+        await until_failed(world, "alice")
+        post, is_started = world.supervisor.post, False
+
+        async def starts_meanwhile(fact: PlainFact) -> None:
+            nonlocal is_started
+            if isinstance(fact, StrategyRegistered) and not is_started:
+                is_started = True
+                await world.start("alice")
+            await post(fact)
+
+        world.supervisor.post = starts_meanwhile
+        write_strategy(world.strategies_dir, "alice", READS)
+        await world.until_fed("alice")
+        await asyncio.sleep(0.3)
+        assert world.starts("alice") == 2
+        assert world.status("alice") is RunStatus.RUNNING
+
+
+async def test_who_starts_what_is_just_being_given_up_starts_it(tmp_path: Path, jail_root: Path) -> None:
+    """A command is not lost because the end of the run before it is still being written down."""
+    async with a_world(tmp_path, jail_root, {"alice": FAILS}, jailed=False, restart=QUICK | {"watch_s": 600}) as world:
+        post, started = world.supervisor.post, list[asyncio.Task[None]]()
+        async with asyncio.TaskGroup() as tasks:
+
+            async def starts_meanwhile(fact: PlainFact) -> None:
+                if isinstance(fact, StrategyStatusChanged) and fact.status is StrategyStatus.FAILED and not started:
+                    write_strategy(world.strategies_dir, "alice", READS)
+                    started.append(tasks.create_task(world.start("alice")))
+                    await asyncio.sleep(0.01)
+                await post(fact)
+
+            world.supervisor.post = starts_meanwhile
+            await world.start("alice")
+            await world.until(lambda: world.starts("alice") == 2)
+            await world.until_fed("alice")
+        assert len(started) == 1
+
+
+async def test_a_desk_that_stops_starts_nothing(tmp_path: Path, jail_root: Path) -> None:
+    """Who restarts a strategy while the desk stops has it stopped."""
+    async with a_world(tmp_path, jail_root, {"alice": READS}, jailed=False) as world:
+        await world.start("alice")
+        await world.until_fed("alice")
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            tasks.create_task(world.supervisor.restart(ALICE))
+            await asyncio.sleep(0)
+            tasks.create_task(world.supervisor.stop_all("the desk stopped"))
+        assert (world.starts("alice"), world.status("alice")) == (1, RunStatus.STOPPED)
+        await world.start("alice")
+        assert (world.starts("alice"), world.status("alice")) == (1, RunStatus.STOPPED)
+
+
 async def test_a_change_ends_the_wait_between_two_tries(tmp_path: Path, jail_root: Path) -> None:
     """Who mends in the middle of a long wait sees it run at once; a new config.json is a change, too."""
     restart = QUICK | {"give_up_after": 9, "backoff_initial_s": 600, "backoff_max_s": 600}
