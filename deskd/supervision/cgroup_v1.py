@@ -100,10 +100,22 @@ class V1Groups:
         return tuple(self.by_controller.values())
 
     def create(self, name: str, section: SandboxSection) -> V1Group:
-        """Make the group in every hierarchy."""
+        """Make the group in every hierarchy, or in none."""
         group = V1Group({controller: folder / name for controller, folder in self.by_controller.items()})
-        for folder in group.by_controller.values():
-            folder.mkdir(parents=True)
+        made: list[Path] = []
+        try:
+            for folder in group.by_controller.values():
+                folder.mkdir(parents=True)
+                made.append(folder)
+            self._limit(group, section)
+        except OSError:
+            for folder in made:
+                rmdir(folder)
+            raise
+        return group
+
+    @staticmethod
+    def _limit(group: V1Group, section: SandboxSection) -> None:
         memory, cpu = group.by_controller["memory"], group.by_controller["cpu"]
         limit = section.memory_mb << 20
         (memory / "memory.limit_in_bytes").write_text(str(limit))
@@ -113,7 +125,6 @@ class V1Groups:
         (cpu / "cpu.cfs_period_us").write_text(str(PERIOD_US))
         (cpu / "cpu.cfs_quota_us").write_text(str(round(section.cpu * PERIOD_US)))
         (cpu / "cpu.shares").write_text(str(_shares(section.cpu_weight)))
-        return group
 
     def close(self) -> None:
         """Remove the desk's folders, where they are empty."""

@@ -73,9 +73,18 @@ class V2Groups:
         return (self.folder,)
 
     def create(self, name: str, section: SandboxSection) -> V2Group:
-        """Make the group with its limits."""
+        """Make the group with its limits, or none."""
         group = self.folder / name
         group.mkdir()
+        try:
+            self._limit(group, section)
+        except OSError:
+            rmdir(group)
+            raise
+        return V2Group(group)
+
+    @staticmethod
+    def _limit(group: Path, section: SandboxSection) -> None:
         limits = {
             "memory.max": str(section.memory_mb << 20),
             "memory.swap.max": "0",
@@ -87,7 +96,6 @@ class V2Groups:
         for file, value in limits.items():
             if file != "memory.swap.max" or (group / file).exists():  # absent without swap accounting
                 (group / file).write_text(value)
-        return V2Group(group)
 
     def close(self) -> None:
         """Remove the desk's folder, if it is empty."""

@@ -233,7 +233,11 @@ class Launcher:
             channel=pipes.take_state(),
             turns=self.saves,
         )
-        keeper.offer()
+        try:
+            keeper.offer()
+        except OSError:
+            keeper.close()
+            raise
         return keeper
 
     def builder(self, strategy_id: StrategyId) -> Builder:

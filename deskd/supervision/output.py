@@ -208,7 +208,7 @@ class Output:
 
 
 async def pump(fd: int, stream: str, take: Callable[[str, bytes], bool]) -> None:
-    """Hand on what comes through the pipe until its end; close the pipe. Rest a moment where *take* says so."""
+    """Hand on what comes through the pipe until its end; whoever made the pipe closes it. Rest a moment where *take* says so."""
     loop = asyncio.get_running_loop()
     os.set_blocking(fd, False)
     ready = asyncio.Event()
@@ -229,4 +229,3 @@ async def pump(fd: int, stream: str, take: Callable[[str, bytes], bool]) -> None
                 loop.add_reader(fd, ready.set)
     finally:
         loop.remove_reader(fd)
-        os.close(fd)

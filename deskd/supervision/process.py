@@ -21,6 +21,7 @@ from deskd.supervision.page import make_page
 
 STDIN_PIPE_BYTES = 65_536  # a slow run should lag behind by few lines, not by many: the hub conflates the rest
 JOIN_FAILED = 96  # the wrapper's own exit status
+_LOOK_AGAIN_S = 0.05
 _WRAPPER = (
     'for f in $DESK_CG; do echo 0 > "$f" || exit 96; done; unset DESK_CG; '
     "echo 500 > /proc/self/oom_score_adj; "  # the desk may be protected from the kernel's choice; a strategy is not
@@ -69,14 +70,20 @@ class Pipes:
 
 
 def make_pipes() -> Pipes:
-    """Make the run's pipes and its progress page."""
-    child_in, stdin = os.pipe()
-    stdout, child_out = os.pipe()
-    stderr, child_err = os.pipe()
-    log, log_fd = os.pipe()
-    state, state_fd = (end.detach() for end in socket.socketpair())
-    os.set_blocking(stdin, False)
-    fcntl.fcntl(stdin, fcntl.F_SETPIPE_SZ, STDIN_PIPE_BYTES)
+    """Make the run's pipes and its progress page; where descriptors run out, none is kept."""
+    made: list[int] = []
+    try:
+        for _ in range(4):
+            made += os.pipe()
+        made += (end.detach() for end in socket.socketpair())
+        made.append(make_page())
+        child_in, stdin, stdout, child_out, stderr, child_err, log, log_fd, state, state_fd, progress_fd = made
+        os.set_blocking(stdin, False)
+        fcntl.fcntl(stdin, fcntl.F_SETPIPE_SZ, STDIN_PIPE_BYTES)
+    except OSError:
+        for fd in made:
+            os.close(fd)
+        raise
     return Pipes(
         stdin=stdin,
         stdout=stdout,
@@ -84,7 +91,7 @@ def make_pipes() -> Pipes:
         log=log,
         theirs=(child_in, child_out, child_err),
         log_fd=log_fd,
-        progress_fd=make_page(),
+        progress_fd=progress_fd,
         state=state,
         state_fd=state_fd,
     )
@@ -117,7 +124,12 @@ def start(
 async def ended(process: "subprocess.Popen[bytes]") -> int:
     """Return the exit status, as soon as the process ends; negative for a signal."""
     loop = asyncio.get_running_loop()
-    pidfd = os.pidfd_open(process.pid)
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except OSError:  # out of descriptors: the run is there all the same, and is not to be lost sight of
+        while process.poll() is None:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        return process.wait()
     over = asyncio.Event()
     loop.add_reader(pidfd, over.set)
     try:

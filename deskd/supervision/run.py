@@ -74,6 +74,7 @@ class Run:
 
     async def live(self) -> RunEnd:
         """Feed the run until it ends; return how, when no process, pipe or cgroup of it is left."""
+        is_cleared: bool | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 pumps = [
@@ -100,6 +101,8 @@ class Run:
                     one.cancel()
         finally:
             self._leave_nothing()
+            if is_cleared is None:  # a crash of ours
+                await clear(self.group)
             if self.state is not None:
                 await self.state.finish(self.output.note)
         if not is_cleared:
@@ -210,7 +213,8 @@ class Run:
         self._meter.close()
         if not self._is_fed:
             os.close(self.pipes.stdin)
-        os.close(self.pipes.progress_fd)
+        for fd in (self.pipes.stdout, self.pipes.stderr, self.pipes.log, self.pipes.progress_fd):
+            os.close(fd)
         if self.state is None:
             os.close(self.pipes.state)
         self.output.finish()

@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 SOURCE_BYTES_MAX = 1_048_576
 _TIMEOUT_S = 5.0
+
+log = structlog.get_logger()
 _CHECKER = """
 import json, resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
@@ -37,15 +41,21 @@ class SyntaxCheck:
     _known: dict[bytes, str | None] = field(default_factory=dict)
 
     def __call__(self, sources: Sequence[bytes]) -> list[str | None]:
-        """Return for each source what is wrong with its syntax, or None."""
+        """Return for each source what is wrong with its syntax, or None.
+
+        Where the checker cannot be started there is nothing to say: the run itself will.
+        """
         keys = [hashlib.sha256(source).digest() for source in sources]
         fresh = {key: source for key, source in zip(keys, sources, strict=True) if key not in self._known}
-        self._known.update(zip(fresh, check_sources(list(fresh.values()), self.python), strict=True))
-        return [self._known[key] for key in keys]
+        try:
+            self._known.update(zip(fresh, check_sources(list(fresh.values()), self.python), strict=True))
+        except OSError as error:
+            log.warning("syntax_not_checked", sources=len(fresh), error=str(error))
+        return [self._known.get(key) for key in keys]
 
 
 def check_sources(sources: Sequence[bytes], python: Path) -> list[str | None]:
-    """Return for each source what is wrong with its syntax, or None."""
+    """Return for each source what is wrong with its syntax, or None; raise OSError where nobody can look."""
     problems: list[str | None] = []
     while len(problems) < len(sources):
         source = sources[len(problems)]

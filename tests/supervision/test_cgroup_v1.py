@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from deskd.config import SandboxSection
 from deskd.supervision.cgroup_files import Usage
 from deskd.supervision.cgroup_v1 import V1Group, V1Groups
@@ -23,6 +25,15 @@ def test_v1_limits_are_written_as_proved(tmp_path: Path) -> None:
     }
     assert {file.name for file in group.join_files} == {"tasks"}  # cgroup.procs takes a lock that stops every core
     assert len(group.join_files) == len(CONTROLLERS)
+
+
+def test_v1_a_group_that_cannot_be_made_everywhere_is_nowhere(tmp_path: Path) -> None:
+    """What is left of it would stand in the way of the desk's own folder at the end."""
+    (tmp_path / "file").touch()
+    folders = {controller: tmp_path / controller for controller in CONTROLLERS} | {"pids": tmp_path / "file" / "pids"}
+    with pytest.raises(NotADirectoryError):
+        V1Groups(folders).create("run", SandboxSection())
+    assert list(tmp_path.glob("*/run")) == []
 
 
 def test_v1_says_whether_time_is_bounded(tmp_path: Path) -> None:

@@ -194,6 +194,7 @@ async def test_a_flooding_pipe_leaves_the_loop_to_others(tmp_path: Path) -> None
                 await asyncio.sleep(0.001)
         os.close(writing)
         await pumping
+    os.close(reading)
     assert reads < 10
 
 

@@ -18,6 +18,7 @@ from deskd.supervision.process import (
     make_pipes,
     start,
 )
+from tests.few_descriptors import room_for
 
 
 @pytest.fixture
@@ -90,6 +91,23 @@ async def until_it_sleeps(pid: int) -> None:
     async with asyncio.timeout(10):
         while "sleep" not in Path(f"/proc/{pid}/comm").read_text():  # noqa: ASYNC110, ASYNC240
             await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("count", [0, 3, 8, 9, 10])
+def test_a_desk_out_of_descriptors_loses_none_over_a_run_that_cannot_be(count: int) -> None:
+    """Each try gives back what it got: else the first want of them would never end."""
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    with room_for(count), pytest.raises(OSError, match="Too many open files"):
+        make_pipes()
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+
+
+async def test_its_end_is_seen_without_a_descriptor_to_spare(pipes: Pipes) -> None:
+    """A run that lives is never lost sight of."""
+    process = started(pipes, "/bin/sh", "-c", "exit 7")
+    with room_for(0):
+        async with asyncio.timeout(10):
+            assert await ended(process) == 7
 
 
 def test_a_full_pipe_does_not_block_the_desk(pipes: Pipes) -> None:

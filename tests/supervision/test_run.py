@@ -3,10 +3,12 @@
 import asyncio
 from pathlib import Path
 
-from deskd.domain.ids import StrategyId
+from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.run import ExitReason
+from deskd.domain.strategy import Delivery
 from deskd.ledger import codec
 from tests.supervised import a_world
+from tests.supervision.test_launch import open_fds
 
 
 async def test_the_first_who_ends_a_run_is_right(tmp_path: Path, jail_root: Path) -> None:
@@ -75,6 +77,26 @@ async def test_a_claim_that_nothing_can_write_down_is_told_without_it(tmp_path: 
         assert end.detail.endswith("last line handled: ?")
         assert all(codec.encode(fact) for fact in world.facts)
         assert "last line handled: ?" in world.log("alice")
+
+
+async def test_a_run_that_we_crash_over_leaves_nothing(tmp_path: Path, jail_root: Path) -> None:
+    """No pipe, no cgroup, no process: the next run finds what the first found."""
+    mark = tmp_path / "over"
+    source = f"import os\nos.close(os.open({str(mark)!r}, os.O_CREAT))\n"
+    async with a_world(tmp_path, jail_root, {"alice": source}, jailed=False, restart={"watch_s": 600}) as world:
+
+        def crash(run_id: RunId) -> Delivery:
+            return Delivery(delivered=1 // (0 if mark.exists() else 1))
+
+        counts, world.supervisor.counts = world.supervisor.counts, crash
+        before = open_fds()
+        end = await world.run("alice")
+        assert (end.reason, end.detail[:28]) == (ExitReason.SANDBOX_FAILURE, "the desk failed to watch it;")
+        world.supervisor.counts = counts
+        await world.until(lambda: len(world.ends("alice")) > 1)
+        await world.stop("alice")
+        assert open_fds() == before
+        assert not [path for folder in world.supervisor.launcher.groups.folders for path in folder.glob("*/")]
 
 
 async def test_its_log_says_how_it_ended(tmp_path: Path, jail_root: Path) -> None:

@@ -45,3 +45,13 @@ def test_a_source_is_judged_once() -> None:
     assert check([b"a", b"a", b"b"]) == [None, None, None]
     gone = SyntaxCheck(Path("/nonexistent"), check._known)
     assert gone([b"b", b"a"]) == [None, None]
+
+
+def test_where_nobody_can_look_nobody_is_blamed(tmp_path: Path) -> None:
+    """No descriptor, no memory, no interpreter: that is not the strategy's fault, and a later look finds what is wrong."""
+    check = SyntaxCheck(tmp_path / "no-python")
+    assert check([b"def f(:"]) == [None]
+    (tmp_path / "no-python").symlink_to(sys.executable)
+    [problem] = check([b"def f(:"])
+    assert problem is not None
+    assert problem.startswith("line 1: ")
