@@ -108,7 +108,9 @@ def delegated(mount: Path, root: str, own: str, name: str) -> V2Groups:
     if home.name in {"daemon", "supervisor"}:  # a second start in one process; systemd's DelegateSubgroup=
         home = home.parent
     needed = {"memory", "pids", "cpu"}
-    if missing := needed - set((home / "cgroup.controllers").read_text().split()):
+    if needed - _controllers(home) and os.geteuid() == 0:
+        home = mount  # started from a shell or a unit that delegates nothing: root may make one beside it
+    if missing := needed - _controllers(home):
         raise SandboxUnavailable(
             f"{home}: has no controllers {', '.join(sorted(missing))}: run the desk under systemd with "
             "Delegate=cpu memory pids, or as root; [sandbox] unsafe_without_jail = true runs strategies without bounds"
@@ -129,6 +131,10 @@ def delegated(mount: Path, root: str, own: str, name: str) -> V2Groups:
     folder.mkdir(exist_ok=True)
     _enable(folder, needed)
     return V2Groups(folder)
+
+
+def _controllers(folder: Path) -> set[str]:
+    return set((folder / "cgroup.controllers").read_text().split())
 
 
 def _move_all(home: Path, leaf: Path) -> None:

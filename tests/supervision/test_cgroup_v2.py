@@ -1,5 +1,6 @@
 """v2's texts and layout. Plain files stand for the kernel's: what is written and read is all that is looked at."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,20 @@ def test_v2_without_controllers_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("io\n")
     with pytest.raises(SandboxUnavailable, match="no controllers cpu, memory, pids: run the desk under systemd"):
         delegated(tmp_path, "/", "/", "deskd-1")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may use the top of the hierarchy")
+def test_v2_root_started_from_a_shell_has_its_own_folder_at_the_top(tmp_path: Path) -> None:
+    """A login session has no controller for CPU: nobody's processes are moved, and runs are bounded."""
+    session = tmp_path / "user.slice" / "session-3.scope"
+    session.mkdir(parents=True)
+    (session / "cgroup.procs").write_text("41\n")
+    (session / "cgroup.controllers").write_text("memory pids\n")
+    (tmp_path / "deskd-1").mkdir()
+    for folder in (tmp_path, tmp_path / "deskd-1"):
+        (folder / "cgroup.controllers").write_text("cpu io memory pids\n")
+        (folder / "cgroup.subtree_control").write_text("")
+    groups = delegated(tmp_path, "/", "/user.slice/session-3.scope", "deskd-1")
+    assert groups.folders == (tmp_path / "deskd-1",)
+    assert not (session / "daemon").exists()
+    assert not (tmp_path / "daemon").exists()
