@@ -23,6 +23,7 @@ STDIN_PIPE_BYTES = 65_536  # a slow run should lag behind by few lines, not by m
 JOIN_FAILED = 96  # the wrapper's own exit status
 _LOOK_AGAIN_S = 0.05
 _WRAPPER = (
+    "umask 022; "  # the desk's own is for the desk's files: what is made in jails is the same in every set-up
     'for f in $DESK_CG; do echo 0 > "$f" || exit 96; done; unset DESK_CG; '
     "echo 500 > /proc/self/oom_score_adj; "  # the desk may be protected from the kernel's choice; a strategy is not
     'exec setpriv "$@"'

@@ -20,6 +20,8 @@ from importlib.metadata import version
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
+import structlog
+
 from deskd.domain.errors import SandboxUnavailable
 from deskd.supervision.folder import read_folder
 from deskd.supervision.requirement_lines import NAME, Requirement, canonical
@@ -38,6 +40,8 @@ _PIP = ("/pip/pip", "--isolated", "--disable-pip-version-check", "--no-input", "
 _ENV = {"TMPDIR": "/out", "HOME": "/out"}
 
 _DOING = {"resolve": "resolving", "fetch": "fetching"}
+
+log = structlog.get_logger()
 
 type Say = Callable[[str], None]
 
@@ -93,8 +97,14 @@ class Builder:
             raise CannotBuild(f"{error}: look at the room and the rights below {self.shop.folder.root}") from error
         finally:
             for step in ("resolve", "fetch", "unpack"):
-                remove_work(self.shop, self._work(step), self.who)
+                self._clean(step)
         return Built(wheels, True)
+
+    def _clean(self, step: str) -> None:
+        try:
+            remove_work(self._work(step), self.who)
+        except OSError as error:  # the next build tries again, and cannot go on without
+            log.warning("build_work_left", folder=str(self._work(step)), problem=str(error))
 
     def _work(self, step: str) -> Path:
         return self.shop.folder.root / "build" / f"{self.name}.{step}"
@@ -128,7 +138,7 @@ class Builder:
         """Unpack and compile them without a network, and keep what came out."""
         self.say("unpacking and compiling")
         work, mb = self._work("unpack"), self.shop.section.requirements_mb
-        remove_work(self.shop, work, self.who)
+        remove_work(work, self.who)
         prepare_work(work, {"unpack.py": (SANDBOX / "unpack.py").read_bytes()}, self.who)
         _take_wheels(fetched, {wheel.sha256 for wheel in wheels}, work / "in" / "wheels", mb << 20)
         arguments = ["/strategy/unpack.py", "/strategy/wheels", "/out/site", str(mb)]
@@ -145,7 +155,7 @@ class Builder:
 
     def _run(self, step: str, inputs: Mapping[str, bytes], arguments: list[str], hint: str) -> None:
         """Run pip in a jail with the network."""
-        remove_work(self.shop, self._work(step), self.who)
+        remove_work(self._work(step), self.who)
         prepare_work(self._work(step), inputs, self.who)
         index, reads = _index(self.shop.section.requirements_index)
         arguments = [*_PIP[:1], arguments[0], *_PIP[1:], *arguments[1:], *index]

@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from deskd.supervision.jail import NSJAIL, JailPlan, as_text, bind_mount, jail_o
 from deskd.supervision.process import Pipes, make_pipes, start
 from deskd.supervision.scratch import prepare_scratch
 from deskd.supervision.staging import Environment, JailFolder, give
+from deskd.supervision.state import acting_as
 from deskd.supervision.uids import Identity, can_map_uids
 
 OUT = PurePath("/out")
@@ -100,12 +102,12 @@ def can_import(shop: Workshop, site: Path, names: Sequence[str]) -> str | None:
         )
         return run_tool(own, tool).problem
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        remove_work(work, who)
 
 
 def prepare_work(work: Path, inputs: Mapping[str, bytes], who: Identity) -> None:
     """Make the tool's folder anew, with what it reads in it."""
-    shutil.rmtree(work, ignore_errors=True)
+    remove_work(work, who)
     work.mkdir(mode=0o711, parents=True)
     work.chmod(0o711)
     for name in ("in", "out", "socket"):
@@ -114,21 +116,29 @@ def prepare_work(work: Path, inputs: Mapping[str, bytes], who: Identity) -> None
         (work / "in" / name).write_bytes(content)
     for path in (work / "in", *(work / "in").iterdir()):
         path.chmod(0o755 if path.is_dir() else 0o644)
+    (work / "out").chmod(0o755)  # the desk reads what came out; without root it has no more rights there than others
     give(work / "out", who.uid, who.gid)
 
 
-def remove_work(shop: Workshop, work: Path, who: Identity) -> None:
-    """Remove the tool's folder. What the tool made is its uid's: where we may not remove that, a jail of it does."""
-    shutil.rmtree(work, ignore_errors=True)
-    if not work.exists():
-        return
-    code = "import os, shutil\nfor name in os.listdir('/out'):\n  path = f'/out/{name}'\n  "
-    code += "shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)"
-    for name in ("in", "out", "socket"):
-        (work / name).mkdir(exist_ok=True)
-    name = work.name[:40]
-    run_tool(shop, Tool(name=name, who=who, work=work, arguments=["-c", code], env={}, out_mb=1 << 20, timeout_s=60))
-    shutil.rmtree(work)
+def remove_work(work: Path, who: Identity) -> None:
+    """Remove the tool's folder. What the tool made is its uid's, and goes with the file rights of that uid."""
+    out = work / "out"
+    if out.is_dir():
+        with acting_as(who):
+            _empty(out)
+    if work.is_dir():
+        shutil.rmtree(work)
+
+
+def _empty(folder: Path) -> None:
+    """Remove all that is in it, also what its owner shut. Nobody works on it any more."""
+    folder.chmod(0o755)
+    for _, folders, names, here in os.fwalk(folder, follow_symlinks=False):
+        for name in (*folders, *names):
+            if stat.S_ISDIR(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+                os.chmod(name, 0o700, dir_fd=here)
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def run_tool(shop: Workshop, tool: Tool) -> Outcome:
@@ -144,8 +154,13 @@ def run_tool(shop: Workshop, tool: Tool) -> Outcome:
             process = start(
                 [NSJAIL, "--config", str(config)], pipes, join=group.join_files, clears_groups=not tool.who.is_own
             )
-            pipes.close_theirs()
-            return _watch(process, pipes, tool)
+            try:
+                pipes.close_theirs()
+                return _watch(process, pipes, tool)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
         finally:
             deadline = time.monotonic() + _KILL_WAIT_S
             while not group.remove() and time.monotonic() < deadline:
@@ -210,7 +225,9 @@ def _watch(process: "subprocess.Popen[bytes]", pipes: Pipes, tool: Tool) -> Outc
         if problem is None:
             if time.monotonic() > deadline:
                 problem = f"it took longer than {tool.timeout_s} s"
-            elif _size_of(tool.work / "out") > tool.out_mb << 20:
+            elif (size := _size_of(tool.work / "out", tool.who)) is None:
+                problem = "it shut a folder that it made, so that nobody can see how large it is"
+            elif size > tool.out_mb << 20:
                 problem = f"it needs more than {tool.out_mb} MB ([sandbox] requirements_mb)"
             if problem is not None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -228,13 +245,22 @@ def _last_words(errors: str) -> str | None:
     return ascii(chosen.removeprefix("ERROR: "))[1:-1][:300] or None
 
 
-def _size_of(folder: Path) -> int:
+def _size_of(folder: Path, who: Identity) -> int | None:
+    """Return what lies in it, looked at with the tool's own file rights; None where it has none."""
     total = 0
-    for place, _, names, here in os.fwalk(folder, follow_symlinks=False, onerror=None):
-        del place
-        for name in names:
-            try:
-                total += os.stat(name, dir_fd=here, follow_symlinks=False).st_size
-            except FileNotFoundError:
-                continue  # it is being worked on
+    try:
+        with acting_as(who):
+            for _, _, names, here in os.fwalk(folder, follow_symlinks=False, onerror=_shut):
+                for name in names:
+                    try:
+                        total += os.stat(name, dir_fd=here, follow_symlinks=False).st_size
+                    except FileNotFoundError:
+                        continue  # it is being worked on
+    except PermissionError:
+        return None
     return total
+
+
+def _shut(error: OSError) -> None:
+    if isinstance(error, PermissionError):
+        raise error

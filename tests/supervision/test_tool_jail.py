@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deskd.config import SandboxSection
-from deskd.supervision.staging import JailFolder, stage_environment
+from deskd.supervision.staging import JailFolder, open_to_all, stage_environment
 from deskd.supervision.tool_jail import Tool, Workshop, a_workshop, can_import, prepare_work, remove_work, run_tool
 from deskd.supervision.uids import Identity, can_map_uids
 
@@ -42,7 +42,7 @@ def ran(
     try:
         outcome = run_tool(shop, tool)
     finally:
-        remove_work(shop, work, WHO)
+        remove_work(work, WHO)
     assert not work.exists()
     return outcome.said, outcome.problem
 
@@ -59,6 +59,33 @@ for place in ('/strategy/x', '/venv/x'):
     except OSError as error: print(error.strerror)
 """
     assert ran(shop, code) == ("given 1 False\nRead-only file system\nRead-only file system\n", None)
+
+
+def test_a_tool_cannot_keep_what_it_made_out_of_sight(shop: Workshop) -> None:
+    """Without root the desk has no more rights on a tool's files than others: it looks and removes as the tool's uid."""
+    shut = "import os, time\nos.makedirs('/out/deep/er'); open('/out/deep/er/x', 'w')\n"
+    quick = f"{shut}os.chmod('/out/deep/er', 0); os.chmod('/out/deep', 0o300); os.chmod('/out', 0)"
+    ran(shop, quick)
+    said, problem = ran(shop, f"{quick}\ntime.sleep(60)")
+    assert said == ""
+    assert problem == "it shut a folder that it made, so that nobody can see how large it is"
+    fills = "for n in range(100): open(f'/out/deep/er/{n}', 'wb').write(bytes(1 << 20)); time.sleep(0.02)"
+    assert "it needs more than 4 MB" in str(ran(shop, f"{shut}os.chmod('/out/deep', 0o700)\n{fills}")[1])
+
+
+def test_a_tools_files_are_the_desks_to_read(shop: Workshop, jail_root: Path) -> None:
+    """Whatever the desk's umask: its unit closes what it makes to all others."""
+    work = jail_root / "build" / "reads"
+    before = os.umask(0o027)
+    try:
+        prepare_work(work, {}, WHO)
+        code = "import os; os.makedirs('/out/a/b'); open('/out/a/b/c', 'w')"
+        run_tool(shop, Tool(name="t", who=WHO, work=work, arguments=["-c", code], env={}, out_mb=4, timeout_s=20))
+        modes = [path.stat().st_mode & 0o777 for path in (work / "out", *sorted((work / "out").rglob("*")))]
+    finally:
+        os.umask(before)
+        remove_work(work, WHO)
+    assert modes == [0o755, 0o755, 0o755, 0o644]
 
 
 INET = "import socket\nfor f in (socket.AF_INET, socket.AF_NETLINK, socket.AF_VSOCK):\n  try: socket.socket(f); print('made')\n  except OSError as e: print(e.errno)"
@@ -106,7 +133,7 @@ def test_an_import_is_proved_where_strategies_do_it(shop: Workshop, jail_root: P
     (site / "good").mkdir(parents=True)
     (site / "good" / "__init__.py").write_text("import json")
     (site / "bad.py").write_text("import nothing_of_that_name")
-    site.chmod(0o755)
+    open_to_all(site)
     assert can_import(shop, site, ["good"]) is None
     problem = can_import(shop, site, ["good", "bad"])
     assert problem is not None
