@@ -108,7 +108,7 @@ async def test_what_waits_is_what_a_cold_start_would_run(tmp_path: Path, jail_ro
 async def test_a_warm_jail_that_died_is_no_death(tmp_path: Path, jail_root: Path) -> None:
     """The run starts cold; and a restart after a death has a jail that waits, too."""
     source = "import os\nprint('up')\nos._exit(3)\n"
-    rules = {"give_up_after": 2, "backoff_initial_s": 0.5, "backoff_max_s": 0.5}
+    rules = {"give_up_after": 2, "backoff_initial_s": 3.0, "backoff_max_s": 3.0}  # a slow machine warms up in that time
     async with a_world(tmp_path, jail_root, {"alice": source}, sandbox={"prewarmed": 1}, restart=rules) as world:
         await until_warm(world)
         warm = world.supervisor.prewarmed.waiting(ALICE)

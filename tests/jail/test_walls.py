@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import sys
 from pathlib import Path
@@ -145,7 +146,7 @@ async def test_a_run_knocks_on_its_door_as_its_own_uid(tmp_path: Path, jail_root
             with connection:
                 peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
                 assert await loop.sock_recv(connection, 5) == b"hello"
-        assert int.from_bytes(peer[4:8], "little") == uid
+        assert int.from_bytes(peer[4:8], "little") == (os.geteuid() if uid is None else uid)  # None: all are the desk
         assert folder.stat().st_mode & 0o777 == 0o710
         await world.until_ended("alice")
 
@@ -185,7 +186,8 @@ tries(
     async with a_world(tmp_path, jail_root, {"filler": source}, sandbox={"tmp_mb": 2, "state_mb": 2}) as world:
         found = await tried(world, "filler")
     assert {found.pop(name) for name in ("code", "new_code", "environment", "passwd", "root")} <= {"EROFS", "EACCES"}
-    assert {found.pop(name) for name in ("interpreter", "library")} <= {"EROFS", "EACCES"}
+    assert found.pop("library") in ("EROFS", "EACCES")
+    assert found.pop("interpreter") in ("EROFS", "EACCES", "ETXTBSY")  # it runs: told before, where it is the run's own
     assert found["device"] == "EPERM"
     assert found["execute"] == "EACCES"
     assert found["tmp"] in ("EFBIG", "ENOSPC")

@@ -25,7 +25,10 @@ tries(
     venv=lambda: open("/venv/x", "w"),
     door=lambda: open("/run/desk/x", "w"),
     atime=lambda: os.utime("/venv/runner.pyc", (1, 1)),
-    lease=lambda: __import__("fcntl").fcntl(os.open("/venv/runner.pyc", 0), 1024, 1),
+    lease=lambda: fcntl.fcntl(os.open("/venv/runner.pyc", 0), 1024, fcntl.F_RDLCK),
+    lease_alone=lambda: fcntl.fcntl(os.open("/venv/runner.pyc", 0), 1024, fcntl.F_WRLCK),
+    lease_of_own=lambda: fcntl.fcntl(os.open("/state/x", os.O_CREAT | os.O_RDWR), 1024, fcntl.F_WRLCK),
+    change_signal=lambda: fcntl.fcntl(os.open("/state", 0), 1026, 1),  # F_NOTIFY
     lock=lock,
     queue=lambda: __import__("tries").call(240, b"/x", 0o102, 0o600, 0),
     key=lambda: __import__("tries").call(248, b"user", b"x", b"y", 1, -4),

@@ -13,5 +13,5 @@ paths = [
 ]
 report(
     **{path: outcome(lambda path=path: os.stat(path) and "there") for path in paths},
-    list=outcome(lambda: os.listdir("/run/desk")),
+    list=outcome(lambda: ",".join(os.listdir("/run/desk"))),
 )
