@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ class Counts:
     sockets: int  # files of order sockets
     files: int  # in the jail folder, but for the two environments
     uids: int
+    scratch: int  # folders that nsjail mounts jails on: two, or as many as there were starts
     rss_mib: float
 
 
@@ -40,6 +42,7 @@ def take(starts: int, jail_root: Path, groups: Sequence[Path]) -> Counts:
         sockets=sum(path.is_socket() for path in (jail_root / "run").rglob("*")),
         files=sum(1 for part in ("code", "state", "run", "jails") for _ in (jail_root / part).rglob("*")),
         uids=len(json.loads((jail_root / "uids.json").read_text())),
+        scratch=len(list(Path("/tmp").glob(f"nsjail.{os.geteuid()}.*"))),
         rss_mib=_rss_mib(),
     )
 

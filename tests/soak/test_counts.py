@@ -14,6 +14,7 @@ FLAT = Counts(
     sockets=0,
     files=196,
     uids=28,
+    scratch=2,
     rss_mib=130.0,
 )
 
