@@ -11,7 +11,7 @@ STARTS ?= 10000
 UV ?= uv
 LOCK_FLAGS := --generate-hashes --universal --python-version 3.12 --no-header --no-emit-index-url
 
-.PHONY: help run setup strategy-env test check fmt lint type arch docs proto lock bench chaos soak deploy start stop status clean
+.PHONY: help run setup strategy-env test check fmt lint type arch docs proto lock bench chaos soak bed deploy start stop status clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ chaos:  ## let everything go wrong around twenty jailed strategies, then open th
 soak:  ## start and stop runs in real jails ten thousand times, and see that the desk holds no more; STARTS=10000 SEED=random
 	@tools/setup.sh dev
 	@$(PYTHON) -m tests.soak --starts $(STARTS) $(if $(SEED),--seed $(SEED))
+
+bed:  ## run every attack and test of jails under a real systemd on cgroup v2, without root (needs DESKD_TESTBED)
+	@tools/setup.sh dev
+	@$(PYTHON) -m tests.testbed
 
 deploy:  ## on the running desk: start every enabled strategy, and those that run with the code that lies there now
 	@.venv/bin/deskctl restart --all

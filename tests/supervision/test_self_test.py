@@ -83,6 +83,11 @@ def instead(pattern: str, text: str) -> Callable[[str], str]:
     return lambda config: re.sub(pattern, text, config, flags=re.MULTILINE)
 
 
+def is_proc_covered() -> bool:
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return any(point.startswith("/proc/") for point in points)
+
+
 KNOCKED_OUT = {
     "no seccomp": (Wall.SECCOMP, instead(r"^seccomp_string: .*$", "")),
     "seccomp that lets sockets through": (Wall.SECCOMP, instead(r"family != 1", "family == 777")),
@@ -126,6 +131,10 @@ def test_every_wall_of_a_good_jail_stands(jail_root: Path) -> None:
 def test_a_missing_wall_is_named(jail_root: Path, name: str) -> None:
     """Whatever is taken out of the configuration, its wall is found missing, and no other is blamed."""
     wall, change = KNOCKED_OUT[name]
+    if wall is Wall.NO_PROC and is_proc_covered():  # a unit that hides parts of its own gets no whole one for others
+        with pytest.raises(SandboxUnavailable, match="a jail does not work here"):
+            rows_of(a_self_test(jail_root, change))
+        return
     rows = rows_of(a_self_test(jail_root, change))
     assert missing(rows) == {wall}
     assert str(complaint(rows)).startswith(f"jails lack a wall, {wall} (")

@@ -24,8 +24,8 @@ BUILD_S, BOOT_S = 600, 400
 GUEST_PYTHON = "3.13"
 _PACKAGES = Path("opt/deskd/venv/lib") / f"python{GUEST_PYTHON}" / "site-packages"
 _NOT_SHARED = (".git", ".venv", "var", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis")
-# of the checks: nothing that runs or tests a desk needs them
-_NOT_PACKED = ("mypy*", "ruff*", "grpc*", "pip*", "*__mypyc*", "grimp*", "importlinter*", "deskd.pth", "setuptools*")
+# of the checks: nothing that runs or tests a desk needs them. pip it needs: it builds strategies' own packages
+_NOT_PACKED = ("mypy*", "ruff*", "grpc*", "*__mypyc*", "grimp*", "importlinter*", "deskd.pth", "setuptools*")
 
 
 class NoBed(Exception):
@@ -39,17 +39,17 @@ class Bed:
     boot_command: Path
     image: Path
 
-    def boot(self, command: str, out: Path) -> subprocess.CompletedProcess[str]:
+    def boot(self, command: str, out: Path, *, limit_s: int = BOOT_S) -> subprocess.CompletedProcess[str]:
         """Boot, run *command* as root in a copy of the checkout, and return what it said and how it ended."""
         excluded = [argument for name in _NOT_SHARED for argument in ("--exclude", f"./{name}")]
-        bounds = ["--timeout", str(BOOT_S), "--mem", str(MEMORY_MB), "--bed", "u"]
+        bounds = ["--timeout", str(limit_s), "--mem", str(MEMORY_MB), "--bed", "u"]
         places = ["--cache", str(self.image), "--share", str(ROOT), "--out", str(out)]
         return subprocess.run(
             [str(self.boot_command), *places, *excluded, *bounds, "--", command],
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=BOOT_S + 30,
+            timeout=limit_s + 30,
             check=False,
         )
 
@@ -95,9 +95,12 @@ def _with_packages(base: Path, cache: Path) -> Path:
     tree = fresh / "tree"
     fresh.mkdir()
     subprocess.run(["cp", "-al", str(base / "rootfs"), str(tree)], check=True)
-    shutil.copytree(
-        _packages(cache, pins), tree / _PACKAGES, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_PACKED)
-    )
+    packages, is_not_packed = _packages(cache, pins), shutil.ignore_patterns(*_NOT_PACKED)
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        return is_not_packed(folder, names) if Path(folder) == packages else set()
+
+    shutil.copytree(packages, tree / _PACKAGES, symlinks=True, ignore=left_out)
     image = fresh / "root.img"
     with image.open("wb") as file:
         file.truncate(IMAGE_MB << 20)

@@ -21,6 +21,7 @@ STATE, CODE = Path("/var/lib/deskd"), Path("/srv/deskd/strategies")
 DROP_IN = Path("/etc/systemd/system/deskd.service.d")
 CTL = "/opt/deskd/venv/bin/deskctl"
 FIRST_UID = 200_000
+WINDOW_S, WINDOWS_MAX = 2.0, 15
 facts: dict[str, object] = {}
 
 CONFIG = """
@@ -35,6 +36,8 @@ memory_mb = 96
 pids = 24
 cpu = 0.5
 stop_grace_s = 1.0
+requirements = "wheels"
+requirements_index = "/srv/deskd/index"
 [restart]
 give_up_after = 1
 """
@@ -43,6 +46,7 @@ STRATEGIES = {
     "hog": "held = []\nwhile True: held.append(bytearray(4 << 20))\n",
     "forker": "import os, time\nwhile True:\n    if os.fork() == 0: time.sleep(600)\n",
     "spinner": "print('spins', flush=True)\nwhile True: pass\n",
+    "packaged": "import signals; print('signals', signals.VERSION, flush=True)\n",
     "deaf": """
 import os, signal, time
 open("/dev/null", "w").write("devices work where the unit has its own /dev")
@@ -106,6 +110,32 @@ def groups() -> list[Path]:
 
 def group_of(name: str) -> Path | None:
     return next((path for path in groups() if path.name.startswith(f"{name}.")), None)
+
+
+def as_member(*command: str) -> tuple[int, str]:
+    return run("setpriv", "--reuid=alice", "--regid=alice", "--clear-groups", *command, timeout=120)
+
+
+def last_run(name: str) -> dict[str, object]:
+    """Return the story of its last run, as `deskctl runs NAME --last` tells it."""
+    told = json.loads(run(CTL, "runs", name, "--last", "--json")[1])
+    assert isinstance(told, dict)
+    return told
+
+
+def busy_window(group: Path, seconds: float) -> dict[str, float]:
+    """Return what a run got of the CPU in that time, and what everybody else did."""
+
+    def look() -> dict[str, float]:
+        told = {name: float(value) for name, value in map(str.split, (group / "cpu.stat").read_text().splitlines())}
+        times = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
+        idle = times[3] + times[4]
+        told["busy_usec"] = (sum(times) - idle) * 1e6 / os.sysconf("SC_CLK_TCK")
+        return told | {"at": time.monotonic()}
+
+    before = look()
+    time.sleep(seconds)
+    return {name: value - before[name] for name, value in look().items()}
 
 
 def processes() -> dict[int, dict[str, str]]:
@@ -181,24 +211,46 @@ def look() -> None:
 
 
 def bounds() -> None:
-    for name in ("hog", "forker", "spinner"):
+    for name in ("hog", "forker"):
         facts[f"start_{name}"] = run(CTL, "start", name)
-    group: list[Path] = []
-
-    def spins() -> bool:
-        group[:] = [found for found in [group_of("spinner")] if found]
-        return bool(group) and "nr_throttled 0" not in (group[0] / "cpu.stat").read_text()
-
-    until(spins)
-    time.sleep(2)
-    facts["cpu_stat"] = dict(line.split() for line in (group[0] / "cpu.stat").read_text().splitlines()) if group else {}
-    facts["stop_spinner"] = run(CTL, "stop", "spinner")
     until(lambda: ends("hog") and ends("forker"))
     facts["hog"], facts["forker"] = ends("hog"), ends("forker")
+    facts["start_spinner"] = run(CTL, "start", "spinner")
+    until(lambda: group_of("spinner") is not None)
+    group = group_of("spinner")
+    windows: list[dict[str, float]] = []
+    while group is not None and len(windows) < WINDOWS_MAX:  # until one in which it could have had all it wanted
+        windows.append(busy_window(group, WINDOW_S))
+        if windows[-1]["nr_throttled"] > windows[-1]["nr_periods"] / 2:
+            break
+    facts["spinner"] = windows
+    facts["stop_spinner"] = run(CTL, "stop", "spinner")
     facts["after_bounds"] = shown("ActiveState", "Result", "NRestarts")
     facts["left_by_bounds"] = [
         group.name for group in groups() if group.name.split(".")[0] in {"hog", "forker", "spinner"}
     ]
+    facts["figures"] = {name: last_run(name) for name in ("hog", "spinner")}
+    facts["figures_text"] = run(CTL, "runs", "spinner", "--last")
+
+
+def jail_test() -> None:
+    facts["jail_test"] = json.loads(run(CTL, "jail", "test", "--json", timeout=120)[1])
+    facts["jail_test_member"] = as_member(CTL, "jail", "test")
+
+
+def packages() -> None:
+    """Have an officer build a strategy's own packages; a member may not."""
+    sys.path.insert(0, str(Path(__file__).parents[3]))
+    from tests.wheels import a_wheel
+
+    a_wheel(Path("/srv/deskd/index"), "signals", "1.5")
+    (CODE / "packaged" / "requirements.txt").write_text("signals == 1.5\n")
+    facts["build_member"] = as_member(CTL, "build", "packaged")
+    facts["build"] = run(CTL, "build", "packaged", timeout=120)
+    run(CTL, "start", "packaged")
+    until(lambda: ends("packaged"))
+    facts["packaged"] = last_run("packaged")
+    facts["build_left"] = sorted(path.name for path in (STATE / "build").iterdir())
 
 
 def stop_deaf() -> None:
@@ -225,9 +277,7 @@ def reload() -> None:
 
 def doctor() -> None:
     facts["doctor_root"] = json.loads(run(CTL, "doctor", "--json", timeout=120)[1])
-    facts["doctor_member"] = json.loads(
-        run("setpriv", "--reuid=alice", "--regid=alice", "--clear-groups", CTL, "doctor", "--json", timeout=120)[1]
-    )
+    facts["doctor_member"] = json.loads(as_member(CTL, "doctor", "--json")[1])
     facts["not_the_desks"] = run("find", str(STATE), "-user", "root", "-print")[1]
 
 
@@ -259,6 +309,9 @@ def stop() -> None:
     facts["stop_result"] = shown("Result", "ActiveState")
     facts["stop_alive"] = list(processes())
     facts["stop_groups"] = [str(path) for path in Path("/sys/fs/cgroup/system.slice").glob("deskd.service/*/")]
+    facts["jail_test_alone"] = run(CTL, "jail", "test", timeout=120)  # no desk runs: this user tries
+    facts["jail_test_alone_member"] = as_member(CTL, "jail", "test")
+    facts["stop_not_the_desks"] = run("find", str(STATE), "-user", "root", "-print")[1]
     facts["stop_ends"] = rows("SELECT exit_reason FROM runs WHERE ended_at = (SELECT max(ended_at) FROM runs)")
 
 
@@ -298,6 +351,8 @@ CHAPTERS = (
     trade,
     look,
     bounds,
+    jail_test,
+    packages,
     stop_deaf,
     reload,
     doctor,
