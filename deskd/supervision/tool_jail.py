@@ -33,6 +33,7 @@ _SAID_BYTES_MAX = 65_536  # the end of what a tool says; more is a tool gone wro
 _WATCH_EVERY_S = 0.1
 _MEMORY_MB_MIN = 1_024  # pip resolving a large set
 _KILL_WAIT_S = 5.0
+_LATER_S = 10
 _IMPORT_TIMEOUT_S = 120
 _NETWORK = tuple(
     Path(name)
@@ -193,7 +194,7 @@ def _jail(shop: Workshop, tool: Tool, pipes: Pipes) -> str:
     }
     config.envar = [f"{name}={value}" for name, value in ({**env, **tool.env}).items()]
     config.exec_bin = Exe(path="/venv/bin/python3", arg=["-P", "-s", "-B", *tool.arguments])
-    config.time_limit = tool.timeout_s
+    config.time_limit = tool.timeout_s + _LATER_S  # if we are not there to say it
     config.rlimit_fsize = tool.out_mb
     config.mount += [bind_mount(source, PurePath(target), noexec=True) for source, target in tool.reads]
     config.mount.append(bind_mount(tool.work / "out", OUT, noexec=True, rw=True))

@@ -28,7 +28,10 @@ HOSTILE = Path(__file__).parent / "hostile"
 VICTIM = StrategyId("victim")
 LINES_PER_S = 50
 WAIT_S = 30.0  # for anything: a hang, not a pace, is what it finds
-BUSY_MAX_S = 0.25  # of the loop's own CPU time between two of its ticks; 5 ms is the rule, and this machine is shared
+# A guest that pays ten times as much for a system call says so, and is measured by its own measure.
+BUSY_MAX_S = 0.25 * float(
+    os.environ.get("DESKD_TEST_SLOWNESS", "1")
+)  # of the loop's own CPU time between two of its ticks; 5 ms is the rule, and this machine is shared
 BLOCKED_MAX_S = 5.0  # between two ticks by the wall: a call that blocks
 _TICK_S = 0.01
 # Every bound small, so that it is reached soon.
