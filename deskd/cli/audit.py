@@ -21,7 +21,7 @@ ROOTS: show.Columns = {
     "market day": "market_day",
     "up to entry": "seq",
     "hash": "root",
-    "signed": "at",
+    "signed (UTC)": "at",
     "key": "public_key",
 }
 

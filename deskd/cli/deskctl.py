@@ -14,7 +14,7 @@ import click
 from deskd import __version__
 from deskd.cli import audit, events, show, why
 from deskd.cli.build import build
-from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_option
+from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_option, wide_option
 from deskd.cli.client import Answer, DeskNotReachable, NotDone
 from deskd.cli.jail import jail
 from deskd.cli.outages import outages
@@ -66,9 +66,10 @@ def main() -> None:
 
 @cli.command()
 @click.argument("name", required=False)
+@wide_option
 @json_option
 @pass_call
-def status(call: Call, name: str | None, *, as_json: bool) -> None:
+def status(call: Call, name: str | None, *, is_wide: bool, as_json: bool) -> None:
     """Show the desk and its strategies at a glance; with NAME one strategy, and how its last run ended."""
     answer = call.desk().look("/status", {"strategy": name})
     if name is not None:
@@ -82,7 +83,7 @@ def status(call: Call, name: str | None, *, as_json: bool) -> None:
             show.say(f"{key.replace('_', ' ')}: {show.cell(key, value)}")
     print()
     rows = [{**row, "note": _note(row), "lines": _lines(row)} for row in answer["strategies"]]
-    show.table(show.STATUS, rows, nothing="no strategies: put one into the strategies folder")
+    show.table(show.STATUS, rows, nothing="no strategies: put one into the strategies folder", is_wide=is_wide)
 
 
 def _note(row: dict[str, Any]) -> str | None:
@@ -90,7 +91,9 @@ def _note(row: dict[str, Any]) -> str | None:
         return str(row["problem"])
     if row.get("stalled_for_s") is not None:
         return f"handles no line for {show.duration(row['stalled_for_s'])}, and {row['lines_waiting']} wait"
-    return f"{row['exit_reason']}: {row['exit_detail']}" if row.get("exit_reason") else None
+    if not row.get("exit_reason") or (row["status"] == "running" and row["exit_reason"] in {"clean", "stopped"}):
+        return None  # it runs, and nothing was wrong before
+    return f"{row['exit_reason']}: {row['exit_detail']}"
 
 
 def _lines(row: dict[str, Any]) -> str | None:
@@ -138,9 +141,10 @@ def _as_json_lines(chunks: Iterator[bytes]) -> None:
 @strategy_option
 @click.option("--open", "is_open", is_flag=True, help="Only those that may still fill.")
 @limit_option
+@wide_option
 @json_option
 @pass_call
-def orders(call: Call, strategy: str | None, *, is_open: bool, limit: int, as_json: bool) -> None:
+def orders(call: Call, strategy: str | None, *, is_open: bool, limit: int, is_wide: bool, as_json: bool) -> None:
     """Show orders, the newest last."""
     query = {"strategy": strategy, "open": "1" if is_open else None, "limit": str(limit)}
     rows = call.desk().look("/orders", query)["orders"]
@@ -148,7 +152,7 @@ def orders(call: Call, strategy: str | None, *, is_open: bool, limit: int, as_js
         show.as_json(rows)
         return
     rows = [{**row, "qty": row["qty"] or f"${row['notional']}", "why": _why(row)} for row in rows]
-    show.table(show.ORDERS, rows, nothing="no open orders" if is_open else "no orders")
+    show.table(show.ORDERS, rows, nothing="no open orders" if is_open else "no orders", is_wide=is_wide)
 
 
 def _why(row: dict[str, Any]) -> str | None:
@@ -158,39 +162,50 @@ def _why(row: dict[str, Any]) -> str | None:
 @cli.command()
 @strategy_option
 @limit_option
+@wide_option
 @json_option
 @pass_call
-def fills(call: Call, strategy: str | None, *, limit: int, as_json: bool) -> None:
+def fills(call: Call, strategy: str | None, *, limit: int, is_wide: bool, as_json: bool) -> None:
     """Show executions, the newest last."""
     rows = call.desk().look("/fills", {"strategy": strategy, "limit": str(limit)})["fills"]
-    _print_rows(show.FILLS, rows, as_json=as_json, nothing="no fills")
+    _print_rows(show.FILLS, rows, is_wide=is_wide, as_json=as_json, nothing="no fills")
 
 
 @cli.command()
 @strategy_option
+@wide_option
 @json_option
 @pass_call
-def positions(call: Call, strategy: str | None, *, as_json: bool) -> None:
+def positions(call: Call, strategy: str | None, *, is_wide: bool, as_json: bool) -> None:
     """Show what is held, by strategy."""
     rows = call.desk().look("/positions", {"strategy": strategy})["positions"]
-    _print_rows(show.POSITIONS, rows, as_json=as_json, nothing="no positions: everything is flat")
+    _print_rows(show.POSITIONS, rows, is_wide=is_wide, as_json=as_json, nothing="no positions: everything is flat")
 
 
 @cli.command()
 @strategy_option
+@wide_option
 @json_option
 @pass_call
-def account(call: Call, strategy: str | None, *, as_json: bool) -> None:
+def account(call: Call, strategy: str | None, *, is_wide: bool, as_json: bool) -> None:
     """Show each strategy's money; `house` is the rest of the shared account."""
     rows = call.desk().look("/account", {"strategy": strategy})["accounts"]
-    _print_rows(show.ACCOUNTS, rows, as_json=as_json, nothing="no accounts: no strategy is known to the ledger yet")
+    _print_rows(
+        show.ACCOUNTS,
+        rows,
+        is_wide=is_wide,
+        as_json=as_json,
+        nothing="no accounts: no strategy is known to the ledger yet",
+    )
 
 
-def _print_rows(columns: show.Columns, rows: Sequence[show.Row], *, as_json: bool, nothing: str) -> None:
+def _print_rows(
+    columns: show.Columns, rows: Sequence[show.Row], *, as_json: bool, nothing: str, is_wide: bool = False
+) -> None:
     if as_json:
         show.as_json(rows)
     else:
-        show.table(columns, rows, nothing=nothing)
+        show.table(columns, rows, nothing=nothing, is_wide=is_wide)
 
 
 cli.add_command(audit.audit)

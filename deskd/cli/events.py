@@ -109,7 +109,9 @@ def text(event: Event) -> str:
     """Return one event as people read it: place, day and time, what, whose, and the words of it."""
     at = str(event["at"])
     who = event.get("strategy_id") or event.get("by") or "desk"
-    line = f"{event['seq']:>8}  {at[5:10]} {at[11:23]:<12}  {event['event']:<23}  {who}: {_words(event)}".rstrip(": ")
+    line = f"{event['seq']:>8}  {at[5:10]} {at[11:23].rstrip('Z') + 'Z':<13}  {event['event']:<23}  {who}: {_words(event)}".rstrip(
+        ": "
+    )
     return one_line(line)
 
 
@@ -134,7 +136,7 @@ def _words(e: Event) -> str:
         case "outage_started":
             return f"the stream of {e['stream']} is down: {e['why']}; {_affected(e)}"
         case "outage_ended":
-            span = f"{e['started_at'][11:23]} to {e['ended_at'][11:23]}"
+            span = f"{e['started_at'][11:23]} to {e['ended_at'][11:23]} UTC"
             whose = "the desk" if e["stream"] == "desk" else f"the stream of {e['stream']}"
             return f"{whose} was down from {span}; {_affected(e)}, {e['orders_refused']} orders not taken"
         case "heartbeat":

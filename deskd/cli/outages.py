@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from deskd.cli import show
+from deskd.cli.call import Call, json_option, pass_call, wide_option
 
 OUTAGES: show.Columns = {
-    "began": "started_at",
+    "began (UTC)": "started_at",
     "stream": "stream",
     "lasted": "lasted",
     "why": "why",
@@ -23,15 +24,17 @@ OUTAGES: show.Columns = {
 
 @click.command()
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="The newest.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.pass_context
-def outages(context: click.Context, /, limit: int, *, as_json: bool) -> None:
+@wide_option
+@json_option
+@pass_call
+def outages(call: Call, limit: int, *, is_wide: bool, as_json: bool) -> None:
     """Show when a stream to the broker was down, why, and which strategies that affected."""
-    rows = context.obj.desk().look("/outages", {"limit": str(limit)})["outages"]
+    rows = call.desk().look("/outages", {"limit": str(limit)})["outages"]
     if as_json:
         show.as_json(rows)
     else:
-        show.table(OUTAGES, [cells(row) for row in rows], nothing="no outages: no stream was lost while the desk ran")
+        nothing = "no outages: no stream was lost while the desk ran"
+        show.table(OUTAGES, [cells(row) for row in rows], nothing=nothing, is_wide=is_wide)
 
 
 def cells(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from deskd.cli import show
-from deskd.cli.call import Call, json_option, limit_option, pass_call
+from deskd.cli.call import Call, json_option, limit_option, pass_call, wide_option
 from deskd.domain.shown import one_line
 
 type Run = Mapping[str, Any]
 
 RUNS: show.Columns = {
-    "started": "started_at",
+    "started (UTC)": "started_at",
     "strategy": "strategy_id",
     "lived": "lived",
     "end": "exit_reason",
@@ -28,9 +28,10 @@ RUNS: show.Columns = {
 @click.argument("name", required=False)
 @click.option("--last", "is_last", is_flag=True, help="The whole story of the newest run that ended.")
 @limit_option
+@wide_option
 @json_option
 @pass_call
-def runs(call: Call, name: str | None, *, is_last: bool, limit: int, as_json: bool) -> None:
+def runs(call: Call, name: str | None, *, is_last: bool, limit: int, is_wide: bool, as_json: bool) -> None:
     """Show how runs ended, the newest last."""
     if is_last and name is None:
         raise click.UsageError("--last is of one strategy: give its NAME")
@@ -41,7 +42,7 @@ def runs(call: Call, name: str | None, *, is_last: bool, limit: int, as_json: bo
     if as_json:
         show.as_json(rows)
     else:
-        show.table(RUNS, [cells(row) for row in rows], nothing="no runs yet")
+        show.table(RUNS, [cells(row) for row in rows], nothing="no runs yet", is_wide=is_wide)
 
 
 def tell_last(call: Call, name: str | None, *, as_json: bool) -> None:
@@ -52,7 +53,7 @@ def tell_last(call: Call, name: str | None, *, as_json: bool) -> None:
     elif ended:
         print("\n".join(story(ended[-1])))
     else:
-        print("no run of it has ended yet")
+        show.say(_without_an_end(call, name))
 
 
 def tell_one(call: Call, strategy: Run, *, as_json: bool) -> None:
@@ -64,9 +65,17 @@ def tell_one(call: Call, strategy: Run, *, as_json: bool) -> None:
     for key, value in strategy.items():
         if value not in (None, [], {}) and key not in {"exit_reason", "exit_detail"}:
             print(f"{key.removesuffix('_s').replace('_', ' ')}: {one_line(show.cell(key, value))}")
+    if strategy["status"] == "failed" and strategy.get("exit_detail"):
+        print(f"given up: {one_line(strategy['exit_detail'])}")
     if rows:
         print()
         print("\n".join(("last end", *(f"  {line}".rstrip() for line in story(rows[-1])))))
+
+
+def _without_an_end(call: Call, name: str | None) -> str:
+    """Say why there is no end to tell of."""
+    [strategy] = call.desk().look("/status", {"strategy": name})["strategies"]
+    return f"it is broken: {strategy['problem']}" if strategy["status"] == "broken" else "no run of it has ended yet"
 
 
 def _ended(call: Call, name: str | None) -> list[Run]:
@@ -98,14 +107,14 @@ def lived(row: Run) -> str:
 
 def story(row: Run) -> Iterator[str]:
     """Yield all that is known of how a run ended, a line each; a member's words steer no terminal."""
-    began, ended = (show.cell("started_at", row[key]) for key in ("started_at", "ended_at"))
+    began, ended = (show.cell(key, row[key]) for key in ("started_at", "ended_at"))
     yield f"{row['strategy_id']}: {row['exit_reason']}"
     yield f"  {one_line(row['exit_detail'])}"
     yield ""
     yield f"run:        {row['run_id']}"
     yield f"lived:      {lived(row)}, {began} to {ended}"
     if row["exit_code"] is not None:
-        yield f"status:     {row['exit_code']}"
+        yield f"exit code:  {row['exit_code']}"
     if row["source_line"]:
         yield f"line:       {one_line(row['source_line'])}"
     if row["peak_memory_bytes"] is not None:

@@ -1,11 +1,12 @@
-"""Tables for people. rich is imported only when a table is drawn: it takes longer than the rest of a command."""
+"""Tables for people. rich is imported only for a terminal: it takes longer than the rest of a command."""
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from deskd.cli.layout import INSTANTS, SENTENCES, Layout, fitted, whole
 from deskd.domain.shown import in_json, one_line
 
 type Row = Mapping[str, Any]
@@ -27,7 +28,7 @@ STATUS: Columns = {
     "last end, or what is wrong": "note",
 }
 ORDERS: Columns = {
-    "requested": "requested_at",
+    "requested (UTC)": "requested_at",
     "strategy": "strategy_id",
     "side": "side",
     "qty": "qty",
@@ -41,7 +42,7 @@ ORDERS: Columns = {
     "why": "why",
 }
 FILLS: Columns = {
-    "at": "at",
+    "at (UTC)": "at",
     "strategy": "strategy_id",
     "side": "side",
     "qty": "qty",
@@ -76,15 +77,11 @@ _MONEY = frozenset(
     "equity realized_pnl unrealized_pnl market_value allocation cash house_cash reserved buying_power".split()  # noqa: SIM905
 )
 _PRICES = frozenset({"price", "avg_fill_price", "avg_entry_price", "mark_price"})
-_INSTANTS = frozenset({"requested_at", "at", "started_at"})  # columns of them stand to the left
 _TEXTS = frozenset(
     "strategy_id user_id status exit_reason side symbol order_type client_order_id why note key value from stream lasted affected wall probe result protects".split()  # noqa: SIM905
 )
-_WRAPPED = frozenset({"why", "note", "remedy", "found", "affected", "lasted"})  # sentences
-_WRAPPED_LEAST = 24  # columns; a sentence in fewer is a column of words
-_IDS = frozenset({"client_order_id"})
-_ID_SHOWN = 8  # the least of an order's id on a narrow terminal; any command takes the beginning of an id
-_WIDE = 200  # columns of a page that is no terminal: a pipe does not wrap
+_PAGE = 100  # columns of a page that is no terminal
+_UTC = " UTC"
 
 
 def as_json(value: object) -> None:
@@ -110,57 +107,74 @@ def safe_page(value: Any) -> Any:
             return value
 
 
-def table(columns: Columns, rows: Sequence[Row], *, nothing: str) -> None:
-    """Print the rows as a table, or say that there are none."""
+def table(columns: Columns, rows: Sequence[Row], *, nothing: str, is_wide: bool = False) -> None:
+    """Print the rows as a table that fits the page, or with *is_wide* in full, or say that there are none."""
     if not rows:
         print(nothing)
         return
+    texts = [{key: _in_table(key, row.get(key)) for key in columns.values()} for row in rows]
+    is_terminal = sys.stdout.isatty()
+    layout = whole(columns, texts) if is_wide else fitted(columns, texts, _terminal_width() if is_terminal else _PAGE)
+    for line, styles in _lines(layout):
+        if is_terminal:
+            _print_styled(line, styles)
+        else:
+            print(line)
+    if layout.left_out:
+        print(f"left out for want of room: {', '.join(layout.left_out)}; --wide shows all")
+
+
+type Styles = list[tuple[str, int, int]]  # a style, from and to which character of the line
+
+
+def _lines(layout: Layout) -> Iterator[tuple[str, Styles]]:
+    widths = layout.widths()
+    title = {key: title for title, key in layout.columns.items()}
+    yield (head := _line(title, widths)), [("bold", 0, len(head))]
+    for row in layout.rows:
+        for line in layout.lines(row):
+            yield _line(line, widths), _styles(line, widths)
+        for line_below in layout.below_lines(row):
+            yield line_below, []
+
+
+def _line(cells: Mapping[str, str], widths: Mapping[str, int]) -> str:
+    parts = (cells[key].ljust(width) if _is_text(key) else cells[key].rjust(width) for key, width in widths.items())
+    return " ".join(parts).rstrip()
+
+
+def _styles(cells: Mapping[str, str], widths: Mapping[str, int]) -> Styles:
+    begin, found = 0, []
+    for key, width in widths.items():
+        if style := _style(key, cells[key]):
+            found.append((style, begin, begin + width))
+        begin += width + 1
+    return found
+
+
+def _is_text(key: str) -> bool:
+    return key in _TEXTS or key in INSTANTS or key in SENTENCES or key in CHECKS.values()
+
+
+def _terminal_width() -> int:
     from rich.console import Console
-    from rich.table import Table
+
+    return Console().width
+
+
+def _print_styled(line: str, styles: Styles) -> None:
+    from rich.console import Console
     from rich.text import Text
 
-    is_terminal = sys.stdout.isatty()
-    page = Console().width if is_terminal else _WIDE
-    if is_terminal and not _fits(columns, rows, page):
-        rows = _with_short_ids(rows)
-    drawn = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for title, key in columns.items():
-        is_text = key in _TEXTS or key in _INSTANTS or key in CHECKS.values()
-        drawn.add_column(title, justify="left" if is_text else "right", no_wrap=key not in _WRAPPED)
-    for row in rows:
-        drawn.add_row(*(Text(cell(key, row.get(key)), style=_style(key, row.get(key))) for key in columns.values()))
-    console = Console(width=_width(columns, rows, page), highlight=False)
-    with console.capture() as captured:
-        console.print(drawn)
-    print("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
+    text = Text(line)
+    for style, begin, end in styles:
+        text.stylize(style, begin, end)
+    Console(highlight=False).print(text, soft_wrap=True)  # the terminal folds what is wider, and cuts nothing off
 
 
-def _width(columns: Columns, rows: Sequence[Row], page: int) -> int:
-    """Return *page*, or more where the columns need more: the terminal folds lines, but nothing is cut off."""
-    return page if _fits(columns, rows, page) else sum(_natural(columns, rows).values()) + len(columns) - 1
-
-
-def _fits(columns: Columns, rows: Sequence[Row], page: int) -> bool:
-    natural = _natural(columns, rows)
-    least = sum(min(width, _WRAPPED_LEAST) if key in _WRAPPED else width for key, width in natural.items())
-    return least + len(columns) - 1 <= page
-
-
-def _natural(columns: Columns, rows: Sequence[Row]) -> dict[str, int]:
-    return {key: max(len(title), *(len(cell(key, row.get(key))) for row in rows)) for title, key in columns.items()}
-
-
-def _with_short_ids(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with as much of each order's id as tells it from the others."""
-    return [{**row, **{key: _beginning(str(row[key]), key, rows) for key in _IDS & row.keys()}} for row in rows]
-
-
-def _beginning(name: str, key: str, rows: Sequence[Row]) -> str:
-    others = [str(row[key]) for row in rows if row[key] != name]
-    length = _ID_SHOWN
-    while any(other.startswith(name[:length]) for other in others) and length < len(name):
-        length += 1
-    return name[:length]
+def _in_table(key: str, value: object) -> str:
+    text = cell(key, value)
+    return text.removesuffix(_UTC) if key in INSTANTS else text  # there the title names the zone
 
 
 def cell(key: str, value: object) -> str:
@@ -181,8 +195,8 @@ def _cell(key: str, value: object) -> str:
         return _rounded(str(value), 2)
     if key in _PRICES:
         return _rounded(str(value), 4)
-    if key in _INSTANTS or key.endswith(("_at", "_time")):
-        return str(value)[:19].replace("T", " ")
+    if key in INSTANTS or key.endswith(("_at", "_time")):
+        return str(value)[:19].replace("T", " ") + _UTC
     if key == "uptime_s":
         return duration(float(str(value)))
     if key == "memory_bytes":
@@ -216,7 +230,7 @@ _STYLES = {
     "backoff": "yellow",
     "warning": "yellow",
     "denied": "yellow",
-    "fatal": "red",
+    "failed": "red",
     "broken": "red",
     "rejected": "red",
     "bad": "red",

@@ -202,7 +202,7 @@ def _title(text: str) -> str:
 
 
 def _moment(at: str) -> str:
-    return f"{at[:10]} {at[11:23].rstrip('Z')}"
+    return f"{at[:10]} {at[11:23].rstrip('Z')} UTC"
 
 
 def _seconds(age: float) -> str:

@@ -74,10 +74,10 @@ async def test_a_since_that_is_neither_is_wrong_usage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", LINES, ids=[f"{line.event}-{line.seq}" for line in LINES])
 def test_every_event_is_a_readable_line(line: object) -> None:
-    """Place, time, what, whose; no None, no braces."""
+    """Place, time with its zone, what, whose; no None, no braces."""
     event = msgspec.json.decode(encode(line))
     said = text(event)
-    assert said.startswith(f"{event['seq']:>8}  01-05 17:00:00.000  {event['event']}")
+    assert said.startswith(f"{event['seq']:>8}  01-05 17:00:00.000Z  {event['event']}")
     assert "None" not in said
     assert "{" not in said
 
@@ -86,7 +86,7 @@ def test_every_event_is_a_readable_line(line: object) -> None:
 def test_an_event_is_told_in_words(event: DeskEvent, words: str) -> None:
     """As an officer reads them in passing."""
     line = next(line for line in LINES if line.event == event)
-    assert text(msgspec.json.decode(encode(line)))[55:].strip() == words
+    assert text(msgspec.json.decode(encode(line)))[56:].strip() == words
 
 
 @pytest.mark.parametrize(

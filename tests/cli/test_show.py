@@ -21,7 +21,7 @@ def test_a_span_is_told_in_its_two_largest_units(seconds: float, text: str) -> N
     [
         ("equity", "1234567.891", "1,234,567.89"),
         ("avg_fill_price", "100.33333333333333333", "100.3333"),
-        ("requested_at", "2026-01-05T17:00:00.123456Z", "2026-01-05 17:00:00"),
+        ("requested_at", "2026-01-05T17:00:00.123456Z", "2026-01-05 17:00:00 UTC"),
         ("memory_bytes", 20 * 2**20, "20 MB"),
         ("qty", "0.5", "0.5"),
         ("equity", "unknown", "unknown"),
@@ -29,7 +29,7 @@ def test_a_span_is_told_in_its_two_largest_units(seconds: float, text: str) -> N
         ("takes_orders", False, "no"),
         ("tape", ["a.csv", "b.csv"], "a.csv, b.csv"),
         ("differences", {"AAPL": "3"}, "AAPL 3"),
-        ("market_time", "2013-10-08T13:30:00Z", "2013-10-08 13:30:00"),
+        ("market_time", "2013-10-08T13:30:00Z", "2013-10-08 13:30:00 UTC"),
     ],
 )
 def test_figures_are_rounded_for_the_eye(key: str, value: object, text: str) -> None:
@@ -50,35 +50,54 @@ def test_foreign_text_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_nothing_is_cut_off_where_the_page_is_narrow(capsys: pytest.CaptureFixture[str]) -> None:
-    """A table wider than its page is folded by the terminal; sentences are wrapped only where there is room for them."""
+    """A table whose words are wider than its page is folded by the terminal; a sentence stands below its row."""
     row = {"strategy_id": "s" * 150, "client_order_id": "c" * 50, "why": "BUYING_POWER: ask for less, or wait a while"}
-    table({"strategy": "strategy_id", "order": "client_order_id", "why": "why"}, [row], nothing="")
-    assert capsys.readouterr().out.splitlines()[1] == " ".join(row.values())
-    row["strategy_id"] = "s" * 110
-    table({"strategy": "strategy_id", "order": "client_order_id", "why": "why"}, [row], nothing="")
-    _, first, *more = capsys.readouterr().out.splitlines()
-    assert len(more) == 1
-    assert len(first) <= 200
+    columns = {"strategy": "strategy_id", "order": "client_order_id", "why": "why"}
+    table(columns, [row], nothing="")
+    assert capsys.readouterr().out.splitlines()[1:] == ["s" * 150 + " " + "c" * 8, "    " + row["why"]]
+    table(columns, [row], nothing="", is_wide=True)
+    assert capsys.readouterr().out.splitlines()[1:] == [" ".join(row.values())]
 
 
-def test_a_narrow_terminal_gets_as_much_of_an_orders_id_as_tells_it(
+def test_what_is_left_out_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A column that is not there for want of room is named, with the way to see it."""
+    row = {"strategy_id": "s" * 95, "realized_pnl": "1.00"}
+    columns = {"strategy": "strategy_id", "realized": "realized_pnl"}
+    table(columns, [row], nothing="")
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "s" * 95,
+        "left out for want of room: realized; --wide shows all",
+    ]
+    table(columns, [row], nothing="", is_wide=True)
+    assert capsys.readouterr().out.splitlines()[1:] == ["s" * 95 + "     1.00"]
+
+
+def test_every_time_says_its_zone(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the title of a table's column, and beside a time that stands alone."""
+    table(FILLS, [dict.fromkeys(FILLS.values(), None) | {"at": "2026-01-05T17:00:00Z"}], nothing="")
+    title, line = capsys.readouterr().out.splitlines()
+    assert title.startswith("at (UTC)  ")
+    assert line.startswith("2026-01-05 17:00:00 ")
+
+
+def test_a_terminal_gets_a_table_of_its_width_in_colours(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every command takes the beginning of an id; a pipe gets all of it."""
-    rows = [{"client_order_id": name, "side": "buy"} for name in ("0123456789abcdef", "0123456789xyz", "my-1")]
-    columns = {"order": "client_order_id", "side": "side"}
+    """Every command takes the beginning of an id; a page of a hundred columns gets all of a short one."""
+    rows = [{"client_order_id": name, "status": "failed"} for name in ("0123456789abcdef", "0123456789xyz", "my-1")]
+    columns = {"order": "client_order_id", "status": "status"}
     table(columns, rows, nothing="")
-    assert "0123456789abcdef buy" in capsys.readouterr().out
+    assert "0123456789abcdef failed" in capsys.readouterr().out
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "18")
     monkeypatch.setenv("LINES", "25")  # rich takes 80 columns of a dumb terminal unless it knows both
     monkeypatch.setenv("TERM", "dumb")
     table(columns, rows, nothing="")
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
-        "order",
-        "0123456789a",
-        "0123456789x",
-        "my-1",
+    assert capsys.readouterr().out.splitlines() == [
+        "order       status",
+        "0123456789a failed",
+        "0123456789x failed",
+        "my-1        failed",
     ]
 
 
