@@ -21,7 +21,7 @@ class RunStatus(StrEnum):
     RUNNING = "running"
     STOPPING = "stopping"
     BACKOFF = "backoff"
-    FATAL = "fatal"
+    FATAL = "failed"  # the word of StrategyStatus, of the guides and of the ledger
 
 
 class ExitReason(StrEnum):
