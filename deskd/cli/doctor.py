@@ -57,6 +57,7 @@ def examine(file: Path, environment: Mapping[str, str]) -> Iterator[Check]:
         _strategies,
         _disk,
         _ledger,
+        _closed,
         _jail,
         _packages,
         _state,
@@ -74,11 +75,18 @@ def _python() -> Check:
 def _folders(config: Config) -> Check:
     for folder in (config.desk.state_dir, config.desk.runtime_dir):
         above = next(f for f in (folder, *folder.parents) if f.exists())
-        if above == folder and above.stat().st_uid not in {os.geteuid(), 0} and not os.access(above, os.W_OK):
+        if above == folder and _is_anothers_desk(folder, config) and not os.access(above, os.W_OK):
             return not_yours("folders", f"{folder}: it belongs to uid {above.stat().st_uid}, and")
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
             return Check("folders", BAD, f"{above} cannot be written", f"chown it to the desk's user, or move {folder}")
     return Check("folders", GOOD, f"{config.desk.state_dir} can be written")
+
+
+def _is_anothers_desk(folder: Path, config: Config) -> bool:
+    """Return whether the folder belongs to somebody else; root's is a desk's only where a ledger lies."""
+    path = config.desk.db_path
+    owner = folder.stat().st_uid
+    return owner != os.geteuid() and (owner != 0 or (path is not None and os.access(path, os.F_OK)))
 
 
 def _strategies(config: Config) -> Check:
@@ -116,6 +124,25 @@ def _ledger(config: Config) -> Check:
         found = f"{path}: of version {version}, this deskd knows {newest}"
         return Check("ledger", BAD, found, "install the newer deskd, or name another desk.db_path")
     return Check("ledger", GOOD, f"{path}: {count} facts")
+
+
+def _closed(config: Config) -> Check:
+    """Look whether other users of the machine may read the books; a desk makes them closed, old ones stay as they were."""
+    open_to_all: list[str] = []
+    for path in (config.desk.db_path, config.exchange.state):
+        assert path is not None, "the loader fills it in"
+        for file in (path, *(path.with_name(path.name + tail) for tail in ("-wal", "-shm"))):
+            try:
+                mode = file.stat().st_mode & 0o777
+            except OSError:
+                continue  # not there, or in a folder that is closed itself
+            if mode & 0o007:
+                open_to_all.append(f"{file} (mode {mode:04o})")
+    if open_to_all:
+        found = f"every user of the machine may open {', '.join(open_to_all)}"
+        files = " ".join(text.rpartition(" (")[0] for text in open_to_all)
+        return Check("privacy", WARNING, found, f"chmod o= {files}")
+    return Check("privacy", GOOD, "ledger and exchange are closed to other users of the machine")
 
 
 def _jail(config: Config) -> Check:

@@ -63,6 +63,20 @@ def test_a_broken_ledger_is_found(tmp_path: Path) -> None:
     assert "of version 9999" in found.found
 
 
+def test_books_that_everybody_may_read_are_found(tmp_path: Path) -> None:
+    """A desk makes them closed, but those of an older version stay open until somebody closes them."""
+    (tmp_path / "var").mkdir()
+    assert checks(tmp_path, NO_JAIL)["privacy"].verdict == "good"
+    for name, mode in (("desk.db", 0o644), ("desk.db-wal", 0o640), ("exchange.db", 0o604)):
+        (tmp_path / "var" / name).touch()
+        (tmp_path / "var" / name).chmod(mode)
+    found = checks(tmp_path, NO_JAIL)["privacy"]
+    assert found.verdict == "warning"
+    assert "var/desk.db (mode 0644), " in found.found
+    assert "-wal" not in found.found
+    assert found.remedy == f"chmod o= {tmp_path}/var/desk.db {tmp_path}/var/exchange.db"
+
+
 def test_missing_keys_are_found(tmp_path: Path) -> None:
     """A desk on Alpaca without keys is told where they come from."""
     text = f'[broker]\nmode = "alpaca"\n{NO_JAIL}'
@@ -132,7 +146,8 @@ def test_a_member_is_not_told_that_the_officers_files_are_bad(tmp_path: Path) ->
     with tempfile.TemporaryDirectory(prefix="deskd-doctor-", dir="/tmp") as place:
         folder = Path(place)
         folder.chmod(0o711)
-        (folder / "var").mkdir(mode=0o700)
+        (folder / "var").mkdir(mode=0o711)
+        (folder / "var/desk.db").touch(mode=0o600)
         text = f'[desk]\nstate_dir = "var"\n{NO_JAIL}'
         checks(folder, text)  # what it imports lies in root's own folders
         (folder / "desk.toml").write_text('[desk]\nstate_dir = "var"\n')
@@ -142,6 +157,10 @@ def test_a_member_is_not_told_that_the_officers_files_are_bad(tmp_path: Path) ->
             rows = {check.check: check for check in examine(folder / "desk.toml", {})}
         finally:
             os.setresuid(0, 0, 0)
+        assert (rows["folders"].verdict, rows["folders"].remedy) == (
+            "not yours",
+            "an officer sees it: sudo deskctl doctor",
+        )
         hidden = {name for name, check in rows.items() if check.verdict == "not yours" and check.remedy}
         assert hidden >= {"ledger", "jail"}
 
