@@ -18,18 +18,33 @@ is_root() { [ "$(id -u)" = 0 ]; }
 # A shim of pyenv is on PATH and fails when called: what counts is what runs.
 is_good() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; }
 
-find_python() {
+# Members call deskctl as themselves: root's own pyenv is closed to them.
+is_for_all() { ! command -v setpriv >/dev/null || setpriv --reuid=65534 --regid=65534 --clear-groups -- "$1" -c "" >/dev/null 2>&1; }
+
+pythons() {
     local candidate
     for candidate in python3.13 python3.12 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1{3,2}*/bin/python; do
-        is_good "$candidate" && { command -v "$candidate"; return; }
+        type -P -a "$candidate"
     done
     if command -v uv >/dev/null; then
-        candidate=$(uv python find --no-project '>=3.12,<3.14' 2>/dev/null) && is_good "$candidate" && { echo "$candidate"; return; }
+        uv python find --no-project '>=3.12,<3.14' 2>/dev/null
     fi
     for candidate in python3.14 python3; do
-        is_good "$candidate" && { command -v "$candidate"; return; }
+        type -P -a "$candidate"
     done
-    return 1
+}
+
+find_python() {
+    local candidate first=
+    while read -r candidate; do
+        is_good "$candidate" || continue
+        if ! is_root || is_for_all "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+        first=${first:-$candidate}
+    done < <(pythons)
+    [ -n "$first" ] && echo "$first"
 }
 
 # Debian and Ubuntu keep the venv module in a package of its own.
@@ -64,6 +79,9 @@ make_venv() {
     python=$(find_python || install_python || fetch_python) || die "no Python 3.12 or later with its venv module was found (looked for python3.13, python3.12, pyenv's versions, uv) or could be fetched; install one, for example: apt-get install -y python3.13-venv, or: pyenv install 3.13"
     is_good "$python" || die "$python does not work: it was fetched for this desk; remove it and try again"
     say "$("$python" --version) at $python"
+    if is_root && ! is_for_all "$python"; then
+        say "other users of this machine cannot run it, so members cannot use deskctl; where they are to, install Python 3.12 or later for the whole machine, then: make clean, make run"
+    fi
     say "making $venv"
     "$python" -m venv --clear $venv || die "$python cannot make $venv: its message is above"
 }

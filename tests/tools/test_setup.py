@@ -127,6 +127,34 @@ def test_pyenvs_versions_are_found_behind_shims_that_fail(checkout: Checkout) ->
     assert f"at {chosen}" in done.stdout
 
 
+CLOSED = (
+    "setup: other users of this machine cannot run it, so members cannot use deskctl; where they are to, install "
+    "Python 3.12 or later for the whole machine, then: make clean, make run"
+)
+
+
+def test_root_takes_a_python_that_members_can_run(checkout: Checkout) -> None:
+    """Root's own pyenv stands first on the path and is closed to members, whose deskctl would end as not permitted."""
+    closed, opened = checkout.path / "python3.13", checkout.folder / "home/.pyenv/versions/3.12.1/bin/python"
+    a_python(closed)
+    fake_uid(checkout, 0)
+    as_others = f'while [ "$1" != -- ]; do shift; done\n[ "$2" != "{closed}" ] && [ "$2" != python3.13 ]\n'
+    a_python(checkout.path / "setpriv", f"#!/bin/sh\n{as_others}")
+    alone = checkout.setup()
+    assert alone.returncode == 0, alone.stderr
+    assert alone.stdout.splitlines()[:2] == [
+        f"setup: Python 3.13.0 at {closed}",
+        CLOSED,
+    ]
+    shutil.rmtree(checkout.folder / ".venv")
+    a_python(opened)
+    done = checkout.setup()
+    assert done.stdout.splitlines()[:2] == [f"setup: Python 3.13.0 at {opened}", "setup: making .venv"]
+    fake_uid(checkout, 1000)
+    shutil.rmtree(checkout.folder / ".venv")
+    assert f"at {closed}" in checkout.setup().stdout  # whoever is not root has a desk of their own
+
+
 def test_uv_fetches_a_python_where_there_is_none(checkout: Checkout) -> None:
     """The last resort before giving up."""
     theirs, fetched = checkout.path.parent / "theirs", checkout.folder / "home/fetched"
