@@ -220,7 +220,7 @@ class Runtime:
                 why = "on schedule"
             self._looks_begun += 1
             try:
-                snapshot = await self.take_snapshot(self.desk.open_orders(), lambda: self.desk.execution_count, why)
+                snapshot = await self.take_snapshot(self.desk.sent_orders(), lambda: self.desk.execution_count, why)
             except (OSError, TimeoutError) as error:
                 log.warning("reconcile_failed", why=why, error=str(error))
                 self._last_look, self._looks_ended = Look(problem=str(error)), self._looks_ended + 1

@@ -4,7 +4,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 from deskd.alpaca.connection import TIMING, Timing
-from deskd.config import BrokerSection, RiskSection
+from deskd.config import BrokerSection, OrdersSection, RiskSection
+from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.limits import Limits
 from deskd.domain.money import Cash, Qty
 from deskd.domain.strategy import StrategySpec
@@ -39,3 +40,8 @@ def timing_of(broker: BrokerSection) -> Timing:
         reconnect_max_s=broker.stream_reconnect_max_s,
         refused_s=broker.stream_refused_s,
     )
+
+
+def lane_rules_of(orders: OrdersSection) -> LaneRules:
+    """Return what becomes of orders in conflict."""
+    return LaneRules(conflict=ConflictPolicy(orders.conflict), hold_max=timedelta(seconds=orders.hold_max_s))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from deskd.app.bounds import lane_rules_of
 from deskd.config import Config
 from deskd.config.keys import HOME_OF_KEYS, BrokerKeys
 from deskd.core.desk import Desk
@@ -51,6 +52,7 @@ async def begun(config: Config, keys: BrokerKeys | None) -> AsyncIterator[Begun]
         elif keys is None:
             raise ConfigError(f'broker.mode = "alpaca" needs keys: {HOME_OF_KEYS}')
         desk, seq = await folded(ledger, db_path(config))
+        desk.lane = lane_rules_of(config.orders)
         desk.doubt_settle = timedelta(seconds=config.broker.doubt_settle_s)
         yield Begun(ledger=ledger, desk=desk, snapshot_seq=seq, exchange=exchange, keys=keys)
 

@@ -238,6 +238,15 @@ class RiskSection(_Section):
     strategy: RiskStrategySection = RiskStrategySection()
 
 
+class OrdersSection(_Section):
+    """[orders]: orders that the broker would refuse because of another strategy's order."""
+
+    conflict: Literal["deny", "hold"] = Field(
+        "deny", description="deny: the author is told what is in the way; hold: the order waits until that has ended"
+    )
+    hold_max_s: Seconds = Field(30.0, le=3600, description="an order waits at most so long, then it ends unsent")
+
+
 class ApiSection(_Section):
     """[api]: the order endpoint."""
 
@@ -279,6 +288,7 @@ class Config(BaseSettings):
     sandbox: SandboxSection = SandboxSection()
     restart: RestartSection = RestartSection()
     risk: RiskSection = RiskSection()
+    orders: OrdersSection = OrdersSection()
     api: ApiSection = ApiSection()
     log: LogSection = LogSection()
 

@@ -93,7 +93,8 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
         return _denied(event, verdict)
     assert event.quote is not None, "the gate denies orders without a quote"
     verdict, conflict = lane.judge(desk, event, verdict, valued, replaces.old if replaces else None)
-    if isinstance(verdict.answer, Denied):
+    denied = verdict.answer if isinstance(verdict.answer, Denied) else None
+    if denied is not None and not lane.may_wait(desk, request, conflict):
         return _denied(event, verdict, conflict)
     approved = ev.OrderApproved(
         request=request,
@@ -104,6 +105,8 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
         at=event.at,
         checks=verdict.checks,
     )
+    if denied is not None and conflict is not None:
+        return [Record(approved), Record(lane.hold(desk, request, denied, conflict, event.at))]
     if replaces is None:
         return [Record(approved), ef.Submit(request)]
     old = replaces.old
@@ -188,6 +191,9 @@ def _canceling(order: Order, event: ev.CancelRequested) -> list[Effect]:
     effects: list[Effect] = []
     if not order.status.is_open:
         return effects
+    if order.is_held:
+        wish = ev.OrderCancelRequested(client_order_id=oid, by=event.by, at=event.at)
+        return [Record(wish), Record(ev.OrderCanceled(client_order_id=oid, at=event.at))]
     if order.status is not OrderStatus.PENDING_CANCEL:
         effects.append(Record(ev.OrderCancelRequested(client_order_id=oid, by=event.by, at=event.at)))
     if order.broker_order_id is not None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from deskd.core import asking, catching_up, hearing, looking, updates, words
+from deskd.core import asking, catching_up, hearing, lane, looking, updates, words
 from deskd.core.desk import MARKET, TRADES, Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
@@ -33,8 +33,15 @@ _FROM_THE_BROKER = (
 
 def handle(desk: Desk, event: ev.Event) -> list[Effect]:
     """Decide what follows from *event*, let the facts take hold, and say who is to be told of each."""
+    effects = _settled(desk, decide(desk, event))
+    if desk.held_ids and lane.may_move(desk, effects, event.at):
+        effects += _settled(desk, lane.moved(desk, event.at))
+    return effects
+
+
+def _settled(desk: Desk, all_decided: list[Effect]) -> list[Effect]:
     effects: list[Effect] = []
-    for decided in decide(desk, event):
+    for decided in all_decided:
         for effect in _as_it_stands(desk, decided):
             effects.append(effect)
             if isinstance(effect, Record):

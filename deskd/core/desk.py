@@ -19,6 +19,7 @@ from deskd.domain import events as ev
 from deskd.domain.activity import Activity, HouseCause
 from deskd.domain.book import Account
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol
+from deskd.domain.lane import LaneRules
 from deskd.domain.limits import Limits
 from deskd.domain.market import Instrument, Quote
 from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty, notional
@@ -48,6 +49,7 @@ class Desk:
     # inputs to decisions, not part of the fold
     limits: dict[StrategyId, Limits] = field(default_factory=dict, compare=False)
     instruments: Mapping[Symbol, Instrument] = field(default_factory=dict, compare=False)
+    lane: LaneRules = field(default_factory=LaneRules, compare=False)
     doubt_settle: timedelta = field(default=timedelta(seconds=10), compare=False)
     refused: dict[StrategyId, int] = field(default_factory=dict, compare=False)  # orders not taken in this outage
 
@@ -57,6 +59,7 @@ class Desk:
     denied_ids: dict[StrategyId, dict[ClientOrderId, None]] = field(default_factory=dict)  # of those still in memory
     by_broker_id: dict[BrokerOrderId, ClientOrderId] = field(default_factory=dict)
     open_ids: dict[ClientOrderId, None] = field(default_factory=dict)  # an ordered set
+    held_ids: dict[ClientOrderId, None] = field(default_factory=dict)  # that wait at the desk, in the order they came
     open_by_symbol: dict[Symbol, dict[ClientOrderId, None]] = field(default_factory=dict)
     strategies: dict[StrategyId, ev.StrategyRegistered] = field(default_factory=dict)
     statuses: dict[StrategyId, StrategyStatus] = field(default_factory=dict)
@@ -105,6 +108,8 @@ class Desk:
                 self._advance(fact)
             case ev.OrderAdopted():
                 self._adopt(fact)
+            case ev.OrderHeld() | ev.OrderReleased():
+                self._put(lifecycle.wait(self.orders[fact.client_order_id], fact))
             case ev.BrokerSaid():
                 self.orders[fact.client_order_id] = lifecycle.hear(self.orders[fact.client_order_id], fact)
             case ev.LegsFound():
@@ -268,6 +273,10 @@ class Desk:
         else:
             self.open_ids.pop(oid, None)
             in_symbol.pop(oid, None)
+        if order.is_held:
+            self.held_ids.setdefault(oid)
+        else:
+            self.held_ids.pop(oid, None)
 
     def _settle(self, order: Order, fill: ev.OrderFilled) -> None:
         request = order.request
@@ -412,6 +421,10 @@ class Desk:
     def open_in(self, symbol: Symbol) -> list[Order]:
         """Return the open orders of all strategies in *symbol*, oldest first."""
         return [self.orders[oid] for oid in self.open_by_symbol.get(symbol, ())]
+
+    def sent_orders(self) -> list[Order]:
+        """Return the open orders that the broker may have, oldest first."""
+        return [order for order in self.open_orders() if not order.is_held]
 
     def open_orders(self) -> list[Order]:
         """Return all open orders, oldest first."""

@@ -72,7 +72,8 @@ def on_submit_in_doubt(desk: Desk, event: ev.SubmitInDoubt) -> list[Effect]:
 def on_doubt(desk: Desk, client_order_id: ClientOrderId) -> list[Effect]:
     """Return the question after an order that is still open."""
     order = desk.orders.get(client_order_id)
-    return [ef.LookUp(client_order_id)] if order is not None and order.status.is_open else []
+    is_sent = order is not None and order.status.is_open and not order.is_held
+    return [ef.LookUp(client_order_id)] if is_sent else []
 
 
 def on_cancel_answered(desk: Desk, event: ev.CancelAnswered) -> list[Effect]:
@@ -138,11 +139,11 @@ def _on_no_successor(order: Order, event: ev.OrderLookedUp, effects: list[Effect
 
 def on_missing(desk: Desk, order: Order, at: datetime) -> list[Effect]:
     """Return what follows when the broker says that it does not have the order."""
-    if not order.status.is_open:
+    if not order.status.is_open or order.is_held:
         return []
     if order.broker_order_id is not None:
         return _on_lost(desk, order, at)
-    if at - order.requested_at < desk.doubt_settle:
+    if at - order.sent_at < desk.doubt_settle:
         return []  # it may still be on its way: the next look decides
     message = "the broker says that it never saw the order: it was not traded; ask again if you still want it"
     return catching_up.rejected(desk, order, RejectReason.NEVER_ARRIVED, message, at=at, source=Source.LOOK_UP)

@@ -2,7 +2,12 @@
 
 An order that the broker would refuse because of another order is stopped here, and its author is told why: with whom
 in general terms, and what to do. Names are for officers; a member never learns who else trades, nor at which price.
-Everything that may live at the broker counts: orders in doubt, and those whose cancel is under way.
+
+Rule 1: everything that may live at the broker counts: orders in doubt, and those whose cancel is under way.
+Rule 2: where the policy says so, an order waits here for another strategy's order to end, for a bounded time. One waits
+        for what is open, and for those that came before it and are in its way: so nobody overtakes to another's harm,
+        no two wait for each other, and the first in line waits for the broker only.
+Rule 3: nobody waits for himself. An order that its author's own order is in the way of is denied.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,20 +15,41 @@ from datetime import datetime
 from decimal import Decimal
 
 from deskd.core import conflicts, holding
-from deskd.core.checks import Finding, Valued
+from deskd.core.checks import Denied, Finding, Valued
 from deskd.core.conflicts import Conflict, Newcomer, Rival, Rule
 from deskd.core.desk import Desk
 from deskd.core.gate import Verdict
 from deskd.domain import events as ev
+from deskd.domain.effects import Effect, Record, Reply, Submit
 from deskd.domain.events import Checked
-from deskd.domain.ids import ClientOrderId, StrategyId
+from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
+from deskd.domain.lane import ConflictPolicy
 from deskd.domain.market import Quote
 from deskd.domain.money import NO_QTY, ZERO, Qty, plain
 from deskd.domain.order import Order, OrderRequest, TimeInForce
 from deskd.domain.reasons import DenialReason as R
+from deskd.domain.reasons import RejectReason
+from deskd.domain.run import StrategyStatus
 
 CHECK = "is_in_nobodys_way"  # the lane's name among the gate's checks
 WINDOW_CHECK = "auction_takes_it"
+HELD_MAX = 200  # orders that wait at a time: each look at the line costs some µs for each of them
+_PATIENT = frozenset({TimeInForce.DAY, TimeInForce.GTC})  # the others want an answer at once, or an auction
+# What can set the way free: an order's end, a position's change, and that orders may be sent again.
+_MOVES = (
+    ev.OrderFilled
+    | ev.OrderCanceled
+    | ev.OrderExpired
+    | ev.OrderRejected
+    | ev.OrderCompleted
+    | ev.OrderReplaced
+    | ev.OrderRestated
+    | ev.HouseAdjusted
+    | ev.SharesDistributed
+    | ev.AccountReconciled
+    | ev.SymbolThawed
+    | ev.StrategyStatusChanged
+)
 _AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
 _REASONS = {
     Rule.HELD: R.CONFLICT_HELD,
@@ -38,18 +64,22 @@ def conflict_of(
 ) -> Conflict | None:
     """Return which of the broker's rules an order for *qty* would break beside what is open, and *ahead* of it."""
     group = set() if replaces is None else set(_group(desk, replaces))
-    orders = [order for order in desk.open_in(request.symbol) if order.request.client_order_id not in group]
-    new = Newcomer(
+    is_other = (order for order in desk.open_in(request.symbol) if order.request.client_order_id not in group)
+    orders = [order for order in is_other if not order.is_held]
+    rivals = rivals_among(desk, [*orders, *ahead])
+    if replaces is not None and conflicts.is_exempt(replaces.request):
+        rivals = [rival for rival in rivals if rival.side is request.side]  # the rules between two sides spare it
+    return conflicts.find(_newcomer(request, qty), desk.portfolio.total_qty(request.symbol), rivals)
+
+
+def _newcomer(request: OrderRequest, qty: Qty) -> Newcomer:
+    return Newcomer(
         strategy_id=request.strategy_id,
         side=request.side,
         qty=qty,
         limit_price=request.limit_price,
         is_exempt=conflicts.is_exempt(request),
     )
-    rivals = rivals_among(desk, [*orders, *ahead])
-    if replaces is not None and conflicts.is_exempt(replaces.request):
-        rivals = [rival for rival in rivals if rival.side is request.side]  # the rules between two sides spare it
-    return conflicts.find(new, desk.portfolio.total_qty(request.symbol), rivals)
 
 
 def _group(desk: Desk, order: Order) -> Iterable[ClientOrderId]:
@@ -148,7 +178,9 @@ def judge(
     if found is not None:
         checks.append(Checked(WINDOW_CHECK, found.figure, found.limit))
     if found is None or found.is_good:
-        conflict = conflict_of(desk, request, valued.qty, replaces=old)
+        line = [desk.orders[oid] for oid in desk.held_ids]
+        ahead = [order for order in line if order.request.symbol == request.symbol]
+        conflict = conflict_of(desk, request, valued.qty, replaces=old, ahead=ahead)
         found = finding(conflict, request, valued.qty)
         checks.append(Checked(CHECK, found.figure, found.limit))
     return Verdict(valued if found.is_good else found.denied, tuple(checks)), conflict
@@ -163,3 +195,68 @@ def window(request: OrderRequest, quote: Quote, now: datetime) -> Finding | None
     stamp = market_time.isoformat(timespec="seconds").replace("+00:00", "Z")
     figure = f"time_in_force={request.time_in_force} market_time={stamp}"
     return Finding(shut is None, R.AUCTION_WINDOW, figure, remedy=shut or "")
+
+
+# --- the line --------------------------------------------------------------------------------------------------------
+
+
+def may_wait(desk: Desk, request: OrderRequest, conflict: Conflict | None) -> bool:
+    """Tell whether the order is to wait for what is in its way, instead of being denied."""
+    if conflict is None or desk.lane.conflict is not ConflictPolicy.HOLD or request.replacement is not None:
+        return False
+    if request.time_in_force not in _PATIENT or conflict.is_own(request.strategy_id):
+        return False
+    return conflict.rule is not Rule.ZERO and len(desk.held_ids) < HELD_MAX
+
+
+def hold(desk: Desk, request: OrderRequest, denied: Denied, conflict: Conflict, at: datetime) -> ev.OrderHeld:
+    """Return the fact that the order waits."""
+    return ev.OrderHeld(
+        client_order_id=request.client_order_id,
+        until=at + desk.lane.hold_max,
+        reason=denied.reason,
+        message=f"held: {denied.message}",
+        in_the_way=tuple(rival.client_order_id for rival in conflict.rivals),
+        at=at,
+    )
+
+
+def may_move(desk: Desk, effects: Iterable[Effect], at: datetime) -> bool:
+    """Tell whether what has happened can end the wait of an order: a look at the line is not free."""
+    if any(isinstance(effect, Record) and isinstance(effect.fact, _MOVES) for effect in effects):
+        return True
+    return any(at >= until for oid in desk.held_ids if (until := desk.orders[oid].held_until) is not None)
+
+
+def moved(desk: Desk, at: datetime) -> list[Effect]:
+    """Return what follows for the orders that wait, the first first: sent, ended, or nothing."""
+    effects: list[Effect] = []
+    beside: dict[Symbol, list[Rival]] = {}
+    for oid in desk.held_ids:
+        order = desk.orders[oid]
+        request, symbol = order.request, order.request.symbol
+        assert order.held_until is not None, "it is held"
+        if symbol not in beside:
+            beside[symbol] = rivals_among(desk, [one for one in desk.open_in(symbol) if not one.is_held])
+        if end := _end_of_wait(desk, order, at):
+            effects += [Record(end), Reply(oid)]
+            continue
+        new = _newcomer(request, desk.reservations.of(order).opening)
+        is_free = conflicts.find(new, desk.portfolio.total_qty(symbol), beside[symbol]) is None
+        if is_free and desk.is_synced and symbol not in desk.standing.frozen:
+            effects += [Record(ev.OrderReleased(client_order_id=oid, at=at)), Submit(request)]
+        beside[symbol] += rivals_among(desk, [order])  # sent or not, it comes before those behind it
+    return effects
+
+
+def _end_of_wait(desk: Desk, order: Order, at: datetime) -> ev.OrderRejected | None:
+    oid, who, until = order.request.client_order_id, order.request.strategy_id, order.held_until
+    assert until is not None, "it is held"
+    if desk.statuses.get(who) is not StrategyStatus.ACTIVE:
+        text = f"status={desk.statuses.get(who)}: the strategy stopped while the order waited; it was never sent"
+        return ev.OrderRejected(client_order_id=oid, reason=RejectReason.NOT_SENT, message=text, at=at)
+    if at < until:
+        return None
+    waited = (at - order.requested_at).total_seconds()
+    text = f"waited_s={waited:.1f} hold_max_s={(until - order.requested_at).total_seconds():g}: {order.message}"
+    return ev.OrderRejected(client_order_id=oid, reason=RejectReason.HELD_TOO_LONG, message=text, at=at)

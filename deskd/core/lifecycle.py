@@ -87,7 +87,13 @@ _TERMINAL_AT_BROKER = frozenset(
 _STATUS_WORDS = frozenset(status.value for status in BrokerStatus if status is not BrokerStatus.UNKNOWN)
 # Ends that the desk wrote without the broker's word that the order is dead: if it lives, it must go.
 ENDED_WITHOUT_BROKER = frozenset(
-    {RejectReason.BROKER_REJECTED, RejectReason.NOT_SENT, RejectReason.NEVER_ARRIVED, RejectReason.BROKER_LOST}
+    {
+        RejectReason.BROKER_REJECTED,
+        RejectReason.NOT_SENT,
+        RejectReason.NEVER_ARRIVED,
+        RejectReason.BROKER_LOST,
+        RejectReason.HELD_TOO_LONG,
+    }
 )
 
 
@@ -190,6 +196,13 @@ def adopt(fact: ev.OrderAdopted, old: Order) -> Order:
         source=fact.source,
         replaces=fact.replaces,
     )
+
+
+def wait(order: Order, fact: ev.OrderHeld | ev.OrderReleased) -> Order:
+    """Return the order as it waits at the desk, or as it leaves for the broker after that."""
+    if isinstance(fact, ev.OrderHeld):
+        return replace(order, held_until=fact.until, reason=fact.reason, message=fact.message, updated_at=fact.at)
+    return replace(order, held_until=None, released_at=fact.at, reason=None, message=None, updated_at=fact.at)
 
 
 def hear(order: Order, said: ev.BrokerSaid) -> Order:

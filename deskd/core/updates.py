@@ -8,6 +8,8 @@ from deskd.domain.order import Order, OrderStatus
 
 EVENTS: dict[type, str] = {
     ev.OrderDenied: "denied",
+    ev.OrderHeld: "held",
+    ev.OrderReleased: "released",
     ev.OrderAccepted: "accepted",
     ev.OrderRejected: "rejected",
     ev.OrderCancelRequested: "pending_cancel",

@@ -179,6 +179,18 @@ class Order:
     corrections: tuple[Correction, ...] = ()  # busts and corrections of its fills, which the house book bears
     surplus_qty: Qty = NO_QTY  # executed beyond what the order was for: the house's
     surplus_notional: Cash = NO_CASH
+    held_until: datetime | None = None  # waits at the desk, unsent, because of another order; at most so long
+    released_at: datetime | None = None  # when it was sent after such a wait
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether the order waits at the desk: the broker never saw it."""
+        return self.held_until is not None and self.status is OrderStatus.SUBMITTED
+
+    @property
+    def sent_at(self) -> datetime:
+        """Return when the order went to the broker."""
+        return self.released_at or self.requested_at
 
     @property
     def qty(self) -> Qty | None:

@@ -40,6 +40,7 @@ class RejectReason(StrEnum):
     NOT_SENT = "NOT_SENT"  # nothing left the desk: the broker cannot be reached, or its request limit is used up
     NEVER_ARRIVED = "NEVER_ARRIVED"  # the broker says that it never saw the order
     BROKER_REFUSED_LATER = "BROKER_REFUSED_LATER"  # the broker accepted first, and rejected after
+    HELD_TOO_LONG = "HELD_TOO_LONG"  # waited at the desk for another order to end, for as long as it may; never sent
     BROKER_LOST = "BROKER_LOST"  # the broker had the order, and knows it no more: its account was reset
 
 

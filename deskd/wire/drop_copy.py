@@ -96,6 +96,11 @@ class DropCopy:
                 return self._approved(fact)
             case ev.OrderDenied():
                 return _denied(fact)
+            case ev.OrderHeld(client_order_id=oid):
+                why = {"reason": fact.reason, "message": fact.message, "held_until": instant(fact.until)}
+                return [(E.ORDER_HELD, self._about(oid) | why)]
+            case ev.OrderReleased(client_order_id=oid):
+                return [(E.ORDER_RELEASED, self._about(oid))]
             case ev.OrderAccepted():
                 return self._accepted(fact)
             case ev.OrderFilled():

@@ -21,6 +21,8 @@ class DeskEvent(StrEnum):
     ORDER_CREATED = "order_created"  # a strategy asked for an order, or the broker made a leg of one
     ORDER_DENIED = "order_denied"  # the gate said no; the broker never saw it
     ORDER_SUBMITTED = "order_submitted"  # approved, on disk, on its way: in doubt until the broker answers
+    ORDER_HELD = "order_held"  # it waits at the desk: the broker would refuse it because of another strategy's order
+    ORDER_RELEASED = "order_released"  # nothing is in its way any more: it goes to the broker
     ORDER_ACCEPTED = "order_accepted"  # the broker has it
     ORDER_PARTIALLY_FILLED = "order_partially_filled"  # an execution of a part of it
     ORDER_FILLED = "order_filled"  # the execution that completes it; without a fill: the broker calls it complete
@@ -74,6 +76,8 @@ FIELDS: Mapping[DeskEvent, str] = {
     "trail_percent parent_id replaces why",
     E.ORDER_DENIED: f"{_ORDER} reason message",
     E.ORDER_SUBMITTED: _ORDER,
+    E.ORDER_HELD: f"{_ORDER} reason message held_until",
+    E.ORDER_RELEASED: _ORDER,
     E.ORDER_ACCEPTED: f"{_ORDER} submitted_at",
     E.ORDER_PARTIALLY_FILLED: f"{_ORDER} fill_id fill_qty fill_price filled_at filled_qty qty position_qty",
     E.ORDER_FILLED: f"{_ORDER} fill_id fill_qty fill_price filled_at filled_qty qty position_qty",
@@ -122,6 +126,8 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.ORDER_CREATED: (ev.OrderApproved, ev.OrderDenied, ev.OrderAccepted, ev.LegsFound, ev.OrderAdopted),
     E.ORDER_DENIED: (ev.OrderDenied,),
     E.ORDER_SUBMITTED: (ev.OrderApproved,),
+    E.ORDER_HELD: (ev.OrderHeld,),
+    E.ORDER_RELEASED: (ev.OrderReleased,),
     E.ORDER_ACCEPTED: (ev.OrderAccepted, ev.OrderAdopted),
     E.ORDER_PARTIALLY_FILLED: (ev.OrderFilled,),
     E.ORDER_FILLED: (ev.OrderFilled, ev.OrderCompleted, ev.OrderRestated),
@@ -237,6 +243,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     source_line: str | None = None  # the member's line that its traceback points to
     stream: str | None = None
     started_at: str | None = None
+    held_until: str | None = None
     ended_at: str | None = None  # the stream was up again
     affected: list[str] | None = None  # strategies: with open orders (trades), or reading (market)
     orders_refused: int | None = None  # because of the outage

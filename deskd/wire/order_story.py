@@ -107,6 +107,8 @@ def _sorted_out(material: Material) -> _Parts:
             continue
         if isinstance(fact, ev.OrderFact.__value__):
             order = lifecycle.apply(order, fact)
+        if isinstance(fact, ev.OrderHeld | ev.OrderReleased):
+            order = lifecycle.wait(order, fact)
         if isinstance(fact, ev.OrderAccepted | ev.LegsFound):
             legs = legs or fact.legs
     return _Parts(asked, own, order, legs)

@@ -23,6 +23,7 @@ _LIVES = {
 _REMEDIES = {
     RejectReason.BROKER_REJECTED: "the words are the broker's: change the order as they say",
     RejectReason.NEVER_ARRIVED: "nothing was traded: ask again, with a new client_order_id, if you still want it",
+    RejectReason.HELD_TOO_LONG: "nothing was traded: ask again later, or at a price that meets no other order",
     RejectReason.BROKER_REFUSED_LATER: "what was filled before is booked; ask again if you still want the rest",
     RejectReason.BROKER_LOST: "what was filled before is booked; an officer should look at the broker's account",
 }
@@ -79,6 +80,8 @@ def outcome(order: Order, asked: Asked) -> str:
         case OrderStatus.EXPIRED:
             lived = f"its time in force ({r.time_in_force}) ran out"
             return f"expired: {lived}; {got if order.filled_qty else 'nothing of it was filled'}"
+        case OrderStatus.SUBMITTED if order.held_until is not None:
+            return f"held at the desk until {clock(order.held_until)} at the latest: another order is in its way"
         case OrderStatus.SUBMITTED:
             return "in doubt: it was sent, and the broker's answer is not in the ledger yet"
         case OrderStatus.REPLACED:
@@ -101,6 +104,8 @@ def remedy(order: Order) -> str | None:
             return next((text for reason, text in _REMEDIES.items() if reason == order.reason), None)
         case OrderStatus.EXPIRED if order.request.order_type is not OrderType.MARKET:
             return "ask nearer to the market, or with time_in_force gtc"
+        case OrderStatus.SUBMITTED if order.held_until is not None:
+            return f"wait: it is sent when nothing is in its way; if it is to go: deskctl cancel {order.request.client_order_id}"
         case OrderStatus.SUBMITTED:
             return "wait: the desk asks the broker by the order's id, and never sends it twice"
         case OrderStatus.ACCEPTED | OrderStatus.PARTIALLY_FILLED:
@@ -129,6 +134,10 @@ def said(fact: ev.Fact, filled: Decimal, asked: Decimal | None) -> str:
             return f"approved{f', {words} held for it' if words else ''}; on disk, then sent to the broker"
         case ev.OrderDenied():
             return f"denied by the gate: {fact.reason}"
+        case ev.OrderHeld():
+            return f"held at the desk until {clock(fact.until)} at the latest: {fact.message}"
+        case ev.OrderReleased():
+            return "nothing is in its way any more; sent to the broker"
         case ev.OrderAccepted():
             return f"the broker has it{f', by its clock {clock(fact.submitted_at)}' if fact.submitted_at else ''}"
         case ev.LegsFound():

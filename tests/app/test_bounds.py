@@ -4,9 +4,10 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import PurePath
 
-from deskd.app.bounds import limits_of, timing_of
-from deskd.config import BrokerSection, Config
+from deskd.app.bounds import lane_rules_of, limits_of, timing_of
+from deskd.config import BrokerSection, Config, OrdersSection
 from deskd.domain.ids import UserId
+from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.strategy import StrategySpec
 from tests.factories import AAPL, ALICE
 
@@ -52,3 +53,10 @@ def test_a_stream_comes_back_no_later_than_the_configuration_says() -> None:
     assert slow.reconnect_min_s <= slow.reconnect_max_s == 60.0
     quick = timing_of(BrokerSection(stream_reconnect_max_s=0.05))
     assert quick.reconnect_min_s == quick.reconnect_max_s == 0.05
+
+
+def test_the_policy_for_conflicts_is_the_configurations() -> None:
+    """Orders are denied unless the officers want them to wait, and then for so long."""
+    assert lane_rules_of(OrdersSection()) == LaneRules(conflict=ConflictPolicy.DENY)
+    rules = lane_rules_of(OrdersSection(conflict="hold", hold_max_s=5.0))
+    assert rules == LaneRules(conflict=ConflictPolicy.HOLD, hold_max=timedelta(seconds=5))

@@ -138,6 +138,10 @@ def one_of_each() -> list[ev.Fact]:
         ev.RunStarted(run_id=RunId("r1"), strategy_id=ALICE, at=NOON),
         denied(),
         approved(),
+        ev.OrderHeld(
+            client_order_id=OID, until=NOON, reason="CONFLICT_WASH", message="held", in_the_way=(NEW,), at=NOON
+        ),
+        ev.OrderReleased(client_order_id=OID, at=NOON),
         ACCEPTED,
         a_fill(4, position=4),
         ev.OrderCancelRequested(client_order_id=OID, by="alice", at=NOON),

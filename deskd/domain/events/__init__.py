@@ -57,7 +57,9 @@ from deskd.domain.events.orders import (
     OrderExpired,
     OrderFact,
     OrderFilled,
+    OrderHeld,
     OrderRejected,
+    OrderReleased,
     OrderReplaced,
     OrderReplaceRefused,
     OrderReplaceRequested,
@@ -91,6 +93,8 @@ type Fact = (
     | RunStalled
     | OrderApproved
     | OrderDenied
+    | OrderHeld
+    | OrderReleased
     | OrderFact
     | OrderAdopted
     | BrokerSaid
@@ -176,8 +180,10 @@ __all__ = [
     "OrderExpired",
     "OrderFact",
     "OrderFilled",
+    "OrderHeld",
     "OrderLookedUp",
     "OrderRejected",
+    "OrderReleased",
     "OrderReplaceRefused",
     "OrderReplaceRequested",
     "OrderReplaced",

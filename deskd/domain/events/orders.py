@@ -46,6 +46,26 @@ class OrderDenied:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderHeld:
+    """An approved order waits at the desk: the broker would refuse it because of another strategy's order."""
+
+    client_order_id: ClientOrderId
+    until: datetime  # at the latest it is sent or ended
+    reason: str  # a DenialReason: what it would have been denied for
+    message: str
+    in_the_way: tuple[ClientOrderId, ...]  # for officers
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReleased:
+    """Nothing is in the order's way any more: it goes to the broker."""
+
+    client_order_id: ClientOrderId
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LegSpec:
     """A leg that the broker made for a bracket, OCO or OTO."""
 
