@@ -43,6 +43,14 @@ PLAIN_ACCEPTED = ev.OrderAccepted(
 )
 REPLACE_ASKED = ev.OrderReplaceRequested(client_order_id=OID, replaced_by=NEW, by="alice", at=NOON)
 REPLACED = ev.OrderReplaced(client_order_id=OID, replaced_by=NEW, at=NOON)
+HELD = ev.OrderHeld(
+    client_order_id=OID,
+    until=NOON + timedelta(seconds=30),
+    reason="CONFLICT_WASH",
+    message="held: rule=wash_trade",
+    in_the_way=(NEW,),
+    at=NOON,
+)
 CANCEL_ASKED = ev.OrderCancelRequested(client_order_id=OID, by="alice", at=NOON)
 
 
@@ -61,6 +69,18 @@ def fill(shares: int) -> ev.OrderFilled:
         ),
         (
             (approved(),),
+            "submitted",
+            "in doubt: it was sent, and the broker's answer is not in the ledger yet",
+            "wait: the desk asks the broker by the order's id, and never sends it twice",
+        ),
+        (
+            (approved(), HELD),
+            "submitted",
+            "held at the desk until 17:00:30.000 at the latest: another order is in its way",
+            f"wait: it is sent when nothing is in its way; if it is to go: deskctl cancel {OID}",
+        ),
+        (
+            (approved(), HELD, ev.OrderReleased(client_order_id=OID, at=NOON)),
             "submitted",
             "in doubt: it was sent, and the broker's answer is not in the ledger yet",
             "wait: the desk asks the broker by the order's id, and never sends it twice",
