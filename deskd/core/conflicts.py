@@ -5,7 +5,8 @@ Rule 2: no order crosses zero. What closes and what opens are two orders, one af
 Rule 3: an order that would open a long does not wait beside one that would open a short, nor the other way round.
 Rule 4: wash trades. An order does not stand against one of the other side that it could trade with: always where one
         of both is a market or stop order, else where their limits cross. Brackets, OCOs, OTOs and trailing stops may.
-Rule 5: opening auctions take orders from 19:00 to 09:28, closing ones until ten minutes before the close.
+Rule 5: what an order is for has to fit the account. A bracket or OTO opens and an OCO closes; no fraction is sold short.
+Rule 6: opening auctions take orders from 19:00 to 09:28, closing ones until ten minutes before the close.
 
 What the broker has filled and not told yet is provided for: while the books say that the account is long, its open
 sells close, and so they do when some of them have filled; while it is flat, every open order is one that opens.
@@ -33,6 +34,7 @@ class Rule(StrEnum):
     ZERO = "zero_crossing"
     OPENING = "long_and_short"
     WASH = "wash_trade"
+    POSITION = "account_position"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,8 @@ class Newcomer:
     qty: Qty
     limit_price: Price | None
     is_exempt: bool
+    must_open: bool = False  # it is refused where it would close: a bracket, an OTO
+    must_close: bool = False  # it is refused where it would open: an OCO, a fraction for sale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +87,28 @@ def is_exempt(request: OrderRequest) -> bool:
     return request.order_class is not OrderClass.SIMPLE or request.order_type is OrderType.TRAILING_STOP
 
 
+def newcomer(request: OrderRequest, qty: Qty, *, is_exit: bool = False) -> Newcomer:
+    """Return the order for *qty* shares as these rules see it; an exit leg in the place of another is a simple order."""
+    is_fraction = request.qty is None or request.qty != request.qty.to_integral_value()
+    is_oco = request.order_class is OrderClass.OCO and not is_exit
+    return Newcomer(
+        strategy_id=request.strategy_id,
+        side=request.side,
+        qty=qty,
+        limit_price=request.limit_price,
+        is_exempt=is_exempt(request),
+        must_open=request.order_class in {OrderClass.BRACKET, OrderClass.OTO} and not is_exit,
+        must_close=is_oco or (is_fraction and request.side is Side.SELL),
+    )
+
+
 def find(new: Newcomer, position_qty: Qty, rivals: Sequence[Rival]) -> Conflict | None:
     """Return the first rule that *new* would break beside *rivals*, the account holding *position_qty*, signed."""
+    closes = position_qty * new.side.sign < 0
+    if new.must_open if closes else new.must_close:
+        return Conflict(rule=Rule.POSITION, rivals=())
     against = [rival for rival in rivals if rival.side is not new.side]
-    if position_qty * new.side.sign < 0:
+    if closes:
         found = _closing(new, Qty(abs(position_qty)), [rival for rival in rivals if rival.side is new.side])
     elif position_qty == 0 and (openers := tuple(rival for rival in against if rival.opens)):
         found = Conflict(rule=Rule.OPENING, rivals=openers)

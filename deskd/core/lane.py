@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from deskd.core import conflicts, holding
 from deskd.core.checks import Denied, Finding, Valued
-from deskd.core.conflicts import Conflict, Newcomer, Rival, Rule
+from deskd.core.conflicts import Conflict, Rival, Rule
 from deskd.core.desk import Desk
 from deskd.core.gate import Verdict
 from deskd.domain import events as ev
@@ -56,6 +56,7 @@ _REASONS = {
     Rule.ZERO: R.CONFLICT_ZERO,
     Rule.OPENING: R.CONFLICT_OPENING,
     Rule.WASH: R.CONFLICT_WASH,
+    Rule.POSITION: R.CONFLICT_POSITION,
 }
 
 
@@ -67,19 +68,10 @@ def conflict_of(
     is_other = (order for order in desk.open_in(request.symbol) if order.request.client_order_id not in group)
     orders = [order for order in is_other if not order.is_held]
     rivals = rivals_among(desk, [*orders, *ahead])
+    new = conflicts.newcomer(request, qty, is_exit=replaces is not None and replaces.parent_id is not None)
     if replaces is not None and conflicts.is_exempt(replaces.request):
         rivals = [rival for rival in rivals if rival.side is request.side]  # the rules between two sides spare it
-    return conflicts.find(_newcomer(request, qty), desk.portfolio.total_qty(request.symbol), rivals)
-
-
-def _newcomer(request: OrderRequest, qty: Qty) -> Newcomer:
-    return Newcomer(
-        strategy_id=request.strategy_id,
-        side=request.side,
-        qty=qty,
-        limit_price=request.limit_price,
-        is_exempt=conflicts.is_exempt(request),
-    )
+    return conflicts.find(new, desk.portfolio.total_qty(request.symbol), rivals)
 
 
 def _group(desk: Desk, order: Order) -> Iterable[ClientOrderId]:
@@ -159,6 +151,11 @@ def _remedy(conflict: Conflict, request: OrderRequest, qty: Qty) -> str:
             return f"open orders hold the shares of the shared account; {first}{wait}"
         case Rule.OPENING:
             return f"the account is flat, and an order to open the other way is open; {wait}"
+        case Rule.POSITION:
+            why = "what this order would do to the shared account is not what orders of its kind do"
+            return (
+                f"{why} (brackets and OTOs open, OCOs close, fractions are not sold short); use a whole, simple order"
+            )
         case Rule.ZERO:
             rest = plain(Decimal(qty - free))
             first = f"{request.side} {plain(free)} first, and {rest} when that is filled" if free > ZERO else wait
@@ -206,7 +203,7 @@ def may_wait(desk: Desk, request: OrderRequest, conflict: Conflict | None) -> bo
         return False
     if request.time_in_force not in _PATIENT or conflict.is_own(request.strategy_id):
         return False
-    return conflict.rule is not Rule.ZERO and len(desk.held_ids) < HELD_MAX
+    return conflict.rule not in {Rule.ZERO, Rule.POSITION} and len(desk.held_ids) < HELD_MAX
 
 
 def hold(desk: Desk, request: OrderRequest, denied: Denied, conflict: Conflict, at: datetime) -> ev.OrderHeld:
@@ -241,7 +238,7 @@ def moved(desk: Desk, at: datetime) -> list[Effect]:
         if end := _end_of_wait(desk, order, at):
             effects += [Record(end), Reply(oid)]
             continue
-        new = _newcomer(request, desk.reservations.of(order).opening)
+        new = conflicts.newcomer(request, desk.reservations.of(order).opening)
         is_free = conflicts.find(new, desk.portfolio.total_qty(symbol), beside[symbol]) is None
         if is_free and desk.is_synced and symbol not in desk.standing.frozen:
             effects += [Record(ev.OrderReleased(client_order_id=oid, at=at)), Submit(request)]

@@ -30,6 +30,7 @@ class DenialReason(StrEnum):
     CONFLICT_WASH = "CONFLICT_WASH"  # could trade with an open order of the shared account: the broker refuses that
     CONFLICT_HELD = "CONFLICT_HELD"  # open orders hold the shares of the shared account
     CONFLICT_ZERO = "CONFLICT_ZERO"  # would take the shared account from long to short, or back, in one order
+    CONFLICT_POSITION = "CONFLICT_POSITION"  # would open where its kind only closes in the shared account, or close
     CONFLICT_OPENING = "CONFLICT_OPENING"  # the shared account is flat, and an order to open the other way is open
 
 

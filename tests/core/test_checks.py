@@ -120,7 +120,14 @@ def test_each_reason_has_an_order_that_gets_it(reason: R, case: dict[str, Any]) 
 
 def test_every_reason_of_the_gate_is_tried() -> None:
     """Only an unknown strategy is found out before the gate, and what the lane says no to after it."""
-    lane = {R.AUCTION_WINDOW, R.CONFLICT_WASH, R.CONFLICT_HELD, R.CONFLICT_ZERO, R.CONFLICT_OPENING}  # test_lane.py
+    lane = {
+        R.AUCTION_WINDOW,
+        R.CONFLICT_WASH,
+        R.CONFLICT_HELD,
+        R.CONFLICT_ZERO,
+        R.CONFLICT_OPENING,
+        R.CONFLICT_POSITION,
+    }
     assert {reason for reason, _ in DENIED} | {R.STRATEGY_UNKNOWN} | lane == set(R)
 
 

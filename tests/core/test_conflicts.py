@@ -24,6 +24,8 @@ WORDS = {
     "insufficient qty": {Rule.HELD, Rule.ZERO},
     "cannot open a": {Rule.OPENING},
     "potential wash trade": {Rule.WASH},
+    "bracket orders must be entry": {Rule.POSITION},
+    "fractional orders cannot be sold short": {Rule.POSITION},
 }
 
 
@@ -169,9 +171,11 @@ class Account:
                 fields |= {"order_type": kind, "stop_price": price(100 + sign * 2), "limit_price": away}
             case OrderType.TRAILING_STOP:
                 fields |= {"order_type": kind, "trail_price": price(2)}
+            case _ if random.random() < 0.1:
+                fields["qty"] = qty("0.5")
             case _:
                 pass
-        if kind in {OrderType.LIMIT, OrderType.MARKET} and random.random() < 0.2:
+        if fields["qty"] != qty("0.5") and kind in {OrderType.LIMIT, OrderType.MARKET} and random.random() < 0.2:
             base = 100 if kind is OrderType.MARKET else int(away)
             fields |= {
                 "order_class": OrderClass.BRACKET,
@@ -191,6 +195,8 @@ class Account:
             qty=request.qty,
             limit_price=request.limit_price,
             is_exempt=request.order_class is not OrderClass.SIMPLE or request.order_type is OrderType.TRAILING_STOP,
+            must_open=request.order_class is OrderClass.BRACKET,
+            must_close=request.qty < 1 and request.side is Side.SELL,
         )
         said = find(new, Qty(self.world.position()), self.rivals())
         answer = self.world.exchange.submit(request, self.world.now)

@@ -94,6 +94,16 @@ def test_the_denial_names_nobody_else_and_says_what_to_do() -> None:
     assert denied.checks[-1].name == lane.CHECK
 
 
+def test_what_only_opens_closes_nothing_of_others() -> None:
+    """The account is short because of bob: a bracket of alice's would close, which the broker takes for a mistake."""
+    desk = desk_with_shorts()
+    hold(desk, theirs("1", side=Side.SELL))
+    legs = {"take_profit": TakeProfit(limit_price=price(110)), "stop_loss": StopLoss(stop_price=price(90))}
+    assert reason(desk, ours("1", order_class=OrderClass.BRACKET, **legs)) == R.CONFLICT_POSITION
+    assert reason(desk, ours("2", side=Side.SELL, qty=qty("0.5"))) == R.CONFLICT_POSITION
+    assert ask(desk, ours("3", qty=qty("0.5"))) is None
+
+
 def test_an_own_order_in_the_way_is_named() -> None:
     """Whoever stands in his own way can cancel, and is told what."""
     desk = desk_with_shorts()
