@@ -40,6 +40,7 @@ MARKS_EVERY = timedelta(seconds=10)
 RECONCILE_GAP_S = 1.0  # the broker's positions may lag its orders: two looks in a row are never closer
 STUCK_AFTER = timedelta(seconds=5)  # a cancel or replace without an answer is looked into, and asked for again
 STUCK_AGAIN_MAX = timedelta(minutes=10)  # a night of stuck cancels must leave room in the broker's request limit
+TICK_S = 0.001  # by which the loop's clock and the wall's may differ: to come too early is to come for nothing
 CANCEL_WAIT_S = 10.0  # for the wish to be on disk; the broker's answer comes as an order line
 LISTED_MAX = 1_000  # orders in one list, the newest: a long history must not hold up the loop; the ledger has all
 
@@ -162,6 +163,8 @@ class Runtime:
                 if oid not in self._looking_up:
                     self._looking_up.add(oid)
                     self._tasks.create_task(self._look_up(oid), name=f"look up {oid}")
+            case ef.LookAgain(oid, after):
+                asyncio.get_running_loop().call_later(after.total_seconds() + TICK_S, self._look_again, oid)
             case ef.Reconcile(why, after, is_routine):
                 wait = self.pace.wait(self.wall.now()) if is_routine else after
                 if wait is None:
@@ -190,6 +193,10 @@ class Runtime:
 
     async def _cancel(self, oid: ClientOrderId, broker_order_id: BrokerOrderId) -> None:
         await self.inbox.put(await self.broker.cancel(oid, broker_order_id))
+
+    def _look_again(self, oid: ClientOrderId) -> None:
+        if oid in self.desk.open_ids and not self.inbox.full():  # else `_watching` will
+            self.inbox.put_nowait(ev.DoubtTimedOut(client_order_id=oid, at=self.wall.now()))
 
     async def _look_up(self, oid: ClientOrderId) -> None:
         try:

@@ -15,9 +15,10 @@ from deskd.domain import events as ev
 from deskd.domain.effects import OrderUpdate, Refuse
 from deskd.domain.errors import LedgerError
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
+from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.market import MarketClock, Quote
 from deskd.domain.money import Price
-from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
+from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement, Side
 from deskd.domain.reasons import RefusalReason, RejectReason
 from deskd.ports import Statement
 from deskd.runtime import INBOX_MAX, LISTED_MAX, Runtime
@@ -258,6 +259,23 @@ async def test_an_order_without_an_answer_is_asked_after() -> None:
         order = await asking
         assert isinstance(order, Order)
         assert order.status is OrderStatus.ACCEPTED
+
+
+async def test_an_order_that_waits_at_the_desk_is_looked_at_again_when_its_wait_is_over() -> None:
+    """Nobody is sent, nobody is asked after; at its end whoever placed the order is answered."""
+    resting = a_limit_request("99", strategy_id=BOB, client_order_id=ClientOrderId("bob-1"))
+    async with a_world() as world, asyncio.TaskGroup() as tasks:
+        world.desk.lane = LaneRules(conflict=ConflictPolicy.HOLD, hold_max=timedelta(milliseconds=20))
+        await world.runtime.place(resting, timeout_s=5)
+        world.desk.portfolio.book(ALICE).trade(AAPL, qty(10), price(100), NOON)
+        placed = tasks.create_task(world.runtime.place(a_request(side=Side.SELL), timeout_s=5))
+        await world.runtime.until(lambda desk: bool(desk.held_ids))
+        world.wall.time += timedelta(milliseconds=20)
+        outcome = await placed
+    assert isinstance(outcome, Order)
+    assert (outcome.status, outcome.reason) == (OrderStatus.REJECTED, RejectReason.HELD_TOO_LONG)
+    assert world.broker.submitted == [resting.client_order_id]
+    assert not world.broker.looked_up
 
 
 async def test_a_retry_with_the_same_id_gets_the_same_answer_and_no_second_order() -> None:

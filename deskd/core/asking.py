@@ -106,7 +106,8 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
         checks=verdict.checks,
     )
     if denied is not None and conflict is not None:
-        return [Record(approved), Record(lane.hold(desk, request, denied, conflict, event.at))]
+        held = lane.hold(desk, request, denied, conflict, event.at)
+        return [Record(approved), Record(held), ef.LookAgain(request.client_order_id, held.until - event.at)]
     if replaces is None:
         return [Record(approved), ef.Submit(request)]
     old = replaces.old

@@ -46,6 +46,14 @@ class LookUp:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Look at the order again, as at one in doubt, when *after* has passed."""
+
+    client_order_id: ClientOrderId
+    after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Reconcile:
     """Take a snapshot of the broker's account and compare, not before *after* has passed."""
 
@@ -92,4 +100,4 @@ class Tell:
     update: OrderUpdate
 
 
-type Effect = Record | Submit | Replace | Cancel | LookUp | Reconcile | Reply | Refuse | Tell
+type Effect = Record | Submit | Replace | Cancel | LookUp | LookAgain | Reconcile | Reply | Refuse | Tell
