@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from deskd.core.exits import in_words
 from deskd.core.house import cause_of
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
@@ -100,6 +101,9 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             what = {"cause": cause, "cash": str(fact.cash), "symbol": fact.symbol, "qty": str(fact.qty)}
             level = "info" if cause in _EXPECTED else "warning"
             return "house_adjusted", level, what | {"why": fact.why, "activity_id": fact.activity_id}
+        case ev.ExitTriggered():
+            what = {"strategy_id": fact.strategy_id, "symbol": fact.symbol, "qty": str(fact.position_qty)}
+            return "exit_triggered", "info", what | {"exit": fact.kind, "price": str(fact.price), "why": in_words(fact)}
         case ev.RootSigned():
             return (
                 "ledger_root_signed",

@@ -150,6 +150,7 @@ def evidence_for(desk: Desk, event: ev.OrderRequested, old: Order | None = None)
         now=event.at,
         freed=freed,
         is_exit=is_exit,
+        exit_under_way=desk.exits.kind(who, symbol),
         is_closing=event.is_closing,
     )
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from deskd.core.reservation import NOTHING, Reservation
 from deskd.domain.events import SymbolFrozen
+from deskd.domain.exits import ExitKind
 from deskd.domain.limits import Limits
 from deskd.domain.market import Instrument, Quote
 from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty, plain
@@ -48,6 +49,7 @@ class Evidence:
     now: datetime
     freed: Reservation = NOTHING  # what the order holds that this one is to replace: it counts as free
     is_exit: bool = False  # a leg in the place of a leg: it trades the same shares at another price
+    exit_under_way: ExitKind | None = None  # that the desk has triggered in the symbol, and carries through
     is_closing: bool = False  # the desk itself closes a position: what only stops opening does not look at it
 
 
@@ -298,6 +300,13 @@ def closes_what_is_free(e: Evidence, v: Valued) -> Finding:
     figure = f"qty={plain(v.qty)} position_qty={plain(e.position_qty)}"
     remedy = "it is asked for anew when open orders are done"
     return Finding(v.opening_qty <= 0, R.CLOSES_ONLY, figure, f"free_qty={plain(v.closing_qty)}", remedy)
+
+
+def no_exit_is_under_way(e: Evidence, v: Valued) -> Finding:
+    """Deny what opens in a symbol whose position the desk is closing: it would be sold out at once, or cross zero."""
+    figure = f"exit={e.exit_under_way or 'none'}"
+    remedy = "the desk closes the position; open anew when it is flat"
+    return Finding(e.exit_under_way is None or v.opening_qty <= 0, R.EXIT_UNDER_WAY, figure, remedy=remedy)
 
 
 def position_qty_is_small(e: Evidence, v: Valued) -> Finding:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from deskd.core import asking, catching_up, hearing, lane, looking, updates, words
+from deskd.core import asking, catching_up, exits, hearing, lane, looking, updates, words
 from deskd.core.desk import MARKET, TRADES, Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
@@ -122,6 +122,8 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             return [Record(event), *map(Record, _outages_before(desk, event.at))]
         case ev.MarksTaken():
             return _on_marks(desk, event)
+        case ev.PricesSeen():
+            return exits.on_prices(desk, event)
         case ev.InstrumentsListed():
             return []  # an input, taken by the runtime; nothing to keep
         case (

@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import assert_never
 
 from deskd.core import activities, corrections, gate, holding, house, lifecycle
+from deskd.core.exit_book import ExitBook
 from deskd.core.outages import Outages
 from deskd.core.portfolio import Portfolio
 from deskd.core.reservation import Reservation, Reservations
@@ -18,6 +19,7 @@ from deskd.core.standing import Standing
 from deskd.domain import events as ev
 from deskd.domain.activity import Activity, HouseCause
 from deskd.domain.book import Account
+from deskd.domain.exits import ExitRules
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol
 from deskd.domain.lane import LaneRules
 from deskd.domain.limits import Limits
@@ -50,6 +52,8 @@ class Desk:
     limits: dict[StrategyId, Limits] = field(default_factory=dict, compare=False)
     instruments: Mapping[Symbol, Instrument] = field(default_factory=dict, compare=False)
     lane: LaneRules = field(default_factory=LaneRules, compare=False)
+    exit_rules: dict[StrategyId, ExitRules] = field(default_factory=dict, compare=False)
+    exit_quote_age_max: timedelta = field(default=timedelta(seconds=10), compare=False)
     doubt_settle: timedelta = field(default=timedelta(seconds=10), compare=False)
     refused: dict[StrategyId, int] = field(default_factory=dict, compare=False)  # orders not taken in this outage
 
@@ -79,6 +83,7 @@ class Desk:
     trade_stream_changed_at: datetime | None = None
     is_synced: bool = False  # reconciled since the trade stream last came up
     outages: Outages = field(default_factory=Outages)
+    exits: ExitBook = field(default_factory=ExitBook)
 
     # --- apply: touches, and does not decide -------------------------------------------------------------------
 
@@ -138,6 +143,7 @@ class Desk:
                     self._overfill(fact)
             case ev.SharesDistributed():
                 house.distribute(self.portfolio, fact)
+                self.exits.split(fact.symbol, fact.ratio)
             case ev.DiscrepancyFound():
                 self.standing.find(fact)
             case ev.DiscrepancyResolved():
@@ -157,6 +163,10 @@ class Desk:
                     self.trade_stream_changed_at = fact.at
             case ev.OutageEnded():
                 self.outages.end(fact)
+            case ev.ExitTriggered():
+                self.exits.trigger(fact)
+            case ev.TrailMoved():
+                self.exits.move(fact)
             case ev.RootSigned():
                 self.last_root = fact
             case ev.DeskStarted():
@@ -198,6 +208,7 @@ class Desk:
             parent_id=None if old is None else old.parent_id,
         )
         self._put(order)
+        self.exits.ask(request, fact.at)
         valued = gate.value(request, fact.quote, position_free=NO_QTY)
         need = Reservation(cash=fact.reserved_cash, qty=fact.reserved_qty, opening=valued.qty, price=valued.price)
         if old is None:
@@ -226,6 +237,7 @@ class Desk:
 
     def _deny(self, fact: ev.OrderDenied) -> None:
         who = fact.request.strategy_id
+        self.exits.ask(fact.request, fact.at)
         kept = self.denied_ids.setdefault(who, {})
         kept[fact.request.client_order_id] = None
         if len(kept) > DENIED_KEPT:
@@ -282,7 +294,9 @@ class Desk:
         request = order.request
         self.fill_ids.add(fill.fill_id)
         signed = Qty(request.side.sign * fill.qty)
+        before = self.portfolio.qty(request.strategy_id, request.symbol)
         self.portfolio.book(request.strategy_id).trade(request.symbol, signed, fill.price, fill.at)
+        self.exits.fill(request, before, Qty(before + signed))
         self.standing.executed(request.symbol, fill.at)
         if request.client_order_id not in self.needs:
             self.reservations.shrink(order, fill.qty, notional(fill.qty, fill.price))

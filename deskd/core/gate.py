@@ -31,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
 VALUE_CHECKS: tuple[ValueCheck, ...] = (
     checks.order_notional_is_small,
     checks.sells_what_it_has,
+    checks.no_exit_is_under_way,
     checks.position_qty_is_small,
     checks.position_notional_is_small,
     checks.buying_power_suffices,

@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from deskd.domain.exits import ExitKind
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol, UserId
 from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty
 
@@ -134,6 +135,7 @@ class OrderRequest:
     stop_loss: StopLoss | None = None
     reason: str | None = None  # the strategy's own words; shown, never read
     replacement: Replacement | None = None  # of an order that is to take another's place: what was asked for
+    exit: ExitKind | None = None  # the desk's own order, that closes a position: no strategy can say so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ class DenialReason(StrEnum):
     OPEN_ORDERS_MAX = "OPEN_ORDERS_MAX"  # too many open orders
     ORDERS_PER_DAY_MAX = "ORDERS_PER_DAY_MAX"  # too many orders this market day
     CLOSES_ONLY = "CLOSES_ONLY"  # a closing order of the desk for more than the strategy holds and has not promised
+    EXIT_UNDER_WAY = "EXIT_UNDER_WAY"  # the desk is closing the position in this symbol: nothing opens until it is flat
     DUPLICATE = "DUPLICATE"  # the same order again within the duplicate window
     AUCTION_WINDOW = "AUCTION_WINDOW"  # the broker takes no more orders for that auction
     CONFLICT_WASH = "CONFLICT_WASH"  # could trade with an open order of the shared account: the broker refuses that

@@ -28,7 +28,18 @@ type Statement = tuple[str, tuple[object, ...]]  # SQL and its parameters
 type Row = Mapping[str, object]
 
 # Emptied and filled anew by a rebuild.
-TABLES = ("strategies", "runs", "orders", "fills", "positions", "outages", "discrepancies", "house_bookings", "roots")
+TABLES = (
+    "strategies",
+    "runs",
+    "orders",
+    "fills",
+    "positions",
+    "outages",
+    "discrepancies",
+    "house_bookings",
+    "roots",
+    "exits",
+)
 RESOLVED = """UPDATE discrepancies SET resolved_at = ?, resolved_by = ?, reason = ?
     WHERE subject = ? AND id <= ? AND resolved_at IS NULL AND more IS NOT NULL"""
 _END_COLUMNS = (
@@ -113,6 +124,9 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
         elif isinstance(fact, ev.OutageEnded) or (isinstance(fact, ev.StreamChanged) and not fact.is_up):
             outage = _outage(fact)
             statements.append((_outage_sql(tuple(outage)), tuple(outage.values())))
+        elif isinstance(fact, ev.ExitTriggered):
+            row = _exit(fact)
+            statements.append((_insert("exits", tuple(row)), tuple(row.values())))
         elif isinstance(fact, ev.RootSigned):
             statements.append(_put("roots", ("seq",), _root(fact)))
     statements += [_put("orders", ("client_order_id",), _order(desk.orders[oid])) for oid in orders]
@@ -245,6 +259,20 @@ def _booking(fact: ev.HouseAdjusted) -> Row:
         "price": _text(fact.price),
         "cash": plain(fact.cash),
         "why": fact.why,
+        "at": stamp(fact.at),
+    }
+
+
+def _exit(fact: ev.ExitTriggered) -> Row:
+    return {
+        "strategy_id": fact.strategy_id,
+        "symbol": fact.symbol,
+        "kind": fact.kind,
+        "position_qty": plain(fact.position_qty),
+        "price": plain(fact.price),
+        "level": plain(fact.level),
+        "avg_entry_price": plain(fact.avg_entry_price),
+        "market_day": fact.market_day.isoformat(),
         "at": stamp(fact.at),
     }
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, assert_never
 
+from deskd.core.exits import in_words
 from deskd.core.words import IN_DOUBT
 from deskd.domain import events as ev
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, UserId
@@ -178,7 +179,10 @@ class DropCopy:
                 return [(E.DESK_STOPPED, {})]
             case ev.Heartbeat():
                 return [(E.HEARTBEAT, _beat(fact))]
-            case ev.PositionsMarked():
+            case ev.ExitTriggered(strategy_id=who):
+                what = {"symbol": fact.symbol, "reason": fact.kind.value, "position_qty": plain(fact.position_qty)}
+                return [(E.EXIT_TRIGGERED, self._of(who) | what | {"price": plain(fact.price), "why": in_words(fact)})]
+            case ev.PositionsMarked() | ev.TrailMoved():
                 return []  # SILENT
             case _:
                 assert_never(fact)

@@ -43,6 +43,7 @@ class DeskEvent(StrEnum):
     POSITION_OPENED = "position_opened"  # a strategy that was flat in a symbol holds it now, long or short
     POSITION_CHANGED = "position_changed"  # it holds more or less of it
     POSITION_CLOSED = "position_closed"  # it is flat again
+    EXIT_TRIGGERED = "exit_triggered"  # a position reached a bound of its exits: the desk closes it
     LIMIT_BREACHED = "limit_breached"  # an order was denied because of a limit: figure and limit are told
     STRATEGY_REGISTERED = "strategy_registered"  # a strategy was found, or its code or description changed
     STRATEGY_STATUS_CHANGED = "strategy_status_changed"  # it became active, paused, stopped or failed
@@ -96,6 +97,7 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.POSITION_OPENED: f"{_ORDER} position_qty fill_price",
     E.POSITION_CHANGED: f"{_ORDER} position_qty fill_price",
     E.POSITION_CLOSED: f"{_ORDER} position_qty fill_price",
+    E.EXIT_TRIGGERED: "strategy_id user_id symbol reason position_qty price why",
     E.LIMIT_BREACHED: f"{_ORDER} reason figure limit",
     E.STRATEGY_REGISTERED: "strategy_id user_id name strategy_version code_hash",
     E.STRATEGY_STATUS_CHANGED: "strategy_id user_id status why",
@@ -146,6 +148,7 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.POSITION_OPENED: (ev.OrderFilled,),
     E.POSITION_CHANGED: (ev.OrderFilled,),
     E.POSITION_CLOSED: (ev.OrderFilled,),
+    E.EXIT_TRIGGERED: (ev.ExitTriggered,),
     E.LIMIT_BREACHED: (ev.OrderDenied,),
     E.STRATEGY_REGISTERED: (ev.StrategyRegistered,),
     E.STRATEGY_STATUS_CHANGED: (ev.StrategyStatusChanged,),
@@ -169,7 +172,8 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.DESK_STOPPED: (ev.DeskStopped,),
     E.HEARTBEAT: (ev.Heartbeat,),
 }
-SILENT: frozenset[type] = frozenset({ev.PositionsMarked})  # marks, every ten seconds: the market's own stream has them
+# Marks, every ten seconds, and steps of trailing exits: the market's own stream has them.
+SILENT: frozenset[type] = frozenset({ev.PositionsMarked, ev.TrailMoved})
 # Shown to everybody who may speak with the desk: they name nobody's trading. All else that is nobody's is for officers.
 FOR_ALL = frozenset(
     {
@@ -222,7 +226,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     filled_at: str | None = None  # the market's stamp
     filled_qty: str | None = None  # of the order, with this fill
     position_qty: str | None = None  # of the strategy in this symbol, signed, with this fill
-    reason: str | None = None  # a code of reason-codes.md; of a run: its exit reason
+    reason: str | None = None  # a code of reason-codes.md; of a run: its exit reason; of an exit: its kind
     message: str | None = None
     figure: str | None = None
     limit: str | None = None

@@ -82,6 +82,7 @@ class _Order(msgspec.Struct, gc=False, tag_field="type", tag="order", omit_defau
     timestamp: str
     reason: str = ""
     message: str = ""
+    exit: str = ""
 
 
 class _Gap(msgspec.Struct, gc=False, tag_field="type", tag="gap"):
@@ -180,7 +181,7 @@ def status_line(message: Message, stamp: str, *, halted: bool) -> bytes:
 
 
 def order_line(update: OrderUpdate) -> bytes:
-    """Return the line of an order update; decimals as strings, `reason` and `message` only where there is one."""
+    """Return the line of an order update; decimals as strings, `reason`, `message` and `exit` only where there is one."""
     order, request = update.order, update.order.request
     line = _Order(
         update.event,
@@ -197,6 +198,7 @@ def order_line(update: OrderUpdate) -> bytes:
         update.timestamp,
         order.reason or "",
         order.message or "",
+        request.exit or "",
     )
     return _encode(line) + b"\n"
 

@@ -10,6 +10,7 @@ from deskd.app.fact_log import FactLog
 from deskd.core.house import OPENING
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
+from deskd.domain.exits import ExitKind
 from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, RunId
 from deskd.domain.order import Order, OrderStatus
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
@@ -71,6 +72,26 @@ LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
     ),
     (ev.SymbolFrozen(symbol=AAPL, why="2 more", at=NOON), "symbol_frozen", "error", {"symbol": "AAPL"}),
     (ev.SymbolThawed(symbol=AAPL, why="ada: a gift", at=NOON), "symbol_thawed", "info", {"why": "ada: a gift"}),
+    (
+        ev.ExitTriggered(
+            strategy_id=ALICE,
+            symbol=AAPL,
+            kind=ExitKind.STOP_LOSS,
+            position_qty=qty(10),
+            price=price(97),
+            level=price(98),
+            avg_entry_price=price(100),
+            market_day=MONDAY,
+            at=NOON,
+        ),
+        "exit_triggered",
+        "info",
+        {
+            "strategy_id": ALICE,
+            "exit": "stop_loss",
+            "why": "exit=stop_loss level=98 avg_entry_price=100 price=97",
+        },
+    ),
     (
         ev.DiscrepancyResolved(subject="cash", by="ada", reason="found", at=NOON),
         "discrepancy_resolved",

@@ -9,6 +9,7 @@ import pytest
 from deskd.core import gate
 from deskd.core.checks import Denied, Evidence, Valued
 from deskd.domain.events import SymbolFrozen
+from deskd.domain.exits import ExitKind
 from deskd.domain.ids import Symbol
 from deskd.domain.order import OrderClass, OrderType, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.domain.reasons import DenialReason as R
@@ -103,6 +104,7 @@ DENIED: list[tuple[R, dict[str, Any]]] = [
     (R.POSITION_NOTIONAL_MAX, {"position_qty": qty(40)}),
     (R.BUYING_POWER, {"buying_power": cash(1_000)}),  # a market buy is valued 2 % over the ask
     (R.BUYING_POWER, {"request": a_request(qty=None, notional=cash(100)), "buying_power": cash(99)}),
+    (R.EXIT_UNDER_WAY, {"exit_under_way": ExitKind.STOP_LOSS, "position_qty": qty(10)}),
     (R.CLOSES_ONLY, {"request": a_sale(qty=qty(11)), "position_qty": qty(10), "is_closing": True}),
     (R.CLOSES_ONLY, {"request": a_sale(), "position_qty": qty(15), "promised_qty": qty(6), "is_closing": True}),
     (R.CLOSES_ONLY, {"position_qty": qty(-9), "is_closing": True}),
@@ -147,6 +149,7 @@ def test_every_reason_of_the_gate_is_tried() -> None:
         {"request": a_sale(qty=qty(60)), "position_qty": qty(60), "limits": some_limits(order_notional_max=cash(9000))},
         {"position_qty": qty(-10), "buying_power": cash(2_000)},
         {"position_qty": qty(-10), "buying_power": cash(0), "is_closing": True},
+        {"request": a_sale(), "position_qty": qty(10), "exit_under_way": ExitKind.STOP_LOSS},
         {"now": NOON + timedelta(seconds=30)},
     ],
 )

@@ -17,6 +17,7 @@ from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.activity import Activity
 from deskd.domain.events import BrokerStatus
+from deskd.domain.exits import ExitKind
 from deskd.domain.ids import ActivityId, ClientOrderId, RunId
 from deskd.domain.money import NO_CASH, NO_QTY, Cash, Qty
 from deskd.domain.order import OrderRequest, Side
@@ -248,8 +249,20 @@ class Life:
         frozen = ev.SymbolFrozen(symbol=symbol, why="nobody knows", at=at)
         thawed = ev.SymbolThawed(symbol=symbol, why="resolved", at=at)
         split = ev.SharesDistributed(symbol=symbol, ratio=Decimal(2), by="anna", reason="split", at=at)
+        trail = ev.TrailMoved(strategy_id=ALICE, symbol=symbol, price=price(101), at=at)
+        stop = ev.ExitTriggered(
+            strategy_id=ALICE,
+            symbol=symbol,
+            kind=ExitKind.TRAILING,
+            position_qty=qty(1),
+            price=price(99),
+            level=price(100),
+            avg_entry_price=price(100),
+            market_day=MONDAY,
+            at=at,
+        )
         for fact in dice.choice(
-            ((found, taken), (found, taken, resolved), (resolved,), (fee,), (frozen, thawed), (split,))
+            ((trail, stop), (found, taken), (found, taken, resolved), (resolved,), (fee,), (frozen, thawed), (split,))
         ):
             self._is_kept(fact)
 

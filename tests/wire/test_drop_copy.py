@@ -9,6 +9,7 @@ from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
 from deskd.domain.events import BrokerStatus
+from deskd.domain.exits import ExitKind
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId, UserId
 from deskd.domain.order import OrderClass, OrderType, Replacement, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.domain.reasons import DenialReason
@@ -51,6 +52,17 @@ LEG = ev.LegSpec(
 )
 ACCEPTED = ev.OrderAccepted(
     client_order_id=OID, broker_order_id=BrokerOrderId("b-1"), submitted_at=NOON, legs=(LEG,), at=NOON
+)
+A_STOP = ev.ExitTriggered(
+    strategy_id=ALICE,
+    symbol=AAPL,
+    kind=ExitKind.STOP_LOSS,
+    position_qty=qty(10),
+    price=price(97),
+    level=price(98),
+    avg_entry_price=price(100),
+    market_day=MONDAY,
+    at=NOON,
 )
 NEW = ClientOrderId("alice-new")
 REPLACING = a_limit_request("99", client_order_id=NEW, replacement=Replacement(replaces=OID, limit_price=price(99)))
@@ -170,6 +182,8 @@ def one_of_each() -> list[ev.Fact]:
         ev.HouseAdjusted(cash=cash(5), symbol=AAPL, qty=qty(1), price=price(3), why="opening balance", at=NOON),
         HOUSE_BEARS,
         ev.AccountReconciled(cash=cash(5), differences=(("cash", "1"),), fill_count=1, why="start", at=NOON),
+        A_STOP,
+        ev.TrailMoved(strategy_id=ALICE, symbol=AAPL, price=price(110), at=NOON),
         ev.PositionsMarked(marks=((AAPL, price(3)),), at=NOON),
         ev.CommandGiven(by="ada (uid 0)", command="stop", arguments="alice", at=NOON),
         ev.RootSigned(market_day=MONDAY, seq=9, root="ab", public_key="cd", signature="ef", at=NOON),

@@ -41,6 +41,7 @@ from deskd.domain.events.desk import (
     RootSigned,
     StreamChanged,
 )
+from deskd.domain.events.exits import ExitTriggered, PricesSeen, TrailMoved
 from deskd.domain.events.orders import (
     BrokerSaid,
     Checked,
@@ -108,6 +109,8 @@ type Fact = (
     | SymbolThawed
     | AccountReconciled
     | PositionsMarked
+    | ExitTriggered
+    | TrailMoved
     | StreamChanged
     | OutageEnded
     | CommandGiven
@@ -136,6 +139,7 @@ type Event = (
     | ResolutionRequested
     | DoubtTimedOut
     | MarksTaken
+    | PricesSeen
     | BrokerEvent
     | PlainFact
 )
@@ -160,6 +164,7 @@ __all__ = [
     "DiscrepancyResolved",
     "DoubtTimedOut",
     "Event",
+    "ExitTriggered",
     "Fact",
     "FillCorrected",
     "Heartbeat",
@@ -192,6 +197,7 @@ __all__ = [
     "OutageEnded",
     "PlainFact",
     "PositionsMarked",
+    "PricesSeen",
     "ReplaceRequested",
     "ResolutionRequested",
     "RootSigned",
@@ -210,4 +216,5 @@ __all__ = [
     "SymbolThawed",
     "TradeStreamChanged",
     "TradeUpdated",
+    "TrailMoved",
 ]

@@ -1,0 +1,217 @@
+"""Position exits: stop-loss, take-profit and trailing exits that the desk keeps, whether the strategy runs or not.
+
+Rule 1: what counts is the price at which the position would be closed now: the bid for a long one, the ask for a short
+        one, of a quote that is fresh, two-sided and not too wide. Last trades do not count: some are minutes old.
+Rule 2: one look is none: a bound is reached where two looks in a row say so, and the trail moves where both do. So a
+        bad tick sells nothing, and lifts no trail.
+Rule 3: an exit that was triggered is carried through until the position is flat, over restarts and refusals. One order
+        at a time, for what is free: shares that open orders promise are left to these.
+Rule 4: a position with a bracket, OCO or OTO at the broker is left to that. Open orders of the other side are canceled
+        first: they would open the position anew, and the broker refuses what could trade with itself.
+Rule 5: only the regular session counts: at other times the broker would keep a market order for the open.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from deskd.core import asking, exit_orders
+from deskd.core.desk import Desk
+from deskd.core.exit_book import Running
+from deskd.domain import events as ev
+from deskd.domain.book import Position
+from deskd.domain.effects import Effect, Record
+from deskd.domain.exits import NO_EXITS, ExitKind, ExitRules, SeenQuote
+from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId, Symbol
+from deskd.domain.market import Quote
+from deskd.domain.money import Price, plain
+from deskd.domain.order import Order, OrderClass, OrderStatus
+
+STEPS = 10  # of the trail's distance: the trail lags by no more than one of them, and a calm day is few facts
+_HUNDRED = Decimal(100)
+
+
+def watched(desk: Desk) -> set[Symbol]:
+    """Return the symbols whose quotes exits rest on now."""
+    found = {symbol for _, symbol in desk.exits.running}
+    for who, book in desk.portfolio.books.items():
+        if _has_any(desk.exit_rules.get(who, NO_EXITS)):
+            found.update(book.held())
+    return found
+
+
+def _has_any(rules: ExitRules) -> bool:
+    return not (rules.stop_loss_pct is None and rules.take_profit_pct is None and rules.trailing_pct is None)
+
+
+def on_prices(desk: Desk, event: ev.PricesSeen) -> list[Effect]:
+    """Return the exits that are due at these prices, and the orders of those that are on their way."""
+    if not event.is_open or not desk.is_synced:  # a fill that nobody has heard of may have closed it already
+        return []
+    effects: list[Effect] = []
+    for seen in event.seen:
+        for position in _positions(desk, seen.symbol):
+            effects += _looked_at(desk, event, seen, position)
+    return effects
+
+
+def _positions(desk: Desk, symbol: Symbol) -> Iterator[Position]:
+    for who, book in desk.portfolio.books.items():
+        position = book.positions.get(symbol)
+        if who != HOUSE and position is not None and position.qty:
+            yield position
+
+
+def _looked_at(desk: Desk, event: ev.PricesSeen, seen: SeenQuote, position: Position) -> list[Effect]:
+    who = position.strategy_id
+    if (who, seen.symbol) in desk.exits.running:
+        return carried_on(desk, who, seen.quote, event)
+    rules = desk.exit_rules.get(who, NO_EXITS)
+    if not _has_any(rules) or not _is_sound(desk, seen, rules, event.at):
+        return []
+    prices = _Prices.of(position, seen)
+    trail = desk.exits.trail(position)
+    if reached := _reached(rules, position, prices, trail):
+        kind, level = reached
+        fact = ev.ExitTriggered(
+            strategy_id=who,
+            symbol=seen.symbol,
+            kind=kind,
+            position_qty=position.qty,
+            price=prices.worst,
+            level=level,
+            avg_entry_price=position.avg_entry_price,
+            market_day=event.market_day,
+            at=event.at,
+        )
+        return triggered(desk, fact, seen.quote, event)
+    moved = _moved(rules, position, prices, trail)
+    if moved is None:
+        return []
+    return [Record(ev.TrailMoved(strategy_id=who, symbol=seen.symbol, price=moved, at=event.at))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prices:
+    """What two looks saw of the price at which the position would be closed."""
+
+    best: Price  # for the position: a loss counts where even this is one
+    worst: Price  # a win counts where even this is one
+
+    @classmethod
+    def of(cls, position: Position, seen: SeenQuote) -> "_Prices":
+        if position.qty > 0:
+            low, high = sorted((seen.quote.bid_price, seen.before.bid_price))
+            return cls(best=high, worst=low)
+        low, high = sorted((seen.quote.ask_price, seen.before.ask_price))
+        return cls(best=low, worst=high)
+
+
+def _is_sound(desk: Desk, seen: SeenQuote, rules: ExitRules, now: datetime) -> bool:
+    """Tell whether the quote is one to act on; what it was a look ago was judged by the same width."""
+    age_max = desk.exit_quote_age_max
+    is_fresh = now - seen.quote.received_at <= age_max and seen.quote.received_at - seen.before.received_at <= age_max
+    return is_fresh and _is_narrow(seen.quote, rules) and _is_narrow(seen.before, rules)
+
+
+def _is_narrow(quote: Quote, rules: ExitRules) -> bool:
+    if not quote.is_two_sided:
+        return False
+    return (quote.ask_price - quote.bid_price) * _HUNDRED <= quote.midpoint * rules.spread_max_pct
+
+
+def _reached(rules: ExitRules, position: Position, prices: _Prices, trail: Price) -> tuple[ExitKind, Price] | None:
+    """Return the first bound that the position has reached, and where it lies."""
+    side = 1 if position.qty > 0 else -1
+
+    def at(origin: Price, percent: Decimal) -> Price:
+        return Price(origin * (1 + side * percent / _HUNDRED))
+
+    entry = position.avg_entry_price
+    if rules.stop_loss_pct is not None:
+        level = at(entry, -rules.stop_loss_pct)
+        if side * (prices.best - level) <= 0:
+            return ExitKind.STOP_LOSS, level
+    if rules.trailing_pct is not None:
+        level = at(trail, -rules.trailing_pct)
+        if side * (prices.best - level) <= 0:
+            return ExitKind.TRAILING, level
+    if rules.take_profit_pct is not None:
+        level = at(entry, rules.take_profit_pct)
+        if side * (prices.worst - level) >= 0:
+            return ExitKind.TAKE_PROFIT, level
+    return None
+
+
+def _moved(rules: ExitRules, position: Position, prices: _Prices, trail: Price) -> Price | None:
+    """Return the best price that both looks saw, where it is a step better than the trail."""
+    if rules.trailing_pct is None:
+        return None
+    side = 1 if position.qty > 0 else -1
+    step = trail * rules.trailing_pct / _HUNDRED / STEPS
+    return prices.worst if side * (prices.worst - trail) >= step else None
+
+
+# --- from the bound to the order --------------------------------------------------------------------------------------
+
+
+def triggered(desk: Desk, fact: ev.ExitTriggered, quote: Quote, event: ev.PricesSeen) -> list[Effect]:
+    """Return the exit on its way; nothing where other orders are to close the position."""
+    who, symbol = fact.strategy_id, fact.symbol
+    if _is_left_to_the_broker(desk, who, symbol) or not exit_orders.free_to_close(desk, who, symbol):
+        return []
+    return [Record(fact), *_next(desk, Running(fact), quote, event)]
+
+
+def _is_left_to_the_broker(desk: Desk, who: StrategyId, symbol: Symbol) -> bool:
+    return any(order.request.order_class is not OrderClass.SIMPLE for order in _open(desk, who, symbol))
+
+
+def _open(desk: Desk, who: StrategyId, symbol: Symbol) -> list[Order]:
+    opens = (desk.orders[oid] for oid in desk.open_ids)
+    return [order for order in opens if order.request.strategy_id == who and order.request.symbol == symbol]
+
+
+def carried_on(desk: Desk, who: StrategyId, quote: Quote, event: ev.PricesSeen) -> list[Effect]:
+    """Return the next step of an exit that was triggered: nothing while its order is open, or has just failed."""
+    running = desk.exits.running[who, quote.symbol]
+    order = None if running.order is None else desk.orders.get(running.order)
+    if order is not None and order.status.is_open:
+        return []
+    if running.tried_at is not None and event.at - running.tried_at < running.wait:
+        return []
+    return _next(desk, running, quote, event)
+
+
+def _next(desk: Desk, running: Running, quote: Quote, event: ev.PricesSeen) -> list[Effect]:
+    """Return the cancels that must come first, else the order."""
+    fact = running.why
+    who, symbol = fact.strategy_id, fact.symbol
+    against = [o for o in _open(desk, who, symbol) if o.request.side.sign * fact.position_qty > 0]
+    if against:
+        by = f"desk: {fact.kind}"
+        wishes = [
+            ev.CancelRequested(client_order_id=o.request.client_order_id, by=by, at=event.at)
+            for o in against
+            if o.status is not OrderStatus.PENDING_CANCEL
+        ]
+        return [effect for wish in wishes for effect in asking.on_cancel_request(desk, wish)]
+    request = exit_orders.closing_order(
+        desk, who, symbol, client_order_id=_id(who, symbol, event.at), reason=in_words(fact)
+    )
+    if request is None:
+        return []
+    request = replace(request, exit=fact.kind)
+    return exit_orders.closed_by(desk, request, quote=quote, market_day=event.market_day, at=event.at)
+
+
+def _id(who: StrategyId, symbol: Symbol, at: datetime) -> ClientOrderId:
+    """Return an id that no order had before, and that is good in an address."""
+    return ClientOrderId(f"exit-{who}-{symbol.replace('/', '.')}-{at:%Y%m%dT%H%M%S%f}")
+
+
+def in_words(fact: ev.ExitTriggered) -> str:
+    """Return why the desk closes the position, for its member."""
+    where = f"avg_entry_price={plain(round(fact.avg_entry_price, 4))} price={plain(fact.price)}"
+    return f"exit={fact.kind} level={plain(round(fact.level, 4))} {where}"

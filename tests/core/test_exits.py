@@ -1,0 +1,358 @@
+"""Positions are closed at their bounds: once, for what is free, whatever the prices do, over restarts and refusals."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from deskd.core import exits
+from deskd.core.deciding import decide, handle
+from deskd.core.desk import TRADES, Desk
+from deskd.domain import effects as ef
+from deskd.domain import events as ev
+from deskd.domain.events import BrokerStatus
+from deskd.domain.exits import ExitKind, ExitRules, SeenQuote
+from deskd.domain.ids import ClientOrderId
+from deskd.domain.order import OrderClass, OrderRequest, OrderType, Side, StopLoss, TakeProfit
+from deskd.domain.run import StrategyStatus
+from tests.factories import (
+    AAPL,
+    ALICE,
+    BOB,
+    MONDAY,
+    NOON,
+    SPY,
+    a_broker_order,
+    a_desk,
+    a_limit_request,
+    a_quote,
+    a_request,
+    accepted,
+    filled,
+    price,
+    qty,
+    requested,
+    some_limits,
+    updated,
+)
+
+SECOND = timedelta(seconds=1)
+RULES = ExitRules(stop_loss_pct=Decimal(2), take_profit_pct=Decimal(5), trailing_pct=Decimal(3))
+
+
+def rules(**bounds: int) -> ExitRules:
+    return ExitRules(**{name: Decimal(value) for name, value in bounds.items()})
+
+
+def a_holder(rules: ExitRules = RULES, *, shares: int = 10, side: Side = Side.BUY) -> Desk:
+    """Return a desk on which alice holds *shares* of AAPL at 100, or owes them, under *rules*."""
+    desk = a_desk(limits=some_limits(is_short_allowed=True))
+    desk.exit_rules[ALICE] = rules
+    trade(desk, a_request(side=side, qty=qty(shares)))
+    return desk
+
+
+def trade(desk: Desk, request: OrderRequest, at_price: str = "100") -> None:
+    for event in (requested(request), accepted(request), filled(request, str(request.qty), at_price=at_price)):
+        handle(desk, event)
+
+
+def a_pair(bid: str, *, spread: str = "0.02", at: datetime = NOON, before: str | None = None) -> SeenQuote:
+    """Return a quote at two looks, whose bid was *before* at the first of them."""
+
+    def quote(low: str, when: datetime) -> Any:
+        ask = Decimal(low) + Decimal(spread)
+        return a_quote(bid_price=price(low), ask_price=price(str(ask)), quoted_at=when, received_at=when)
+
+    return SeenQuote(symbol=AAPL, quote=quote(bid, at), before=quote(before or bid, at - SECOND))
+
+
+def seen(bid: str, *, after: int = 0, is_open: bool = True, **how: Any) -> ev.PricesSeen:
+    at = NOON + after * SECOND
+    pair = a_pair(bid, at=at, **how)
+    return ev.PricesSeen(seen=(pair,), is_open=is_open, market_day=MONDAY, at=at)
+
+
+def facts(effects: list[ef.Effect]) -> list[ev.Fact]:
+    return [effect.fact for effect in effects if isinstance(effect, ef.Record)]
+
+
+def sent(effects: list[ef.Effect]) -> list[OrderRequest]:
+    return [effect.request for effect in effects if isinstance(effect, ef.Submit)]
+
+
+# --- where the bounds lie -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bid", "kind", "level"),
+    [
+        ("98.01", None, ""),
+        ("98.00", ExitKind.STOP_LOSS, "98"),
+        ("60", ExitKind.STOP_LOSS, "98"),
+        ("104.99", None, ""),
+        ("105", ExitKind.TAKE_PROFIT, "105"),
+        ("140", ExitKind.TAKE_PROFIT, "105"),
+    ],
+)
+def test_a_long_position_is_closed_at_its_bounds_by_the_bid(bid: str, kind: ExitKind | None, level: str) -> None:
+    """The bid is what a sale gets. The bounds themselves fire."""
+    found = [f for f in facts(handle(a_holder(), seen(bid))) if isinstance(f, ev.ExitTriggered)]
+    assert [(f.kind, f.level, f.price) for f in found] == ([] if kind is None else [(kind, price(level), price(bid))])
+
+
+@pytest.mark.parametrize(
+    ("ask", "kind"),
+    [("101.99", None), ("102", ExitKind.STOP_LOSS), ("95.01", None), ("95", ExitKind.TAKE_PROFIT)],
+)
+def test_a_short_position_is_closed_at_its_bounds_by_the_ask(ask: str, kind: ExitKind | None) -> None:
+    """The ask is what covering costs: everything the other way round."""
+    desk = a_holder(side=Side.SELL)
+    effects = handle(desk, seen(str(Decimal(ask) - Decimal("0.02"))))
+    assert [f.kind for f in facts(effects) if isinstance(f, ev.ExitTriggered)] == ([] if kind is None else [kind])
+    assert [(r.side, r.qty) for r in sent(effects)] == ([] if kind is None else [(Side.BUY, qty(10))])
+
+
+@pytest.mark.parametrize(
+    ("side", "best", "calm", "fires"),
+    [(Side.BUY, "110", "106.71", "106.70"), (Side.SELL, "89.98", "92.67", "92.68")],
+)
+def test_the_trail_follows_the_best_price_and_fires_at_its_distance(
+    side: Side, best: str, calm: str, fires: str
+) -> None:
+    """Three percent under a bid of 110, three over an ask of 90."""
+    desk = a_holder(rules(trailing_pct=3), side=side)
+    handle(desk, seen(best, after=1))
+    assert handle(desk, seen(calm, after=2)) == []
+    effects = handle(desk, seen(fires, after=3))
+    assert [f.kind for f in facts(effects) if isinstance(f, ev.ExitTriggered)] == [ExitKind.TRAILING]
+
+
+def test_the_trail_is_kept_in_steps_of_a_tenth_of_its_distance() -> None:
+    """Not a fact for each tick: 0.3 percent of the price, and no step back."""
+    desk = a_holder(rules(trailing_pct=3))
+    moved = []
+    for after, bid in enumerate(("100.29", "100.30", "100.50", "100.61", "100.40", "103", "102"), 1):
+        moved += [f.price for f in facts(handle(desk, seen(bid, after=after))) if isinstance(f, ev.TrailMoved)]
+    assert moved == [price("100.30"), price("100.61"), price("103")]
+
+
+def test_an_average_price_that_rises_takes_the_trail_along() -> None:
+    """The trail is never under what was paid."""
+    desk = a_holder(rules(trailing_pct=3))
+    trade(desk, a_request(client_order_id=ClientOrderId("alice-2"), qty=qty(10)), "110")
+    assert desk.exits.trail(desk.portfolio.books[ALICE].positions[AAPL]) == price(105)
+
+
+# --- what does not fire -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        seen("50", before="100"),  # one bad tick
+        seen("50", spread="100"),  # a side that is no price
+        seen("97", spread="2"),  # wider than two percent
+        seen("97", spread="-1"),  # crossed
+        seen("97", is_open=False),
+        ev.PricesSeen(seen=(a_pair("97"),), is_open=True, market_day=MONDAY, at=NOON + 11 * SECOND),  # stale
+    ],
+)
+def test_what_is_no_price_sells_nothing(event: ev.PricesSeen) -> None:
+    """A bad tick, a quote that is wide, crossed or old, and a market that is closed."""
+    assert handle(a_holder(), event) == []
+
+
+def test_a_bad_tick_lifts_no_trail() -> None:
+    """Else the next true price would fire."""
+    assert handle(a_holder(rules(trailing_pct=3)), seen("150", before="100")) == []
+
+
+def test_nothing_fires_while_fills_cannot_be_seen() -> None:
+    """The position may be closed already."""
+    desk = a_holder()
+    desk.apply(ev.StreamChanged(stream=TRADES, is_up=False, why="gone", at=NOON))
+    assert handle(desk, seen("90")) == []
+
+
+def test_nobody_without_rules_is_sold_out() -> None:
+    """No default but the configuration's."""
+    desk = a_desk()
+    trade(desk, a_request())
+    assert handle(desk, seen("1")) == []
+    assert exits.watched(desk) == set()
+
+
+def test_only_symbols_that_an_exit_rests_on_are_watched() -> None:
+    """What is held under rules; nothing of a flat book."""
+    desk = a_holder()
+    trade(desk, a_request(strategy_id=BOB, client_order_id=ClientOrderId("bob-1"), symbol=SPY))
+    assert exits.watched(desk) == {AAPL}
+
+
+# --- the order ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_exit_is_a_fact_then_an_order_of_the_strategy() -> None:
+    """Recorded before it is sent, with the bound that was reached in the order's reason."""
+    desk = a_holder()
+    triggered, approved, submit, *rest = (e for e in handle(desk, seen("97.5")) if not isinstance(e, ef.Tell))
+    assert isinstance(triggered, ef.Record)
+    assert isinstance(triggered.fact, ev.ExitTriggered)
+    assert isinstance(approved, ef.Record)
+    assert isinstance(approved.fact, ev.OrderApproved)
+    assert isinstance(submit, ef.Submit)
+    assert not rest
+    r = submit.request
+    assert (r.strategy_id, r.user_id, r.side, r.qty, r.exit) == (ALICE, "alice", Side.SELL, qty(10), "stop_loss")
+    assert r.reason == "exit=stop_loss level=98 avg_entry_price=100 price=97.5"
+
+
+def test_the_strategy_hears_of_its_exit_as_of_any_order() -> None:
+    """Accepted and filled, with the position after it."""
+    desk = a_holder()
+    (request,) = sent(handle(desk, seen("97")))
+    told = [e.update for e in handle(desk, filled(request, 10, at_price="97")) if isinstance(e, ef.Tell)]
+    assert [(u.event, u.position_qty, u.order.request.exit) for u in told][-1] == ("fill", "0", ExitKind.STOP_LOSS)
+
+
+@pytest.mark.parametrize("status", [StrategyStatus.STOPPED, StrategyStatus.PAUSED, StrategyStatus.FAILED])
+def test_a_strategy_that_does_not_run_is_protected_all_the_same(status: StrategyStatus) -> None:
+    """Stopped, paused or dead: the desk keeps its exits."""
+    desk = a_holder()
+    desk.apply(ev.StrategyStatusChanged(strategy_id=ALICE, status=status, why="test", at=NOON))
+    assert len(sent(handle(desk, seen("97")))) == 1
+
+
+def test_one_exit_order_at_a_time() -> None:
+    """Whatever the price does while it is open."""
+    desk = a_holder()
+    (request,) = sent(handle(desk, seen("97")))
+    handle(desk, accepted(request))
+    for after, bid in enumerate(("96", "105", "90"), 1):
+        assert handle(desk, seen(bid, after=100 * after)) == []
+    handle(desk, filled(request, 10, at_price="97"))
+    assert desk.portfolio.qty(ALICE, AAPL) == 0
+    assert handle(desk, seen("50", after=999)) == []
+    assert desk.exits.running == {}
+
+
+def test_an_exit_that_was_refused_is_tried_again_until_the_position_is_flat() -> None:
+    """With growing waits, under a new id each, though the price has come back."""
+    desk = a_holder()
+    (first,) = sent(handle(desk, seen("97")))
+    reject(desk, first)
+    assert handle(desk, seen("101", after=4)) == []
+    (second,) = sent(handle(desk, seen("101", after=5)))
+    assert second.client_order_id != first.client_order_id
+    reject(desk, second)
+    assert handle(desk, seen("101", after=14)) == []
+    (third,) = sent(handle(desk, seen("101", after=15)))
+    assert third.qty == 10
+    assert exits.watched(desk) == {AAPL}
+
+
+def reject(desk: Desk, request: OrderRequest) -> None:
+    handle(desk, updated(a_broker_order(request, status=BrokerStatus.REJECTED)))
+    assert not desk.orders[request.client_order_id].status.is_open
+
+
+def test_what_an_exit_left_open_is_closed_by_the_next_order() -> None:
+    """A part was executed, the rest was canceled by somebody: six of ten are still held."""
+    desk = a_holder()
+    (first,) = sent(handle(desk, seen("97")))
+    handle(desk, accepted(first))
+    handle(desk, filled(first, 4, at_price="97"))
+    handle(desk, updated(a_broker_order(first, status=BrokerStatus.CANCELED, filled_qty=qty(4))))
+    (second,) = sent(handle(desk, seen("97", after=60)))
+    assert second.qty == 6
+
+
+# --- beside other orders ------------------------------------------------------------------------------------------------
+
+
+def test_shares_that_an_open_sell_promises_are_left_to_it() -> None:
+    """Four of ten are on sale already: six are sold."""
+    desk = a_holder()
+    own = a_limit_request("120", client_order_id=ClientOrderId("alice-2"), side=Side.SELL, qty=qty(4))
+    handle(desk, requested(own))
+    (request,) = sent(handle(desk, seen("97")))
+    assert request.qty == 6
+
+
+def test_where_all_shares_are_promised_no_exit_is_triggered() -> None:
+    """The open sell is the strategy's own exit; once it is gone, the desk's holds again."""
+    desk = a_holder()
+    own = a_limit_request("120", client_order_id=ClientOrderId("alice-2"), side=Side.SELL)
+    handle(desk, requested(own))
+    handle(desk, accepted(own))
+    assert handle(desk, seen("97")) == []
+    handle(desk, updated(a_broker_order(own, status=BrokerStatus.CANCELED)))
+    assert len(sent(handle(desk, seen("97", after=1)))) == 1
+
+
+def test_a_bracket_at_the_broker_is_not_doubled() -> None:
+    """From its entry on: its legs close the position."""
+    desk = a_desk()
+    desk.exit_rules[ALICE] = RULES
+    bracket = a_request(
+        order_class=OrderClass.BRACKET,
+        take_profit=TakeProfit(limit_price=price(110)),
+        stop_loss=StopLoss(stop_price=price(90)),
+    )
+    handle(desk, requested(bracket))
+    handle(desk, accepted(bracket))
+    handle(desk, filled(bracket, 4))
+    assert desk.portfolio.qty(ALICE, AAPL) == 4
+    assert handle(desk, seen("97")) == []
+
+
+def test_open_buys_are_canceled_before_a_long_position_is_sold() -> None:
+    """They would open it anew, and the broker refuses what could trade with itself."""
+    desk = a_holder()
+    bid = a_limit_request("90", client_order_id=ClientOrderId("alice-2"))
+    handle(desk, requested(bid))
+    handle(desk, accepted(bid))
+    effects = handle(desk, seen("97"))
+    assert [type(f) for f in facts(effects)] == [ev.ExitTriggered, ev.OrderCancelRequested]
+    assert [e.client_order_id for e in effects if isinstance(e, ef.Cancel)] == [bid.client_order_id]
+    assert sent(effects) == []
+    assert handle(desk, seen("97", after=1)) == []  # the cancel is on its way
+    handle(desk, updated(a_broker_order(bid, status=BrokerStatus.CANCELED)))
+    (request,) = sent(handle(desk, seen("99", after=2)))
+    assert request.order_type is OrderType.MARKET
+
+
+# --- over restarts ------------------------------------------------------------------------------------------------------
+
+
+def test_a_restart_stands_where_the_desk_stood() -> None:
+    """Trail and exit are folds of facts: a replay has both."""
+    desk = a_holder(rules(trailing_pct=3))
+    kept = facts(handle(desk, seen("110", after=1)))
+    kept += facts(handle(desk, seen("106", after=2)))
+    again = a_holder(rules(trailing_pct=3))
+    for fact in kept:
+        again.apply(fact)
+    assert again == desk
+    assert again.exits.running == desk.exits.running != {}
+
+
+def test_a_new_position_begins_a_new_trail() -> None:
+    """What the last one reached is forgotten with it."""
+    desk = a_holder(rules(trailing_pct=3))
+    handle(desk, seen("150", after=1))
+    trade(desk, a_request(client_order_id=ClientOrderId("alice-2"), side=Side.SELL), "150")
+    assert desk.exits.trails == {}
+    trade(desk, a_request(client_order_id=ClientOrderId("alice-3")))
+    assert sent(handle(desk, seen("99", after=2))) == []
+
+
+def test_a_split_counts_the_trail_in_new_shares() -> None:
+    """Two for one: 150 is 75, and nothing fires."""
+    desk = a_holder(rules(trailing_pct=3))
+    handle(desk, seen("150", after=1))
+    desk.apply(ev.SharesDistributed(symbol=AAPL, ratio=Decimal(2), by="ada", reason="split", at=NOON))
+    assert desk.exits.trails[ALICE, AAPL] == 75
+    assert decide(desk, seen("74", after=2)) == []
