@@ -24,6 +24,7 @@ from deskd.api.endpoint import Api
 from deskd.app.bounds import limits_of, timing_of
 from deskd.app.desk_status import Moment, status
 from deskd.app.disk import DiskGuard
+from deskd.app.exit_watch import ExitWatch, rules_of
 from deskd.app.fact_log import FactLog
 from deskd.app.looks import Looks
 from deskd.app.market_watch import MarketWatch
@@ -214,6 +215,14 @@ class Daemon:
             on_open=self.market_stream.set_market_open,
             on_clock=self.roots.on_clock,
         )
+        desk.exit_quote_age_max = timedelta(seconds=config.risk.exits.quote_age_max_s)
+        self.exit_watch = ExitWatch(
+            runtime=self.runtime,
+            market=self.hub,
+            wall=wall,
+            clock=lambda: self.market_watch.clock,
+            every_s=config.risk.exits.look_s,
+        )
         self.stopping = Stopping(
             runtime=self.runtime,
             wall=wall,
@@ -269,6 +278,7 @@ class Daemon:
         self._spawn(self.trade_stream.run(), "trade stream")
         self._spawn(self.market_stream.run(), "market stream")
         self._spawn(self.market_watch.run(), "market clock")
+        self._spawn(self.exit_watch.run(), "exits")
         self._spawn(self._beat(), "heartbeat")
         self._spawn(self.supervisor.run(), "supervisor")
         await self.supervisor.open()
@@ -366,6 +376,7 @@ class Daemon:
     def _on_spec(self, spec: StrategySpec) -> None:
         limits = limits_of(spec, self.config.risk, self.config.market.stale_after_s)
         self.runtime.desk.limits[spec.strategy_id] = limits
+        self.runtime.desk.exit_rules[spec.strategy_id] = rules_of(spec, self.config.risk.exits)
         listed = self.runtime.desk.instruments
         if listed and (unknown := sorted(set(spec.symbols) - listed.keys())):
             consequence = "no data and no orders for them: check the spelling in config.json"

@@ -15,6 +15,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Wait = Annotated[float, Field(ge=0, le=86_400)]  # 0 turns off what it is for
 # TOML knows no amounts, paths or tuples: these are made from its texts, numbers and lists. All else is taken as it is.
 Money = Annotated[Decimal, Field(gt=0, max_digits=15, strict=False)]
+Percent = Annotated[Decimal, Field(ge=0, lt=100, max_digits=6, decimal_places=4, strict=False)]
 FilePath = Annotated[Path, Strict(strict=False)]
 Texts = Annotated[tuple[str, ...], Strict(strict=False)]
 
@@ -231,11 +232,25 @@ class RiskDeskSection(_Section):
     allow_short: bool = Field(False, description="may strategies sell what they do not hold")
 
 
+class RiskExitsSection(_Section):
+    """[risk.exits]: when the desk closes a position by itself; a strategy's config.json can only tighten them."""
+
+    stop_loss_pct: Percent = Field(Decimal(0), description="percent lost against the average entry price; 0 = off")
+    take_profit_pct: Percent = Field(Decimal(0), description="percent won against the average entry price; 0 = off")
+    trailing_pct: Percent = Field(Decimal(0), description="percent lost against the best price since; 0 = off")
+    spread_max_pct: Percent = Field(Decimal(2), description="of the midpoint: no exit rests on a wider quote")
+    quote_age_max_s: Seconds = Field(10.0, description="nor on a quote that arrived longer ago")
+    look_s: Annotated[float, Field(ge=0.1, le=60)] = Field(
+        1.0, description="prices of what is held are looked at this often; what two looks in a row see counts"
+    )
+
+
 class RiskSection(_Section):
     """[risk]."""
 
     desk: RiskDeskSection = RiskDeskSection()
     strategy: RiskStrategySection = RiskStrategySection()
+    exits: RiskExitsSection = RiskExitsSection()
 
 
 class OrdersSection(_Section):

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import PurePath
 
+from deskd.domain.exits import NO_EXITS, ExitRules
 from deskd.domain.ids import StrategyId, Symbol, UserId
 
 
@@ -45,6 +46,7 @@ class StrategySpec:
     limits: Mapping[str, Decimal]  # bounds by the names of [risk.strategy]; each only tighter than the desk's
     history: History | None
     is_enabled: bool
+    exits: ExitRules = NO_EXITS  # its own; those of [risk.exits] hold beside them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

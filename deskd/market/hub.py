@@ -68,6 +68,7 @@ class Hub:
         self._interest = Interest()
         self._feeds: dict[RunId, Feed] = {}
         self._wanted = wanted(())
+        self._watched: frozenset[Symbol] = frozenset()  # by the desk itself
         self._unplaced: list[Feed] = []  # nothing has come since they are there
         self.late = LateBars(
             feeds=self._feeds,
@@ -266,7 +267,8 @@ class Hub:
         return self._wanted
 
     def _say_wanted(self) -> None:
-        now_wanted = wanted([feed.spec for feed in self._feeds.values()])
+        now_wanted = dict(wanted([feed.spec for feed in self._feeds.values()]))
+        now_wanted["quotes"] |= self._watched
         if now_wanted != self._wanted:
             self._wanted = now_wanted
             self._on_wanted(now_wanted)
@@ -310,6 +312,12 @@ class Hub:
         """Keep a quote that was fetched, unless the stream was faster; no run gets a line of it."""
         if self._prices.quote(quote["S"]) is None:
             self._prices.see_quote(quote, received_at)
+
+    def watch(self, symbols: Collection[Symbol]) -> None:
+        """Have the quotes of *symbols* come, whoever else wants them: the desk itself rests on them."""
+        if frozenset(symbols) != self._watched:
+            self._watched = frozenset(symbols)
+            self._say_wanted()
 
     def quote(self, symbol: Symbol) -> Quote | None:
         """Return the latest quote, however old; its received_at tells the age."""

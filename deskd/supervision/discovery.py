@@ -4,21 +4,22 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from deskd.config import MarketSection, RiskStrategySection
+from deskd.config import MarketSection, RiskExitsSection, RiskStrategySection
 from deskd.config.near import nearest
 from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.ids import HOUSE, STRATEGY_ID, SYMBOL, StrategyId, Symbol, UserId
 from deskd.domain.money import parse_decimal
 from deskd.domain.shown import one_line
 from deskd.domain.strategy import BrokenStrategy, Channel, History, StrategySpec
+from deskd.supervision.exits import OwnExits, own_exits
 from deskd.supervision.folder import FolderError, read_folder
 from deskd.supervision.requirements import FILE, OwnPackages
 
@@ -51,6 +52,7 @@ class Defaults:
 
     market: MarketSection
     risk: RiskStrategySection
+    exits: RiskExitsSection = field(default_factory=RiskExitsSection)
     own_packages: OwnPackages | None = None  # None: nobody looks at what requirements.txt asks for
 
 
@@ -110,6 +112,7 @@ def _read_one(folder: Path, defaults: Defaults) -> tuple[StrategySpec | BrokenSt
         source = _source(files)
         config = _read_config(files.get(_CONFIG, b"{}"))
         _check_limits(config, defaults.risk)
+        exits = own_exits(config.exits, defaults.exits)
         if defaults.own_packages is not None:
             defaults.own_packages.check(folder.name, files.get(_REQUIREMENTS))
     except FolderError as problem:
@@ -128,6 +131,7 @@ def _read_one(folder: Path, defaults: Defaults) -> tuple[StrategySpec | BrokenSt
         limits={name: parse_decimal(str(value)) for name, value in config.limits.items()},
         history=History(bars=config.history.bars, timeframe=config.history.timeframe) if config.history else None,
         is_enabled=config.enabled,
+        exits=exits,
     )
     return spec, source
 
@@ -236,6 +240,7 @@ class _Config(BaseModel):
     limits: Annotated[dict[str, Any], AfterValidator(_limits)] = {}
     history: _History | None = None
     enabled: bool = True
+    exits: OwnExits = OwnExits()
 
 
 def _read_config(text: bytes) -> _Config:
@@ -274,7 +279,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
     """Return one problem as: config.json: key, rule, remedy."""
     place = ".".join(_cut(str(part)) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        known = _History.model_fields if place.startswith("history.") else _Config.model_fields
+        parts: dict[str, Iterable[str]] = {"history": _History.model_fields, "exits": OwnExits.model_fields}
+        known = parts.get(str(problem["loc"][0]), ()) if "." in place else _Config.model_fields
         meant = nearest(_cut(str(problem["loc"][-1])), known)
         hint = f'did you mean "{meant}"?' if meant else f"known keys are {', '.join(known)}"
         return f"config.json: {place}: is no known key: {hint}"

@@ -542,7 +542,8 @@ class Supervisor:
 
     def _defaults(self) -> Defaults:
         own_packages = self.launcher.own_packages if self._is_open else None
-        return Defaults(market=self.config.market, risk=self.config.risk.strategy, own_packages=own_packages)
+        risk = self.config.risk
+        return Defaults(market=self.config.market, risk=risk.strategy, exits=risk.exits, own_packages=own_packages)
 
 
 def _is_given_up(kept: _Kept) -> bool:

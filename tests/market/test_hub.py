@@ -324,3 +324,19 @@ async def the_end(desk: Desk, *runs: Run) -> None:
         await run.read_all()
         run.close()
     await asyncio.sleep(GATHER_MAX_S * 2)  # timers of a flush that has nothing left to do
+
+
+async def test_what_the_desk_itself_watches_is_subscribed_without_any_run() -> None:
+    """Exits of a strategy that is stopped rest on quotes, too; and nobody gets lines of them."""
+    desk = Desk()
+    desk.hub.watch({AAPL})
+    assert desk.hub.wanted() == QUIET | {"quotes": frozenset({AAPL})}
+    run = await desk.run(Channel.TRADES, symbols=[SPY])
+    assert desk.hub.wanted()["quotes"] == {AAPL, SPY}
+    desk.hub.on_messages([a_quote(150.0, 150.1)])
+    assert desk.hub.quote(AAPL) is not None
+    assert run.read() == []
+    desk.hub.watch(())
+    assert desk.hub.wanted()["quotes"] == {SPY}
+    desk.hub.detach(run.run_id)
+    run.close()

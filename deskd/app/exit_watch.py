@@ -1,0 +1,97 @@
+"""Looks at the prices of what is held under exits, again and again, and has the core judge two looks in a row.
+
+Rule 1: what is watched is subscribed, whether the strategy that holds it runs or not.
+Rule 2: a session that is not known is none: nothing is sent where the broker would keep it for the open.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NoReturn, Protocol
+from zoneinfo import ZoneInfo
+
+from deskd.config import RiskExitsSection
+from deskd.core import exits
+from deskd.domain import events as ev
+from deskd.domain.exits import ExitRules, SeenQuote
+from deskd.domain.ids import Symbol
+from deskd.domain.market import MarketClock, Quote
+from deskd.domain.strategy import StrategySpec
+from deskd.ports import Clock
+from deskd.runtime import Runtime
+
+_NEW_YORK = ZoneInfo("America/New_York")
+
+
+class Watched(Protocol):
+    """What the market hub does for exits."""
+
+    def quote(self, symbol: Symbol) -> Quote | None:
+        """Return the latest quote, however old."""
+
+    def watch(self, symbols: Collection[Symbol]) -> None:
+        """Have the quotes of *symbols* come, whoever else wants them."""
+
+
+def rules_of(spec: StrategySpec, desk: RiskExitsSection) -> ExitRules:
+    """Return the strategy's exits: the desk's, tightened by its own. 0 is none."""
+
+    def tighter(bound: Decimal, own: Decimal | None) -> Decimal | None:
+        given = [percent for percent in (bound, own) if percent]
+        return min(given, default=None)
+
+    return ExitRules(
+        stop_loss_pct=tighter(desk.stop_loss_pct, spec.exits.stop_loss_pct),
+        take_profit_pct=tighter(desk.take_profit_pct, spec.exits.take_profit_pct),
+        trailing_pct=tighter(desk.trailing_pct, spec.exits.trailing_pct),
+        spread_max_pct=desk.spread_max_pct,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class ExitWatch:
+    """Posts what it saw, while there is anything that an exit rests on."""
+
+    runtime: Runtime
+    market: Watched
+    wall: Clock
+    clock: Callable[[], MarketClock | None]  # the broker's, as last heard
+    every_s: float
+    _before: Mapping[Symbol, Quote] = field(default_factory=dict)
+
+    async def run(self) -> NoReturn:
+        """Look until canceled."""
+        while True:
+            await asyncio.sleep(self.every_s)
+            event = self.look()
+            if event is not None:
+                await self.runtime.post(event)
+
+    def look(self) -> ev.PricesSeen | None:
+        """Return what this look and the one before saw; None where nothing is to be judged."""
+        symbols = exits.watched(self.runtime.desk)
+        self.market.watch(symbols)
+        found = {symbol: quote for symbol in sorted(symbols) if (quote := self.market.quote(symbol)) is not None}
+        before, self._before = self._before, found
+        seen = tuple(SeenQuote(symbol=s, quote=q, before=before[s]) for s, q in found.items() if s in before)
+        clock = self.clock()
+        if not seen or clock is None or self.runtime.closing is not None:
+            return None
+        return ev.PricesSeen(seen=seen, is_open=_is_open(clock, seen), market_day=_day(clock, seen), at=self.wall.now())
+
+
+def _latest(clock: MarketClock, seen: Collection[SeenQuote]) -> datetime:
+    """Return the market's time, as far as it has told: a quote may be newer than the clock."""
+    return max(clock.timestamp, *(one.quote.quoted_at for one in seen))
+
+
+def _is_open(clock: MarketClock, seen: Collection[SeenQuote]) -> bool:
+    """Tell whether the regular session is on: the clock is some seconds old, and names the next change."""
+    now = _latest(clock, seen)
+    return now < clock.next_close and (clock.is_open or now >= clock.next_open)
+
+
+def _day(clock: MarketClock, seen: Collection[SeenQuote]) -> date:
+    return _latest(clock, seen).astimezone(_NEW_YORK).date()
