@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId, StrategyId, Sy
 from deskd.domain.market import Instrument, MarketClock, Quote
 from deskd.domain.money import Cash
 from deskd.domain.order import Fill, Order, OrderRequest, Replacement
+from deskd.domain.priority import Priority
 from deskd.domain.run import RunEnd, RunStatus
 from deskd.domain.strategy import BrokenStrategy, Delivery, Liveness, StrategySpec
 
@@ -40,16 +42,45 @@ class Clock(Protocol):
         """Return seconds that only go forward, for durations."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFigures:
+    """How the broker's request limit stands."""
+
+    limit: int | None  # a minute; None: there is none
+    used: int  # of the last minute, by others of the same account, too
+    reserve: int  # that no order can use
+    waiting: Mapping[str, int]  # orders, by strategy
+    turned_away: int  # HTTP 429 since the start
+    pause_s: float  # for so long the broker is left alone
+
+
 class Broker(Protocol):
     """Where orders go. No method raises for the world's failures where an event can say it."""
 
-    async def submit(self, request: OrderRequest) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
-        """Send the order once, never again, and return what is known."""
+    async def submit(
+        self, request: OrderRequest, *, priority: Priority, leaves: Callable[[], str | None]
+    ) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
+        """Send the order in its turn, once, and return what is known.
+
+        *leaves* is asked when its turn has come: None, and it leaves now; else why it does not. It is sent again only
+        where the broker turned it away for the number of requests alone.
+        """
 
     async def replace(
-        self, request: OrderRequest, broker_order_id: BrokerOrderId
+        self,
+        request: OrderRequest,
+        broker_order_id: BrokerOrderId,
+        *,
+        priority: Priority,
+        leaves: Callable[[], str | None],
     ) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
-        """Ask once for the order in the place of the broker's *broker_order_id*, and return what is known of it."""
+        """Ask for the order in the place of the broker's *broker_order_id*, as `submit` does."""
+
+    def crowded(self, strategy_id: StrategyId) -> tuple[float, str] | None:
+        """Return after how many seconds an order of the strategy is worth a try, and why not now; None: it is now."""
+
+    def withdraw(self, why: str, client_order_id: ClientOrderId | None = None) -> None:
+        """Let that order not go, if it still waits for its turn; None: any order that does."""
 
     async def cancel(
         self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId

@@ -7,6 +7,7 @@ Rule 3: a ledger that cannot be written ends the desk: what is in memory is ahea
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -30,6 +31,7 @@ from deskd.domain.look import Look
 from deskd.domain.market import MarketClock, Quote
 from deskd.domain.money import Price
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
+from deskd.domain.priority import Priority
 from deskd.domain.reasons import RefusalReason
 from deskd.ledger.projections import project
 from deskd.ports import Broker, Clock, Ledger, OnFact, Quotes, RawMarketMessage, Tells
@@ -42,6 +44,7 @@ STUCK_AFTER = timedelta(seconds=5)  # a cancel or replace without an answer is l
 STUCK_AGAIN_MAX = timedelta(minutes=10)  # a night of stuck cancels must leave room in the broker's request limit
 TICK_S = 0.001  # by which the loop's clock and the wall's may differ: to come too early is to come for nothing
 CANCEL_WAIT_S = 10.0  # for the wish to be on disk; the broker's answer comes as an order line
+CANCELED_WAITING = "it was canceled while it waited for its turn"
 LISTED_MAX = 1_000  # orders in one list, the newest: a long history must not hold up the loop; the ledger has all
 
 _PENDING = frozenset({OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_REPLACE})
@@ -95,6 +98,8 @@ class Runtime:
     _waiters: dict[ClientOrderId, list[_Waiter]] = field(default_factory=dict)
     _kept: list[tuple[ev.Event, "asyncio.Future[None]"]] = field(default_factory=list)
     _looking_up: set[ClientOrderId] = field(default_factory=set)
+    _waiting: set[ClientOrderId] = field(default_factory=set)  # for their turn to leave for the broker
+    _canceling: set[ClientOrderId] = field(default_factory=set)
     _reconcile_why: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(1))
     _committed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _market_clock: MarketClock | None = None
@@ -152,13 +157,19 @@ class Runtime:
             case ef.Record(fact):
                 for listener in self.on_fact:
                     listener(fact)
-            case ef.Submit(request):
-                self._tasks.create_task(self._submit(request), name=f"submit {request.client_order_id}")
+                if self._waiting and isinstance(fact, ev.OrderCancelRequested | ev.StreamChanged):
+                    self._withdraw(fact)
+            case ef.Submit(request, priority):
+                self._waiting.add(request.client_order_id)
+                self._tasks.create_task(self._submit(request, priority), name=f"submit {request.client_order_id}")
             case ef.Replace(request, broker_order_id):
+                self._waiting.add(request.client_order_id)
                 name = f"replace by {request.client_order_id}"
                 self._tasks.create_task(self._replace(request, broker_order_id), name=name)
             case ef.Cancel(oid, broker_order_id):
-                self._tasks.create_task(self._cancel(oid, broker_order_id), name=f"cancel {oid}")
+                if oid not in self._canceling:  # however often it is asked for
+                    self._canceling.add(oid)
+                    self._tasks.create_task(self._cancel(oid, broker_order_id), name=f"cancel {oid}")
             case ef.LookUp(oid):
                 if oid not in self._looking_up:
                     self._looking_up.add(oid)
@@ -185,14 +196,48 @@ class Runtime:
 
     # --- what speaks with the broker -----------------------------------------------------------------------------
 
-    async def _submit(self, request: OrderRequest) -> None:
-        await self.inbox.put(await self.broker.submit(request))
+    async def _submit(self, request: OrderRequest, priority: Priority) -> None:
+        oid = request.client_order_id
+        try:
+            answer = await self.broker.submit(request, priority=priority, leaves=lambda: self._leaves(oid))
+        finally:
+            self._waiting.discard(oid)
+        await self.inbox.put(answer)
 
     async def _replace(self, request: OrderRequest, broker_order_id: BrokerOrderId) -> None:
-        await self.inbox.put(await self.broker.replace(request, broker_order_id))
+        oid = request.client_order_id
+        priority = Priority.ORDER if self.desk.orders[oid].parent_id is None else Priority.EXIT
+        try:
+            answer = await self.broker.replace(
+                request, broker_order_id, priority=priority, leaves=lambda: self._leaves(oid)
+            )
+        finally:
+            self._waiting.discard(oid)
+        await self.inbox.put(answer)
+
+    def _leaves(self, oid: ClientOrderId) -> str | None:
+        """Let an order leave whose turn has come; return why it does not after all."""
+        if self.desk.orders[oid].status is not OrderStatus.SUBMITTED:
+            return CANCELED_WAITING
+        if not self.desk.is_trade_stream_up:
+            return f"while it waited for its turn {STREAM_DOWN}"
+        self._waiting.discard(oid)
+        return None
+
+    def _withdraw(self, fact: ev.OrderCancelRequested | ev.StreamChanged) -> None:
+        """Let orders not leave that wait for their turn, where *fact* is why."""
+        if isinstance(fact, ev.OrderCancelRequested):
+            if fact.client_order_id in self._waiting:
+                self.broker.withdraw(CANCELED_WAITING, fact.client_order_id)
+        elif not self.desk.is_trade_stream_up:
+            self.broker.withdraw(f"while it waited for its turn {STREAM_DOWN}")
 
     async def _cancel(self, oid: ClientOrderId, broker_order_id: BrokerOrderId) -> None:
-        await self.inbox.put(await self.broker.cancel(oid, broker_order_id))
+        try:
+            answer = await self.broker.cancel(oid, broker_order_id)
+        finally:
+            self._canceling.discard(oid)
+        await self.inbox.put(answer)
 
     def _look_again(self, oid: ClientOrderId) -> None:
         if oid in self.desk.open_ids and not self.inbox.full():  # else `_watching` will
@@ -227,7 +272,8 @@ class Runtime:
                 why = "on schedule"
             self._looks_begun += 1
             try:
-                snapshot = await self.take_snapshot(self.desk.sent_orders(), lambda: self.desk.execution_count, why)
+                known = [o for o in self.desk.sent_orders() if o.request.client_order_id not in self._waiting]
+                snapshot = await self.take_snapshot(known, lambda: self.desk.execution_count, why)
             except (OSError, TimeoutError) as error:
                 log.warning("reconcile_failed", why=why, error=str(error))
                 self._last_look, self._looks_ended = Look(problem=str(error)), self._looks_ended + 1
@@ -264,6 +310,8 @@ class Runtime:
 
     def _is_doubtful(self, order: Order, asked_at: datetime | None, now: datetime) -> bool:
         """Tell whether the order is to be asked after. One that is stuck for long is asked after ever less often."""
+        if order.request.client_order_id in self._waiting:
+            return False  # it may still wait for its turn: whoever sends it tells
         age = now - order.updated_at
         if order.broker_order_id is None:
             return age > self.doubt_check
@@ -293,6 +341,8 @@ class Runtime:
         refusal = self.refusal()
         if refusal is not None and oid not in self.desk.orders:
             return self._counted(request.strategy_id, Refuse(oid, refusal.reason, refusal.message))
+        if oid not in self.desk.orders and (refusal := self._crowded(oid, request.strategy_id)):
+            return refusal
         quote, market_day = self._market(request.symbol)
         event = ev.OrderRequested(request=request, quote=quote, market_day=market_day, at=self.wall.now())
         outcome = await self._ask(oid, event, timeout_s) or self._undecided(event)
@@ -316,6 +366,8 @@ class Runtime:
         refusal = self.refusal()
         if refusal is not None and oid not in self.desk.orders:
             return self._counted(old.request.strategy_id, Refuse(oid, refusal.reason, refusal.message))
+        if oid not in self.desk.orders and (refusal := self._crowded(oid, old.request.strategy_id)):
+            return refusal
         quote, market_day = self._market(old.request.symbol)
         event = ev.ReplaceRequested(
             client_order_id=oid,
@@ -327,6 +379,14 @@ class Runtime:
         )
         outcome = await self._ask(oid, event, timeout_s) or self._undecided(event)
         return self._counted(old.request.strategy_id, outcome)
+
+    def _crowded(self, oid: ClientOrderId, who: StrategyId) -> Refuse | None:
+        """Return the refusal of an order that would wait too long for its turn at the broker, behind its own."""
+        crowded = self.broker.crowded(who)
+        if crowded is None:
+            return None
+        wait_s, text = crowded
+        return Refuse(oid, RefusalReason.RATE, text, retry_after_s=math.ceil(wait_s))
 
     def _counted(self, who: StrategyId, outcome: Order | Refuse) -> Order | Refuse:
         """Return *outcome*; where the trade stream's outage cost the strategy its order, count that for the record."""

@@ -19,6 +19,7 @@ from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.market import MarketClock, Quote
 from deskd.domain.money import Price
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement, Side
+from deskd.domain.priority import Priority
 from deskd.domain.reasons import RefusalReason, RejectReason
 from deskd.ports import Statement
 from deskd.runtime import INBOX_MAX, LISTED_MAX, Runtime
@@ -90,9 +91,22 @@ class CuriousBroker:
     finds: bool = True
     arrival: asyncio.Event = field(default_factory=asyncio.Event)
     clock_questions: int = 0
+    holds: dict[ClientOrderId, asyncio.Future[str | None]] | None = (
+        None  # orders that wait for their turn; None: none do
+    )
+    priorities: list[Priority] = field(default_factory=list)
+    crowds: frozenset[StrategyId] = frozenset()
 
-    async def submit(self, request: OrderRequest) -> Any:
+    async def submit(self, request: OrderRequest, *, priority: Priority, leaves: Callable[[], str | None]) -> Any:
         oid = request.client_order_id
+        if self.holds is not None:  # its turn has not come
+            turn = self.holds[oid] = asyncio.get_running_loop().create_future()
+            self.arrival.set()
+            if why := await turn:
+                return ev.SubmitRejected(client_order_id=oid, message=why, at=NOON, was_sent=False)
+        if why := leaves():
+            return ev.SubmitRejected(client_order_id=oid, message=why, at=NOON, was_sent=False)
+        self.priorities.append(priority)
         approved = [f for f in self.ledger.facts if isinstance(f, ev.OrderApproved)]
         self.known_at_submit.append(any(f.request.client_order_id == oid for f in approved))
         self.submitted.append(oid)
@@ -105,9 +119,17 @@ class CuriousBroker:
         self.canceled.append(client_order_id)
         return ev.CancelAnswered(client_order_id=client_order_id, refusal=None, at=NOON)
 
-    async def replace(self, request: OrderRequest, broker_order_id: BrokerOrderId) -> Any:
+    async def replace(self, request: OrderRequest, broker_order_id: BrokerOrderId, **how: Any) -> Any:
         self.replaced.append((request.client_order_id, broker_order_id))
-        return await self.submit(request)
+        return await self.submit(request, **how)
+
+    def crowded(self, strategy_id: StrategyId) -> tuple[float, str] | None:
+        return (2.5, "orders_waiting=20") if strategy_id in self.crowds else None
+
+    def withdraw(self, why: str, client_order_id: ClientOrderId | None = None) -> None:
+        for oid, turn in (self.holds or {}).items():
+            if client_order_id in {None, oid} and not turn.done():
+                turn.set_result(why)
 
     async def look_up(self, client_order_id: ClientOrderId) -> Any:
         self.looked_up.append(client_order_id)
@@ -249,7 +271,8 @@ async def test_an_order_without_an_answer_is_asked_after() -> None:
     async with a_world(doubt_check=timedelta(milliseconds=5)) as world:
         forever = asyncio.Event()
 
-        async def hangs(request: OrderRequest) -> Any:
+        async def hangs(request: OrderRequest, *, leaves: Callable[[], str | None], **how: Any) -> Any:
+            assert leaves() is None
             await forever.wait()
 
         world.broker.submit = hangs  # type: ignore[method-assign]
@@ -330,7 +353,7 @@ async def test_a_replacement_without_an_answer_is_answered_as_it_stands() -> Non
         await world.runtime.place(a_limit_request(), timeout_s=5)
         forever = asyncio.Event()
 
-        async def hangs(request: OrderRequest, broker_order_id: BrokerOrderId) -> Any:
+        async def hangs(request: OrderRequest, broker_order_id: BrokerOrderId, **how: Any) -> Any:
             await forever.wait()
 
         world.broker.replace = hangs  # type: ignore[method-assign]
@@ -517,7 +540,7 @@ async def test_an_id_that_another_uses_answers_nobody_else() -> None:
     async with a_world() as world:
         held, forever = asyncio.Event(), asyncio.Event()
 
-        async def waits(request: OrderRequest) -> Any:
+        async def waits(request: OrderRequest, **how: Any) -> Any:
             held.set()
             await forever.wait()
             return accepted(request)
@@ -558,7 +581,7 @@ async def test_a_cancel_does_not_answer_who_waits_for_the_broker() -> None:
     async with a_world() as world:
         answer = asyncio.Event()
 
-        async def late(request: OrderRequest) -> Any:
+        async def late(request: OrderRequest, **how: Any) -> Any:
             await answer.wait()
             return ev.SubmitRejected(client_order_id=OID, message="unreachable", at=NOON)
 
@@ -594,7 +617,8 @@ async def test_who_stops_waiting_is_forgotten() -> None:
     async with a_world() as world:
         forever = asyncio.Event()
 
-        async def hangs(request: OrderRequest) -> Any:
+        async def hangs(request: OrderRequest, *, leaves: Callable[[], str | None], **how: Any) -> Any:
+            assert leaves() is None
             await forever.wait()
 
         world.broker.submit = hangs  # type: ignore[method-assign]
@@ -741,3 +765,92 @@ async def test_a_stranger_who_trades_all_the_time_costs_one_look() -> None:
         assert world.snapshots == ["order b-by-hand-1 is not the desk's"]
         await world.runtime.look("an officer asked")
         assert world.snapshots[1:] == ["an officer asked"]
+
+
+# --- turns -------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_order_that_waits_for_its_turn_is_not_asked_after() -> None:
+    """It never left, so there is nothing to look for: look-ups are for what the broker may have."""
+    async with a_world(doubt_check=timedelta(milliseconds=5)) as world:
+        world.broker.holds = {}
+        async with asyncio.TaskGroup() as tasks:
+            placing = tasks.create_task(world.runtime.place(a_request(), timeout_s=5))
+            await world.broker.arrival.wait()
+            world.wall.time += timedelta(seconds=30)
+            await asyncio.sleep(0.05)
+            assert world.broker.looked_up == []
+            world.broker.holds[OID].set_result(None)
+        outcome = placing.result()
+    assert isinstance(outcome, Order)
+    assert outcome.status is OrderStatus.ACCEPTED
+
+
+async def test_an_order_that_is_canceled_while_it_waits_never_leaves() -> None:
+    """It ends at once, as not sent; its reservation is free."""
+    async with a_world() as world:
+        world.broker.holds = {}
+        async with asyncio.TaskGroup() as tasks:
+            placing = tasks.create_task(world.runtime.place(a_request(), timeout_s=5))
+            await world.broker.arrival.wait()
+            await world.runtime.cancel(ALICE, OID, by="alice")
+        outcome = placing.result()
+        await world.runtime.until_idle()
+        assert world.broker.submitted == []
+        assert not world.desk.open_ids
+    assert isinstance(outcome, Order)
+    order = world.desk.orders[OID]
+    assert (order.reason, order.message) == (
+        RejectReason.NOT_SENT,
+        "it was canceled while it waited for its turn",
+    )
+
+
+async def test_no_order_leaves_while_the_trade_stream_is_down() -> None:
+    """What waits when it breaks is not sent: its fill could not be seen."""
+    async with a_world() as world:
+        world.broker.holds = {}
+        async with asyncio.TaskGroup() as tasks:
+            placing = tasks.create_task(world.runtime.place(a_request(), timeout_s=5))
+            await world.broker.arrival.wait()
+            await world.runtime.post(ev.TradeStreamChanged(is_up=False, why="it broke", at=NOON))
+        outcome = placing.result()
+    assert isinstance(outcome, Order)
+    assert outcome.reason == RejectReason.NOT_SENT
+    assert outcome.message is not None
+    assert outcome.message.startswith("while it waited for its turn the stream of trade updates is down")
+    assert world.broker.submitted == []
+
+
+async def test_a_crowded_line_is_told_at_the_door() -> None:
+    """429 with how long to wait: no order comes to be; a known id is still answered."""
+    async with a_world() as world:
+        await world.runtime.place(a_limit_request(), timeout_s=5)
+        world.broker.crowds = frozenset({ALICE})
+        known = await world.runtime.place(a_limit_request(), timeout_s=5)
+        refused = await world.runtime.place(a_request(client_order_id=ClientOrderId("more")), timeout_s=5)
+        replaced = await world.runtime.replace(ALICE, LOWER, **a_wish())
+    assert isinstance(known, Order)
+    for said in (refused, replaced):
+        assert isinstance(said, Refuse)
+        assert (said.reason, said.message, said.retry_after_s) == (RefusalReason.RATE, "orders_waiting=20", 3)
+    assert ClientOrderId("more") not in world.desk.orders
+
+
+async def test_a_cancel_that_is_under_way_is_not_sent_twice() -> None:
+    """However often a strategy asks, the broker is asked once until it has answered."""
+    async with a_world() as world:
+        await world.runtime.place(a_request(), timeout_s=5)
+        go = asyncio.Event()
+
+        async def slow(client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> Any:
+            world.broker.canceled.append(client_order_id)
+            await go.wait()
+            return ev.CancelAnswered(client_order_id=client_order_id, refusal=None, at=NOON)
+
+        world.broker.cancel = slow  # type: ignore[method-assign]
+        for _ in range(5):
+            await world.runtime.cancel(ALICE, OID, by="alice")
+        assert world.broker.canceled == [OID]
+        go.set()
+        await world.runtime.until_idle()

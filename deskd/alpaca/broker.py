@@ -1,7 +1,8 @@
 """The broker: orders over kept-alive HTTP, what is asked seldom through alpaca-py's client (satisfies ports.Broker).
 
 Rule 1: an order is sent once. Only the broker's own words are a refusal; everything else leaves the order in doubt,
-        and it is asked for by its client_order_id.
+        and it is asked for by its client_order_id. Only where the broker says that it turned the request away for the
+        number of requests alone, the same one goes again, under the same id, a few times.
 Rule 2: what the desk reads it decodes itself. alpaca-py's strict model is asked for its opinion, and a difference is
         logged: it never costs an order.
 Rule 3: submit, cancel and look_up never raise for the world's failures. The others raise OSError with what happened:
@@ -9,9 +10,10 @@ Rule 3: submit, cancel and look_up never raise for the world's failures. The oth
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, assert_never
@@ -20,9 +22,9 @@ import structlog
 
 from deskd.alpaca.cold import ColdPaths, parse_timeframe, refused
 from deskd.alpaca.endpoints import Endpoints, Keys
-from deskd.alpaca.http import Answer, Http, NotSent, Outcome, Unanswered
+from deskd.alpaca.http import Answer, Http, NotSent, Outcome, Turn, Unanswered
 from deskd.alpaca.library import check_library
-from deskd.alpaca.pacing import Pacer
+from deskd.alpaca.pacing import RESERVE_SHARE, Pacer
 from deskd.domain.activity import Activity
 from deskd.domain.errors import WireError
 from deskd.domain.events import (
@@ -35,11 +37,12 @@ from deskd.domain.events import (
     SubmitInDoubt,
     SubmitRejected,
 )
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, Symbol
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
 from deskd.domain.market import Instrument, MarketClock
 from deskd.domain.money import Cash
 from deskd.domain.order import Fill, OrderClass, OrderRequest
-from deskd.ports import Clock, RawMarketMessage
+from deskd.domain.priority import Priority
+from deskd.ports import Clock, RawMarketMessage, RequestFigures
 from deskd.wire.alpaca import client as wire
 from deskd.wire.alpaca.client import Body
 from deskd.wire.alpaca.market import parse_stamp, rfc3339, to_ns
@@ -49,6 +52,10 @@ FILLS_PAGE = 100
 SUCCESSORS_MAX = 20  # followed in one look; the next look goes on from the last of them
 PAGES_MAX = 200  # 100,000 orders or 20,000 fills in one look: more is a broker that turns in circles
 BARS_MAX = 10_000
+ORDER_TRIES_MAX = 3  # of an order that the broker turned away for the number of requests alone
+CANCEL_TRIES_MAX = 30  # of a cancel: it is asked for until there is an answer, and after CANCEL_UNTIL_S looked up first
+CANCEL_UNTIL_S = 30.0
+HISTORY_WAIT_S = 30.0  # nobody's order waits for bars
 ROWS_AT_ONCE = 100  # decoded between two turns of the loop: some 2 ms
 _DEFINITE = frozenset({400, 401, 403, 404, 422})
 _UNIT = {"Min": timedelta(minutes=1), "Hour": timedelta(hours=1), "Day": timedelta(days=1)}
@@ -67,14 +74,26 @@ async def open_broker(
     feed: str = "iex",
     timeout_s: float = 5.0,
     requests_per_min: int | None = 200,
+    reserve_share: float = RESERVE_SHARE,
+    queue_wait_max_s: float = 5.0,
 ) -> AsyncIterator["AlpacaBroker"]:
-    """Open the broker at *endpoints*; nothing is sent yet. *requests_per_min* None: no limit is kept."""
+    """Open the broker at *endpoints*; nothing is sent yet.
+
+    *requests_per_min* holds until the broker tells another limit; None: there is none, whatever it says.
+    """
     check_library()
-    pacer = Pacer(per_min=requests_per_min, clock=clock)
-    cold = ColdPaths(endpoints=endpoints, keys=keys, timeout_s=timeout_s, feed=feed)
+    pacer = Pacer(per_min=requests_per_min, clock=clock, reserve_share=reserve_share)
+    loop = asyncio.get_running_loop()
+    cold = ColdPaths(
+        endpoints=endpoints,
+        keys=keys,
+        timeout_s=timeout_s,
+        feed=feed,
+        on_answer=lambda status, headers: loop.call_soon_threadsafe(pacer.learn, status, headers),
+    )
     try:
         async with Http(url=endpoints.trading, keys=keys, pacer=pacer, timeout_s=timeout_s) as http:
-            yield AlpacaBroker(http=http, cold=cold, pacer=pacer, wall=clock)
+            yield AlpacaBroker(http=http, cold=cold, pacer=pacer, wall=clock, queue_wait_max_s=queue_wait_max_s)
     finally:
         cold.close()
 
@@ -87,29 +106,75 @@ class AlpacaBroker:
     cold: ColdPaths
     pacer: Pacer
     wall: Clock
+    queue_wait_max_s: float = 5.0  # an order waits no longer for its turn: the quote that it rests on grows old
     _drifts: set[str] = field(default_factory=set, init=False)  # what was said of the schema already
 
     # --- orders ------------------------------------------------------------------------------------------------------
 
-    async def submit(self, request: OrderRequest) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
-        """Send the order once, never again, and return what is known."""
+    async def submit(
+        self,
+        request: OrderRequest,
+        *,
+        priority: Priority = Priority.ORDER,
+        leaves: Callable[[], str | None] = lambda: None,
+    ) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
+        """Send the order in its turn, and return what is known."""
         oid = request.client_order_id
         try:
             body = wire.encode_order(request)
         except WireError as error:
             return self._not_sent(oid, str(error))
-        return self._outcome(oid, await self.http.send("POST", "/v2/orders", body=body))
+        turn = Turn(priority=priority, flow=request.strategy_id, name=oid, leaves=leaves)
+        return self._outcome(oid, await self._send_order("POST", "/v2/orders", body, turn))
 
     async def replace(
-        self, request: OrderRequest, broker_order_id: BrokerOrderId
+        self,
+        request: OrderRequest,
+        broker_order_id: BrokerOrderId,
+        *,
+        priority: Priority = Priority.ORDER,
+        leaves: Callable[[], str | None] = lambda: None,
     ) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
-        """Ask once for the order in the place of the broker's *broker_order_id*, and return what is known of it."""
+        """Ask in its turn for the order in the place of the broker's *broker_order_id*, and return what is known of it."""
         oid = request.client_order_id
         try:
             body = wire.encode_replacement(request)
         except WireError as error:
             return self._not_sent(oid, str(error))
-        return self._outcome(oid, await self.http.send("PATCH", f"/v2/orders/{broker_order_id}", body=body))
+        path = f"/v2/orders/{broker_order_id}"
+        turn = Turn(priority=priority, flow=request.strategy_id, name=oid, leaves=leaves)
+        return self._outcome(oid, await self._send_order("PATCH", path, body, turn))
+
+    async def _send_order(self, method: str, path: str, body: bytes, turn: Turn) -> Outcome:
+        """Send it in its turn; again where the broker turned it away for the number of requests alone, while it may."""
+        until = self.wall.monotonic() + self.queue_wait_max_s
+        outcome: Outcome = NotSent("")
+        for _ in range(ORDER_TRIES_MAX):
+            left_s = max(0.0, until - self.wall.monotonic())
+            outcome = await self.http.send(method, path, body=body, turn=replace(turn, wait_max_s=left_s))
+            if not _is_turned_away(outcome):
+                break
+        return outcome
+
+    def crowded(self, strategy_id: StrategyId) -> tuple[float, str] | None:
+        """Return after how many seconds an order of the strategy is worth a try, and why not now; None: it is now."""
+        wait_s = self.pacer.order_wait_s(strategy_id)
+        if wait_s <= self.queue_wait_max_s:
+            return None
+        waiting = self.pacer.figures().waiting.get(strategy_id, 0)
+        text = (
+            f"orders_waiting={waiting} queue_wait_max_s={self.queue_wait_max_s:g}: your orders go faster than the broker"
+            f" takes them; {self.pacer.used_up()}"
+        )
+        return (self.queue_wait_max_s if wait_s == math.inf else wait_s - self.queue_wait_max_s), text
+
+    def withdraw(self, why: str, client_order_id: ClientOrderId | None = None) -> None:
+        """Let that order not go, if it still waits for its turn; None: any order that does."""
+        self.pacer.withdraw(why, client_order_id)
+
+    def requests(self) -> RequestFigures:
+        """Return how the broker's request limit stands."""
+        return self.pacer.figures()
 
     def _outcome(self, oid: ClientOrderId, outcome: Outcome) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
         at = self.wall.now()
@@ -150,7 +215,13 @@ class AlpacaBroker:
         self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId
     ) -> CancelAnswered | CancelInDoubt:
         """Ask for a cancel."""
-        outcome = await self.http.send("DELETE", f"/v2/orders/{broker_order_id}", is_urgent=True)
+        until = self.wall.monotonic() + CANCEL_UNTIL_S
+        outcome: Outcome = NotSent("")
+        for _ in range(CANCEL_TRIES_MAX):
+            turn = Turn(priority=Priority.CANCEL, wait_max_s=max(0.0, until - self.wall.monotonic()))
+            outcome = await self.http.send("DELETE", f"/v2/orders/{broker_order_id}", turn=turn)
+            if not _is_turned_away(outcome):
+                break
         at = self.wall.now()
         if not isinstance(outcome, Answer):
             return self._cancel_in_doubt(client_order_id, outcome.why, at)
@@ -191,7 +262,7 @@ class AlpacaBroker:
         found: list[BrokerOrder] = []
         while order.replaced_by is not None and len(found) < SUCCESSORS_MAX:
             path = f"/v2/orders/{order.replaced_by}"
-            body = await self._read(path, {"nested": "true"}, is_urgent=True, absent="order not found")
+            body = await self._read(path, {"nested": "true"}, priority=Priority.LOOK_UP, absent="order not found")
             if body is None:
                 break
             order = self._order(wire.as_object(body, "order"))
@@ -200,20 +271,22 @@ class AlpacaBroker:
 
     async def _find(self, client_order_id: ClientOrderId) -> Body | None:
         params = {"client_order_id": client_order_id}
-        body = await self._read("/v2/orders:by_client_order_id", params, is_urgent=True, absent="order not found")
+        path = "/v2/orders:by_client_order_id"
+        body = await self._read(path, params, priority=Priority.LOOK_UP, absent="order not found")
         if body is None:
             return None
         order = wire.as_object(body, "order")
         if order.get("client_order_id") != client_order_id:
             raise WireError(f"asked for {client_order_id}, the broker answered with {order.get('client_order_id')!r}")
         if str(order.get("order_class")) in _WITH_LEGS and not order.get("legs"):
-            nested = await self._read(f"/v2/orders/{order.get('id')}", {"nested": "true"}, is_urgent=True)
+            path = f"/v2/orders/{order.get('id')}"
+            nested = await self._read(path, {"nested": "true"}, priority=Priority.LOOK_UP)
             order = wire.as_object(nested, "order")
         return order
 
     async def _fills_of(self, order: BrokerOrder) -> Sequence[Fill]:
         # No time bound: a tape that is played again goes back in time, and the fill lies before its order.
-        fills = await self._fills({"order_id": str(order.broker_order_id)}, is_urgent=True)
+        fills = await self._fills({"order_id": str(order.broker_order_id)}, priority=Priority.LOOK_UP)
         return fills.get(order.broker_order_id, ())
 
     def _order(self, body: Body) -> BrokerOrder:
@@ -273,20 +346,27 @@ class AlpacaBroker:
         return None if body is None else self._order(wire.as_object(body, "order"))
 
     async def _activity_rows(
-        self, path: str, params: Mapping[str, str], *, is_urgent: bool = False, pages_max: int = PAGES_MAX
+        self,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        priority: Priority = Priority.RECONCILE,
+        pages_max: int = PAGES_MAX,
     ) -> list[Body]:
         asked = dict(params) | {"direction": "asc", "page_size": str(FILLS_PAGE)}
         found: dict[str, Body] = {}
         for _ in range(pages_max):
-            rows = wire.as_rows(await self._read(path, asked, is_urgent=is_urgent), "activities")
+            rows = wire.as_rows(await self._read(path, asked, priority=priority), "activities")
             found |= {str(row.get("id")): row for row in rows}
             if len(rows) < FILLS_PAGE:
                 return list(found.values())
             asked["page_token"] = str(rows[-1].get("id"))
         raise ConnectionError(f"the account's history does not end after {pages_max} pages")
 
-    async def _fills(self, params: dict[str, str], *, is_urgent: bool = False) -> dict[BrokerOrderId, list[Fill]]:
-        rows = await self._activity_rows("/v2/account/activities/FILL", params, is_urgent=is_urgent)
+    async def _fills(
+        self, params: dict[str, str], *, priority: Priority = Priority.RECONCILE
+    ) -> dict[BrokerOrderId, list[Fill]]:
+        rows = await self._activity_rows("/v2/account/activities/FILL", params, priority=priority)
         found: dict[BrokerOrderId, dict[str, Fill]] = {}
         for order_id, fill in await self._readable([row for row in rows if wire.is_execution(row)], wire.decode_fill):
             found.setdefault(order_id, {})[fill.fill_id] = fill
@@ -305,16 +385,26 @@ class AlpacaBroker:
         return read
 
     async def _read(
-        self, path: str, params: Mapping[str, str], *, is_urgent: bool = False, absent: str | None = None
+        self,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        priority: Priority = Priority.RECONCILE,
+        absent: str | None = None,
     ) -> object:
         """Return the answer's JSON; None where the broker says *absent*; raise OSError or WireError."""
-        body = await self._answer(path, params, is_urgent=is_urgent, absent=absent)
+        body = await self._answer(path, params, priority=priority, absent=absent)
         return None if body is None else wire.decode_json(body)
 
     async def _answer(
-        self, path: str, params: Mapping[str, str], *, is_urgent: bool = False, absent: str | None = None
+        self,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        priority: Priority = Priority.RECONCILE,
+        absent: str | None = None,
     ) -> bytes | None:
-        outcome = await self.http.send("GET", path, params=params, is_urgent=is_urgent)
+        outcome = await self.http.send("GET", path, params=params, turn=Turn(priority=priority))
         if not isinstance(outcome, Answer):
             raise ConnectionError(outcome.why)
         if outcome.status == 200:
@@ -328,19 +418,21 @@ class AlpacaBroker:
 
     async def account(self) -> tuple[Cash, Cash, Cash]:
         """Return cash, equity and buying power of the shared account."""
-        await self._pace()
-        return _whole(wire.decode_account, await self.cold.account())
+        async with self._turn(Priority.RECONCILE):
+            said = await self.cold.account()
+        return _whole(wire.decode_account, said)
 
     async def positions(self) -> Sequence[BrokerPosition]:
         """Return all positions of the shared account."""
-        await self._pace()
-        rows = await self.cold.positions()
+        async with self._turn(Priority.RECONCILE):
+            rows = await self.cold.positions()
         return _whole(lambda value: [wire.decode_position(row) for row in wire.as_rows(value, "positions")], rows)
 
     async def clock(self) -> MarketClock:
         """Return the market's clock."""
-        await self._pace()
-        return _whole(wire.decode_clock, await self.cold.clock())
+        async with self._turn(Priority.RECONCILE):
+            said = await self.cold.clock()
+        return _whole(wire.decode_clock, said)
 
     async def instruments(self) -> Sequence[Instrument]:
         """Return all active instruments.
@@ -359,7 +451,8 @@ class AlpacaBroker:
         span = _UNIT.get(unit) or _DAY_AND_OLDER[unit]
         # Nights and weekends hold no bars: 6.5 of 168 hours' trading is the worst of a holiday week, and then some.
         since = now - count * limit * span * (6 if unit != "Month" else 1) - timedelta(days=10)
-        by_symbol = await self.cold.bars(symbol, timeframe, limit, max(since, now - timedelta(days=3650)))
+        async with self._turn(Priority.HISTORY):
+            by_symbol = await self.cold.bars(symbol, timeframe, limit, max(since, now - timedelta(days=3650)))
         rows = _whole(lambda value: wire.as_rows(wire.as_object(value, "bars").get(symbol, []), "bars"), by_symbol)
         newest_first = await self._readable(rows, lambda row: wire.decode_bar(symbol, row))
         return newest_first[:limit][::-1]
@@ -368,10 +461,9 @@ class AlpacaBroker:
         self, symbols: Collection[Symbol], start: datetime, end: datetime
     ) -> Mapping[Symbol, Sequence[RawMarketMessage]]:
         """Return the minute bars of all *symbols* from *start* to *end*, BARS_MAX in all, oldest first."""
-        await self._pace()
-        by_symbol = _whole(
-            lambda value: wire.as_object(value, "bars"), await self.cold.minute_bars(symbols, start, end, BARS_MAX)
-        )
+        async with self._turn(Priority.HISTORY):
+            said = await self.cold.minute_bars(symbols, start, end, BARS_MAX)
+        by_symbol = _whole(lambda value: wire.as_object(value, "bars"), said)
         found: dict[Symbol, Sequence[RawMarketMessage]] = {}
         for symbol in symbols:
             rows = _whole(lambda value: wire.as_rows(value, "bars"), by_symbol.get(symbol, []))
@@ -380,13 +472,29 @@ class AlpacaBroker:
 
     async def latest_quotes(self, symbols: Collection[Symbol]) -> Sequence[RawMarketMessage]:
         """Return the newest quote of each symbol that has one, shaped as on the stream."""
-        await self._pace()
-        by_symbol = _whole(lambda value: wire.as_object(value, "quotes"), await self.cold.latest_quotes(symbols))
+        async with self._turn(Priority.HISTORY):
+            said = await self.cold.latest_quotes(symbols)
+        by_symbol = _whole(lambda value: wire.as_object(value, "quotes"), said)
         return [{"T": "q", "S": symbol} | wire.as_object(row, "quote") for symbol, row in by_symbol.items()]
 
-    async def _pace(self) -> None:
-        if not await self.pacer.take(wait_max_s=self.http.timeout_s):
-            raise ConnectionError(f"the broker's limit of {self.pacer.per_min} requests a minute is used up")
+    @asynccontextmanager
+    async def _turn(self, priority: Priority) -> AsyncIterator[None]:
+        """Wait for a turn of what is asked through alpaca-py, and count it; raise ConnectionError where none comes."""
+        wait_max_s = HISTORY_WAIT_S if priority is Priority.HISTORY else self.http.timeout_s
+        if (why_not := await self.pacer.take(priority, wait_max_s=wait_max_s)) is not None:
+            raise ConnectionError(why_not)
+        try:
+            yield
+        finally:
+            self.pacer.unanswered()  # what the headers said comes by ColdPaths.on_answer
+
+
+def _is_turned_away(outcome: Outcome) -> bool:
+    """Tell whether the broker itself says that it did not look at the request: there are too many."""
+    if not isinstance(outcome, Answer) or outcome.status != 429:
+        return False
+    refusal = wire.decode_refusal(outcome.status, outcome.body)
+    return refusal is not None and refusal.says_too_many_requests
 
 
 def _submitted(order: BrokerOrder) -> tuple[bool, str]:

@@ -8,7 +8,7 @@ import asyncio
 import functools
 import re
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,6 +36,7 @@ class ColdPaths:
     keys: Keys
     timeout_s: float
     feed: str
+    on_answer: Callable[[int, Mapping[str, str]], object] = lambda _status, _headers: None  # of trading, in a thread
     _threads: ThreadPoolExecutor = field(init=False)
     _clients: dict[type[RESTClient], Any] = field(default_factory=dict, init=False)
     _making: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -123,8 +124,13 @@ class ColdPaths:
             if kind not in self._clients:
                 client = kind(self.keys.key_id, self.keys.secret, raw_data=True, url_override=url)  # type: ignore[call-arg]  # RESTClient itself names it base_url
                 _tame(client, (CONNECT_S, self.timeout_s))
+                if kind is TradingClient:  # market data has a limit of its own
+                    client._session.hooks["response"].append(self._on_response)  # noqa: SLF001
                 self._clients[kind] = client
             return self._clients[kind]  # type: ignore[no-any-return]
+
+    def _on_response(self, response: Any, **_: object) -> None:
+        self.on_answer(response.status_code, response.headers)
 
     async def _in_thread(self, ask: Callable[[], Any]) -> Any:
         """Return the answer; raise OSError (PermissionError for bad keys) with what happened in words."""

@@ -5,14 +5,16 @@ Rule 1: a request is sent once. What comes of it is a value: an answer; no answe
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 import aiohttp
 
 from deskd.alpaca.endpoints import Keys
 from deskd.alpaca.pacing import Pacer
+from deskd.domain.priority import Priority
 
 BODY_MAX = 64 * 1024 * 1024  # far over the longest list Alpaca sends; a longer answer is not Alpaca's
 CONNECT_S = 2.0
@@ -39,6 +41,17 @@ class Unanswered:
     """The request left, wholly or in part, and there is no answer: nobody knows whether it took hold."""
 
     why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Whose turn a request waits for, and how long at most; None: as long as for an answer."""
+
+    priority: Priority
+    flow: str = ""
+    wait_max_s: float | None = None
+    name: str = ""
+    leaves: Callable[[], str | None] = lambda: None
 
 
 type Outcome = Answer | NotSent | Unanswered
@@ -74,24 +87,35 @@ class Http:
         *,
         params: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        is_urgent: bool = False,
+        turn: Turn,
     ) -> Outcome:
-        """Send the request once, as soon as the rate budget allows, and return what came of it."""
-        if not await self.pacer.take(wait_max_s=self.timeout_s, is_urgent=is_urgent):
-            return NotSent(f"the broker's limit of {self.pacer.per_min} requests a minute is used up; try again later")
+        """Send the request once, when its turn has come, and return what came of it."""
+        why_not = await self.pacer.take(
+            turn.priority,
+            wait_max_s=self.timeout_s if turn.wait_max_s is None else turn.wait_max_s,
+            flow=turn.flow,
+            name=turn.name,
+            leaves=turn.leaves,
+        )
+        if why_not is not None:
+            return NotSent(why_not)
         headers = {"Content-Type": "application/json"} if body is not None else None
+        give_back = self.pacer.unanswered
         try:
             async with self._session.request(
                 method, self.url + path, params=params, data=body, headers=headers, allow_redirects=False
             ) as response:
-                self.pacer.observe(response.status, response.headers)
+                give_back = partial(self.pacer.answered, response.status, response.headers)
                 return Answer(response.status, await _read(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            give_back = self.pacer.not_sent
             return NotSent(f"the broker cannot be reached at {self.url}: {error}")
         except TimeoutError:
             return Unanswered(f"no answer within {self.timeout_s:g} s")
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             return Unanswered(f"the connection broke: {str(error) or type(error).__name__}")
+        finally:
+            give_back()
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -1,83 +1,188 @@
-"""The broker's request limit, kept from our side: a burst is paced, and cancels always have room.
+"""The turn of each request to the broker: who waits, for how long at most, and what is told to who cannot go.
 
-Rule 1: a request takes a token; tokens grow back at the limit's rate. The broker's headers correct the count.
-Rule 2: the last tokens are reserved for what is urgent: cancels, look-ups, what a kill needs.
-Rule 3: a wait is bounded. Who would wait longer is told so at once, and nothing was sent.
+Rule 1: a wait is bounded. Who would wait longer is told so at once; who has waited so long goes no more.
+Rule 2: what waits may be unwanted by the time its turn comes (canceled, no fill could be seen): then it does not go.
+Rule 3: who got a turn gives it back once: `answered`, `unanswered`, or `not_sent`.
 """
 
 import asyncio
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from random import SystemRandom
 
-from deskd.ports import Clock
+import structlog
 
-RESERVE = 0.1  # of a minute's requests, for what is urgent
-PAUSE_MAX_S = 60.0  # no limit of the broker's lasts longer; a stranger reset time is not believed
+from deskd.alpaca.budget import UNLIMITED, Budget
+from deskd.alpaca.line import Claim, Line
+from deskd.domain.priority import Priority
+from deskd.ports import Clock, RequestFigures
+
+RESERVE_SHARE = 0.1  # of a minute's requests, for what is urgent
+LINE_MAX = 20  # orders of one strategy that wait; more would wait longer than their quotes are worth
+_TIMER_MIN_S = 0.001
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    claim: Claim
+    turn: "asyncio.Future[str | None]"  # None: it goes; else why not
+    name: str
+    leaves: Callable[[], str | None]
+
+
+def _at_once() -> str | None:
+    return None
 
 
 @dataclass(slots=True, kw_only=True)
 class Pacer:
-    """One account's budget of requests. *per_min* None: there is none (the embedded exchange)."""
+    """One account's turns. *per_min* None: there is no limit, whatever the broker says."""
 
     per_min: int | None
     clock: Clock
-    _tokens: float = field(init=False)
-    _at: float = field(init=False)
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    reserve_share: float = RESERVE_SHARE
+    weights: Mapping[str, float] = field(default_factory=dict)
+    jitter: Callable[[], float] = SystemRandom().random
+    budget: Budget = field(init=False)
+    _line: Line = field(init=False)
+    _waiters: dict[Claim, _Waiter] = field(default_factory=dict, init=False)
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._tokens = float(self.per_min or 0)
-        self._at = self.clock.monotonic()
+        limit = UNLIMITED if self.per_min is None else self.per_min
+        self.budget = Budget(
+            limit=limit, reserve_share=self.reserve_share, jitter=self.jitter, learns=self.per_min is not None
+        )
+        self._line = Line(self.budget)
 
-    async def take(self, *, wait_max_s: float, is_urgent: bool = False) -> bool:
-        """Return True as soon as a request may go; False where that would be later than *wait_max_s*."""
-        if self.per_min is None:
-            return True
-        until = self.clock.monotonic() + wait_max_s
-        if is_urgent:
-            return await self._take(until, floor=0.0)
-        if self._turn.locked() and self._needed_s(self.per_min * RESERVE) > wait_max_s:
-            return False
+    async def take(
+        self,
+        priority: Priority,
+        *,
+        wait_max_s: float,
+        flow: str = "",
+        name: str = "",
+        leaves: Callable[[], str | None] = _at_once,
+    ) -> str | None:
+        """Return None as soon as the request may go; else why it does not, at the latest after *wait_max_s*."""
+        claim = self._claim(priority, flow)
+        now = self.clock.monotonic()
+        if self._line.is_empty() and not self.budget.wait_s(priority, now):  # as ever but in a rush
+            self._line.join(claim)
+            if self._line.next(now) is not None:
+                if (why := leaves()) is not None:
+                    self.budget.give_back()
+                return why
+            self._line.leave(claim)
+        if self._line.expected_wait_s(claim, now) > wait_max_s:
+            return self.used_up()
+        if priority.is_order and self._line.waiting_for(flow) >= LINE_MAX:
+            return f"{LINE_MAX} orders of this strategy wait for their turn already"
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(claim, loop.create_future(), name, leaves)
+        self._line.join(claim)
+        self._waiters[claim] = waiter
+        self._go_on()
+        late = loop.call_later(wait_max_s, self._give_up, waiter)
         try:
-            async with asyncio.timeout(wait_max_s), self._turn:  # first come, first served
-                return await self._take(until, floor=self.per_min * RESERVE)
-        except TimeoutError:
-            return False
+            return await waiter.turn
+        except asyncio.CancelledError:
+            if claim in self._waiters:
+                self._give_up(waiter)
+            elif waiter.turn.done() and not waiter.turn.cancelled() and waiter.turn.result() is None:
+                self.not_sent()
+            raise
+        finally:
+            late.cancel()
 
-    async def _take(self, until: float, *, floor: float) -> bool:
-        while (wait_s := self._needed_s(floor)) > 0:
-            if self.clock.monotonic() + wait_s > until:
-                return False
-            await asyncio.sleep(wait_s)
-        self._tokens -= 1
-        return True
+    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+        """Count a turn as used, and learn from the answer."""
+        self.budget.end(self.clock.monotonic())
+        self.learn(status, headers)
 
-    def _needed_s(self, floor: float) -> float:
-        assert self.per_min is not None, "without a limit nobody waits"
-        now, rate = self.clock.monotonic(), self.per_min / 60
-        if now > self._at:  # in a pause, _at lies ahead: nothing grows until then
-            self._tokens = min(float(self.per_min), self._tokens + (now - self._at) * rate)
-            self._at = now
-        lacking = floor + 1 - self._tokens
-        return max(0.0, self._at - now + lacking / rate) if lacking > 0 else 0.0
-
-    def observe(self, status: int, headers: Mapping[str, str]) -> None:
-        """Correct the count by an answer's X-RateLimit headers; after a 429 wait until the limit is reset."""
-        if self.per_min is None:
-            return
-        limit, remaining = _number(headers, "X-RateLimit-Limit"), _number(headers, "X-RateLimit-Remaining")
-        if limit is not None and limit > 0:
-            self._tokens += limit - self.per_min
-            self.per_min = limit
-        if remaining is not None:
-            self._tokens = min(self._tokens, float(remaining))
+    def learn(self, status: int, headers: Mapping[str, str]) -> None:
+        """Learn from an answer."""
+        self.budget.learn(status, headers, self.clock.monotonic(), self.clock.now())
         if status == 429:
-            self._tokens = min(self._tokens, 0.0)
-            reset = _number(headers, "X-RateLimit-Reset")
-            pause = 0.0 if reset is None else reset - self.clock.now().timestamp()
-            self._at = self.clock.monotonic() + min(max(pause, 0.0), PAUSE_MAX_S)
+            pause_s = self.budget.pause_s(self.clock.monotonic())
+            log.warning("broker_limit_reached", pause_s=round(pause_s, 1), limit=self.budget.limit)
+        self._go_on()
 
+    def unanswered(self) -> None:
+        """Count a turn as used: nobody knows whether the broker counted it."""
+        self.budget.end(self.clock.monotonic())
+        self._go_on()
 
-def _number(headers: Mapping[str, str], name: str) -> int | None:
-    text = headers.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
+    def not_sent(self) -> None:
+        """Take a turn back: nothing left the desk."""
+        self.budget.give_back()
+        self._go_on()
+
+    def withdraw(self, why: str, name: str | None = None) -> None:
+        """Let the order of that name not go, if it waits; None: any order that does."""
+        for waiter in tuple(self._waiters.values()):
+            if waiter.name == name or (name is None and waiter.claim.priority.is_order):
+                self._give_up(waiter, why)
+
+    def order_wait_s(self, flow: str) -> float:
+        """Return how long a new order of the strategy would wait, about; inf where its line is full."""
+        if self._line.waiting_for(flow) >= LINE_MAX:
+            return math.inf
+        return self._line.expected_wait_s(self._claim(Priority.ORDER, flow), self.clock.monotonic())
+
+    def order_pace_s(self) -> float:
+        """Return how long it takes until the next order of anybody goes, where many wait."""
+        return 1 / self.budget.orders_per_s(self.clock.monotonic())
+
+    def used_up(self) -> str:
+        """Return what to tell who cannot go in time."""
+        now, budget = self.clock.monotonic(), self.budget
+        if pause := budget.pause_s(now):
+            return f"the broker turned requests away and is left alone for {pause:.0f} s more; try again later"
+        return (
+            f"the broker's limit of {budget.limit} requests a minute is used up: used={budget.used(now)}"
+            f" reserve={budget.reserve} orders_per_min={budget.orders_per_min(now)}; try again later"
+        )
+
+    def figures(self) -> RequestFigures:
+        """Return how the budget stands, for people."""
+        now = self.clock.monotonic()
+        return RequestFigures(
+            limit=None if self.budget.limit >= UNLIMITED else self.budget.limit,
+            used=self.budget.used(now),
+            reserve=self.budget.reserve,
+            waiting=self._line.waiting(),
+            turned_away=self.budget.refused_count,
+            pause_s=self.budget.pause_s(now),
+        )
+
+    def _claim(self, priority: Priority, flow: str) -> Claim:
+        return Claim(priority=priority, flow=flow, weight=self.weights.get(flow, 1.0))
+
+    def _give_up(self, waiter: _Waiter, why: str | None = None) -> None:
+        if self._waiters.pop(waiter.claim, None) is not None:
+            self._line.leave(waiter.claim)
+            if not waiter.turn.done():
+                waiter.turn.set_result(why or self.used_up())
+
+    def _go_on(self) -> None:
+        """Give turns to whom may go now, and come back when the next may."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._waiters:
+            return
+        while (claim := self._line.next(self.clock.monotonic())) is not None:
+            waiter = self._waiters.pop(claim)
+            why = None if waiter.turn.done() else waiter.leaves()
+            if why is not None or waiter.turn.done():  # or whoever waited was canceled in this very turn of the loop
+                self.budget.give_back()
+            if not waiter.turn.done():
+                waiter.turn.set_result(why)
+        wait_s = self._line.wait_s(self.clock.monotonic())
+        if wait_s < math.inf:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(wait_s, _TIMER_MIN_S), self._go_on)

@@ -271,6 +271,6 @@ def _encode(request: Request, reply: Reply, *, retry_after_s: int | None = None,
         status=reply.status,
         body=wire.encode(reply.message, as_json=request.wants_json),
         content_type="application/json" if request.wants_json else "application/x-protobuf",
-        retry_after_s=retry_after_s,
+        retry_after_s=reply.retry_after_s if retry_after_s is None else retry_after_s,
         pause_s=pause_s,
     )

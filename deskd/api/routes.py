@@ -54,6 +54,7 @@ class Reply:
 
     status: int
     message: Message
+    retry_after_s: int | None = None
 
 
 class Routes:
@@ -210,7 +211,8 @@ def _not_protobuf(request: Request) -> Reply | None:
 
 def _about_order(outcome: Order | Refuse) -> Reply:
     if isinstance(outcome, Refuse):
-        return Reply(_STATUS_OF_REFUSAL.get(outcome.reason, 503), wire.refusal_response(outcome))
+        status = _STATUS_OF_REFUSAL.get(outcome.reason, 503)
+        return Reply(status, wire.refusal_response(outcome), outcome.retry_after_s)
     status = 202 if outcome.is_in_doubt else _STATUS_OF_ORDER.get(outcome.status, 200)
     return Reply(status, wire.order_response(outcome))
 

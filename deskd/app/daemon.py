@@ -16,6 +16,7 @@ import structlog
 
 from deskd import __version__
 from deskd.alpaca.broker import AlpacaBroker, open_broker
+from deskd.alpaca.budget import UNLIMITED
 from deskd.alpaca.endpoints import Endpoints, Keys, embedded, endpoints
 from deskd.alpaca.stream import MarketStream
 from deskd.alpaca.trading_stream import TradeStream
@@ -61,7 +62,6 @@ from deskd.wire.drop_copy import DropCopy
 
 SYNC_S = 30.0  # from start to the first reconcile; after that the desk runs, and takes orders when it comes
 CLOCK_AGE_MAX = timedelta(seconds=5)
-PLAN_LIMIT = 200  # Alpaca's requests a minute
 
 log = structlog.get_logger()
 
@@ -89,7 +89,9 @@ async def built(config: Config, parts: Begun) -> AsyncIterator["Daemon"]:
             clock=wall,
             feed=config.market.feed,
             timeout_s=config.broker.request_timeout_s,
-            requests_per_min=PLAN_LIMIT if parts.exchange is None else None,
+            requests_per_min=config.broker.requests_per_min if parts.exchange is None else UNLIMITED,
+            reserve_share=config.broker.requests_reserve,
+            queue_wait_max_s=config.broker.queue_wait_max_s,
         ) as broker,
         asyncio.TaskGroup() as tasks,
     ):
@@ -481,5 +483,6 @@ class Daemon:
             jails=None if set_up is None else set_up.text,
             packages=self.supervisor.packages(),
             not_startable=self.supervisor.failing(),
+            requests=self.broker.requests(),
         )
         return status(self.config, self.runtime.desk, now)

@@ -11,6 +11,7 @@ from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
 from deskd.domain.ids import HOUSE, StrategyId
 from deskd.domain.market import MarketClock
+from deskd.ports import RequestFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Moment:
     jails: str | None  # how strategies are kept apart; None: that is not known yet
     packages: str | None = None  # what strategies can import; None: that is not known yet
     not_startable: Mapping[StrategyId, str] = field(default_factory=dict)  # strategies that the desk fails to start
+    requests: RequestFigures | None = None  # how the broker's request limit stands
 
 
 def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
@@ -59,7 +61,17 @@ def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
         "differences_open": {subject: one.more for subject, one in desk.standing.open.items()},
         "symbols_frozen": sorted(desk.standing.frozen),
         "strategies_not_startable": dict(now.not_startable),
+        "broker_requests": None if now.requests is None else _requests(now.requests),
+        "orders_waiting": {} if now.requests is None else dict(now.requests.waiting),
     }
+
+
+def _requests(figures: RequestFigures) -> Mapping[str, object]:
+    """Return how the broker's request limit stands: what counts of the last minute, and what is kept for cancels."""
+    shown: dict[str, object] = {"used": figures.used}
+    if figures.limit is not None:
+        shown |= {"of": figures.limit, "left": figures.limit - figures.used, "reserve": figures.reserve}
+    return shown | {"turned_away": figures.turned_away, "pause_s": round(figures.pause_s, 1)}
 
 
 def in_words(ended: ev.OutageEnded) -> str:

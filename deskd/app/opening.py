@@ -53,7 +53,8 @@ async def begun(config: Config, keys: BrokerKeys | None) -> AsyncIterator[Begun]
             raise ConfigError(f'broker.mode = "alpaca" needs keys: {HOME_OF_KEYS}')
         desk, seq = await folded(ledger, db_path(config))
         desk.lane = lane_rules_of(config.orders)
-        desk.doubt_settle = timedelta(seconds=config.broker.doubt_settle_s)
+        waits_s = 0.0 if exchange is not None else config.broker.queue_wait_max_s  # it may have left so late
+        desk.doubt_settle = timedelta(seconds=config.broker.doubt_settle_s + waits_s)
         yield Begun(ledger=ledger, desk=desk, snapshot_seq=seq, exchange=exchange, keys=keys)
 
 

@@ -56,6 +56,16 @@ class BrokerSection(_Section):
     data_stream_url: str | None = Field(None, description="override of the market-data websocket address")
     trade_stream_url: str | None = Field(None, description="override of the trade_updates websocket address")
     request_timeout_s: Seconds = Field(5.0, description="a broker request without an answer for so long is in doubt")
+    requests_per_min: int = Field(
+        200, ge=10, le=1_000_000, description="the broker's limit for the account, until its answers tell another"
+    )
+    requests_reserve: float = Field(
+        0.1, ge=0.02, le=0.5, description="share of them that no order can use: for cancels, kills, look-ups, reconcile"
+    )
+    queue_wait_max_s: Seconds = Field(
+        5.0,
+        description="an order waits at most so long for its turn under that limit; then it is not sent, and told so",
+    )
     doubt_check_s: Seconds = Field(2.0, description="an order in doubt is asked for by its client_order_id this often")
     doubt_settle_s: Seconds = Field(
         10.0, description="before so long, `not found` of an order in doubt is not believed: it may be on its way"

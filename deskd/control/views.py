@@ -65,6 +65,7 @@ def for_others(strategy: View) -> View:
 def for_members(desk: View) -> View:
     """Return the desk's state without the club's money."""
     hidden = {"cash", "house_cash", "differences_suspected", "differences_open", "strategies_not_startable"}
+    hidden |= {"orders_waiting"}
     return {key: value for key, value in desk.items() if key not in hidden}
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from deskd.domain.events import Fact
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId
 from deskd.domain.order import Order, OrderRequest
+from deskd.domain.priority import Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Submit:
     """Send the order to the broker."""
 
     request: OrderRequest
+    priority: Priority = Priority.ORDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Refuse:
     client_order_id: ClientOrderId
     reason: str  # a RefusalReason
     message: str
+    retry_after_s: int | None = None  # where waiting helps
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,16 +196,92 @@ async def test_a_strict_model_that_fails_loses_no_order() -> None:
 
 async def test_a_burst_over_the_limit_is_turned_away_unsent() -> None:
     """Who would wait longer than the time-out is told so; cancels still pass."""
-    async with a_broker(requests_per_min=20) as (fake, broker):
+    async with a_broker(requests_per_min=80, queue_wait_max_s=0.3) as (fake, broker):
         fake.answer("POST", ORDERS, lambda r: web.json_response(an_order()))
         fake.answer("DELETE", f"{ORDERS}/{BID}", web.Response(status=204))
-        said = [await broker.submit(a_request()) for _ in range(19)]
+        said = [await broker.submit(a_request()) for _ in range(13)]
+        crowded = broker.crowded(a_request().strategy_id)
         canceled = await broker.cancel(OID, BID)
-    assert [isinstance(s, SubmitAccepted) for s in said] == [True] * 18 + [False]
+    assert [isinstance(s, SubmitAccepted) for s in said] == [True] * 12 + [False]
     assert isinstance(said[-1], SubmitRejected)
-    assert said[-1].message == ("not sent: the broker's limit of 20 requests a minute is used up; try again later")
+    assert not said[-1].was_sent
+    assert said[-1].message == (
+        "not sent: the broker's limit of 80 requests a minute is used up: used=12 reserve=8 orders_per_min=64;"
+        " try again later"
+    )
+    assert crowded is not None
+    assert "orders_waiting=0 queue_wait_max_s=0.3: your orders go faster than the broker takes them" in crowded[1]
+    assert 0 < crowded[0] < 1.25
     assert isinstance(canceled, CancelAnswered)
     assert canceled.refusal is None
+
+
+async def test_an_order_that_was_turned_away_for_its_number_goes_again_under_its_id() -> None:
+    """A 429 in the broker's own words: it did not look at the order, and the next one is the same."""
+    async with a_broker() as (fake, broker):
+        fake.answer(
+            "POST",
+            ORDERS,
+            refusal(429, "rate limit exceeded"),
+            refusal(429, "too many requests."),
+            web.json_response(an_order()),
+        )
+        said = await broker.submit(a_request())
+    assert isinstance(said, SubmitAccepted)
+    assert [body["client_order_id"] for _, _, _, body in fake.requests] == [OID] * 3
+
+
+async def test_an_order_is_turned_away_three_times_at_most() -> None:
+    """Then its strategy is told, in the broker's words."""
+    async with a_broker() as (fake, broker):
+        fake.answer("POST", ORDERS, *[refusal(429, "rate limit exceeded", 42910000) for _ in range(9)])
+        said = await broker.submit(a_request())
+    assert said == SubmitRejected(client_order_id=OID, message="rate limit exceeded (code=42910000)", at=NOON)
+    assert len(fake.requests) == 3
+
+
+async def test_an_order_does_not_outwait_its_time_while_the_broker_turns_it_away() -> None:
+    """The broker says how long: longer than the order may wait. It is not sent, and told so at once."""
+    async with a_broker(requests_per_min=200, queue_wait_max_s=0.3) as (fake, broker):
+        answer = refusal(429, "rate limit exceeded", 42910000)
+        answer.headers["Retry-After"] = "30"
+        fake.answer("POST", ORDERS, answer)
+        said = await broker.submit(a_request())
+    assert isinstance(said, SubmitRejected)
+    assert not said.was_sent
+    assert said.message == (
+        "not sent: the broker turned requests away and is left alone for 30 s more; try again later"
+    )
+
+
+async def test_an_order_that_is_not_wanted_any_more_does_not_leave() -> None:
+    """It was canceled, or no fill could be seen: whoever asked says so when its turn has come."""
+    async with a_broker() as (fake, broker):
+        said = await broker.submit(a_request(), leaves=lambda: "it was canceled")
+    assert isinstance(said, SubmitRejected)
+    assert said.message == "not sent: it was canceled"
+    assert not fake.requests
+
+
+async def test_a_cancel_is_asked_for_until_there_is_an_answer() -> None:
+    """Five times turned away, and done."""
+    async with a_broker() as (fake, broker):
+        away = [refusal(429, "rate limit exceeded", 42910000) for _ in range(5)]
+        fake.answer("DELETE", f"{ORDERS}/{BID}", *away, web.Response(status=204))
+        said = await broker.cancel(OID, BID)
+    assert said == CancelAnswered(client_order_id=OID, refusal=None, at=NOON)
+
+
+async def test_the_brokers_count_is_heard_by_every_road() -> None:
+    """What alpaca-py asked counts, and so do its answers' headers."""
+    async with a_broker(requests_per_min=200) as (fake, broker):
+        headers = {"X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "60"}
+        fake.answer("GET", "/v2/clock", web.json_response({}, headers=headers))
+        with pytest.raises(ConnectionError):
+            await broker.clock()
+        await asyncio.sleep(0)
+        figures = broker.requests()
+    assert (figures.limit, figures.used) == (100, 40)
 
 
 # --- cancel and look_up ------------------------------------------------------------------------------------------------
@@ -588,6 +664,8 @@ async def test_what_goes_wrong_with_a_cold_path_is_told_in_words(answer: Any, ki
 async def test_a_cold_path_over_the_limit_is_told() -> None:
     """The budget is one for everything."""
     async with a_broker(requests_per_min=1) as (_, broker):
+        with pytest.raises(ConnectionError, match="endpoint not found"):
+            await broker.account()
         with pytest.raises(ConnectionError, match="1 requests a minute"):
             await broker.account()
 

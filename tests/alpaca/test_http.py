@@ -7,9 +7,12 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from deskd.alpaca.http import Answer, Http, NotSent, Unanswered
+from deskd.alpaca.http import Answer, Http, NotSent, Turn, Unanswered
 from deskd.alpaca.pacing import Pacer
+from deskd.domain.priority import Priority
 from tests.alpaca.server import KEYS, FakeAlpaca, NoonClock, cut, fake_alpaca, silence
+
+NOW = Turn(priority=Priority.ORDER)
 
 
 @asynccontextmanager
@@ -23,23 +26,23 @@ async def test_an_answer_is_whatever_the_server_said() -> None:
     """A refusal is an answer, too: what it means is the caller's to say."""
     async with some_http() as (fake, http):
         fake.answer("GET", "/x", web.Response(status=418, text="short and stout"))
-        assert await http.send("GET", "/x") == Answer(418, b"short and stout")
+        assert await http.send("GET", "/x", turn=NOW) == Answer(418, b"short and stout")
 
 
 async def test_nobody_listening_is_not_sent() -> None:
     """No connection came to be: nothing left the desk."""
     pacer = Pacer(per_min=None, clock=NoonClock())
     async with Http(url="http://127.0.0.1:1", keys=KEYS, pacer=pacer, timeout_s=1) as http:
-        assert isinstance(await http.send("POST", "/x", body=b"{}"), NotSent)
+        assert isinstance(await http.send("POST", "/x", body=b"{}", turn=NOW), NotSent)
 
 
 async def test_a_cut_or_silent_connection_is_unanswered() -> None:
     """It left, and nobody knows; the wait is bounded."""
     async with some_http() as (fake, http):
         fake.answer("POST", "/x", cut, silence)
-        assert isinstance(await http.send("POST", "/x", body=b"{}"), Unanswered)
+        assert isinstance(await http.send("POST", "/x", body=b"{}", turn=NOW), Unanswered)
         async with asyncio.timeout(2):
-            assert await http.send("POST", "/x", body=b"{}") == Unanswered("no answer within 0.3 s")
+            assert await http.send("POST", "/x", body=b"{}", turn=NOW) == Unanswered("no answer within 0.3 s")
         assert len(fake.requests) == 2, "each was sent once"
 
 
@@ -56,7 +59,7 @@ async def test_an_answer_that_breaks_off_is_unanswered() -> None:
 
     async with some_http() as (fake, http):
         fake.answer("GET", "/x", half)
-        assert isinstance(await http.send("GET", "/x"), Unanswered)
+        assert isinstance(await http.send("GET", "/x", turn=NOW), Unanswered)
 
 
 async def test_connections_are_kept() -> None:
@@ -71,7 +74,7 @@ async def test_connections_are_kept() -> None:
     async with some_http() as (fake, http):
         fake.answer("GET", "/x", note)
         for _ in range(100):
-            await http.send("GET", "/x")
+            await http.send("GET", "/x", turn=NOW)
     assert len(peers) == 1
 
 
@@ -80,4 +83,4 @@ async def test_a_proxy_of_the_environment_is_not_obeyed(monkeypatch: pytest.Monk
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     async with some_http() as (fake, http):
         fake.answer("GET", "/x", web.Response())
-        assert isinstance(await http.send("GET", "/x"), Answer)
+        assert isinstance(await http.send("GET", "/x", turn=NOW), Answer)

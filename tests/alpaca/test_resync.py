@@ -11,10 +11,11 @@ from deskd.alpaca.resync import STRANGERS_LISTED, History, snapshot
 from deskd.domain import events as ev
 from deskd.domain.activity import Activity
 from deskd.domain.events import BrokerOrder, BrokerPosition, BrokerStatus
-from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, Symbol
+from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, StrategyId, Symbol
 from deskd.domain.market import Instrument, MarketClock
 from deskd.domain.money import Cash
 from deskd.domain.order import Fill, Order, OrderRequest, OrderStatus
+from deskd.domain.priority import Priority
 from deskd.ports import Broker, RawMarketMessage
 from tests.factories import AAPL, NOON, a_broker_order, a_fill, a_request, cash, price, qty
 
@@ -58,10 +59,25 @@ class Books:
         self.asked.append("positions")
         return [BrokerPosition(symbol=AAPL, qty=qty(4), avg_entry_price=price(100))]
 
-    async def submit(self, request: OrderRequest) -> ev.SubmitInDoubt:
+    async def submit(
+        self, request: OrderRequest, *, priority: Priority, leaves: Callable[[], str | None]
+    ) -> ev.SubmitInDoubt:
         raise AssertionError("a look at the account does not ask for this")
 
-    async def replace(self, request: OrderRequest, broker_order_id: BrokerOrderId) -> ev.SubmitInDoubt:
+    async def replace(
+        self,
+        request: OrderRequest,
+        broker_order_id: BrokerOrderId,
+        *,
+        priority: Priority,
+        leaves: Callable[[], str | None],
+    ) -> ev.SubmitInDoubt:
+        raise AssertionError("a look at the account does not ask for this")
+
+    def crowded(self, strategy_id: StrategyId) -> tuple[float, str] | None:
+        raise AssertionError("a look at the account does not ask for this")
+
+    def withdraw(self, why: str, client_order_id: ClientOrderId | None = None) -> None:
         raise AssertionError("a look at the account does not ask for this")
 
     async def cancel(self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> ev.CancelInDoubt:

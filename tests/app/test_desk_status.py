@@ -1,5 +1,6 @@
 """What `deskctl status` is told."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from deskd.app.desk_status import Moment, in_words, status
@@ -10,6 +11,7 @@ from deskd.domain.effects import Refuse
 from deskd.domain.ids import ClientOrderId
 from deskd.domain.market import MarketClock
 from deskd.domain.reasons import RefusalReason
+from deskd.ports import RequestFigures
 from tests.factories import ALICE, NOON, a_desk, cash
 
 OUTAGE = ev.OutageEnded(
@@ -34,6 +36,24 @@ def test_a_desk_that_has_heard_nothing_says_so() -> None:
     assert (told["takes_orders"], told["why_not"]) == (False, "the desk is starting")
     assert told["market_time"] is told["market_is_open"] is told["last_outage"] is None
     assert told["market_stream"] == "connecting"
+
+
+def test_the_request_limit_is_told() -> None:
+    """Used, left and kept for cancels, and whose orders wait; without a limit only what was used."""
+    figures = RequestFigures(limit=200, used=150, reserve=20, waiting={"alice": 3}, turned_away=1, pause_s=2.04)
+    now = Moment(started_at=NOON, refusal=None, clock=None, market_stream="up", jails=None, requests=figures)
+    told = status(Config(), a_desk(), now)
+    assert told["broker_requests"] == {
+        "used": 150,
+        "of": 200,
+        "left": 50,
+        "reserve": 20,
+        "turned_away": 1,
+        "pause_s": 2.0,
+    }
+    assert told["orders_waiting"] == {"alice": 3}
+    told = status(Config(), a_desk(), replace(now, requests=replace(figures, limit=None)))
+    assert told["broker_requests"] == {"used": 150, "turned_away": 1, "pause_s": 2.0}
 
 
 def test_money_streams_and_outages_are_told() -> None:

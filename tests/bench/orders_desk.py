@@ -46,11 +46,11 @@ class TimedBroker:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    async def submit(self, request: OrderRequest) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
+    async def submit(self, request: OrderRequest, **how: Any) -> SubmitAccepted | SubmitRejected | SubmitInDoubt:
         oid = request.client_order_id
         self.took.append(time.monotonic_ns() - int(oid.rpartition("-")[2]))
         if self.is_there:
-            return await self.inner.submit(request)
+            return await self.inner.submit(request, **how)
         return SubmitRejected(client_order_id=oid, message="no broker in this bench", at=CLOCK.now())
 
 
