@@ -27,6 +27,7 @@ LIGHT_STRATEGIES = 8  # a strategy is a light one up to an eighth of a minute's 
 PAUSE_MAX_S = 60.0  # no limit of the broker's lasts longer; a stranger reset time is not believed
 URGENT_PAUSE_MAX_S = 2.0  # then a cancel tries all the same: being turned away costs nothing, staying in may
 BACK_OFF_S = 0.25  # after the first 429 that does not say how long; doubles
+BACK_OFF_MAX_S = 5.0  # twelve tries a minute are no burden to a broker that turns all away
 _SLICE_S = 0.05  # requests of so short a time are counted as one, at its end
 
 
@@ -213,7 +214,7 @@ class Budget:
     def _turned_away(self, retry_after: int | None, remaining: int | None, reset_s: float | None, now: float) -> None:
         self.refused_count += 1
         self._streak += 1
-        longest = min(BACK_OFF_S * 2.0 ** min(self._streak, 10), PAUSE_MAX_S)
+        longest = min(BACK_OFF_S * 2.0 ** min(self._streak, 10), BACK_OFF_MAX_S)
         pause = longest * (1 + self.jitter()) / 2
         if retry_after is not None:
             pause = max(pause, min(float(retry_after), PAUSE_MAX_S))

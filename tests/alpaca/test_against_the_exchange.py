@@ -1,6 +1,7 @@
 """The client and the embedded exchange, over real sockets: what one writes the other reads."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -18,7 +19,7 @@ from deskd.alpaca.trading_stream import TradeStream
 from deskd.domain.activity import HouseCause
 from deskd.domain.errors import BrokerFatal
 from deskd.domain.events import CancelAnswered, SubmitAccepted, SubmitInDoubt, SubmitRejected, TradeUpdated
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, Symbol
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
 from deskd.domain.order import OrderRequest, Replacement, Side, TimeInForce
 from deskd.ports import RawMarketMessage, SystemClock
 from deskd.venue.assembly import opened
@@ -31,7 +32,7 @@ KEYS = Keys("embedded", "embedded")
 
 
 @asynccontextmanager
-async def an_exchange(*rules: RestRule) -> AsyncIterator[tuple[Endpoints, AlpacaBroker]]:
+async def an_exchange(*rules: RestRule, per_min: int | None = None) -> AsyncIterator[tuple[Endpoints, AlpacaBroker]]:
     """Open an exchange on the synthetic market, in memory, and a broker to it; by *rules* it misbehaves."""
     settings = VenueSettings(
         listen="127.0.0.1:0",
@@ -44,14 +45,14 @@ async def an_exchange(*rules: RestRule) -> AsyncIterator[tuple[Endpoints, Alpaca
         start=None,
         state=None,
         keys=VenueKeys(key_id=KEYS.key_id, secret_key=KEYS.secret),
-        rate_limit_per_min=0,
+        rate_limit_per_min=per_min or 0,
         faults=bool(rules),
     )
     async with opened(settings) as venue:
         if venue.faults is not None:
             venue.faults.rest = list(rules)
         where = embedded(venue.url, "iex")
-        async with open_broker(where, KEYS, clock=SystemClock(), requests_per_min=None) as broker:
+        async with open_broker(where, KEYS, clock=SystemClock(), requests_per_min=per_min) as broker:
             yield where, broker
 
 
@@ -302,3 +303,32 @@ async def test_wrong_keys_are_fatal_and_told() -> None:
             with pytest.raises(PermissionError, match="unauthorized"):
                 await broker.account()
             assert isinstance(await broker.submit(a_request()), SubmitRejected)
+
+
+async def test_a_flood_is_kept_within_the_exchanges_own_limit_and_costs_nobody_else_anything() -> None:
+    """Of 200 a minute: one strategy floods, ten others and fifteen cancels go through at once, and no 429 comes."""
+    async with an_exchange(per_min=200) as (_, broker):
+
+        def an_order(who: str, n: int) -> OrderRequest:
+            return a_limit_request("1.00", client_order_id=ClientOrderId(f"{who}-{n}"), strategy_id=StrategyId(who))
+
+        async with asyncio.TaskGroup() as tasks:
+            flood = [tasks.create_task(broker.submit(an_order("flood", n))) for n in range(100)]
+            await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+            calm = [tasks.create_task(broker.submit(an_order(f"calm{n}", n))) for n in range(10)]
+            async with asyncio.timeout(4):
+                await asyncio.gather(*calm)  # noqa: TID251  they are of the group
+            assert sum(not one.done() for one in flood) > 0, "the flood waits still"
+            canceled = [
+                await broker.cancel(ClientOrderId("x"), BrokerOrderId(str(uuid.UUID(int=n)))) for n in range(15)
+            ]
+        assert all(isinstance(one, CancelAnswered) for one in canceled)
+        sent = [one.result() for one in flood if not _is_unsent(one.result())]
+        assert 30 <= len(sent) <= 45, "a burst, and two a second for five seconds"
+        figures = broker.requests()
+        assert figures.turned_away == 0
+        assert figures.limit == 200
+
+
+def _is_unsent(said: object) -> bool:
+    return isinstance(said, SubmitRejected) and not said.was_sent

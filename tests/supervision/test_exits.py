@@ -18,7 +18,7 @@ def found(tmp_path: Path, exits: Any, **desk: str) -> StrategySpec | BrokenStrat
     folder.mkdir()
     (folder / "strategy.py").write_text("pass\n")
     (folder / "config.json").write_text(json.dumps({} if exits is None else {"exits": exits}))
-    section = RiskExitsSection(**{name: Decimal(value) for name, value in desk.items()})
+    section = RiskExitsSection.model_validate({name: Decimal(value) for name, value in desk.items()})
     defaults = Defaults(market=MarketSection(), risk=RiskStrategySection(), exits=section)
     return discover_one(folder, defaults, lambda sources: [None] * len(sources))
 
