@@ -26,6 +26,7 @@ STATE = b"/state/"
 STATE_HEAD_BYTES = 32
 CHUNK = 1_048_576
 WAITS_AT = 4095  # of the page: 1 where the desk wants a warm jail; see deskd/supervision/prewarmed.py
+OWN_PACKAGES = "/packages/own"
 _ONLY_AST = 0x400
 # What a warm jail imports before the script does: packages of the desk's environment, and of the standard library what
 # says and does nothing by being imported.
@@ -200,8 +201,11 @@ def leading_imports(script: str) -> list[str]:
     """Return what the script imports before it does anything else, as far as that is the same without its folder.
 
     A module of the member's own is not imported: that would run his code. Nor is anything after it, or anything at all
-    where one of his modules has the name of another: what is imported first may decide what comes of the rest.
+    where one of his modules has the name of another: what is imported first may decide what comes of the rest. Who has
+    packages of his own gets none: any of the others may look for one of those.
     """
+    if OWN_PACKAGES in sys.path:
+        return []
     folder = os.path.dirname(script)  # noqa: PTH120
     own = {name.partition(".")[0] for name in os.listdir(folder)}  # noqa: PTH208
     others = set(sys.stdlib_module_names)

@@ -8,7 +8,7 @@
 
 import re
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deskd.config import SandboxSection
@@ -57,7 +57,7 @@ class Evidence:
     page: Page = field(default_factory=Page)
     delivery: Delivery = field(default_factory=Delivery)
     output: Sequence[str] = ()  # the last lines of both streams
-    packages: Sequence[str] = ()  # what the strategies' environment has
+    packages: Mapping[str, str] = field(default_factory=dict)  # what all strategies can import, by name: its version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

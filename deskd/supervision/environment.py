@@ -8,7 +8,8 @@ Below the jail folder:
 
 A set is never changed: another list is another KEY (environment_build.py). In jails a .pth line of the environment puts
 the shared packages, and then the strategy's own (requirements.py), behind the standard library. .pth files among the
-packages themselves are not read: only the interpreter's own site-packages is searched for them.
+packages themselves are not read: only the interpreter's own site-packages is searched for them, and it holds an empty
+sitecustomize.py. So none of a package's code runs before the strategy imports it.
 """
 
 import sys
@@ -21,6 +22,8 @@ from deskd.supervision.requirement_lines import canonical
 
 SHARED = PurePath("/packages/shared")
 OWN = PurePath("/packages/own")
+# Python imports a module of this name before anything else, from wherever it finds one first: not from a package
+FIRST = PurePath("sitecustomize.py")
 PTH = f"{SHARED}\n{OWN}\n"  # site.py passes over what is not there
 BUILD_COMMAND = "make strategy-env"
 _METADATA_BYTES_MAX = 65_536  # the headers stand first

@@ -4,12 +4,12 @@ Pure. Where nothing fits there is no hint: a bug of the script's own needs its l
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from deskd.config import SandboxSection
 from deskd.supervision.crash import Crash
+from deskd.supervision.environment import remedy_for
 
-_PACKAGES_SHOWN = 40
 _NO_MODULE = re.compile(r"No module named '([^'.]+)")
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 _READ_ONLY = "in a jail only /tmp and /state can be written"
@@ -17,11 +17,11 @@ _NO_NETWORK = "a jail has no network: market data comes on standard input, order
 _NOT_ALLOWED = "jails forbid that call (network, other processes, namespaces, kernel keys and the like)"
 
 
-def hint(crash: Crash, section: SandboxSection, packages: Sequence[str]) -> str:
+def hint(crash: Crash, section: SandboxSection, packages: Mapping[str, str]) -> str:
     """Return what to do about it; empty where there is nothing to say."""
     words = crash.last_words
     if crash.kind in {"ModuleNotFoundError", "ImportError"} and (missing := _NO_MODULE.search(words)):
-        return _not_installed(missing[1], packages)
+        return remedy_for(missing[1], packages) or ""
     if (number := _ERRNO.search(words)) and (text := _of_errno(int(number[1]), section)):
         return text
     if crash.kind == "gaierror":
@@ -33,13 +33,6 @@ def hint(crash: Crash, section: SandboxSection, packages: Sequence[str]) -> str:
     if crash.kind == "DeskUnavailable":
         return "the desk did not answer on the order socket: catch DeskUnavailable and try again later"
     return ""
-
-
-def _not_installed(name: str, packages: Sequence[str]) -> str:
-    if not packages:
-        return f"{name} is not in the strategies' environment: ask an officer for it"
-    shown = ", ".join(packages[:_PACKAGES_SHOWN]) + (", …" if len(packages) > _PACKAGES_SHOWN else "")
-    return f"{name} is not in the strategies' environment, which has {shown}: ask an officer for it"
 
 
 def _of_errno(number: int, section: SandboxSection) -> str:

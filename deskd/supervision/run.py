@@ -3,7 +3,7 @@
 import asyncio
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -48,7 +48,7 @@ class Run:
     is_jailed: bool
     started_at: float  # monotonic
     on_up: Callable[[], None]  # its script is reached, or takes so long to be that nobody should wait for it
-    packages: Sequence[str] = ()  # what the strategies' environment has
+    packages: Mapping[str, str]  # what all strategies can import, by name: its version
     watch: Watch = field(init=False)
     _meter: Meter = field(init=False)
     _delivery: Delivery = field(default_factory=Delivery)  # as last seen, while the hub had it

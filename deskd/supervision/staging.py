@@ -26,7 +26,7 @@ from pathlib import Path, PurePath
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.ids import StrategyId
-from deskd.supervision.environment import PTH, home_of, versions_in
+from deskd.supervision.environment import FIRST, PTH, home_of, versions_in
 from deskd.supervision.folder import read_folder
 from deskd.supervision.uids import Identity, can_map_uids
 
@@ -180,7 +180,7 @@ def stage_environment(jail_folder: JailFolder, python: Path | None) -> Environme
     name = str(described["name"])
     binds = _stage_interpreter(jail_folder, described)
     contents = _environment_files(described, has_packages=python is not None)
-    key = hashlib.sha256(json.dumps([described, PTH], sort_keys=True).encode())
+    key = hashlib.sha256(json.dumps([described, PTH, str(FIRST)], sort_keys=True).encode())
     for target, source in sorted(contents.items()):
         facts = source.stat()
         key.update(f"{target} {facts.st_mtime_ns} {facts.st_size}\n".encode())
@@ -193,7 +193,9 @@ def stage_environment(jail_folder: JailFolder, python: Path | None) -> Environme
         for alias in ("python", "python3", name):
             (fresh / "bin" / alias).symlink_to(str(described["executable"]))
         home = Path(str(described["executable"])).parent
-        (fresh / "lib" / name / "site-packages" / "packages.pth").write_text(PTH)
+        site = fresh / "lib" / name / "site-packages"
+        (site / "packages.pth").write_text(PTH)
+        (site / FIRST).touch()  # the officers' own may have one already
         (fresh / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
         compile_all(described, fresh, PurePath("/venv"))
         compile_all(described, fresh, PurePath("/venv"), "-b", "runner.py")  # a script has no cache of its own

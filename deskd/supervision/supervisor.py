@@ -26,7 +26,6 @@ from deskd.supervision.discovery import Defaults, discover, discover_one
 from deskd.supervision.ending import Asked
 from deskd.supervision.environment import BUILD_COMMAND, described
 from deskd.supervision.folder import FolderError
-from deskd.supervision.installed import installed
 from deskd.supervision.launch import EditedMeanwhile, Launcher, Prepared
 from deskd.supervision.launches import Launches, Turn
 from deskd.supervision.lifecycle import FAULTS_MANY, Life, Step, after_end, backoff, counted_anew, step
@@ -492,7 +491,7 @@ class Supervisor:
             is_jailed=prepared.config is not None,
             started_at=self.clock.monotonic(),
             on_up=turn.end,
-            packages=installed(prepared.plan.environment.folder),
+            packages=self.launcher.own_packages.shared,
         )
 
     async def _tell_of(self, found: StrategySpec | BrokenStrategy) -> None:

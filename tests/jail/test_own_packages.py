@@ -1,5 +1,6 @@
 """A strategy's requirements.txt: built by an officer's word in real jails, and never able to reach beyond its own."""
 
+import asyncio
 import json
 import os
 import stat
@@ -70,6 +71,19 @@ async def test_an_officer_builds_and_the_strategy_imports(tmp_path: Path, jail_r
         (world.strategies_dir / "bob" / "strategy.py").write_text(IMPORTS)
         assert "No module named 'signals'" in (await world.run("bob")).detail
     assert nothing_is_left(jail_root)
+
+
+async def test_no_package_runs_before_the_strategy_imports_it(tmp_path: Path, jail_root: Path, index: Path) -> None:
+    """Neither what Python would import by itself, nor, in a jail that waits, what a script imports first."""
+    early = "import sys\nprint(hasattr(sys.modules['__main__'], 'wait_for_go'))\n"
+    a_wheel(index, "early", files={"sitecustomize.py": "import os\nos._exit(7)\n", "talib.py": early})
+    async with a_desk(tmp_path, jail_root, index, "early==1.0\n", "import talib", prewarmed=2) as world:
+        await world.supervisor.build(ALICE)
+        async with asyncio.timeout(20):
+            while (warm := world.supervisor.prewarmed.waiting(ALICE)) is None or not warm.is_ready:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        assert (await world.run("alice")).reason is ExitReason.CLEAN
+        assert world.printed("alice") == ["False"]
 
 
 async def test_a_set_is_built_once(tmp_path: Path, jail_root: Path, index: Path) -> None:

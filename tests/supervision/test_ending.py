@@ -172,11 +172,11 @@ def a_traceback(error: str) -> tuple[str, ...]:
                 status=1,
                 jail_log=exited(1),
                 errors=a_traceback("ModuleNotFoundError: No module named 'numpie'"),
-                packages=("numpy",),
+                packages={"numpy": "2.5.5"},
             ),
             ExitReason.ERROR,
             1,
-            "which has numpy",
+            "numpie is not among this desk's packages (numpy 2.5.5)",
         ),
         (
             an_end(asked=Asked(reason=ExitReason.SLOW_CONSUMER, detail="1000 lines"), reached_script=False),
@@ -262,7 +262,7 @@ _EVIDENCE = st.builds(
     ),
     delivery=st.builds(Delivery, delivered=st.integers(0, 99)),
     output=st.lists(st.text(max_size=99), max_size=60),
-    packages=st.just(("numpy",)),
+    packages=st.just({"numpy": "2.5.5"}),
 )
 
 
