@@ -45,6 +45,7 @@ _LOOSE = frozenset({errno.ENOENT, errno.ESTALE, errno.ELOOP, errno.ENOTDIR, errn
 _SHUT = frozenset({errno.EACCES, errno.EPERM})
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_DUMPABLE = _libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0)  # as it was before any thread acted as somebody else
 
 type Signature = frozenset[tuple[bytes, int, int, int, int]]  # path, inode, change time, size, mode
 
@@ -245,7 +246,6 @@ def acting_as(who: Identity) -> Iterator[None]:
     if who.is_own:
         yield
         return
-    dumpable = _libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0)
     try:
         _libc.setfsgid(who.gid)
         _libc.setfsuid(who.uid)
@@ -255,7 +255,7 @@ def acting_as(who: Identity) -> Iterator[None]:
     finally:
         _libc.setfsuid(os.geteuid())
         _libc.setfsgid(os.getegid())
-        _libc.prctl(_PR_SET_DUMPABLE, dumpable, 0, 0, 0)  # the change has cleared it
+        _libc.prctl(_PR_SET_DUMPABLE, _DUMPABLE, 0, 0, 0)  # the change has cleared it, for all threads
 
 
 def save(state: int, file: Path, who: Identity, bounds: Bounds, last: Signature | None) -> Saved:

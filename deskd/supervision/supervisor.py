@@ -230,7 +230,8 @@ class Supervisor:
         if self._building.locked():
             raise CannotBuild("another strategy's packages are being built: try again when that is done")
         async with self._building:
-            folder, builder = Path(self._kept[strategy_id].found.path), self.launcher.builder(strategy_id)
+            folder = Path(self._kept[strategy_id].found.path)
+            builder = await asyncio.to_thread(self.launcher.builder, strategy_id)  # it may write down a new uid
             told = await asyncio.to_thread(build_for, folder, builder)
             now, strategies_dir = self.clock.now().timestamp(), self.config.desk.strategies_dir
             if removed := await asyncio.to_thread(prune_unused, builder.own, strategies_dir, now):

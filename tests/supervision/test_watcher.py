@@ -1,12 +1,16 @@
 """The task that looks at every run: it warns once, ends what stays still, and says when one moves again."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from deskd.domain.events import RunStalled
 from deskd.domain.run import ExitReason
 from deskd.ports import SystemClock
-from deskd.supervision.watcher import Watcher
+from deskd.supervision.liveness import MOVES, Verdict
+from deskd.supervision.run import Run
+from deskd.supervision.watcher import SLICE_S, Watcher
 from tests.supervised import a_world
 
 
@@ -42,6 +46,46 @@ async def test_one_that_moves_again_goes_on(tmp_path: Path, jail_root: Path) -> 
         world.feed(run_id, b"line\n")
         await world.until_printed("alice", "it moves again")
         assert world.ends("alice") == []
+
+
+class SlowClock(SystemClock):
+    """A clock on which every look at a run takes half a slice."""
+
+    seconds = 0.0
+
+    def monotonic(self) -> float:
+        self.seconds += SLICE_S / 4  # it is asked twice a look
+        return self.seconds
+
+
+@dataclass(slots=True)
+class StandingRun:
+    """Keeps what the watcher asks of a run."""
+
+    looks: list[int]
+
+    def look(self, _: float) -> Verdict:
+        self.looks.append(1)
+        return MOVES
+
+
+async def test_many_runs_leave_the_loop_to_others() -> None:
+    """However long a look takes, others have their turn within two slices."""
+
+    async def post(_: RunStalled) -> None:
+        raise AssertionError("nobody is warned")
+
+    looks: list[int] = []
+    runs = cast("list[Run]", [StandingRun(looks) for _ in range(40)])
+    looking = asyncio.get_running_loop().create_task(
+        Watcher(runs=lambda: runs, clock=SlowClock(), post=post).look_at_all()
+    )
+    seen = 0
+    while not looking.done():
+        await asyncio.sleep(0)
+        assert len(looks) - seen <= 4
+        seen = len(looks)
+    assert len(looks) == 40
 
 
 async def test_no_runs_cost_nothing() -> None:
