@@ -57,11 +57,6 @@ class Warm:
         os.write(self.prepared.pipes.stdin, GO)  # the first byte of an empty pipe: it never blocks
         return self.process
 
-    async def gone(self) -> None:
-        """Wait until no process of it is left."""
-        while not self.prepared.group.is_empty():  # noqa: ASYNC110  a kill tells nobody
-            await asyncio.sleep(0.001)
-
     async def abandon(self) -> None:
         """End it, where nobody starts it any more; return when nothing of it is left."""
         if self.process.poll() is None:

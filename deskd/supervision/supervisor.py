@@ -14,7 +14,7 @@ import structlog
 
 from deskd.config import Config
 from deskd.domain.errors import SandboxUnavailable
-from deskd.domain.events import PlainFact, RunEnded, RunStarted, StrategyRegistered, StrategyStatusChanged
+from deskd.domain.events import PlainFact, RunEnded, RunStarted, StrategyRegistered
 from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.run import ExitReason, RunEnd, RunStatus, StrategyStatus
 from deskd.domain.strategy import BrokenStrategy, Liveness, StrategySpec
@@ -25,42 +25,24 @@ from deskd.supervision.changes import Changes
 from deskd.supervision.discovery import Defaults, discover, discover_one
 from deskd.supervision.ending import Asked
 from deskd.supervision.environment import BUILD_COMMAND, described
-from deskd.supervision.folder import FolderError
-from deskd.supervision.launch import EditedMeanwhile, Launcher, Prepared
-from deskd.supervision.launches import Launches, Turn
-from deskd.supervision.lifecycle import FAULTS_MANY, Life, Step, after_end, backoff, counted_anew, step
-from deskd.supervision.output import Output, RotatingLog, is_jail_noise
-from deskd.supervision.prewarmed import Prewarmed, Warm
+from deskd.supervision.kept import Kept
+from deskd.supervision.launch import Launcher
+from deskd.supervision.launches import Launches
+from deskd.supervision.lifecycle import FAULTS_MANY, Step, after_end, backoff, counted_anew, step
+from deskd.supervision.prewarmed import Prewarmed
 from deskd.supervision.requirements import prune_unused
 from deskd.supervision.requirements_build import CannotBuild, build_for
 from deskd.supervision.run import Counts, Run
+from deskd.supervision.running import Hands, log_path
 from deskd.supervision.set_up import SetUp
 from deskd.supervision.syntax import SyntaxCheck
+from deskd.supervision.telling import Telling, given_up
 from deskd.supervision.watcher import Watcher
 
 _OVER = frozenset({RunStatus.STOPPED, RunStatus.FATAL})  # whoever keeps it only writes down how it ended
 _BY_HAND, _CHANGED = "started", "its code or config changed"  # why a strategy's deaths are forgotten
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class _Kept:
-    """What the supervisor knows of one strategy."""
-
-    found: StrategySpec | BrokenStrategy
-    life: Life = field(default_factory=Life)
-    run: Run | None = None
-    last_end: RunEnd | None = None
-    streak: Streak | None = None  # the deaths that count, as the ledger has them
-    ran: str | None = None  # the code_hash of the version that ran last
-    wish: Asked | None = None  # why it is to stop; None: it is to run
-    anew: str | None = None  # why its deaths are to be forgotten
-    retry: asyncio.Event = field(default_factory=asyncio.Event)  # do not wait longer between two tries
-    at_rest: asyncio.Event = field(default_factory=asyncio.Event)  # nobody keeps it
-
-    def __post_init__(self) -> None:
-        self.at_rest.set()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,7 +65,7 @@ class Supervisor:
     _syntax: SyntaxCheck = field(init=False)
     _is_open: bool = False
     _can_read: asyncio.Event = field(default_factory=asyncio.Event)  # what lies in strategies_dir: after `open`
-    _kept: dict[StrategyId, _Kept] = field(default_factory=dict)
+    _kept: dict[StrategyId, Kept] = field(default_factory=dict)
     _building: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -178,7 +160,7 @@ class Supervisor:
             kept.life = replace(kept.life, deaths=kept.streak.count if kept.streak is not None else 0)
             if kept.streak is not None and kept.streak.is_given_up:
                 kept.life = step(kept.life, Step.HELD)
-                kept.last_end = RunEnd(reason=kept.streak.deaths[-1].reason, detail=_given_up(strategy_id, kept.streak))
+                kept.last_end = RunEnd(reason=kept.streak.deaths[-1].reason, detail=given_up(strategy_id, kept.streak))
                 log.warning("strategy_stays_failed", strategy_id=strategy_id, why=kept.last_end.detail)
             else:
                 self._begin(strategy_id, kept)
@@ -205,9 +187,9 @@ class Supervisor:
         await self._can_read.wait()
         found = await asyncio.to_thread(discover, self.config.desk.strategies_dir, self._defaults(), self._syntax)
         for one in found:
-            kept = self._kept.setdefault(one.strategy_id, _Kept(one))
+            kept = self._kept.setdefault(one.strategy_id, Kept(one))
             kept.found = one
-            await self._tell_of(one)
+            await self._telling().found(one)
             self._prewarm(one.strategy_id, kept)
         gone = self._kept.keys() - {one.strategy_id for one in found}
         for strategy_id in gone:
@@ -257,7 +239,7 @@ class Supervisor:
             await kept.at_rest.wait()  # it was being stopped
         self._begin(strategy_id, kept, _BY_HAND)
 
-    def _begin(self, strategy_id: StrategyId, kept: _Kept, anew: str | None = None) -> None:
+    def _begin(self, strategy_id: StrategyId, kept: Kept, anew: str | None = None) -> None:
         """Have somebody keep the strategy, unless somebody does, its folder went away, or the desk stops.
 
         *anew*: why its deaths are to be forgotten.
@@ -270,7 +252,7 @@ class Supervisor:
         kept.life = step(counted_anew(kept.life) if kept.anew else kept.life, Step.START)
         self._tasks.create_task(self._keep(strategy_id, kept), name=f"keep {strategy_id}")
 
-    def _try_at_once(self, kept: _Kept, why: str) -> None:
+    def _try_at_once(self, kept: Kept, why: str) -> None:
         """End its wait between two tries; what it died of before counts no more."""
         if kept.life.status is RunStatus.BACKOFF:
             kept.anew = why
@@ -291,7 +273,7 @@ class Supervisor:
         await kept.at_rest.wait()
         if kept.life.status is RunStatus.FATAL:
             kept.life = step(kept.life, Step.STOP)
-        await self._say_status(strategy_id, StrategyStatus.STOPPED, "stopped by command", by_hand=stays_so)
+        await self._telling().over(strategy_id, StrategyStatus.STOPPED, "stopped by command", by_hand=stays_so)
 
     def status(self, strategy_id: StrategyId) -> RunStatus:
         """Return where its process is."""
@@ -308,14 +290,14 @@ class Supervisor:
 
     def log_path(self, strategy_id: StrategyId) -> Path:
         """Return the newest file of its log (older ones: .1, .2)."""
-        return self.config.desk.state_dir / "logs" / f"{strategy_id}.log"
+        return log_path(self.config, strategy_id)
 
     def _running(self) -> Iterator[Run]:
         return (kept.run for kept in self._kept.values() if kept.run is not None)
 
     # --- one strategy's keeper ---------------------------------------------------------------------------------------
 
-    async def _keep(self, strategy_id: StrategyId, kept: _Kept) -> None:
+    async def _keep(self, strategy_id: StrategyId, kept: Kept) -> None:
         """Run it, and again, until it rests, or is given up."""
         try:
             await self._say_active(strategy_id, kept)
@@ -326,17 +308,17 @@ class Supervisor:
                 await self._live_once(strategy_id, kept)
             end = kept.last_end
             if kept.life.status is RunStatus.FATAL and end is not None:
-                why = _given_up(strategy_id, kept.streak) if kept.streak is not None else end.detail
+                why = given_up(strategy_id, kept.streak) if kept.streak is not None else end.detail
                 kept.last_end = replace(end, detail=why)
                 log.error("strategy_given_up", strategy_id=strategy_id, why=why)
-                await self._say_status(strategy_id, StrategyStatus.FAILED, why)
+                await self._telling().over(strategy_id, StrategyStatus.FAILED, why)
             elif kept.wish is None and end is not None:
-                await self._say_status(strategy_id, StrategyStatus.STOPPED, end.detail)
+                await self._telling().over(strategy_id, StrategyStatus.STOPPED, end.detail)
         finally:
             kept.at_rest.set()
             self._prewarm(strategy_id, kept)
 
-    async def _live_once(self, strategy_id: StrategyId, kept: _Kept) -> None:
+    async def _live_once(self, strategy_id: StrategyId, kept: Kept) -> None:
         """Wait for a turn, read the folder anew, and run what is there once."""
         async with self.launches.turn() as turn:
             if kept.wish is not None:
@@ -345,7 +327,7 @@ class Supervisor:
             kept.found = found = await asyncio.to_thread(
                 discover_one, Path(kept.found.path), self._defaults(), self._syntax
             )
-            await self._tell_of(found)
+            await self._telling().found(found)
             if isinstance(found, BrokenStrategy):
                 kept.last_end, kept.streak, kept.ran = RunEnd(reason=ExitReason.ERROR, detail=found.problem), None, None
                 kept.life = step(kept.life, Step.RESTED if kept.life.status is RunStatus.STOPPING else Step.GAVE_UP)
@@ -358,11 +340,11 @@ class Supervisor:
             run_id = self._new_run_id(strategy_id)
             await self.post(RunStarted(run_id=run_id, strategy_id=strategy_id, at=self.clock.now()))
             began = self.clock.monotonic()
-            end = await self._run(kept, found, run_id, turn)
+            end = await self._hands().run_once(kept, found, run_id, turn)
         await self._note_end(strategy_id, kept, run_id, end, timedelta(seconds=self.clock.monotonic() - began))
 
     async def _note_end(
-        self, strategy_id: StrategyId, kept: _Kept, run_id: RunId, end: RunEnd, lived: timedelta
+        self, strategy_id: StrategyId, kept: Kept, run_id: RunId, end: RunEnd, lived: timedelta
     ) -> None:
         """Have the end of a run on record, with what it counts."""
         at = self.clock.now()
@@ -377,7 +359,7 @@ class Supervisor:
             )
         await self.post(RunEnded(run_id=run_id, strategy_id=strategy_id, end=end, at=at, deaths=life.deaths))
 
-    async def _wait(self, kept: _Kept) -> bool:
+    async def _wait(self, kept: Kept) -> bool:
         """Wait until the next try; say whether there is one. A stop, a start by hand or a change ends the wait."""
         if kept.life.status is not RunStatus.BACKOFF:
             return False
@@ -409,18 +391,18 @@ class Supervisor:
         if kept.life.status is RunStatus.FATAL:
             await kept.at_rest.wait()  # that it failed is still being written down
         found = await asyncio.to_thread(discover_one, Path(kept.found.path), self._defaults(), self._syntax)
-        if _is_given_up(kept):
+        if kept.is_given_up:
             kept.found = found
-            await self._tell_of(found)
+            await self._telling().found(found)
         if isinstance(found, BrokenStrategy) or found.code_hash == kept.ran or not found.is_enabled:
             return
-        if _is_given_up(kept):  # still: somebody may have started or stopped it meanwhile
+        if kept.is_given_up:  # still: somebody may have started or stopped it meanwhile
             log.info("strategy_changed", strategy_id=strategy_id, consequence="it is tried again")
             self._begin(strategy_id, kept, _CHANGED)
         else:
             self._try_at_once(kept, _CHANGED)
 
-    def _prewarm(self, strategy_id: StrategyId, kept: _Kept) -> None:
+    def _prewarm(self, strategy_id: StrategyId, kept: Kept) -> None:
         """Have a jail wait for what may be started next: it does not run, and is enabled and sound."""
         found = kept.found
         if kept.life.status not in {RunStatus.STOPPED, RunStatus.BACKOFF}:
@@ -430,7 +412,7 @@ class Supervisor:
         else:
             self.prewarmed.forget(strategy_id)
 
-    def _wish_end(self, kept: _Kept, asked: Asked) -> None:
+    def _wish_end(self, kept: Kept, asked: Asked) -> None:
         if kept.at_rest.is_set() or kept.wish is not None:
             return
         kept.wish = asked
@@ -440,101 +422,26 @@ class Supervisor:
         if kept.run is not None:
             kept.run.end(asked, grace_s=self.config.sandbox.stop_grace_s)
 
-    async def _run(self, kept: _Kept, spec: StrategySpec, run_id: RunId, turn: Turn) -> RunEnd:
-        """Run it once. Whatever goes wrong ends this run alone."""
-        end = RunEnd(reason=ExitReason.SANDBOX_FAILURE, detail="the desk failed to watch it; see the desk's log")
-        try:
-            warm = await self.prewarmed.take(spec)
-            prepared = warm.prepared if warm else await asyncio.to_thread(self.launcher.prepare, spec, run_id)
-            try:
-                await self.doors.open(spec, run_id, prepared.plan.socket_folder, prepared.door_uid)
-                if kept.wish is not None:
-                    return RunEnd(reason=kept.wish.reason, detail=kept.wish.detail)
-                kept.run = run = self._start(spec, run_id, prepared, warm, turn)
-                kept.life = step(kept.life, Step.UP)
-                end = await run.live()
-            finally:
-                if kept.run is None:
-                    await warm.abandon() if warm else prepared.abandon()
-                kept.run = None
-                await self.doors.close(run_id)
-        except EditedMeanwhile:
-            end = _fault_of_ours("its folder was edited while it was copied: it is tried again")
-        except (OSError, SandboxUnavailable, FolderError) as error:
-            log.error("run_not_started", strategy_id=spec.strategy_id, run_id=run_id, error=str(error))  # noqa: TRY400  no bug
-            end = _fault_of_ours(f"the desk could not start it ({error}); look at `deskctl doctor`")
-        except ExceptionGroup:
-            log.exception("run_crashed", strategy_id=spec.strategy_id, run_id=run_id)
-        return end
-
-    def _start(self, spec: StrategySpec, run_id: RunId, prepared: Prepared, warm: Warm | None, turn: Turn) -> Run:
-        output = Output(
-            log=RotatingLog(self.log_path(spec.strategy_id), self.config.sandbox.log_kept_bytes),
+    def _hands(self) -> Hands:
+        return Hands(
+            config=self.config,
             clock=self.clock,
-            bytes_per_s=self.config.sandbox.log_bytes_per_s,
-            flood_s=self.config.sandbox.log_flood_s,
-            is_noise=is_jail_noise,
-        )
-        where = "" if self.launcher.is_jailed else " WITHOUT a jail: sandbox.unsafe_without_jail = true"
-        output.note(f"run {run_id} of version {spec.version} ({spec.code_hash[:12]}) starts{where}")
-        return Run(
-            run_id=run_id,
-            spec=spec,
-            process=(warm or prepared).start(),
-            group=prepared.group,
-            pipes=prepared.pipes,
-            output=output,
             feeds=self.feeds,
+            doors=self.doors,
             counts=self.counts,
-            clock=self.clock,
-            section=self.config.sandbox,
-            state=prepared.state,
-            is_jailed=prepared.config is not None,
-            started_at=self.clock.monotonic(),
-            on_up=turn.end,
-            packages=self.launcher.own_packages.shared,
+            launcher=self.launcher,
+            prewarmed=self.prewarmed,
         )
 
-    async def _tell_of(self, found: StrategySpec | BrokenStrategy) -> None:
-        """Have the ledger know the strategy, if it is new or was changed."""
-        if isinstance(found, BrokenStrategy):
-            log.warning("strategy_broken", strategy_id=found.strategy_id, problem=found.problem)
-            return
-        self.on_spec(found)
-        fact = StrategyRegistered(
-            strategy_id=found.strategy_id,
-            user_id=found.user_id,
-            name=found.name,
-            version=found.version,
-            path=str(found.path),
-            code_hash=found.code_hash,
-            at=self.clock.now(),
-        )
-        known = self.registered(found.strategy_id)
-        if known is None or replace(known, at=fact.at) != fact:
-            await self.post(fact)
+    def _telling(self) -> Telling:
+        return Telling(clock=self.clock, post=self.post, registered=self.registered, on_spec=self.on_spec)
 
-    async def _say_active(self, strategy_id: StrategyId, kept: _Kept) -> None:
+    async def _say_active(self, strategy_id: StrategyId, kept: Kept) -> None:
         """Say that it runs from now on; where its deaths are to be forgotten, they are."""
         why, kept.anew = kept.anew, None
         if why is not None:
             kept.streak = None
-        now = self.clock.now()
-        await self.post(
-            StrategyStatusChanged(
-                strategy_id=strategy_id,
-                status=StrategyStatus.ACTIVE,
-                why=why or _BY_HAND,
-                at=now,
-                counts_anew=why is not None,
-            )
-        )
-
-    async def _say_status(
-        self, strategy_id: StrategyId, status: StrategyStatus, why: str, *, by_hand: bool = False
-    ) -> None:
-        now = self.clock.now()
-        await self.post(StrategyStatusChanged(strategy_id=strategy_id, status=status, why=why, at=now, by_hand=by_hand))
+        await self._telling().active(strategy_id, why or _BY_HAND, counts_anew=why is not None)
 
     def _new_run_id(self, strategy_id: StrategyId) -> RunId:
         self._runs_made += 1  # two runs of one microsecond are still two
@@ -544,15 +451,3 @@ class Supervisor:
         own_packages = self.launcher.own_packages if self._is_open else None
         risk = self.config.risk
         return Defaults(market=self.config.market, risk=risk.strategy, exits=risk.exits, own_packages=own_packages)
-
-
-def _is_given_up(kept: _Kept) -> bool:
-    return kept.life.status is RunStatus.FATAL and kept.at_rest.is_set()
-
-
-def _given_up(strategy_id: StrategyId, streak: Streak) -> str:
-    return f"{streak.story()}; mend it, and it is tried again by itself; or `deskctl start {strategy_id}`"
-
-
-def _fault_of_ours(detail: str) -> RunEnd:
-    return RunEnd(reason=ExitReason.SANDBOX_FAILURE, detail=detail)

@@ -103,10 +103,9 @@ async def first_line(supervisor: Supervisor, strategy_id: StrategyId, since: int
 
 
 async def cooled(supervisor: Supervisor, spec: StrategySpec) -> None:
-    """Let the jail go that waits, and wait until it is gone."""
+    """Let the jail go that waits; return when it is gone."""
     if (warm := await supervisor.prewarmed.take(spec)) is not None:
         await warm.abandon()
-        await warm.gone()
 
 
 async def by_the_desk(supervisor: Supervisor, spec: StrategySpec, *, is_warm: bool) -> int:
