@@ -95,7 +95,7 @@ async def soak(starts: int, every: int, *, seed: int, say: Callable[[Counts], No
             await daemon.stop()
         soaked.left = [str(path) for path in groups if path.exists()]
     finally:
-        sweep_up(folder / "state")
+        sweep_up(folder / "jails")
         shutil.rmtree(folder, ignore_errors=True)
     return soaked
 
@@ -141,7 +141,7 @@ def _config(folder: Path) -> Config:
             },
             "broker": {"reconcile_every_s": 3600},
             "risk": {"strategy": {"allocation": Decimal(1000)}},
-            "sandbox": {"memory_mb": 64, "stop_grace_s": 0.2},
+            "sandbox": {"jail_dir": folder / "jails", "memory_mb": 64, "stop_grace_s": 0.2},
             "restart": {"give_up_after": 1},
         }
     )
