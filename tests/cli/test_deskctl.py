@@ -41,15 +41,16 @@ async def deskctl(desk: RunningDesk | Path, *arguments: str) -> Said:
 async def test_status_shows_the_desk_and_a_table(tmp_path: Path) -> None:
     """An officer sees at a glance what runs and what is wrong."""
     async with a_running_desk(tmp_path) as desk:
-        said = await deskctl(desk, "status")
+        said, whole = [await deskctl(desk, "status", *options) for options in ((), ("--wide",))]
     assert said.code == 0
     head, _, table = said.out.partition("\n\n")
     assert head.splitlines() == ["name: testdesk", "mode: embedded", "trade stream up: yes", "equity: 100.50"]
-    title, alice, bob, wreck = table.splitlines()
+    title, alice, _, bob, bobs_end, wreck, wrecks_problem = table.splitlines()
     assert title.split()[:4] == ["strategy", "member", "status", "up"]
     assert alice.split()[:9] == ["alice", "alice", "running", "2m", "5s", "118/120", "2", "0", "20"]
-    assert "oom: used more than 512 MB" in bob
-    assert "strategy.py: line 1: bad syntax" in wreck
+    assert (bob.split()[0], bobs_end) == ("bob", "    oom: used more than 512 MB")
+    assert (wreck.split()[0], wrecks_problem) == ("wreck", "    strategy.py: line 1: bad syntax")
+    assert "oom: used more than 512 MB" in next(line for line in whole.out.splitlines() if line.startswith("bob"))
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,7 @@ async def test_status_shows_the_desk_and_a_table(tmp_path: Path) -> None:
         (["runs"], ["2026-01-05 17:00:00", "alice", "1m 0s", "oom", "9/10", "512.0 MiB", "it used 512 MiB", "runs"]),
         (["runs", "alice", "--last"], ["alice: oom", "\n  it used 512 MiB", "512.0 MiB at most of 512.0 MiB"]),
         (["runs", "bob", "--last"], ["no run of it has ended yet"]),
+        (["runs", "wreck", "--last"], ["it is broken: strategy.py: line 1: bad syntax"]),
         (["status", "alice"], ["lines waiting: 2", "last end", "alice: oom", "\\x1b[2Jboo"]),
         (["outages"], ["2026-01-05 17:00:00", "market", "2m 5s", "mute", "alice, bob", "4"]),
     ],

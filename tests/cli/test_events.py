@@ -31,8 +31,8 @@ WORDS = {
     DeskEvent.RUN_ENDED: "alice: oom: used it all",
     DeskEvent.STREAM_UP: "desk: the stream of trades is up: listening",
     DeskEvent.OUTAGE_STARTED: "desk: the stream of trades is down: no pong; affected: alice",
-    DeskEvent.OUTAGE_ENDED: "desk: the stream of trades was down from 17:00:00.000 to 17:00:00.000; affected: alice, "
-    "4 orders not taken",
+    DeskEvent.OUTAGE_ENDED: "desk: the stream of trades was down from 17:00:00.000 to 17:00:00.000 UTC; affected: "
+    "alice, 4 orders not taken",
     DeskEvent.ORDER_REPLACE_REQUESTED: "alice: buy AAPL by alice, alice-new in its place [alice-1]",
     DeskEvent.ORDER_IN_DOUBT: "alice: buy AAPL, no answer for 5 s [alice-1]",
     DeskEvent.BROKER_SAID: "alice: done_for_day (stream) [alice-1]",

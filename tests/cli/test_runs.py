@@ -38,8 +38,8 @@ def test_the_story_has_all_figures_and_steers_no_terminal() -> None:
     text = "\n".join(story(a_row()))
     for part in (
         "alice: error\n  it ended with status 1: boo\\x1b[2J",
-        "lived:      2m 5s",
-        "status:     1",
+        "lived:      2m 5s, 2026-01-05 17:00:00 UTC to 2026-01-05 17:02:05 UTC",
+        "exit code:  1",
         "line:       strategy.py:3: go()",
         "memory:     64.0 MiB at most of 512.0 MiB; 3.0 MiB more in its last seconds",
         "cpu:        1.25 s; waited 0.50 s for its share, in 3 of 12 periods (25 %)",

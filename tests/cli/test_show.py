@@ -6,6 +6,7 @@ import pytest
 
 from deskd.cli import show
 from deskd.cli.show import ACCOUNTS, FILLS, ORDERS, POSITIONS, STATUS, cell, duration, table
+from deskd.domain.run import RunStatus, StrategyStatus
 
 
 @pytest.mark.parametrize(
@@ -99,6 +100,11 @@ def test_a_terminal_gets_a_table_of_its_width_in_colours(
         "0123456789x failed",
         "my-1        failed",
     ]
+
+
+def test_a_strategy_that_was_given_up_has_one_word() -> None:
+    """Status, guides and ledger say `failed`."""
+    assert str(RunStatus.FATAL) == str(StrategyStatus.FAILED) == "failed"
 
 
 HOSTILE = "\x1b]0;owned\x07\x9b31m\u202eesrever\u2028\r\n2026-01-05 fake\ud800"
