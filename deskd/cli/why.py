@@ -156,6 +156,8 @@ def _related(page: View) -> Iterator[str]:
     for key, name in (("replaces", "in place of"), ("replaced_by", "replaced by")):
         if page.get(key):
             rows.append((name, page[key]))
+    if page.get("in_the_way"):
+        rows.append(("was in the way", ", ".join(dict.fromkeys(page["in_the_way"]))))
     if rows:
         yield from ("", _title("Orders that belong to it (deskctl why tells of each)"))
         yield from _pairs(rows)

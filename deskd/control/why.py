@@ -36,6 +36,9 @@ class WhyRoute:
     def _page(self, typed: str, caller: Caller) -> str:
         with FactReader(self.ledger) as history:
             try:
-                return json.dumps(order_page(history, typed, caller.may_manage))
+                page = order_page(history, typed, caller.may_manage)
             except LookupError as error:
                 raise NoSuchName(str(error)) from None
+        if not caller.is_officer:
+            page["in_the_way"] = []  # who else trades is nobody's business
+        return json.dumps(page)

@@ -94,7 +94,7 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
     assert event.quote is not None, "the gate denies orders without a quote"
     verdict, conflict = lane.judge(desk, event, verdict, valued, replaces.old if replaces else None)
     denied = verdict.answer if isinstance(verdict.answer, Denied) else None
-    if denied is not None and not lane.may_wait(desk, request, conflict):
+    if denied is not None and not lane.may_wait(desk, event, conflict):
         return _denied(event, verdict, conflict)
     approved = ev.OrderApproved(
         request=request,

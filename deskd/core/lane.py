@@ -31,7 +31,7 @@ from deskd.domain.reasons import DenialReason as R
 from deskd.domain.reasons import RejectReason
 from deskd.domain.run import StrategyStatus
 
-CHECK = "is_in_nobodys_way"  # the lane's name among the gate's checks
+CHECK = "nothing_is_in_its_way"  # the lane's name among the gate's checks
 WINDOW_CHECK = "auction_takes_it"
 HELD_MAX = 200  # orders that wait at a time: each look at the line costs some µs for each of them
 _PATIENT = frozenset({TimeInForce.DAY, TimeInForce.GTC})  # the others want an answer at once, or an auction
@@ -197,9 +197,15 @@ def window(request: OrderRequest, quote: Quote, now: datetime) -> Finding | None
 # --- the line --------------------------------------------------------------------------------------------------------
 
 
-def may_wait(desk: Desk, request: OrderRequest, conflict: Conflict | None) -> bool:
-    """Tell whether the order is to wait for what is in its way, instead of being denied."""
-    if conflict is None or desk.lane.conflict is not ConflictPolicy.HOLD or request.replacement is not None:
+def may_wait(desk: Desk, event: ev.OrderRequested, conflict: Conflict | None) -> bool:
+    """Tell whether the order is to wait for what is in its way, instead of being denied.
+
+    A closing order of the desk's own is not: whoever closes looks again, and what is free may be another figure then.
+    """
+    request = event.request
+    if conflict is None or desk.lane.conflict is not ConflictPolicy.HOLD or event.is_closing:
+        return False
+    if request.replacement is not None:
         return False
     if request.time_in_force not in _PATIENT or conflict.is_own(request.strategy_id):
         return False

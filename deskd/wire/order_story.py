@@ -83,6 +83,7 @@ def tell(material: Material) -> View:
         "legs": [_leg(leg) for leg in parts.legs],
         "replaces": parts.order.replaces,
         "replaced_by": parts.order.replaced_by,
+        "in_the_way": _in_the_way(parts),
         "around": _around(material, parts),
         "run": _run(material.run),
     }
@@ -241,6 +242,12 @@ def _timeline(parts: _Parts) -> list[View]:
         )
         before = fact.at
     return rows
+
+
+def _in_the_way(parts: _Parts) -> list[ClientOrderId]:
+    """Return the orders, of whomever, because of which it was denied or held: officers only may see them."""
+    kinds = ev.OrderDenied | ev.OrderHeld
+    return [oid for entry in parts.own if isinstance(entry.fact, kinds) for oid in entry.fact.in_the_way]
 
 
 def _fills(parts: _Parts) -> list[View]:

@@ -200,7 +200,15 @@ def test_the_line_is_bounded() -> None:
     desk = waiting()
     for n in range(2, lane.HELD_MAX + 2):
         desk.held_ids[ClientOrderId(f"x{n}")] = None
-    assert not lane.may_wait(desk, SALE, lane.conflict_of(desk, SALE, qty(10)))
+    assert not lane.may_wait(desk, requested(SALE), lane.conflict_of(desk, SALE, qty(10)))
+
+
+def test_a_closing_order_of_the_desk_does_not_wait() -> None:
+    """Whoever closes a position looks again by himself."""
+    desk = waiting()
+    conflict = lane.conflict_of(desk, SALE, qty(10))
+    assert lane.may_wait(desk, requested(SALE), conflict)
+    assert not lane.may_wait(desk, requested(SALE, is_closing=True), conflict)
 
 
 def test_a_released_order_is_given_time_to_arrive() -> None:

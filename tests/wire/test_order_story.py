@@ -255,6 +255,12 @@ def test_what_is_held_for_an_order_is_told(shares: int, words: str) -> None:
     assert story(sale)["timeline"][0]["words"] == f"approved, {words} held for it; on disk, then sent to the broker"
 
 
+def test_what_was_in_the_way_is_named() -> None:
+    """For officers: the door leaves it out for everybody else (control/why.py)."""
+    assert story(approved(), HELD)["in_the_way"] == [NEW]
+    assert story(approved())["in_the_way"] == []
+
+
 def test_fills_add_up_and_move_the_books() -> None:
     """Quantity so far, mean price, and what it did to the cash."""
     sale = a_request(side=Side.SELL)
