@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from enum import StrEnum
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from deskd.domain.ids import ClientOrderId, StrategyId
@@ -37,9 +38,8 @@ class Rule(StrEnum):
     POSITION = "account_position"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rival:
-    """An open order of the account, as these rules see it."""
+class Rival(NamedTuple):
+    """An open order of the account, as these rules see it. A tuple: it is made for every open order at every order."""
 
     client_order_id: ClientOrderId
     strategy_id: StrategyId

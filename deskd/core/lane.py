@@ -26,7 +26,7 @@ from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
 from deskd.domain.lane import ConflictPolicy
 from deskd.domain.market import Quote
 from deskd.domain.money import NO_QTY, ZERO, Qty, plain
-from deskd.domain.order import Order, OrderRequest, TimeInForce
+from deskd.domain.order import Order, OrderRequest, Side, TimeInForce
 from deskd.domain.reasons import DenialReason as R
 from deskd.domain.reasons import RejectReason
 from deskd.domain.run import StrategyStatus
@@ -67,11 +67,14 @@ def conflict_of(
     group = set() if replaces is None else set(_group(desk, replaces))
     is_other = (order for order in desk.open_in(request.symbol) if order.request.client_order_id not in group)
     orders = [order for order in is_other if not order.is_held]
-    rivals = rivals_among(desk, [*orders, *ahead])
+    position_qty, side = desk.portfolio.total_qty(request.symbol), request.side
+    if position_qty * side.sign >= 0:  # it opens: no order of its own side is in its way
+        orders = [order for order in orders if order.request.side is not side]
+    rivals = rivals_among(desk, [*orders, *ahead], closing=side)
     new = conflicts.newcomer(request, qty, is_exit=replaces is not None and replaces.parent_id is not None)
     if replaces is not None and conflicts.is_exempt(replaces.request):
         rivals = [rival for rival in rivals if rival.side is request.side]  # the rules between two sides spare it
-    return conflicts.find(new, desk.portfolio.total_qty(request.symbol), rivals)
+    return conflicts.find(new, position_qty, rivals)
 
 
 def _group(desk: Desk, order: Order) -> Iterable[ClientOrderId]:
@@ -80,13 +83,18 @@ def _group(desk: Desk, order: Order) -> Iterable[ClientOrderId]:
     return (order.request.client_order_id, head, *desk.legs.get(head, ()))
 
 
-def rivals_among(desk: Desk, orders: Iterable[Order]) -> list[Rival]:
-    """Return the open *orders* as the broker's rules see them. The exits of one group promise the same shares, once."""
+def rivals_among(desk: Desk, orders: Iterable[Order], *, closing: Side | None = None) -> list[Rival]:
+    """Return the open *orders* as the broker's rules see them. The exits of one group promise the same shares, once.
+
+    What an order promises is asked of one side only, where *closing* says which.
+    """
     rivals: list[Rival] = []
     counted: set[ClientOrderId] = set()
     for order in orders:
         request, parent = order.request, order.parent_id
-        if parent is None:
+        if closing is not None and request.side is not closing:
+            promised = NO_QTY
+        elif parent is None:
             leaves = order.leaves_qty
             promised = desk.reservations.of(order).opening if leaves is None else leaves
         else:
