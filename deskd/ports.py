@@ -139,6 +139,9 @@ class Quotes(Protocol):
     def quote(self, symbol: Symbol) -> Quote | None:
         """Return the latest quote, however old; its received_at tells the age."""
 
+    def is_halted(self, symbol: Symbol) -> bool:
+        """Tell whether the market halted trading in the symbol, as far as it said."""
+
 
 class Tells(Protocol):
     """Order lines to strategies that asked for the `orders` channel. They are never conflated."""

@@ -128,6 +128,8 @@ class Runtime:
         for event in batch:
             if isinstance(event, ev.InstrumentsListed):
                 self.desk.instruments = {i.symbol: i for i in event.instruments}
+            elif isinstance(event, ev.CalendarListed):
+                self.desk.calendar = {day.day: day for day in event.days}
             self.silence.see(event, self.desk)
             effects += [(effect, event) for effect in handle(self.desk, event)]
             if not self.desk.outages.open.get(TRADES):
@@ -344,7 +346,13 @@ class Runtime:
         if oid not in self.desk.orders and (refusal := self._crowded(oid, request.strategy_id)):
             return refusal
         quote, market_day = self._market(request.symbol)
-        event = ev.OrderRequested(request=request, quote=quote, market_day=market_day, at=self.wall.now())
+        event = ev.OrderRequested(
+            request=request,
+            quote=quote,
+            market_day=market_day,
+            at=self.wall.now(),
+            is_halted=self.quotes.is_halted(request.symbol),
+        )
         outcome = await self._ask(oid, event, timeout_s) or self._undecided(event)
         return self._counted(request.strategy_id, outcome)
 
@@ -376,6 +384,7 @@ class Runtime:
             market_day=market_day,
             by=by,
             at=self.wall.now(),
+            is_halted=self.quotes.is_halted(old.request.symbol),
         )
         outcome = await self._ask(oid, event, timeout_s) or self._undecided(event)
         return self._counted(old.request.strategy_id, outcome)

@@ -10,13 +10,20 @@ from deskd.domain import events as ev
 from deskd.domain.events import BrokerOrder, BrokerStatus
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol, UserId
 from deskd.domain.limits import Limits
-from deskd.domain.market import Instrument, Quote
+from deskd.domain.market import Instrument, Quote, TradingDay
 from deskd.domain.money import Cash, Price, Qty
 from deskd.domain.order import Fill, OrderRequest, OrderType, Side, TimeInForce, fill_id
 from deskd.domain.run import StrategyStatus
 
 NOON = datetime(2026, 1, 5, 17, 0, tzinfo=UTC)
 MONDAY = date(2026, 1, 5)
+DAY = TradingDay(
+    day=MONDAY,
+    extended_open_at=NOON - timedelta(hours=8),
+    open_at=NOON - timedelta(hours=2, minutes=30),
+    close_at=NOON + timedelta(hours=4),
+    extended_close_at=NOON + timedelta(hours=8),
+)
 ALICE = StrategyId("alice")
 BOB = StrategyId("bob")
 AAPL = Symbol("AAPL")
@@ -77,6 +84,7 @@ def some_limits(**overrides: Any) -> Limits:
         "orders_per_day_max": 500,
         "duplicate_window": timedelta(0),
         "is_short_allowed": False,
+        "may_wait_for_open": True,
     }
     return Limits(**fields | overrides)
 
@@ -182,6 +190,7 @@ def a_desk(*, allocation: str = "10000", limits: Limits | None = None) -> Desk:
     desk = Desk(
         limits={ALICE: limits or some_limits(), BOB: limits or some_limits()},
         instruments={AAPL: an_instrument(AAPL), SPY: an_instrument(SPY)},
+        calendar={MONDAY: DAY},
     )
     desk.apply(ev.StreamChanged(stream=TRADES, is_up=True, why="listening", at=NOON))
     handle(desk, a_snapshot())

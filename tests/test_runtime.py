@@ -187,6 +187,9 @@ class World:
     def quote(self, symbol: Symbol) -> Quote | None:
         return a_quote()
 
+    def is_halted(self, symbol: Symbol) -> bool:
+        return False
+
     def marks(self) -> Mapping[Symbol, Price]:
         return {AAPL: price(101)}
 

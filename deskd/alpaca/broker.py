@@ -14,7 +14,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, assert_never
 
@@ -38,7 +38,7 @@ from deskd.domain.events import (
     SubmitRejected,
 )
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
-from deskd.domain.market import Instrument, MarketClock
+from deskd.domain.market import Instrument, MarketClock, TradingDay
 from deskd.domain.money import Cash
 from deskd.domain.order import Fill, OrderClass, OrderRequest
 from deskd.domain.priority import Priority
@@ -433,6 +433,13 @@ class AlpacaBroker:
         async with self._turn(Priority.RECONCILE):
             said = await self.cold.clock()
         return _whole(wire.decode_clock, said)
+
+    async def calendar(self, first: date, last: date) -> Sequence[TradingDay]:
+        """Return the days on which the exchange trades, both included, oldest first."""
+        body = await self._answer("/v2/calendar", {"start": first.isoformat(), "end": last.isoformat()})
+        return _whole(
+            lambda value: [wire.decode_day(row) for row in wire.as_rows(wire.decode_json(value), "days")], body
+        )
 
     async def instruments(self) -> Sequence[Instrument]:
         """Return all active instruments.

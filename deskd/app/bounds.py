@@ -1,34 +1,122 @@
 """What the configuration makes of bounds: a strategy's limits, and how long the streams wait."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel
 
 from deskd.alpaca.connection import TIMING, Timing
 from deskd.config import BrokerSection, OrdersSection, RiskSection
+from deskd.domain.ids import Symbol
 from deskd.domain.lane import ConflictPolicy, LaneRules
-from deskd.domain.limits import Limits
-from deskd.domain.money import Cash, Qty
+from deskd.domain.limits import UNBOUNDED, Bounds, DayTradeRule, Limits, Scope
+from deskd.domain.money import Cash, Qty, plain
 from deskd.domain.strategy import StrategySpec
+
+_COUNTS = frozenset({"open_orders_max", "orders_per_day_max", "orders_per_minute_max"})
+_SUMMED = tuple(field.name for field in fields(Bounds))  # of a member, and of the desk
+# Of each order and position, whoever says so.
+_EACH = ("order_notional_max", "order_qty_max", "position_qty_max", "position_notional_max", "position_share_max")
 
 
 def limits_of(spec: StrategySpec, risk: RiskSection, stale_after_s: float) -> Limits:
-    """Return the strategy's limits: the desk's, tightened by its own."""
-    ours = risk.strategy
+    """Return the strategy's limits: of every bound the tightest of desk, member, strategy, and its own config.json."""
+    named, member = risk.strategies.get(spec.strategy_id), risk.members.get(spec.user_id)
+    own = _tightest(_SUMMED, [risk.strategy, named], spec)
+    origins: dict[str, str] = {}
+    each: dict[str, Decimal] = {}
+    for name in _EACH:
+        scopes = (
+            (Scope.STRATEGY, _least(name, [risk.strategy, named], spec)),
+            (Scope.MEMBER, _least(name, [risk.member, member])),
+            (Scope.DESK, _least(name, [risk.desk])),
+        )
+        bounds = [(bound, scope) for scope, bound in scopes if bound is not None]
+        each[name], scope = min(bounds, key=lambda bound: bound[0])  # the narrowest, where two are the same
+        if scope is not Scope.STRATEGY:
+            origins[name] = f" scope={scope}"
+    origins["price_collar"] = f" scope={Scope.DESK}"
 
-    def tighter(name: str, bound: Decimal | int) -> Decimal:
-        return min(Decimal(bound), spec.limits.get(name, Decimal(bound)))
+    def seconds(name: str, bound: float) -> timedelta:
+        return timedelta(seconds=max(bound, float(spec.limits.get(name, 0))))
 
     return Limits(
         symbols=frozenset(spec.symbols),
         quote_age_max=timedelta(seconds=stale_after_s),
-        order_notional_max=Cash(tighter("order_notional_max", ours.order_notional_max)),
-        position_qty_max=Qty(tighter("position_qty_max", ours.position_qty_max)),
-        position_notional_max=Cash(tighter("position_notional_max", ours.position_notional_max)),
-        open_orders_max=int(tighter("open_orders_max", ours.open_orders_max)),
-        orders_per_day_max=int(tighter("orders_per_day_max", ours.orders_per_day_max)),
-        duplicate_window=timedelta(seconds=ours.duplicate_window_s),
+        order_notional_max=Cash(each["order_notional_max"]),
+        order_qty_max=Qty(each["order_qty_max"]),
+        position_qty_max=Qty(each["position_qty_max"]),
+        position_notional_max=Cash(each["position_notional_max"]),
+        position_share_max=each["position_share_max"],
+        duplicate_window=seconds("duplicate_window_s", risk.strategy.duplicate_window_s),
+        stop_cooldown=seconds("stop_cooldown_s", risk.strategy.stop_cooldown_s),
         is_short_allowed=risk.desk.allow_short,
+        member=_bounds([risk.member, member]),
+        desk=_bounds([risk.desk]),
+        desk_symbols=frozenset(map(Symbol, risk.desk.symbols_allowed)),
+        denied_symbols=frozenset(map(Symbol, risk.desk.symbols_denied)),
+        price_collar=risk.desk.price_collar,
+        concentration_max=risk.desk.concentration_max,
+        day_trade_rule=DayTradeRule(risk.desk.pattern_day_trader),
+        may_wait_for_open=risk.desk.orders_wait_for_open,
+        origins=origins,
+        **own,
     )
+
+
+def allocation_of(spec: StrategySpec, risk: RiskSection) -> Cash:
+    """Return the capital that the strategy is to have."""
+    named = risk.strategies.get(spec.strategy_id)
+    own = None if named is None else named.allocation
+    return Cash(risk.strategy.allocation if own is None else own)
+
+
+def limits_in_words(limits: Limits) -> tuple[tuple[str, str], ...]:
+    """Return name and bound of every limit that holds, as a fact keeps them: those of wider scopes with their name."""
+    return tuple(_words(limits, ""))
+
+
+def _words(bounds: Limits | Bounds, prefix: str) -> Iterable[tuple[str, str]]:
+    for one in fields(bounds):
+        match getattr(bounds, one.name):
+            case None:
+                pass
+            case Bounds() as wider:
+                yield from _words(wider, f"{one.name}.")
+            case dict():
+                pass  # the origins, which the names tell
+            case Decimal() as bound:
+                yield f"{prefix}{one.name}", plain(bound)
+            case timedelta() as bound:
+                yield f"{prefix}{one.name}_s", f"{bound.total_seconds():g}"
+            case frozenset() as symbols:
+                yield f"{prefix}{one.name}", ",".join(sorted(symbols))
+            case other:
+                yield f"{prefix}{one.name}", str(other)
+
+
+def _least(name: str, sections: Sequence[BaseModel | None], spec: StrategySpec | None = None) -> Decimal | None:
+    said = [getattr(section, name) for section in sections if section is not None]
+    bounds = [Decimal(bound) for bound in said if bound is not None]
+    if spec is not None and name in spec.limits:
+        bounds.append(spec.limits[name])
+    return min(bounds, default=None)
+
+
+def _tightest(
+    names: Iterable[str], sections: Sequence[BaseModel | None], spec: StrategySpec | None = None
+) -> dict[str, Any]:
+    """Return the tightest bound of each name, of those that something bounds."""
+    found = {name: _least(name, sections, spec) for name in names}
+    return {n: int(bound) if n in _COUNTS else bound for n, bound in found.items() if bound is not None}
+
+
+def _bounds(sections: Sequence[BaseModel | None]) -> Bounds:
+    found = _tightest(_SUMMED, sections)
+    return Bounds(**found) if found else UNBOUNDED
 
 
 def timing_of(broker: BrokerSection) -> Timing:

@@ -22,7 +22,7 @@ from deskd.alpaca.stream import MarketStream
 from deskd.alpaca.trading_stream import TradeStream
 from deskd.api import tokens
 from deskd.api.endpoint import Api
-from deskd.app.bounds import limits_of, timing_of
+from deskd.app.bounds import allocation_of, limits_in_words, limits_of, timing_of
 from deskd.app.desk_status import Moment, status
 from deskd.app.disk import DiskGuard
 from deskd.app.exit_watch import ExitWatch, rules_of
@@ -294,6 +294,7 @@ class Daemon:
         for found in self.supervisor.strategies():
             if isinstance(found, StrategySpec):
                 await self._allocate(found.strategy_id)
+                await self._tell_limits(found.strategy_id)
         await self.runtime.until_idle()
         self._warn_of_overcommitment()
 
@@ -345,13 +346,26 @@ class Daemon:
 
     async def _allocate(self, strategy_id: StrategyId) -> None:
         """Give the strategy its allocation from the house, where that is not what it has."""
-        wanted = Cash(self.config.risk.strategy.allocation)
+        spec, risk = self._spec_of(strategy_id), self.config.risk
+        wanted = Cash(risk.strategy.allocation) if spec is None else allocation_of(spec, risk)
         book = self.runtime.desk.portfolio.books.get(strategy_id)
         if book is None or book.allocation != wanted:
             at = self.wall.now()
             await self.runtime.post(
                 ev.AllocationChanged(strategy_id=strategy_id, allocation=wanted, by="desk.toml", at=at)
             )
+
+    async def _tell_limits(self, strategy_id: StrategyId) -> None:
+        """Have the strategy's limits on record, where they are others than before."""
+        limits = self.runtime.desk.limits.get(strategy_id)
+        if limits is not None:
+            told = ev.LimitsChanged(
+                strategy_id=strategy_id,
+                limits=limits_in_words(limits),
+                by="desk.toml and config.json",
+                at=self.wall.now(),
+            )
+            await self.runtime.post(told)
 
     def _warn_of_overcommitment(self) -> None:
         house = self.runtime.desk.account(HOUSE)
@@ -374,6 +388,7 @@ class Daemon:
         await self.runtime.post(fact)
         if isinstance(fact, ev.StrategyRegistered):  # a new one gets its capital before its first order
             await self._allocate(fact.strategy_id)
+            await self._tell_limits(fact.strategy_id)
 
     def _on_spec(self, spec: StrategySpec) -> None:
         limits = limits_of(spec, self.config.risk, self.config.market.stale_after_s)

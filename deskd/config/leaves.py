@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from deskd.config.settings import Config
+from deskd.config.settings import Config, RiskSection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,16 +57,39 @@ def _sections(prefix: str, model: type[BaseModel]) -> list[Section]:
         if not (isinstance(child, type) and issubclass(child, BaseModel)):
             continue
         dotted = f"{prefix}{name}"
-        own = tuple(_leaf(dotted, key, sub) for key, sub in child.model_fields.items() if not _is_table(sub))
-        title = (child.__doc__ or "").partition(":")[2].strip().rstrip(".")
-        if own:
-            found.append(Section(name=dotted, title=title, leaves=own))
+        section = _section(dotted, child)
+        if section.leaves:
+            found.append(section)
         found += _sections(f"{dotted}.", child)
     return found
 
 
 def _is_table(info: FieldInfo) -> bool:
-    return isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+    return (isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)) or _named(info) is not None
+
+
+def _named(info: FieldInfo) -> type[BaseModel] | None:
+    """Return what each table of `[risk.strategies.NAME]` is; None where the field is no such set of tables."""
+    if get_origin(info.annotation) is not dict:
+        return None
+    child: type[BaseModel] = get_args(info.annotation)[1]
+    assert issubclass(child, BaseModel)
+    return child
+
+
+def named_tables() -> dict[str, Section]:
+    """Return what stands under a name that an officer gives, by the part before it: `risk.strategies`."""
+    return {
+        f"risk.{name}": _section(f"risk.{name}.NAME", child)
+        for name, info in RiskSection.model_fields.items()
+        if (child := _named(info)) is not None
+    }
+
+
+def _section(dotted: str, child: type[BaseModel]) -> Section:
+    own = tuple(_leaf(dotted, key, sub) for key, sub in child.model_fields.items() if not _is_table(sub))
+    title = (child.__doc__ or "").partition(":")[2].strip().rstrip(".")
+    return Section(name=dotted, title=title, leaves=own)
 
 
 def _leaf(section: str, name: str, info: FieldInfo) -> Leaf:

@@ -9,7 +9,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, time
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from pydantic_settings import InitSettingsSource
 from deskd.config import rules
 from deskd.config.environment import Variables, keys_of, misspelt
 from deskd.config.keys import HOME_OF_KEYS
-from deskd.config.leaves import Leaf, leaves
+from deskd.config.leaves import Leaf, Section, leaves, named_tables
 from deskd.config.locate import KeyPath, Place, locate
 from deskd.config.near import nearest
 from deskd.config.plain import is_plain
@@ -34,6 +34,7 @@ DEFAULT = "default"
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _SECRET_NAME = re.compile(r"api_?key|secret|token|password|passphrase|credential|key_?id|^keys?$|apca", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"[PAC]K[A-Z0-9]{16,24}|[A-Za-z0-9/+]{40}|[A-Za-z0-9]{43,44}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # of a strategy, or of a member
 _SHOWN_MAX = 60
 _VARIABLE_MAX = 1_000  # a longer text is no number and no path; lists may be longer
 
@@ -81,7 +82,8 @@ class _Problem:
 @dataclass(slots=True, kw_only=True)
 class _Reading:
     name: str
-    known: Mapping[str, Leaf] = field(default_factory=leaves)
+    known: dict[str, Leaf] = field(default_factory=leaves)  # and those under names that the file gives
+    named: Mapping[str, Section] = field(default_factory=named_tables)
     options: dict[str, object] = field(default_factory=dict)  # these, and all that follow, by dotted key
     texts: dict[str, str] = field(default_factory=dict)  # of the environment
     in_file: dict[str, object] = field(default_factory=dict)
@@ -140,6 +142,9 @@ class _Reading:
         for name, value in table.items():
             here = (*path, name)
             key, place = ".".join(here), places[here] if here in places else _first_below(here, places)
+            if ".".join(path) in self.named and isinstance(value, dict) and _NAME.fullmatch(name):
+                leaf_of = {f"{key}.{leaf.name}": leaf for leaf in self.named[".".join(path)].leaves}
+                self.known |= {k: replace(leaf, section=key) for k, leaf in leaf_of.items()}
             if self._is_secret(key, name, value):
                 self._note(
                     place, key, f"a secret does not belong into this file (it is not shown here): {HOME_OF_KEYS}"
@@ -158,7 +163,7 @@ class _Reading:
                 self._note(place, key, self._unknown(key, is_section=isinstance(value, dict)))
 
     def _is_section(self, key: str) -> bool:
-        return any(known.startswith(f"{key}.") for known in self.known)
+        return key in self.named or any(known.startswith(f"{key}.") for known in self.known)
 
     def _is_secret(self, key: str, name: str, value: object) -> bool:
         if isinstance(value, dict):

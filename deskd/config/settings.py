@@ -16,6 +16,7 @@ Wait = Annotated[float, Field(ge=0, le=86_400)]  # 0 turns off what it is for
 # TOML knows no amounts, paths or tuples: these are made from its texts, numbers and lists. All else is taken as it is.
 Money = Annotated[Decimal, Field(gt=0, max_digits=15, strict=False)]
 Percent = Annotated[Decimal, Field(ge=0, lt=100, max_digits=6, decimal_places=4, strict=False)]
+Share = Annotated[Decimal, Field(gt=0, le=100, max_digits=12, strict=False)]  # 0.2 is a fifth
 FilePath = Annotated[Path, Strict(strict=False)]
 Texts = Annotated[tuple[str, ...], Strict(strict=False)]
 
@@ -221,25 +222,99 @@ class RestartSection(_Section):
     )
 
 
-class RiskStrategySection(_Section):
-    """[risk.strategy]: limits of each strategy; its config.json can only tighten them."""
+class _Limits(_Section):
+    """What can be bounded at every scope. The tightest bound holds, whichever scope it stands at."""
+
+    order_notional_max: Money | None = Field(None, description="value of one order")
+    order_qty_max: Money | None = Field(None, description="shares of one order")
+    position_qty_max: Money | None = Field(None, description="shares of one symbol, long or short")
+    position_notional_max: Money | None = Field(None, description="value of one position")
+    position_share_max: Share | None = Field(None, description="value of one position as a share of the equity")
+    open_orders_max: int | None = Field(None, ge=1, description="open orders at a time")
+    orders_per_day_max: int | None = Field(None, ge=1, description="orders per market day, denied ones not counted")
+    orders_per_minute_max: int | None = Field(
+        None, ge=1, le=1_000, description="orders within a minute, denied ones not counted"
+    )
+    gross_exposure_max: Share | None = Field(
+        None, description="longs plus shorts, open orders counted, as a share of the allocation"
+    )
+    net_exposure_max: Share | None = Field(
+        None, description="longs less shorts, open orders counted, as a share of the allocation"
+    )
+    daily_loss_max: Money | None = Field(
+        None, description="lost since the market day began, realized or not; then only what closes passes"
+    )
+    drawdown_max: Share | None = Field(
+        None, description="lost since the equity's peak, as a share of it; then only what closes passes"
+    )
+
+
+class RiskStrategySection(_Limits):
+    """[risk.strategy]: limits of each strategy; a table risk.strategies.NAME and its config.json can only tighten them."""
 
     allocation: Money = Field(Decimal(10000), description="capital given to a new strategy, in dollars")
     order_notional_max: Money = Field(Decimal(5000), description="value of one order")
+    order_qty_max: Money = Field(Decimal(1000), description="shares of one order")
     position_qty_max: Money = Field(Decimal(1000), description="shares of one symbol, long or short")
     position_notional_max: Money = Field(Decimal(5000), description="value of one position")
+    position_share_max: Share = Field(Decimal("0.20"), description="value of one position as a share of the equity")
     open_orders_max: int = Field(20, ge=1, description="open orders at a time")
     orders_per_day_max: int = Field(500, ge=1, description="orders per market day, denied ones not counted")
+    orders_per_minute_max: int = Field(
+        100, ge=1, le=1_000, description="orders within a minute, denied ones not counted"
+    )
+    gross_exposure_max: Share = Field(
+        Decimal("0.95"), description="longs plus shorts, open orders counted, as a share of the allocation"
+    )
+    net_exposure_max: Share = Field(
+        Decimal("0.95"), description="longs less shorts, open orders counted, as a share of the allocation"
+    )
+    daily_loss_max: Money = Field(
+        Decimal(500), description="lost since the market day began, realized or not; then only what closes passes"
+    )
+    drawdown_max: Share = Field(
+        Decimal("0.10"), description="lost since the equity's peak, as a share of it; then only what closes passes"
+    )
     duplicate_window_s: float = Field(
         0.5, ge=0, le=60, description="the same order again within this time is denied; 0 = off"
+    )
+    stop_cooldown_s: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="after a stop closed a position nothing opens in the symbol for so long; 0 = off",
     )
     requests_per_s: int = Field(20, ge=1, description="requests per second to the order socket; over it: HTTP 429")
 
 
-class RiskDeskSection(_Section):
-    """[risk.desk]: limits of the whole desk."""
+class RiskNamedStrategySection(_Limits):
+    """[risk.strategies.NAME]: one strategy's, tighter than [risk.strategy], and its own allocation."""
+
+    allocation: Money | None = Field(None, description="capital given to it, in dollars; in place of [risk.strategy]'s")
+
+
+class RiskMemberSection(_Limits):
+    """[risk.member]: of each member, summed over all strategies; a table risk.members.NAME tightens them for one."""
+
+
+class RiskDeskSection(_Limits):
+    """[risk.desk]: limits of the whole desk: what is summed is summed over all strategies."""
 
     allow_short: bool = Field(False, description="may strategies sell what they do not hold")
+    symbols_allowed: Texts = Field((), description="what the desk trades; empty: all that strategies name")
+    symbols_denied: Texts = Field((), description="what nobody trades here")
+    price_collar: Share = Field(
+        Decimal("0.05"), description="how far a limit price may lie through the market's far side, as a share of it"
+    )
+    concentration_max: Share = Field(
+        Decimal("0.50"), description="one symbol in all books together, as a share of the account's equity"
+    )
+    orders_wait_for_open: bool = Field(
+        False, description="take orders while the market is closed, to wait for its open; else they are denied"
+    )
+    pattern_day_trader: Literal["off", "warn", "enforce"] = Field(
+        "off", description="the classic rule, from our own fills: four day trades in five days under $25,000"
+    )
 
 
 class RiskExitsSection(_Section):
@@ -259,8 +334,11 @@ class RiskSection(_Section):
     """[risk]."""
 
     desk: RiskDeskSection = RiskDeskSection()
+    member: RiskMemberSection = RiskMemberSection()
+    members: dict[str, RiskMemberSection] = {}
     strategy: RiskStrategySection = RiskStrategySection()
     exits: RiskExitsSection = RiskExitsSection()
+    strategies: dict[str, RiskNamedStrategySection] = {}
 
 
 class OrdersSection(_Section):

@@ -7,7 +7,7 @@ Rule 3: what the gate approves is recorded, then sent. What it denies is recorde
 
 from dataclasses import dataclass, replace
 
-from deskd.core import gate, lane, replacing
+from deskd.core import gate, lane, replacing, scopes
 from deskd.core.checks import Denied, Evidence, cash_needed
 from deskd.core.conflicts import Conflict
 from deskd.core.desk import Desk
@@ -70,6 +70,7 @@ def on_replace_request(desk: Desk, event: ev.ReplaceRequested) -> list[Effect]:
         quote=event.quote,
         market_day=event.market_day,
         at=event.at,
+        is_halted=event.is_halted,
     )
     return _judged(desk, asked, replaces=ReplaceOf(old, event.by))
 
@@ -143,11 +144,31 @@ def evidence_for(desk: Desk, event: ev.OrderRequested, old: Order | None = None)
         opening_qty=Qty(desk.reservations.opening(who, symbol, request.side) - freed.opening),
         margin_per_share=book.short_margin_per_share(symbol) if book else Price(ZERO),
         buying_power=Cash(desk.buying_power(who) + freed.cash),
-        open_orders=desk.reservations.count(who) - (old is not None and desk.reservations.holds(old)),
-        orders_today=desk.orders_today(who, event.market_day, event.quote),
+        scopes=scopes.scopes_of(
+            desk,
+            who,
+            limits,
+            scopes.Moment(
+                day=event.market_day,
+                quote=event.quote,
+                now=event.at,
+                freed=freed,
+                is_replaced=old is not None and desk.reservations.holds(old),
+                side=request.side,
+            ),
+        ),
         last_same_at=desk.same_asked_at(request),
         frozen=desk.standing.frozen.get(symbol),
         now=event.at,
+        market_day=event.market_day,
+        trading_day=desk.calendar.get(event.market_day),
+        is_calendar_known=bool(desk.calendar),
+        is_halted=event.is_halted,
+        last_stop_at=desk.records.last_stop(who, symbol),
+        symbol_value=desk.portfolio.value_of(symbol),
+        symbol_opening_qty=Qty(desk.reservations.opening_of_all(symbol, request.side) - freed.opening),
+        account_equity=desk.portfolio.equity(),
+        day_trades=scopes.day_trades(desk, event.market_day),
         freed=freed,
         is_exit=is_exit,
         exit_under_way=desk.exits.kind(who, symbol),

@@ -124,7 +124,13 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             return _on_marks(desk, event)
         case ev.PricesSeen():
             return exits.on_prices(desk, event)
-        case ev.InstrumentsListed():
+        case ev.MarketDayBegan():
+            begun = desk.records.day
+            return [Record(event)] if begun is None or event.market_day > begun or event.is_rewound else []
+        case ev.LimitsChanged():
+            told = desk.limits_told.get(event.strategy_id)
+            return [Record(event)] if told is None or told.limits != event.limits else []
+        case ev.InstrumentsListed() | ev.CalendarListed():
             return []  # an input, taken by the runtime; nothing to keep
         case (
             ev.DeskStopped()

@@ -5,7 +5,7 @@
 the ledger (limits from the configuration, the broker's list of instruments) only ever enters decisions, never the fold.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import assert_never
@@ -14,24 +14,26 @@ from deskd.core import activities, corrections, gate, holding, house, lifecycle
 from deskd.core.exit_book import ExitBook
 from deskd.core.outages import Outages
 from deskd.core.portfolio import Portfolio
+from deskd.core.records import Records
 from deskd.core.reservation import Reservation, Reservations
 from deskd.core.standing import Standing
 from deskd.domain import events as ev
 from deskd.domain.activity import Activity, HouseCause
 from deskd.domain.book import Account
 from deskd.domain.exits import ExitRules
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol, UserId
 from deskd.domain.lane import LaneRules
 from deskd.domain.limits import Limits
-from deskd.domain.market import Instrument, Quote
+from deskd.domain.market import Instrument, Quote, TradingDay
 from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty, notional
-from deskd.domain.order import Order, OrderClass, OrderRequest, OrderStatus
+from deskd.domain.order import Order, OrderClass, OrderRequest, OrderStatus, OrderType
 from deskd.domain.run import StrategyStatus
 from deskd.domain.streak import Streak, after_end, given_up
 
 DUPLICATE_MEMORY = timedelta(seconds=60)  # the longest duplicate window that can be configured
 DENIED_KEPT = 1_000  # of each strategy in memory: a loop that is denied for a day must not fill it; the ledger has all
 TAPE_BACK = timedelta(hours=1)  # no real market's time goes back so far: a tape began anew, and with it the day
+STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
 TRADES, MARKET = "trades", "market"  # the streams' names in StreamChanged and OutageEnded
 
 
@@ -54,6 +56,7 @@ class Desk:
     lane: LaneRules = field(default_factory=LaneRules, compare=False)
     exit_rules: dict[StrategyId, ExitRules] = field(default_factory=dict, compare=False)
     exit_quote_age_max: timedelta = field(default=timedelta(seconds=10), compare=False)
+    calendar: Mapping[date, TradingDay] = field(default_factory=dict, compare=False)  # empty: not known yet
     doubt_settle: timedelta = field(default=timedelta(seconds=10), compare=False)
     refused: dict[StrategyId, int] = field(default_factory=dict, compare=False)  # orders not taken in this outage
 
@@ -76,6 +79,9 @@ class Desk:
     fill_ids: set[FillId] = field(default_factory=set)
     days: dict[StrategyId, DayCount] = field(default_factory=dict)
     last_asked: dict[StrategyId, dict[OrderRequest, datetime]] = field(default_factory=dict)
+    records: Records = field(default_factory=Records)
+    limits_told: dict[StrategyId, ev.LimitsChanged] = field(default_factory=dict)  # as last recorded
+    members: dict[UserId, dict[StrategyId, None]] = field(default_factory=dict)  # with all that they ever had
     last_reconciled: ev.AccountReconciled | None = None
     standing: Standing = field(default_factory=Standing)
     last_root: ev.RootSigned | None = None  # up to where the ledger is signed
@@ -91,6 +97,7 @@ class Desk:
         """Let *fact* take hold. Decides nothing."""
         if not isinstance(fact, ev.RootSigned):  # which a ledger at rest gets, too
             self.outages.alive_at = fact.at
+            self.records.tick(fact.at)
         match fact:
             case ev.OrderApproved():
                 self._approve(fact)
@@ -133,7 +140,11 @@ class Desk:
             case ev.RunEnded(strategy_id=who):
                 self._remember(who, after_end(self.streaks.get(who), fact.end, deaths=fact.deaths, at=fact.at))
             case ev.AllocationChanged():
-                self.portfolio.allocate(fact.strategy_id, fact.allocation)
+                self._allocate(fact)
+            case ev.LimitsChanged():
+                self.limits_told[fact.strategy_id] = fact
+            case ev.MarketDayBegan():
+                self.records.begin(fact.market_day, fact.at, self.portfolio)
             case ev.FillCorrected():
                 self._correct(fact)
             case ev.HouseAdjusted():
@@ -144,6 +155,7 @@ class Desk:
             case ev.SharesDistributed():
                 house.distribute(self.portfolio, fact)
                 self.exits.split(fact.symbol, fact.ratio)
+                self._rise()
             case ev.DiscrepancyFound():
                 self.standing.find(fact)
             case ev.DiscrepancyResolved():
@@ -177,6 +189,7 @@ class Desk:
             case ev.PositionsMarked():
                 for symbol, price in fact.marks:
                     self._mark(symbol, price, fact.at)
+                self._rise()
             case ev.RunStarted() | ev.RunStalled() | ev.CommandGiven() | ev.Heartbeat():
                 pass  # kept for people; no decision rests on them
             case _:
@@ -186,8 +199,33 @@ class Desk:
         known = self.strategies.get(fact.strategy_id)
         if known is not None and known.code_hash != fact.code_hash:
             self._remember(fact.strategy_id, None)  # another version did not die yet
+        self._belong(fact, known)
         self.strategies[fact.strategy_id] = fact
         self.statuses.setdefault(fact.strategy_id, StrategyStatus.STOPPED)
+
+    def _belong(self, fact: ev.StrategyRegistered, known: ev.StrategyRegistered | None) -> None:
+        """Count the strategy as its member's; one with another's name and the same code goes on where that one was."""
+        who, member = fact.strategy_id, fact.user_id
+        owned = self.members.setdefault(member, {})
+        if known is None:
+            twins = [one for one in owned if self.strategies[one].code_hash == fact.code_hash]
+            if twins:
+                self.records.take_over(who, twins[-1], self.portfolio)
+                if before := self.days.get(twins[-1]):
+                    self.days[who] = before
+        elif known.user_id != member:
+            self.members[known.user_id].pop(who, None)
+            self.records.change_member(who, known.user_id, member, self.portfolio)
+        owned[who] = None
+
+    def _allocate(self, fact: ev.AllocationChanged) -> None:
+        book = self.portfolio.book(fact.strategy_id)
+        moved = Cash(fact.allocation - book.allocation)
+        self.portfolio.allocate(fact.strategy_id, fact.allocation)
+        self.records.move(fact.strategy_id, self.member_of(fact.strategy_id), moved)
+
+    def _rise(self) -> None:
+        self.records.rise(self.portfolio, [(member, tuple(owned)) for member, owned in self.members.items()])
 
     def _remember(self, who: StrategyId, streak: Streak | None) -> None:
         if streak is None:
@@ -217,6 +255,7 @@ class Desk:
             holding.stand_beside(self, order, old, need)
         count = self.orders_today(who, fact.market_day, fact.quote)
         self.days[who] = DayCount(fact.market_day, count + 1, fact.quote.quoted_at)
+        self.records.count(who, fact.at)
         asked = self.last_asked.setdefault(who, {})
         asked.pop(_signature(request), None)  # so that the oldest are always first
         asked[_signature(request)] = fact.at
@@ -295,8 +334,13 @@ class Desk:
         self.fill_ids.add(fill.fill_id)
         signed = Qty(request.side.sign * fill.qty)
         before = self.portfolio.qty(request.strategy_id, request.symbol)
-        self.portfolio.book(request.strategy_id).trade(request.symbol, signed, fill.price, fill.at)
+        book = self.portfolio.book(request.strategy_id)
+        self.records.trade(request.symbol, self.portfolio.qty_of(request.symbol), signed)
+        if request.order_type in STOPS and before * signed < 0:
+            self.records.stopped(request.strategy_id, request.symbol, fill.filled_at)
+        book.trade(request.symbol, signed, fill.price, fill.at)
         self.exits.fill(request, before, Qty(before + signed))
+        self._rise()
         self.standing.executed(request.symbol, fill.at)
         if request.client_order_id not in self.needs:
             self.reservations.shrink(order, fill.qty, notional(fill.qty, fill.price))
@@ -413,6 +457,19 @@ class Desk:
             return 0
         has_begun_anew = quote is not None and known.latest - quote.quoted_at > TAPE_BACK
         return 0 if has_begun_anew else known.count
+
+    def member_of(self, who: StrategyId) -> UserId:
+        """Return whose strategy it is."""
+        known = self.strategies.get(who)
+        return UserId(who) if known is None else known.user_id
+
+    def fellows(self, who: StrategyId) -> Sequence[StrategyId]:
+        """Return the strategies of the same member, this one and those that are not there any more among them."""
+        return tuple(self.members.get(self.member_of(who), (who,)))
+
+    def members_strategies(self) -> Sequence[StrategyId]:
+        """Return the strategies of all members."""
+        return tuple(self.strategies)
 
     def same_asked_at(self, request: OrderRequest) -> datetime | None:
         """Return when the strategy last had the very same order approved, of late."""

@@ -6,48 +6,76 @@ What each check found is kept with the verdict: an order can be explained for as
 from dataclasses import dataclass
 from decimal import Decimal
 
-from deskd.core import checks
-from deskd.core.checks import BUY_STOP_MARGIN, MARKET_MARGIN, Check, Denied, Evidence, ValueCheck, Valued
+from deskd.core.checks import (
+    BUY_STOP_MARGIN,
+    MARKET_MARGIN,
+    Check,
+    Denied,
+    Evidence,
+    ValueCheck,
+    Valued,
+    account,
+    form,
+    free_to_close,
+    market,
+    pace,
+    size,
+)
 from deskd.domain.events import Checked
 from deskd.domain.market import Quote
 from deskd.domain.money import Cash, Price, Qty, notional
 from deskd.domain.order import OrderRequest, OrderType, Side
 
 CHECKS: tuple[Check, ...] = (
-    checks.strategy_is_active,
-    checks.symbol_is_allowed,
-    checks.symbol_is_known,
-    checks.symbol_is_tradable,
-    checks.symbol_is_not_frozen,
-    checks.form_is_valid,
-    checks.prices_are_in_pennies,
-    checks.quantity_is_sold_so,
-    checks.open_orders_are_few,
-    checks.orders_today_are_few,
-    checks.is_no_duplicate,
-    checks.quote_is_there,
-    checks.quote_is_fresh,
+    pace.strategy_is_active,
+    market.symbol_is_allowed,
+    market.symbol_is_not_denied,
+    market.symbol_is_known,
+    market.symbol_is_tradable,
+    market.symbol_is_not_frozen,
+    market.symbol_is_not_halted,
+    form.form_is_valid,
+    form.prices_are_in_pennies,
+    form.quantity_is_sold_so,
+    pace.open_orders_are_few,
+    pace.orders_today_are_few,
+    pace.orders_this_minute_are_few,
+    pace.is_no_duplicate,
+    market.quote_is_there,
+    market.quote_is_fresh,
+    market.market_is_open,
+    market.price_is_near,
+    market.stop_is_ahead,
 )
 VALUE_CHECKS: tuple[ValueCheck, ...] = (
-    checks.order_notional_is_small,
-    checks.sells_what_it_has,
-    checks.no_exit_is_under_way,
-    checks.position_qty_is_small,
-    checks.position_notional_is_small,
-    checks.buying_power_suffices,
+    size.order_qty_is_small,
+    size.order_notional_is_small,
+    size.sells_what_it_has,
+    pace.no_exit_is_under_way,
+    size.position_qty_is_small,
+    size.position_notional_is_small,
+    size.position_share_is_small,
+    account.day_loss_is_small,
+    account.drawdown_is_small,
+    account.day_trades_are_few,
+    pace.stop_is_past,
+    account.gross_exposure_is_small,
+    account.net_exposure_is_small,
+    size.concentration_is_small,
+    account.buying_power_suffices,
 )
 # An exit in the place of an exit: it opens nothing, and its shares are held as they were.
-EXIT_CHECKS: tuple[ValueCheck, ...] = (checks.order_notional_is_small,)
+EXIT_CHECKS: tuple[ValueCheck, ...] = (size.order_qty_is_small, size.order_notional_is_small)
 # A closing order of the desk: only what stops nonsense, and what is not known.
 CLOSING_CHECKS: tuple[Check, ...] = (
-    checks.symbol_is_known,
-    checks.symbol_is_tradable,
-    checks.symbol_is_not_frozen,
-    checks.form_is_valid,
-    checks.quantity_is_sold_so,
-    checks.quote_is_there,
+    market.symbol_is_known,
+    market.symbol_is_tradable,
+    market.symbol_is_not_frozen,
+    form.form_is_valid,
+    form.quantity_is_sold_so,
+    market.quote_is_there,
 )
-CLOSING_VALUE_CHECKS: tuple[ValueCheck, ...] = (checks.closes_what_is_free,)
+CLOSING_VALUE_CHECKS: tuple[ValueCheck, ...] = (size.closes_what_is_free,)
 _CHECKS = tuple((check.__name__, check) for check in CHECKS)
 _VALUE_CHECKS = tuple((check.__name__, check) for check in VALUE_CHECKS)
 _EXIT_CHECKS = tuple((check.__name__, check) for check in EXIT_CHECKS)
@@ -80,13 +108,6 @@ def judge(evidence: Evidence) -> Verdict:
         if not found.is_good:
             return Verdict(found.denied, tuple(kept))
     return Verdict(valued, tuple(kept))
-
-
-def free_to_close(e: Evidence) -> Qty:
-    """Return how many shares of the order only reduce what the strategy holds."""
-    if e.request.side is Side.SELL:
-        return Qty(max(e.position_qty - e.promised_qty, Decimal(0)))
-    return Qty(max(-e.position_qty - e.opening_qty, Decimal(0)))
 
 
 def value(request: OrderRequest, quote: Quote, *, position_free: Qty) -> Valued:

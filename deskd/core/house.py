@@ -40,12 +40,14 @@ def distribute(portfolio: Portfolio, fact: ev.SharesDistributed) -> None:
             continue
         qty = Qty((old.qty * fact.ratio).quantize(_SHARE, ROUND_DOWN))  # a rest too small to be held is the house's
         given += qty - old.qty
-        book.positions[fact.symbol] = replace(
-            old,
-            qty=qty,
-            avg_entry_price=Price(old.avg_entry_price / fact.ratio),
-            mark_price=Price(old.mark_price / fact.ratio),
-            updated_at=fact.at,
+        book.put(
+            replace(
+                old,
+                qty=qty,
+                avg_entry_price=Price(old.avg_entry_price / fact.ratio),
+                mark_price=Price(old.mark_price / fact.ratio),
+                updated_at=fact.at,
+            )
         )
     held = house.positions.get(fact.symbol)
     price = held.avg_entry_price if held is not None and held.qty else _last_mark(portfolio, fact.symbol)

@@ -7,6 +7,7 @@ Rule 2: the sum over all books is the shared account; only the house takes what 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from deskd.domain.book import Account, Position
 from deskd.domain.ids import HOUSE, StrategyId, Symbol
@@ -14,6 +15,14 @@ from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty
 
 # Regulation T, 12 CFR 220.12(c): a short position needs 150 % of its market value; 100 % of it are the sale's proceeds.
 SHORT_MARGIN = Decimal("1.5")
+
+
+class Worth(NamedTuple):
+    """What a book is worth at mark."""
+
+    equity: Cash
+    longs: Cash  # value of long positions
+    shorts: Cash  # of short ones, unsigned
 
 
 @dataclass(slots=True)
@@ -24,6 +33,25 @@ class Book:
     allocation: Cash = NO_CASH
     cash: Cash = NO_CASH
     positions: dict[Symbol, Position] = field(default_factory=dict)
+    # Of what the book was last seen to be: the gate asks at every order, and books change seldom.
+    _worth: tuple[Cash, int, Worth] | None = field(default=None, compare=False)
+    _changes: int = field(default=0, compare=False)
+
+    def worth(self) -> Worth:
+        """Return what the book is worth at mark."""
+        known = self._worth
+        if known is not None and known[0] is self.cash and known[1] == self._changes:
+            return known[2]
+        values = [p.market_value for p in self.positions.values() if p.qty]
+        longs, shorts = sum((v for v in values if v > 0), ZERO), -sum((v for v in values if v < 0), ZERO)
+        worth = Worth(Cash(self.cash + longs - shorts), Cash(longs), Cash(shorts))
+        self._worth = (self.cash, self._changes, worth)
+        return worth
+
+    def put(self, position: Position) -> None:
+        """Hold the position from now on, whatever was held of its symbol before."""
+        self.positions[position.symbol] = position
+        self._changes += 1
 
     def qty(self, symbol: Symbol) -> Qty:
         """Return the signed position."""
@@ -58,12 +86,12 @@ class Book:
                 mark_price=price,
                 updated_at=at,
             )
-        self.positions[symbol] = traded(old, qty, price, at)
+        self.put(traded(old, qty, price, at))
 
     def mark(self, symbol: Symbol, price: Price, at: datetime) -> None:
         """Value the position at *price*."""
         if symbol in self.positions:
-            self.positions[symbol] = replace(self.positions[symbol], mark_price=price, updated_at=at)
+            self.put(replace(self.positions[symbol], mark_price=price, updated_at=at))
 
     def account(self, reserved: Cash) -> Account:
         """Return the book's figures."""
@@ -73,7 +101,7 @@ class Book:
             allocation=self.allocation,
             cash=self.cash,
             reserved=reserved,
-            equity=Cash(self.cash + sum((p.market_value for p in held), ZERO)),
+            equity=self.worth().equity,
             realized_pnl=Cash(sum((p.realized_pnl for p in held), ZERO)),
             unrealized_pnl=Cash(sum((p.unrealized_pnl for p in held), ZERO)),
         )
@@ -125,6 +153,19 @@ class Portfolio:
     def cash(self) -> Cash:
         """Return the shared account's cash: the sum over all books."""
         return Cash(sum((b.cash for b in self.books.values()), ZERO))
+
+    def equity(self) -> Cash:
+        """Return what the shared account is worth at mark: the sum over all books."""
+        return Cash(sum((b.worth().equity for b in self.books.values()), ZERO))
+
+    def value_of(self, symbol: Symbol) -> Cash:
+        """Return the signed value of the symbol at mark, over all books."""
+        held = (book.positions[symbol] for book in self.books.values() if symbol in book.positions)
+        return Cash(sum((p.market_value for p in held if p.qty), ZERO))
+
+    def qty_of(self, symbol: Symbol) -> Qty:
+        """Return what the shared account holds of the symbol: the sum over all books."""
+        return Qty(sum((b.positions[symbol].qty for b in self.books.values() if symbol in b.positions), ZERO))
 
     def holdings(self) -> dict[Symbol, Qty]:
         """Return the shared account's positions: the sum over all books, flat ones left out."""

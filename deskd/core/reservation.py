@@ -37,6 +37,8 @@ class Reservations:
     _qty: dict[tuple[StrategyId, Symbol], Decimal] = field(default_factory=dict)
     _opening: dict[tuple[StrategyId, Symbol, Side], Decimal] = field(default_factory=dict)
     _count: dict[StrategyId, int] = field(default_factory=dict)
+    _pending: dict[tuple[StrategyId, Side], Decimal] = field(default_factory=dict)
+    _symbol: dict[tuple[Symbol, Side], Decimal] = field(default_factory=dict)
 
     def cash(self, strategy_id: StrategyId) -> Cash:
         """Return the cash held for the strategy's open orders."""
@@ -49,6 +51,14 @@ class Reservations:
     def opening(self, strategy_id: StrategyId, symbol: Symbol, side: Side) -> Qty:
         """Return the shares that open orders of *side* may still trade, unsigned."""
         return Qty(self._opening.get((strategy_id, symbol, side), ZERO))
+
+    def pending(self, strategy_id: StrategyId, side: Side) -> Cash:
+        """Return the cash held for the strategy's open orders of *side*: what they may still open."""
+        return Cash(self._pending.get((strategy_id, side), ZERO))
+
+    def opening_of_all(self, symbol: Symbol, side: Side) -> Qty:
+        """Return the shares that everybody's open orders of *side* may still trade, unsigned."""
+        return Qty(self._symbol.get((symbol, side), ZERO))
 
     def count(self, strategy_id: StrategyId) -> int:
         """Return how many open orders hold something."""
@@ -118,10 +128,12 @@ class Reservations:
         who, symbol, side = request.strategy_id, request.symbol, request.side
         if held.cash:
             self._cash[who] = self._cash.get(who, ZERO) + sign * held.cash
+            self._pending[who, side] = self._pending.get((who, side), ZERO) + sign * held.cash
         if held.qty:
             self._qty[who, symbol] = self._qty.get((who, symbol), ZERO) + sign * held.qty
         if held.opening:
             self._opening[who, symbol, side] = self._opening.get((who, symbol, side), ZERO) + sign * held.opening
+            self._symbol[symbol, side] = self._symbol.get((symbol, side), ZERO) + sign * held.opening
 
 
 def leg_holds_shares(leg: Order) -> bool:

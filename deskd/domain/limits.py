@@ -1,15 +1,56 @@
-"""The numbers that the gate enforces."""
+"""The numbers that the gate enforces.
 
-from dataclasses import dataclass
+A scope is who a bound is for: one strategy, all strategies of one member, or the whole desk. Of every bound the
+tightest holds. What a wider scope bounds is the sum over its strategies, so that nobody gains by having several.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
 
 from deskd.domain.ids import Symbol
 from deskd.domain.money import Cash, Qty
 
+type Share = Decimal  # 0.2 is a fifth
+
+
+class Scope(StrEnum):
+    """Who a bound is for."""
+
+    STRATEGY = "strategy"
+    MEMBER = "member"
+    DESK = "desk"
+
+
+class DayTradeRule(StrEnum):
+    """What the classic pattern-day-trader rule does here (gone from the exchanges' rules since 2026)."""
+
+    OFF = "off"
+    WARN = "warn"
+    ENFORCE = "enforce"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a member, or the desk, may come to: sums over strategies. None: no bound."""
+
+    open_orders_max: int | None = None
+    orders_per_day_max: int | None = None
+    orders_per_minute_max: int | None = None
+    gross_exposure_max: Share | None = None  # of the scope's allocations
+    net_exposure_max: Share | None = None  # of the scope's allocations
+    daily_loss_max: Cash | None = None
+    drawdown_max: Share | None = None  # of the peak of the scope's equity
+
+
+UNBOUNDED = Bounds()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """One strategy's limits. Every field is a bound; none is optional, so none can be forgotten."""
+    """One strategy's limits. None: no such bound; whoever builds the limits of a real desk names every one."""
 
     symbols: frozenset[Symbol]  # what the strategy may trade
     quote_age_max: timedelta
@@ -20,3 +61,25 @@ class Limits:
     orders_per_day_max: int
     duplicate_window: timedelta
     is_short_allowed: bool
+    order_qty_max: Qty | None = None
+    position_share_max: Share | None = None  # of the strategy's equity
+    price_collar: Share | None = None  # how far a limit price may lie through the far side
+    stop_cooldown: timedelta = timedelta(0)  # after a stop closed a position: nothing opens in the symbol
+    orders_per_minute_max: int | None = None
+    gross_exposure_max: Share | None = None
+    net_exposure_max: Share | None = None
+    daily_loss_max: Cash | None = None
+    drawdown_max: Share | None = None
+    member: Bounds = UNBOUNDED
+    desk: Bounds = UNBOUNDED
+    desk_symbols: frozenset[Symbol] = frozenset()  # that the desk trades; empty: all
+    denied_symbols: frozenset[Symbol] = frozenset()  # that nobody trades
+    concentration_max: Share | None = None  # one symbol in all books together, of the account's equity
+    day_trade_rule: DayTradeRule = DayTradeRule.OFF
+    may_wait_for_open: bool = False  # orders while the market is closed, which wait at the broker
+    # By the bound's name, ` scope=...` of those that a wider scope made tighter; for findings.
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def origin(self, name: str) -> str:
+        """Return from which scope the bound is, as it stands behind it; nothing where it is the strategy's own."""
+        return self.origins.get(name, "")

@@ -1,7 +1,7 @@
 """What the market says: quotes, sessions, instruments."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -59,3 +59,24 @@ class MarketClock:
     is_open: bool
     next_open: datetime
     next_close: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingDay:
+    """One day on which the exchange trades, as the broker's calendar has it. Other days are not in it."""
+
+    day: date
+    extended_open_at: datetime
+    open_at: datetime
+    close_at: datetime
+    extended_close_at: datetime
+
+    def session(self, now: datetime) -> Session:
+        """Return the part of this day at *now*; a part starts with its first instant."""
+        if self.open_at <= now < self.close_at:
+            return Session.REGULAR
+        if self.extended_open_at <= now < self.open_at:
+            return Session.PRE
+        if self.close_at <= now < self.extended_close_at:
+            return Session.POST
+        return Session.CLOSED

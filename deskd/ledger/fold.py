@@ -6,10 +6,11 @@ Rule 3: other code never reads it: `fingerprint` names the sources that fold, an
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any, get_type_hints
 
 import msgspec
@@ -41,10 +42,18 @@ def fingerprint() -> str:
     """Return what tells this program's folding from any other's: the hash of its sources."""
     digest = hashlib.sha256(msgspec.__version__.encode())
     for room in _SOURCES:
-        for source in sorted(resources.files(room).iterdir(), key=lambda entry: entry.name):
-            if source.name.endswith(".py"):
-                digest.update(f"\n{room}/{source.name}\n".encode() + source.read_bytes())
+        for path, source in _sources_of(resources.files(room), room):
+            digest.update(f"\n{path}\n".encode() + source.read_bytes())
     return digest.hexdigest()
+
+
+def _sources_of(folder: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:
+    """Yield every source below the folder, those of rooms within the room among them."""
+    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
+        if entry.is_dir():
+            yield from _sources_of(entry, f"{path}/{entry.name}")
+        elif entry.name.endswith(".py"):
+            yield f"{path}/{entry.name}", entry
 
 
 @cache

@@ -116,7 +116,9 @@ class Hub:
             self._prices.see_bar(message)
             if self.late.holds(message):
                 return
-        elif kind != "s":
+        elif kind == "s":
+            self._see_status(message)
+        else:
             return  # a channel that no line is made of, like corrections, which come along with trades
         route = self._interest.routes[kind].get(symbol)
         if route is None:
@@ -145,11 +147,12 @@ class Hub:
             feed.bars_after = sent_at - MINUTE  # the minute that was under way is theirs
         self._unplaced.clear()
 
-    def _status_line(self, message: RawMarketMessage, stamp: str) -> bytes:
+    def _see_status(self, message: RawMarketMessage) -> None:
         symbol = message["S"]
-        halted = lines.halted_after(message, was_halted=self._halted.get(symbol, False))
-        self._halted[symbol] = halted
-        return lines.status_line(message, stamp, halted=halted)
+        self._halted[symbol] = lines.halted_after(message, was_halted=self._halted.get(symbol, False))
+
+    def _status_line(self, message: RawMarketMessage, stamp: str) -> bytes:
+        return lines.status_line(message, stamp, halted=self._halted.get(message["S"], False))
 
     def _count_malformed(self, problem: Exception) -> None:
         self.malformed += 1
@@ -322,6 +325,10 @@ class Hub:
     def quote(self, symbol: Symbol) -> Quote | None:
         """Return the latest quote, however old; its received_at tells the age."""
         return self._prices.quote(symbol)
+
+    def is_halted(self, symbol: Symbol) -> bool:
+        """Tell whether the market halted trading in the symbol, as far as it said."""
+        return self._halted.get(symbol, False)
 
     def mark(self, symbol: Symbol) -> Price | None:
         """Return what one share is worth now, as far as the market told."""

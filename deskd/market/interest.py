@@ -76,10 +76,11 @@ class Interest:
 
 
 def wanted(specs: Iterable[StrategySpec]) -> Mapping[str, frozenset[Symbol]]:
-    """Return what these strategies need, by Alpaca's channels: their own wish, and every symbol's quotes for the gate."""
+    """Return what these strategies need, by Alpaca's channels: their own wish, and for the gate every symbol's quotes and halts."""
     union: dict[str, set[Symbol]] = {name: set() for name in SUBSCRIPTION_OF.values()}
     for spec in specs:
         union["quotes"].update(spec.symbols)
+        union["statuses"].update(spec.symbols)
         for channel in spec.channels & SUBSCRIPTION_OF.keys():
             union[SUBSCRIPTION_OF[channel]].update(spec.symbols)
     return {channel: frozenset(symbols) for channel, symbols in union.items()}

@@ -41,7 +41,7 @@ _ENV_REFUSED = re.compile(
 )
 _TIMEFRAME = re.compile(r"[1-5]?[0-9]Min|(1?[0-9]|2[0-3])Hour|1Day|1Week|(1|2|3|4|6|12)Month")
 _LIMITS = {name: field.description or "" for name, field in RiskStrategySection.model_fields.items()}
-_TIGHTER_WHEN_MORE = frozenset({"duplicate_window_s"})
+_TIGHTER_WHEN_MORE = frozenset({"duplicate_window_s", "stop_cooldown_s"})
 
 type CheckSyntax = Callable[[Sequence[bytes]], Sequence[str | None]]
 

@@ -34,6 +34,15 @@ LIMITS = frozenset(
         DenialReason.POSITION_NOTIONAL_MAX,
         DenialReason.OPEN_ORDERS_MAX,
         DenialReason.ORDERS_PER_DAY_MAX,
+        DenialReason.ORDERS_PER_MINUTE_MAX,
+        DenialReason.ORDER_QTY_MAX,
+        DenialReason.POSITION_SHARE_MAX,
+        DenialReason.CONCENTRATION_MAX,
+        DenialReason.GROSS_EXPOSURE_MAX,
+        DenialReason.NET_EXPOSURE_MAX,
+        DenialReason.DAILY_LOSS_MAX,
+        DenialReason.DRAWDOWN_MAX,
+        DenialReason.DAY_TRADES_MAX,
         DenialReason.BUYING_POWER,
         DenialReason.DUPLICATE,
     }
@@ -144,6 +153,10 @@ class DropCopy:
                 return [(E.STRATEGY_STATUS_CHANGED, self._of(who) | {"status": status.value, "why": words})]
             case ev.AllocationChanged(strategy_id=who, allocation=allocation, by=by):
                 return [(E.ALLOCATION_CHANGED, self._of(who) | {"allocation": plain(allocation), "by": by})]
+            case ev.LimitsChanged(strategy_id=who, limits=limits, by=by):
+                return [(E.LIMITS_CHANGED, self._of(who) | {"limits": dict(limits), "by": by})]
+            case ev.MarketDayBegan(market_day=day):
+                return [(E.MARKET_DAY_BEGAN, {"market_day": day.isoformat()})]
             case ev.RunStarted():
                 return [(E.RUN_STARTED, self._of(fact.strategy_id) | {"run_id": fact.run_id})]
             case ev.RunStalled():

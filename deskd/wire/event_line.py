@@ -48,6 +48,8 @@ class DeskEvent(StrEnum):
     STRATEGY_REGISTERED = "strategy_registered"  # a strategy was found, or its code or description changed
     STRATEGY_STATUS_CHANGED = "strategy_status_changed"  # it became active, paused, stopped or failed
     ALLOCATION_CHANGED = "allocation_changed"  # it was given its capital
+    LIMITS_CHANGED = "limits_changed"  # what bounds it is another than before
+    MARKET_DAY_BEGAN = "market_day_began"  # what is counted by the day begins anew
     RUN_STARTED = "run_started"  # its process was started
     RUN_STALLED = "run_stalled"  # it handles no line, though lines wait: a warning
     RUN_ENDED = "run_ended"  # its process ended, and why
@@ -102,6 +104,8 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.STRATEGY_REGISTERED: "strategy_id user_id name strategy_version code_hash",
     E.STRATEGY_STATUS_CHANGED: "strategy_id user_id status why",
     E.ALLOCATION_CHANGED: "strategy_id user_id allocation by",
+    E.LIMITS_CHANGED: "strategy_id user_id limits by",
+    E.MARKET_DAY_BEGAN: "market_day",
     E.RUN_STARTED: "strategy_id user_id run_id",
     E.RUN_STALLED: "strategy_id user_id run_id message",
     E.RUN_ENDED: "strategy_id user_id run_id reason message exit_code peak_memory_bytes cpu_seconds throttled_seconds "
@@ -153,6 +157,8 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.STRATEGY_REGISTERED: (ev.StrategyRegistered,),
     E.STRATEGY_STATUS_CHANGED: (ev.StrategyStatusChanged,),
     E.ALLOCATION_CHANGED: (ev.AllocationChanged,),
+    E.LIMITS_CHANGED: (ev.LimitsChanged,),
+    E.MARKET_DAY_BEGAN: (ev.MarketDayBegan,),
     E.RUN_STARTED: (ev.RunStarted,),
     E.RUN_STALLED: (ev.RunStalled,),
     E.RUN_ENDED: (ev.RunEnded,),
@@ -184,6 +190,7 @@ FOR_ALL = frozenset(
         E.SYMBOL_THAWED,
         E.SHARES_DISTRIBUTED,
         E.ROOT_SIGNED,
+        E.MARKET_DAY_BEGAN,
         E.DESK_STARTED,
         E.DESK_STOPPED,
         E.HEARTBEAT,
@@ -235,6 +242,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     code_hash: str | None = None
     status: str | None = None
     allocation: str | None = None
+    limits: dict[str, str] | None = None  # all that hold, by name; those of wider scopes with their scope before it
     by: str | None = None
     why: str | None = None  # of an order: the strategy's own words
     run_id: str | None = None

@@ -3,11 +3,14 @@
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import PurePath
+from typing import Any
 
-from deskd.app.bounds import lane_rules_of, limits_of, timing_of
-from deskd.config import BrokerSection, Config, OrdersSection
+from deskd.app.bounds import allocation_of, lane_rules_of, limits_in_words, limits_of, timing_of
+from deskd.config import BrokerSection, Config, OrdersSection, RiskSection
 from deskd.domain.ids import UserId
 from deskd.domain.lane import ConflictPolicy, LaneRules
+from deskd.domain.limits import UNBOUNDED, Bounds
+from deskd.domain.money import Cash, Qty
 from deskd.domain.strategy import StrategySpec
 from tests.factories import AAPL, ALICE
 
@@ -40,6 +43,9 @@ def test_a_strategys_limits_only_tighten_the_desks() -> None:
     tight = limits_of(a_spec(open_orders_max="2", order_notional_max="10"), risk, 30.0)
     assert tight.open_orders_max == 2
     assert tight.order_notional_max == 10
+    slow = limits_of(a_spec(stop_cooldown_s="9", duplicate_window_s="0.1"), risk, 30.0)
+    assert slow.stop_cooldown == timedelta(seconds=9)
+    assert slow.duplicate_window == plain.duplicate_window
     greedy = dict.fromkeys(
         ("order_notional_max", "position_qty_max", "position_notional_max", "open_orders_max", "orders_per_day_max"),
         "1000000000",
@@ -60,3 +66,60 @@ def test_the_policy_for_conflicts_is_the_configurations() -> None:
     assert lane_rules_of(OrdersSection()) == LaneRules(conflict=ConflictPolicy.DENY)
     rules = lane_rules_of(OrdersSection(conflict="hold", hold_max_s=5.0))
     assert rules == LaneRules(conflict=ConflictPolicy.HOLD, hold_max=timedelta(seconds=5))
+
+
+def risk_of(**sections: dict[str, Any]) -> RiskSection:
+    return RiskSection.model_validate(sections)
+
+
+def test_of_every_bound_the_tightest_scope_holds_and_is_named() -> None:
+    """Whoever is denied sees whose bound it was; the narrowest, where two say the same."""
+    risk = risk_of(
+        desk={"order_notional_max": 900, "position_qty_max": 1000, "daily_loss_max": 700},
+        member={"order_notional_max": 950, "open_orders_max": 50},
+        members={"alice": {"order_qty_max": 7, "open_orders_max": 40}, "bob": {"order_qty_max": 1}},
+        strategies={"alice": {"orders_per_day_max": 9, "position_share_max": "0.1"}, "bob": {"open_orders_max": 1}},
+    )
+    limits = limits_of(a_spec(), risk, 30.0)
+    assert (limits.order_notional_max, limits.origin("order_notional_max")) == (Cash(Decimal(900)), " scope=desk")
+    assert (limits.order_qty_max, limits.origin("order_qty_max")) == (Qty(Decimal(7)), " scope=member")
+    assert (limits.position_qty_max, limits.origin("position_qty_max")) == (Qty(Decimal(1000)), "")
+    assert (limits.position_share_max, limits.origin("position_share_max")) == (Decimal("0.1"), "")
+    assert (limits.orders_per_day_max, limits.open_orders_max) == (9, 20)
+    assert limits.member == Bounds(open_orders_max=40)
+    assert limits.desk == Bounds(daily_loss_max=Cash(Decimal(700)))
+
+
+def test_a_scope_that_nothing_bounds_costs_no_sums() -> None:
+    """As the desk is shipped, only the strategy's own figures are looked at."""
+    limits = limits_of(a_spec(), Config().risk, 30.0)
+    assert limits.member is UNBOUNDED
+    assert limits.desk is UNBOUNDED
+
+
+def test_the_shipped_limits_fit_each_other() -> None:
+    """No bound is over what another one makes of it, as far as the shipped allocation goes."""
+    risk, limits = Config().risk, limits_of(a_spec(), Config().risk, 30.0)
+    assert allocation_of(a_spec(), risk) == 10_000
+    assert (limits.position_share_max, limits.gross_exposure_max) == (Decimal("0.20"), Decimal("0.95"))
+    assert limits.daily_loss_max == 500
+    assert limits.drawdown_max is not None
+    assert limits.daily_loss_max < limits.drawdown_max * risk.strategy.allocation
+    assert limits.order_notional_max <= limits.position_notional_max <= risk.strategy.allocation
+
+
+def test_an_allocation_can_be_a_strategys_own() -> None:
+    """An officer gives one strategy more, or less, than a new one gets."""
+    risk = risk_of(strategies={"alice": {"allocation": 25_000}, "bob": {}})
+    assert allocation_of(a_spec(), risk) == 25_000
+
+
+def test_limits_are_told_by_name_and_scope() -> None:
+    """What a fact keeps reads without this program."""
+    told = dict(limits_in_words(limits_of(a_spec(), risk_of(desk={"daily_loss_max": 700}), 30.0)))
+    assert told["desk.daily_loss_max"] == "700"
+    assert told["order_notional_max"] == "5000"
+    assert told["quote_age_max_s"] == "30"
+    assert told["symbols"] == "AAPL"
+    assert told["is_short_allowed"] == "False"
+    assert "member.daily_loss_max" not in told

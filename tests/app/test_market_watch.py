@@ -2,13 +2,14 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from structlog.testing import capture_logs
 
 from deskd.app.market_watch import MarketWatch
-from deskd.domain.market import Instrument, MarketClock
-from tests.factories import AAPL, NOON, an_instrument
+from deskd.domain.market import Instrument, MarketClock, TradingDay
+from tests.factories import AAPL, DAY, MONDAY, NOON, an_instrument
 from tests.test_runtime import World, a_world
 
 
@@ -18,6 +19,10 @@ class ListingBroker:
 
     fails: int
     listed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def calendar(self, first: date, last: date) -> list[TradingDay]:
+        assert first < MONDAY < last
+        return [DAY]
 
     async def instruments(self) -> list[Instrument]:
         if self.fails:
@@ -59,6 +64,8 @@ async def test_the_clock_is_told_and_what_can_be_traded_is_listed() -> None:
         assert heard == [watch.clock]
         assert heard[0].timestamp == NOON
         assert world.desk.instruments.keys() == {AAPL}
+        assert world.desk.calendar == {MONDAY: DAY}
+        assert world.desk.records.day == MONDAY
 
 
 async def test_a_broker_that_cannot_be_asked_is_asked_again_and_that_is_said_once() -> None:

@@ -44,7 +44,7 @@ AFTER_NOON = "2026-01-05T23:00:00Z"
 def facts() -> list[ev.Fact]:
     """Return those of a market order in two fills, a canceled limit order, and a denied one."""
     known = a_desk()
-    desk = Desk(limits=known.limits, instruments=known.instruments)
+    desk = Desk(limits=known.limits, instruments=known.instruments, calendar=known.calendar)
     kept: list[ev.Fact] = []
     for event in (
         ev.TradeStreamChanged(is_up=True, why="listening", at=NOON),

@@ -185,9 +185,13 @@ healthy_after_s = 1.0
 give_up_after = 1000000
 [risk.desk]
 allow_short = {_toml(weather.is_short_allowed)}
+orders_wait_for_open = true
 [risk.strategy]
 allocation = "20000"
 orders_per_day_max = 10000000
+orders_per_minute_max = 1000
+position_share_max = 1
+daily_loss_max = 10000
 duplicate_window_s = 0.05
 requests_per_s = 15
 """)

@@ -1,5 +1,6 @@
 """desk.toml and the environment become one Config, or every problem is named at once."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -265,3 +266,20 @@ def test_any_text_gives_settings_or_a_clear_error(tmp_path: Path, lines: list[st
     except ConfigError as error:
         problems = str(error)
     assert all(line.startswith(f"{file}:") for line in problems.splitlines())
+
+
+def test_a_strategy_and_a_member_are_bounded_by_name(tmp_path: Path) -> None:
+    """Each table under a name is checked like any other: place, key, rule, and the nearest key."""
+    config = load_text(
+        tmp_path, "[risk.members.alice]\ndaily_loss_max = 100\n[risk.strategies.alice_1]\nallocation = 500\n"
+    ).config
+    assert config.risk.members["alice"].daily_loss_max == Decimal(100)
+    assert config.risk.strategies["alice_1"].allocation == Decimal(500)
+    for text, problem in (
+        ("[risk.members.alice]\ndaily_los_max = 1\n", "risk.members.alice.daily_los_max: no such key; did you mean"),
+        ("[risk.members.alice]\nopen_orders_max = 0\n", "risk.members.alice.open_orders_max: is 0; allowed"),
+        ("[risk.strategies]\nalice = 3\n", "risk.strategies.alice: no such key"),
+        ('[risk.members."a b"]\nopen_orders_max = 1\n', "a b"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(problem)):
+            load_text(tmp_path, text)

@@ -1,21 +1,25 @@
 """The gate: each reason has an order that gets it, and a text that helps."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from deskd.core import gate
-from deskd.core.checks import Denied, Evidence, Valued
+from deskd.core.checks import Denied, Evidence, Figures, Scoped, Valued
 from deskd.domain.events import SymbolFrozen
 from deskd.domain.exits import ExitKind
 from deskd.domain.ids import Symbol
+from deskd.domain.limits import Bounds, DayTradeRule
 from deskd.domain.order import OrderClass, OrderType, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.domain.reasons import DenialReason as R
 from deskd.domain.run import StrategyStatus
 from tests.factories import (
     AAPL,
+    DAY,
+    MONDAY,
     NOON,
     SPY,
     a_limit_request,
@@ -27,6 +31,8 @@ from tests.factories import (
     qty,
     some_limits,
 )
+
+FIGURES: dict[str, Any] = {"allocation": cash(10_000), "equity": cash(10_000), "peak_equity": cash(10_000)}
 
 
 def evidence(**overrides: Any) -> Evidence:
@@ -41,12 +47,29 @@ def evidence(**overrides: Any) -> Evidence:
         "opening_qty": qty(0),
         "margin_per_share": price(0),
         "buying_power": cash(10_000),
-        "open_orders": 0,
-        "orders_today": 0,
         "frozen": None,
         "last_same_at": None,
         "now": NOON,
+        "market_day": MONDAY,
+        "trading_day": DAY,
+        "is_calendar_known": True,
+        "is_halted": False,
+        "last_stop_at": None,
+        "symbol_value": cash(0),
+        "symbol_opening_qty": overrides.get("opening_qty", qty(0)),
+        "account_equity": cash(100_000),
+        "day_trades": 0,
     }
+    limits = overrides.get("limits", fields["limits"])
+    figures = FIGURES | {name: overrides.pop(name) for name in Figures._fields if name in overrides}
+    member = overrides.pop("member", None)
+    desk = overrides.pop("desk", None)
+    wider = [
+        Scoped(f" scope={scope}", bounds, Figures(**FIGURES | more))
+        for scope, (bounds, more) in (("member", member or (None, {})), ("desk", desk or (None, {})))
+        if bounds is not None
+    ]
+    fields["scopes"] = (Scoped("", limits, Figures(**figures)), *wider)
     return Evidence(**fields | overrides)
 
 
@@ -59,6 +82,17 @@ BRACKET: dict[str, Any] = {
     "take_profit": TakeProfit(limit_price=price(110)),
     "stop_loss": StopLoss(stop_price=price(90)),
 }
+HOURS = {"limits": some_limits(may_wait_for_open=False)}
+COLLARED = some_limits(price_collar=Decimal("0.05"))
+ENFORCED = some_limits(day_trade_rule=DayTradeRule.ENFORCE)
+COOLED = some_limits(stop_cooldown=timedelta(minutes=1))
+
+
+def at(now: datetime) -> dict[str, Any]:
+    """Return the evidence of another hour, with a quote of that moment."""
+    return {"now": now, "quote": a_quote(quoted_at=now, received_at=now)}
+
+
 DENIED: list[tuple[R, dict[str, Any]]] = [
     (R.STRATEGY_NOT_ACTIVE, {"status": StrategyStatus.PAUSED}),
     (R.SYMBOL_NOT_ALLOWED, {"limits": some_limits(symbols=frozenset({SPY}))}),
@@ -102,6 +136,44 @@ DENIED: list[tuple[R, dict[str, Any]]] = [
     (R.POSITION_QTY_MAX, {"limits": some_limits(position_qty_max=qty(15)), "position_qty": qty(6)}),
     (R.POSITION_QTY_MAX, {"limits": some_limits(position_qty_max=qty(15)), "opening_qty": qty(6)}),
     (R.POSITION_NOTIONAL_MAX, {"position_qty": qty(40)}),
+    (R.SYMBOL_DENIED, {"limits": some_limits(denied_symbols=frozenset({AAPL}))}),
+    (R.SYMBOL_DENIED, {"limits": some_limits(desk_symbols=frozenset({SPY}))}),
+    (R.SYMBOL_HALTED, {"is_halted": True}),
+    (R.MARKET_CLOSED, HOURS | {"is_calendar_known": False}),
+    (R.MARKET_CLOSED, HOURS | {"trading_day": None}),
+    (R.MARKET_CLOSED, HOURS | at(DAY.open_at - timedelta(seconds=1))),
+    (R.MARKET_CLOSED, HOURS | at(DAY.close_at)),
+    (R.MARKET_CLOSED, HOURS | at(DAY.extended_close_at) | {"request": a_limit_request(extended_hours=True)}),
+    (R.PRICE_COLLAR, {"limits": COLLARED, "request": a_limit_request("105.01")}),
+    (
+        R.PRICE_COLLAR,
+        {"limits": COLLARED, "request": a_limit_request("94.99", side=Side.SELL), "position_qty": qty(10)},
+    ),
+    (R.STOP_SIDE, {"request": a_request(order_type=OrderType.STOP, stop_price=price("99.99"))}),
+    (R.STOP_SIDE, {"request": a_sale(order_type=OrderType.STOP, stop_price=price(100)), "position_qty": qty(10)}),
+    (R.ORDER_QTY_MAX, {"limits": some_limits(order_qty_max=qty(9))}),
+    (R.ORDERS_PER_MINUTE_MAX, {"limits": some_limits(orders_per_minute_max=5), "orders_this_minute": 5}),
+    (R.OPEN_ORDERS_MAX, {"member": (Bounds(open_orders_max=7), {"open_orders": 7})}),
+    (R.ORDERS_PER_DAY_MAX, {"desk": (Bounds(orders_per_day_max=7), {"orders_today": 7})}),
+    (R.ORDERS_PER_MINUTE_MAX, {"desk": (Bounds(orders_per_minute_max=7), {"orders_this_minute": 7})}),
+    (R.POSITION_SHARE_MAX, {"limits": some_limits(position_share_max=Decimal("0.1")), "equity": cash(10_199)}),
+    (R.CONCENTRATION_MAX, {"limits": some_limits(concentration_max=Decimal("0.01")), "symbol_value": cash(1)}),
+    (R.GROSS_EXPOSURE_MAX, {"limits": some_limits(gross_exposure_max=Decimal("0.95")), "longs": cash(8_481)}),
+    (R.GROSS_EXPOSURE_MAX, {"desk": (Bounds(gross_exposure_max=Decimal("0.95")), {"shorts": cash(8_481)})}),
+    (R.NET_EXPOSURE_MAX, {"limits": some_limits(net_exposure_max=Decimal("0.95")), "buying": cash(8_481)}),
+    (
+        R.NET_EXPOSURE_MAX,
+        {
+            "limits": some_limits(net_exposure_max=Decimal("0.95"), is_short_allowed=True),
+            "request": a_sale(),
+            "selling": cash(8_501),
+        },
+    ),
+    (R.DAILY_LOSS_MAX, {"limits": some_limits(daily_loss_max=cash(500)), "day_pnl": cash(-500)}),
+    (R.DAILY_LOSS_MAX, {"member": (Bounds(daily_loss_max=cash(500)), {"day_pnl": cash(-500)})}),
+    (R.DRAWDOWN_MAX, {"limits": some_limits(drawdown_max=Decimal("0.1")), "equity": cash(9_000)}),
+    (R.DAY_TRADES_MAX, {"limits": ENFORCED, "day_trades": 3, "account_equity": cash(24_999)}),
+    (R.STOP_COOLDOWN, {"limits": COOLED, "last_stop_at": NOON - timedelta(seconds=59)}),
     (R.BUYING_POWER, {"buying_power": cash(1_000)}),  # a market buy is valued 2 % over the ask
     (R.BUYING_POWER, {"request": a_request(qty=None, notional=cash(100)), "buying_power": cash(99)}),
     (R.EXIT_UNDER_WAY, {"exit_under_way": ExitKind.STOP_LOSS, "position_qty": qty(10)}),

@@ -17,6 +17,8 @@ from tests.factories import (
     AAPL,
     ALICE,
     BOB,
+    DAY,
+    MONDAY,
     NOON,
     SPY,
     a_broker_order,
@@ -73,7 +75,7 @@ class _Life:
         self.facts: list[ev.Fact] = []
         self.asked: list[OrderRequest] = []
         limits = dict.fromkeys((ALICE, BOB), some_limits())
-        self.desk = Desk(limits=limits, instruments={s: an_instrument(s) for s in (AAPL, SPY)})
+        self.desk = Desk(limits=limits, instruments={s: an_instrument(s) for s in (AAPL, SPY)}, calendar={MONDAY: DAY})
         self.now = NOON
         self.happens(ev.TradeStreamChanged(is_up=True, why="listening", at=NOON))
         self.happens(a_snapshot())

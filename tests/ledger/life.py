@@ -55,7 +55,7 @@ class Life:
 
     def __init__(self, seed: int) -> None:
         template = a_desk()
-        self.desk = Desk(limits=template.limits, instruments=template.instruments)
+        self.desk = Desk(limits=template.limits, instruments=template.instruments, calendar=template.calendar)
         self.facts: list[ev.Fact] = []
         self._dice = Random(seed)
         self._now = NOON

@@ -18,6 +18,8 @@ from deskd.ledger.projections import project
 from deskd.ledger.store import LedgerStore
 from tests.factories import (
     AAPL,
+    DAY,
+    MONDAY,
     NOON,
     SPY,
     a_broker_order,
@@ -54,7 +56,9 @@ class LongHistory:
     def __post_init__(self) -> None:
         limits = some_limits(open_orders_max=10_000, orders_per_day_max=1_000_000)
         self.desk = Desk(
-            limits=dict.fromkeys(self.names, limits), instruments={s: an_instrument(s) for s in (AAPL, SPY)}
+            limits=dict.fromkeys(self.names, limits),
+            instruments={s: an_instrument(s) for s in (AAPL, SPY)},
+            calendar={MONDAY: DAY},
         )
 
     @property

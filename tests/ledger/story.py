@@ -35,7 +35,7 @@ from tests.factories import (
 def a_story() -> tuple[list[ev.Fact], Desk]:
     """Return the facts of a morning, and the desk that they lead to."""
     template = a_desk()
-    desk = Desk(limits=template.limits, instruments=template.instruments)
+    desk = Desk(limits=template.limits, instruments=template.instruments, calendar=template.calendar)
     facts: list[ev.Fact] = []
 
     def happens(event: ev.Event) -> None:

@@ -70,7 +70,7 @@ async def test_what_is_wanted_follows_the_runs() -> None:
     assert desk.hub.wanted() == QUIET
     alice = await desk.run(Channel.TRADES, symbols=[AAPL])
     also = await desk.run(Channel.TRADES, symbols=[AAPL], **BOB_RUN)
-    assert desk.wanted == [QUIET | {"trades": {AAPL}, "quotes": {AAPL}}]
+    assert desk.wanted == [QUIET | {"trades": {AAPL}, "quotes": {AAPL}, "statuses": {AAPL}}]
     assert desk.hub.wanted() == desk.wanted[-1]
     desk.hub.detach(alice.run_id)
     desk.hub.detach(also.run_id)

@@ -11,13 +11,13 @@ from tests.factories import AAPL, SPY
 from tests.market.given import HandClock, a_spec
 
 
-def test_the_gate_gets_quotes_of_every_symbol() -> None:
-    """A strategy that reads bars only is still priced by fresh quotes."""
+def test_the_gate_gets_quotes_and_halts_of_every_symbol() -> None:
+    """A strategy that reads bars only is still priced by fresh quotes, and its halted symbols are known."""
     assert wanted([a_spec(Channel.BARS, symbols=[AAPL])]) == {
         "trades": frozenset(),
         "quotes": {AAPL},
         "bars": {AAPL},
-        "statuses": frozenset(),
+        "statuses": {AAPL},
     }
 
 
@@ -29,7 +29,7 @@ def test_the_union_over_runs_is_wanted() -> None:
             a_spec(Channel.TRADES, Channel.STATUS, symbols=[SPY], strategy_id=StrategyId("bob")),
         ]
     )
-    assert union == {"trades": {AAPL, SPY}, "quotes": {AAPL, SPY}, "bars": frozenset(), "statuses": {SPY}}
+    assert union == {"trades": {AAPL, SPY}, "quotes": {AAPL, SPY}, "bars": frozenset(), "statuses": {AAPL, SPY}}
 
 
 def test_without_runs_nothing_is_wanted() -> None:

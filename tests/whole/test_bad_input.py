@@ -20,6 +20,9 @@ FAST = """
     [risk.strategy]
     duplicate_window_s = 0
     orders_per_day_max = 100000
+    orders_per_minute_max = 1000
+    position_share_max = 1
+    daily_loss_max = 10000
 """
 WAITS = "import sys\nfor line in sys.stdin: pass\n"
 TRADES = """

@@ -32,6 +32,9 @@ FAST = """
     [risk.strategy]
     duplicate_window_s = 0
     orders_per_day_max = 100000
+    orders_per_minute_max = 1000
+    position_share_max = 1
+    daily_loss_max = 10000
     requests_per_s = 200
     [restart]
     backoff_initial_s = 0.1

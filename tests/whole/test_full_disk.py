@@ -41,6 +41,9 @@ def configure(desk: DeskProcess, ledger: Path, least_mb: int) -> None:
         [risk.strategy]
         duplicate_window_s = 0
         orders_per_day_max = 100000
+        orders_per_minute_max = 1000
+        position_share_max = 1
+        daily_loss_max = 10000
         requests_per_s = 200
         [broker]
         reconcile_every_s = 2.0

@@ -51,6 +51,9 @@ async def test_whatever_the_broker_does_on_the_wire_the_books_agree(folder: Path
             [risk.strategy]
             duplicate_window_s = 0
             orders_per_day_max = 100000
+            orders_per_minute_max = 1000
+            position_share_max = 1
+            daily_loss_max = 10000
         """)
         desk.strategy("ann", TRADER, {"symbols": ["SPY"]})
         await desk.start()

@@ -69,6 +69,9 @@ async def a_desk(folder: Path) -> AsyncIterator[tuple[Exchange, DeskProcess]]:
             [risk.strategy]
             duplicate_window_s = 0
             orders_per_day_max = 100000
+            orders_per_minute_max = 1000
+            position_share_max = 1
+            daily_loss_max = 10000
             requests_per_s = 200
         """)
         yield exchange, desk

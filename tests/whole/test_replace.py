@@ -63,6 +63,9 @@ async def test_replaces_of_strategies_and_officers_end_as_one_order(folder: Path
             [risk.strategy]
             duplicate_window_s = 0
             orders_per_day_max = 100000
+            orders_per_minute_max = 1000
+            position_share_max = 1
+            daily_loss_max = 10000
         """)
         desk.strategy("ann", REPLACER, {"symbols": ["SPY", "AAPL"]})
         await desk.start()

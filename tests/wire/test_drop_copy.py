@@ -147,6 +147,8 @@ def one_of_each() -> list[ev.Fact]:
         registered(ALICE),
         ev.StrategyStatusChanged(strategy_id=ALICE, status=StrategyStatus.ACTIVE, why="started", at=NOON),
         ev.AllocationChanged(strategy_id=ALICE, allocation=cash(10), by="desk.toml", at=NOON),
+        ev.LimitsChanged(strategy_id=ALICE, limits=(("open_orders_max", "20"),), by="desk.toml", at=NOON),
+        ev.MarketDayBegan(market_day=NOON.date(), at=NOON),
         ev.RunStarted(run_id=RunId("r1"), strategy_id=ALICE, at=NOON),
         denied(),
         approved(),

@@ -20,6 +20,7 @@ from deskd.domain.events.broker import (
     BrokerPosition,
     BrokerSnapshot,
     BrokerStatus,
+    CalendarListed,
     CancelAnswered,
     CancelInDoubt,
     InstrumentsListed,
@@ -37,6 +38,7 @@ from deskd.domain.events.desk import (
     DeskStarted,
     DeskStopped,
     Heartbeat,
+    MarketDayBegan,
     OutageEnded,
     RootSigned,
     StreamChanged,
@@ -76,6 +78,7 @@ from deskd.domain.events.requests import (
 )
 from deskd.domain.events.strategies import (
     AllocationChanged,
+    LimitsChanged,
     RunEnded,
     RunStalled,
     RunStarted,
@@ -89,6 +92,8 @@ type Fact = (
     | StrategyRegistered
     | StrategyStatusChanged
     | AllocationChanged
+    | LimitsChanged
+    | MarketDayBegan
     | RunStarted
     | RunEnded
     | RunStalled
@@ -124,6 +129,8 @@ type PlainFact = (
     | StrategyRegistered
     | StrategyStatusChanged
     | AllocationChanged
+    | LimitsChanged
+    | MarketDayBegan
     | RunStarted
     | RunEnded
     | RunStalled
@@ -153,6 +160,7 @@ __all__ = [
     "BrokerSaid",
     "BrokerSnapshot",
     "BrokerStatus",
+    "CalendarListed",
     "CancelAnswered",
     "CancelInDoubt",
     "CancelRequested",
@@ -172,6 +180,8 @@ __all__ = [
     "InstrumentsListed",
     "LegSpec",
     "LegsFound",
+    "LimitsChanged",
+    "MarketDayBegan",
     "MarketResumed",
     "MarksTaken",
     "OrderAccepted",

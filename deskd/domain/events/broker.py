@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from deskd.domain.activity import Activity
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
-from deskd.domain.market import Instrument
+from deskd.domain.market import Instrument, TradingDay
 from deskd.domain.money import Cash, Price, Qty
 from deskd.domain.order import Fill, OrderType, Side, TimeInForce
 
@@ -188,6 +188,14 @@ class InstrumentsListed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarListed:
+    """The broker's calendar around today: the days on which the exchange trades. An input, never kept."""
+
+    days: tuple[TradingDay, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarketResumed:
     """The market stream is up again, and the bars that it had missed were fetched, as far as they could be."""
 
@@ -209,4 +217,5 @@ type BrokerEvent = (
     | MarketResumed
     | BrokerSnapshot
     | InstrumentsListed
+    | CalendarListed
 )

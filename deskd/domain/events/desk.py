@@ -87,3 +87,12 @@ class Heartbeat:
     market_is_open: bool | None  # None: the broker's clock has not been heard yet
     ledger_seq: int  # the last fact before it
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketDayBegan:
+    """The broker's clock shows another day, in New York: what is counted by the day begins anew."""
+
+    market_day: date
+    at: datetime
+    is_rewound: bool = False  # a tape began anew: the market's time went back, and with it the day

@@ -19,6 +19,7 @@ class OrderRequested:
     market_day: date  # the exchange's day: orders are counted by it
     at: datetime
     is_closing: bool = False  # the desk itself closes a position (core/exit_orders.py)
+    is_halted: bool = False  # the market halted the symbol, as far as the desk was told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class ReplaceRequested:
     market_day: date
     by: str
     at: datetime
+    is_halted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

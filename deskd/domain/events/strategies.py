@@ -44,6 +44,16 @@ class AllocationChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsChanged:
+    """What bounds a strategy is another than before: the configuration, or its own config.json, was changed."""
+
+    strategy_id: StrategyId
+    limits: tuple[tuple[str, str], ...]  # name and bound, all of them; a name says its scope: `desk.daily_loss_max`
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
     """A strategy's process was started."""
 

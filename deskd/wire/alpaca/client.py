@@ -8,7 +8,7 @@ Rule 3: an unknown status is kept as its raw text; any other nonsense is a WireE
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
 from itertools import islice
@@ -34,7 +34,7 @@ from deskd.domain.activity import BUST, CORRECT, CORRECTIONS, FILL, Activity
 from deskd.domain.errors import WireError
 from deskd.domain.events import BrokerOrder, BrokerPosition, BrokerStatus, TradeUpdated
 from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, Symbol
-from deskd.domain.market import Instrument, MarketClock
+from deskd.domain.market import Instrument, MarketClock, TradingDay
 from deskd.domain.money import DIGITS_MAX, NO_CASH, NO_QTY, Cash, Price, Qty, plain
 from deskd.domain.order import Fill, OrderClass, OrderRequest, OrderType, Side, TimeInForce, fill_id
 from deskd.wire.alpaca.market import NEW_YORK, parse_stamp, to_datetime
@@ -383,6 +383,31 @@ def decode_clock(body: Mapping[str, Any]) -> MarketClock:
         is_open=is_open,
         next_open=_instant(body, "next_open"),
         next_close=_instant(body, "next_close"),
+    )
+
+
+def decode_day(row: Mapping[str, Any]) -> TradingDay:
+    """Return one row of the calendar, whose times are New York's."""
+    text = _text(row, "date")
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise WireError(f"date={_shown(text)} must be a date as in 2026-01-05") from None
+
+    def at(name: str) -> datetime:
+        text = _text(row, name)
+        try:
+            hour, minute = int(text[:2]), int(text.removeprefix(text[:2]).lstrip(":"))
+            return datetime.combine(day, time(hour, minute), NEW_YORK).astimezone(UTC)
+        except ValueError:
+            raise WireError(f"{name}={_shown(text)} must be a time as in 09:30") from None
+
+    return TradingDay(
+        day=day,
+        extended_open_at=at("session_open"),
+        open_at=at("open"),
+        close_at=at("close"),
+        extended_close_at=at("session_close"),
     )
 
 
