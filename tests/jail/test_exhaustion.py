@@ -206,7 +206,6 @@ async def test_a_family_of_takers_is_bounded_together(tmp_path: Path, jail_root:
         await world.start("victim")
         victim = await world.until_fed("victim")
         before = Host.now(0).open_files
-        await world.start("alice")
         await holding(world, "alice")
         assert await a_line_there_and_back(world, victim, "x") < VICTIM_S
         live = world.live("alice")
