@@ -86,7 +86,7 @@ def instead(pattern: str, text: str) -> Callable[[str], str]:
 
 def is_proc_covered() -> bool:
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return any(point.startswith("/proc/") for point in points)
+    return not Path("/proc/sys").exists() or any(point.startswith("/proc/") for point in points)
 
 
 KNOCKED_OUT = {
