@@ -146,6 +146,7 @@ def restarts() -> str:
         "Deaths in a row that count make a strategy `failed` at `give_up_after`. The ledger has the count: a new start of the",
         "desk forgives none. A run that lived for `healthy_after_s` does, and so do a change of any file in the strategy's",
         "folder (a failed one is then tried again by itself, within two looks of `watch_s`) and `deskctl start`.",
+        "The time that it took to find a run standing still, spinning or flooding does not count as healthy.",
         "",
         "| exit reason | follows | which means |",
         "| --- | --- | --- |",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from deskd.config import RestartSection
+from deskd.config import RestartSection, SandboxSection
 from deskd.domain.run import ExitReason, RunStatus
 from deskd.domain.streak import AFTER, After
 
@@ -75,7 +75,7 @@ def started_by_hand(life: Life) -> Life:
 
 
 def after_end(life: Life, reason: ExitReason, lived: timedelta, rules: RestartSection) -> Life:
-    """Return the life after its process ended for *reason*, having lived so long.
+    """Return the life after its process ended for *reason*, having lived well for so long.
 
     A stop forgives nothing: who restarts the desk does not start the count anew.
     """
@@ -90,6 +90,16 @@ def after_end(life: Life, reason: ExitReason, lived: timedelta, rules: RestartSe
     life = replace(life, deaths=life.deaths + 1, failures=0)  # the jail stood: the failures of ours are over
     gives_up = life.deaths >= rules.give_up_after
     return step(life, Step.GAVE_UP if gives_up else Step.DIED)
+
+
+def went_well(reason: ExitReason, lived: timedelta, section: SandboxSection) -> timedelta:
+    """Return how much of a life went well: standing still, spinning and flooding take long to be told for what they are."""
+    trouble_s = {
+        ExitReason.STALLED: section.stalled_after_s + section.stalled_end_after_s,
+        ExitReason.CPU_LIMIT: section.busy_after_s,
+        ExitReason.LOG_FLOOD: section.log_flood_s,
+    }
+    return max(lived - timedelta(seconds=trouble_s.get(reason, 0.0)), timedelta())
 
 
 def backoff(life: Life, rules: RestartSection, jitter: Callable[[], float]) -> timedelta:

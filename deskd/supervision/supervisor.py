@@ -28,7 +28,7 @@ from deskd.supervision.environment import BUILD_COMMAND, described
 from deskd.supervision.kept import Kept
 from deskd.supervision.launch import Launcher
 from deskd.supervision.launches import Launches
-from deskd.supervision.lifecycle import FAULTS_MANY, Step, after_end, backoff, counted_anew, step
+from deskd.supervision.lifecycle import FAULTS_MANY, Step, after_end, backoff, counted_anew, step, went_well
 from deskd.supervision.prewarmed import Prewarmed
 from deskd.supervision.requirements import prune_unused
 from deskd.supervision.requirements_build import CannotBuild, build_for
@@ -350,7 +350,8 @@ class Supervisor:
         at = self.clock.now()
         kept.retry.clear()  # who asked for a start until now has had it
         kept.last_end = end
-        kept.life = life = after_end(kept.life, end.reason, lived, self.config.restart)
+        lived_well = went_well(end.reason, lived, self.config.sandbox)
+        kept.life = life = after_end(kept.life, end.reason, lived_well, self.config.restart)
         kept.streak = streak_after(kept.streak, end, deaths=life.deaths, at=at)
         if life.failures >= FAULTS_MANY and (life.failures // FAULTS_MANY).bit_count() == 1:  # not at each of them
             remedy = "deskctl doctor"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from deskd.config import RestartSection
+from deskd.config import RestartSection, SandboxSection
 from deskd.domain.run import ExitReason, RunEnd, RunStatus
 from deskd.domain.streak import AFTER, After, Streak, given_up
 from deskd.domain.streak import after_end as streak_after
@@ -20,6 +20,7 @@ from deskd.supervision.lifecycle import (
     counted_anew,
     started_by_hand,
     step,
+    went_well,
 )
 from tests.factories import NOON
 
@@ -48,6 +49,27 @@ def test_a_healthy_life_starts_the_count_anew() -> None:
     """A strategy that dies once a day is always started again."""
     life = after_end(a_running(deaths=2), ExitReason.ERROR, LONG, RULES)
     assert (life.status, life.deaths) == (RunStatus.BACKOFF, 1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "took_s"), [(ExitReason.LOG_FLOOD, 30), (ExitReason.CPU_LIMIT, 60), (ExitReason.STALLED, 90)]
+)
+def test_a_strategy_that_only_floods_spins_or_sleeps_is_given_up(reason: ExitReason, took_s: float) -> None:
+    """What it takes to find out is no healthy life: by the default bounds each of them lives for 30 s and more."""
+    life = a_running()
+    for _ in range(3):
+        lived = went_well(reason, timedelta(seconds=took_s + 2), SandboxSection())
+        assert lived == timedelta(seconds=2)
+        life = after_end(life, reason, lived, RULES)
+        if life.status is RunStatus.BACKOFF:
+            life = step(step(life, Step.START), Step.UP)
+    assert life.status is RunStatus.FATAL
+
+
+def test_any_other_end_leaves_its_whole_life() -> None:
+    """An exception is one moment; and no life is shorter than none."""
+    assert went_well(ExitReason.ERROR, LONG, SandboxSection()) == LONG
+    assert went_well(ExitReason.STALLED, SHORT, SandboxSection()) == timedelta()
 
 
 def test_the_desks_own_failures_are_never_counted_against_it() -> None:
