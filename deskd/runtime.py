@@ -43,6 +43,7 @@ RECONCILE_GAP_S = 1.0  # the broker's positions may lag its orders: two looks in
 STUCK_AFTER = timedelta(seconds=5)  # a cancel or replace without an answer is looked into, and asked for again
 STUCK_AGAIN_MAX = timedelta(minutes=10)  # a night of stuck cancels must leave room in the broker's request limit
 TICK_S = 0.001  # by which the loop's clock and the wall's may differ: to come too early is to come for nothing
+CLOCK_OLD = timedelta(minutes=1)  # it is asked for four times a minute: older, nobody knows whether a session is on
 CANCEL_WAIT_S = 10.0  # for the wish to be on disk; the broker's answer comes as an order line
 CANCELED_WAITING = "it was canceled while it waited for its turn"
 LISTED_MAX = 1_000  # orders in one list, the newest: a long history must not hold up the loop; the ledger has all
@@ -352,6 +353,7 @@ class Runtime:
             market_day=market_day,
             at=self.wall.now(),
             is_halted=self.quotes.is_halted(request.symbol),
+            clock=self._clock_now(quote),
         )
         outcome = await self._ask(oid, event, timeout_s) or self._undecided(event)
         return self._counted(request.strategy_id, outcome)
@@ -385,6 +387,7 @@ class Runtime:
             by=by,
             at=self.wall.now(),
             is_halted=self.quotes.is_halted(old.request.symbol),
+            clock=self._clock_now(quote),
         )
         outcome = await self._ask(oid, event, timeout_s) or self._undecided(event)
         return self._counted(old.request.strategy_id, outcome)
@@ -408,6 +411,18 @@ class Runtime:
         quote = self.quotes.quote(symbol)
         known = quote.quoted_at if quote else self._market_clock.timestamp if self._market_clock else self.wall.now()
         return quote, known.astimezone(_NEW_YORK).date()
+
+    def _clock_now(self, quote: Quote | None) -> MarketClock | None:
+        """Return the market's clock moved on to now; None where it was not heard for CLOCK_OLD.
+
+        On a fast tape the market's time runs ahead of ours: a newer stamp of a quote tells.
+        """
+        age = timedelta(seconds=self.wall.monotonic() - self._clock_heard_at)
+        known = self._market_clock
+        if known is None or age > CLOCK_OLD:
+            return None
+        moved = known.timestamp + age
+        return replace(known, timestamp=moved if quote is None else max(moved, quote.quoted_at))
 
     def _undecided(self, event: ev.OrderRequested | ev.ReplaceRequested) -> Order | Refuse:
         """Return the order as it stands after the wait for it was over."""

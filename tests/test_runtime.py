@@ -21,6 +21,7 @@ from deskd.domain.money import Price
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement, Side
 from deskd.domain.priority import Priority
 from deskd.domain.reasons import RefusalReason, RejectReason
+from deskd.domain.schedule import Schedule
 from deskd.ports import Statement
 from deskd.runtime import INBOX_MAX, LISTED_MAX, Runtime
 from tests.factories import (
@@ -857,3 +858,22 @@ async def test_a_cancel_that_is_under_way_is_not_sent_twice() -> None:
         assert world.broker.canceled == [OID]
         go.set()
         await world.runtime.until_idle()
+
+
+async def test_a_schedule_rests_on_a_clock_that_was_heard_within_a_minute() -> None:
+    """Before the broker has told the time, and when it has not for long, nothing opens; in between it moves on."""
+    async with a_world(desk=a_desk(limits=some_limits(quote_age_max=timedelta(hours=1)))) as world:
+        world.desk.schedules[ALICE] = Schedule(no_new_before_close=timedelta(minutes=2, seconds=20))
+
+        async def figure(name: str) -> str:
+            outcome = await world.runtime.place(a_request(client_order_id=ClientOrderId(name), qty=qty(1)), timeout_s=5)
+            assert isinstance(outcome, Order)
+            return (outcome.message or "").partition(" ")[0]
+
+        assert await figure("a") == "before_close_min=unknown"
+        await world.runtime.clock()  # it closes in three minutes
+        assert await figure("b") == ""
+        world.wall.time += timedelta(seconds=45)
+        assert await figure("c") == "before_close_min=2.2"
+        world.wall.time += timedelta(seconds=16)
+        assert await figure("d") == "before_close_min=unknown"

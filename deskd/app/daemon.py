@@ -393,6 +393,7 @@ class Daemon:
     def _on_spec(self, spec: StrategySpec) -> None:
         limits = limits_of(spec, self.config.risk, self.config.market.stale_after_s)
         self.runtime.desk.limits[spec.strategy_id] = limits
+        self.runtime.desk.schedules[spec.strategy_id] = spec.schedule
         self.runtime.desk.exit_rules[spec.strategy_id] = rules_of(spec, self.config.risk.exits)
         listed = self.runtime.desk.instruments
         if listed and (unknown := sorted(set(spec.symbols) - listed.keys())):

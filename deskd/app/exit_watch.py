@@ -6,8 +6,8 @@ Rule 2: a session that is not known is none: nothing is sent where the broker wo
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import NoReturn, Protocol
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from deskd.domain import events as ev
 from deskd.domain.exits import ExitRules, SeenQuote
 from deskd.domain.ids import Symbol
 from deskd.domain.market import MarketClock, Quote
+from deskd.domain.schedule import closes_at
 from deskd.domain.strategy import StrategySpec
 from deskd.ports import Clock
 from deskd.runtime import Runtime
@@ -79,19 +80,17 @@ class ExitWatch:
         clock = self.clock()
         if not seen or clock is None or self.runtime.closing is not None:
             return None
-        return ev.PricesSeen(seen=seen, is_open=_is_open(clock, seen), market_day=_day(clock, seen), at=self.wall.now())
+        now = _latest(clock, seen)
+        ends = closes_at(replace(clock, timestamp=now))
+        return ev.PricesSeen(
+            seen=seen,
+            is_open=ends is not None,
+            market_day=now.astimezone(_NEW_YORK).date(),
+            at=self.wall.now(),
+            left=None if ends is None else ends - now,
+        )
 
 
 def _latest(clock: MarketClock, seen: Collection[SeenQuote]) -> datetime:
     """Return the market's time, as far as it has told: a quote may be newer than the clock."""
     return max(clock.timestamp, *(one.quote.quoted_at for one in seen))
-
-
-def _is_open(clock: MarketClock, seen: Collection[SeenQuote]) -> bool:
-    """Tell whether the regular session is on: the clock is some seconds old, and names the next change."""
-    now = _latest(clock, seen)
-    return now < clock.next_close and (clock.is_open or now >= clock.next_open)
-
-
-def _day(clock: MarketClock, seen: Collection[SeenQuote]) -> date:
-    return _latest(clock, seen).astimezone(_NEW_YORK).date()

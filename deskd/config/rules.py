@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from deskd.config.settings import Config
 from deskd.domain.ids import SYMBOL
+from deskd.domain.schedule import WEEK
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?(==[0-9][A-Za-z0-9._+!-]{0,60})?")
@@ -23,6 +24,7 @@ def broken(config: Config, root: Path) -> Broken:
     yield from _exchange(config, root)
     yield from _symbols(config)
     yield from _packages(config)
+    yield from _schedule(config)
     yield from _rest(config)
 
 
@@ -118,6 +120,14 @@ def _packages(config: Config) -> Broken:
         return
     if problem := _bad_url(index, "https", "http"):
         yield "sandbox.requirements_index", f"{problem}, or the absolute path of a folder"
+
+
+def _schedule(config: Config) -> Broken:
+    schedule = config.risk.schedule
+    if schedule.opens >= schedule.closes:
+        yield "risk.schedule.opens", f"is {schedule.opens}, not before risk.schedule.closes = {schedule.closes}"
+    if not schedule.days or not set(schedule.days) <= set(WEEK) or len(set(schedule.days)) < len(schedule.days):
+        yield "risk.schedule.days", f"is {list(schedule.days)}; allowed: each once of {', '.join(WEEK)}"
 
 
 def _rest(config: Config) -> Broken:

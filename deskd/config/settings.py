@@ -15,6 +15,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Wait = Annotated[float, Field(ge=0, le=86_400)]  # 0 turns off what it is for
 # TOML knows no amounts, paths or tuples: these are made from its texts, numbers and lists. All else is taken as it is.
 Money = Annotated[Decimal, Field(gt=0, max_digits=15, strict=False)]
+HHMM = r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$"
 Percent = Annotated[Decimal, Field(ge=0, lt=100, max_digits=6, decimal_places=4, strict=False)]
 Share = Annotated[Decimal, Field(gt=0, le=100, max_digits=12, strict=False)]  # 0.2 is a fifth
 FilePath = Annotated[Path, Strict(strict=False)]
@@ -317,6 +318,20 @@ class RiskDeskSection(_Limits):
     )
 
 
+class RiskScheduleSection(_Section):
+    """[risk.schedule]: when strategies open anything; a strategy's config.json can only tighten it."""
+
+    opens: str = Field("00:00", pattern=HHMM, description="new orders pass from here, New York time")
+    closes: str = Field("24:00", pattern=HHMM, description="up to here; what only closes a position always passes")
+    days: Texts = Field(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), description="on these days of New York")
+    no_new_before_close_min: int = Field(
+        0, ge=0, le=390, description="minutes before the close, early ones too, in which nothing opens; 0 = off"
+    )
+    flatten_before_close_min: int = Field(
+        0, ge=0, le=390, description="minutes before the close in which what is held is closed; 0 = off"
+    )
+
+
 class RiskExitsSection(_Section):
     """[risk.exits]: when the desk closes a position by itself; a strategy's config.json can only tighten them."""
 
@@ -339,6 +354,7 @@ class RiskSection(_Section):
     strategy: RiskStrategySection = RiskStrategySection()
     exits: RiskExitsSection = RiskExitsSection()
     strategies: dict[str, RiskNamedStrategySection] = {}
+    schedule: RiskScheduleSection = RiskScheduleSection()
 
 
 class OrdersSection(_Section):

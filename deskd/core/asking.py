@@ -20,6 +20,7 @@ from deskd.domain.ids import ClientOrderId
 from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty
 from deskd.domain.order import Order, OrderClass, OrderStatus, Side
 from deskd.domain.reasons import DenialReason, RefusalReason
+from deskd.domain.schedule import ALWAYS
 
 STREAM_DOWN = "the stream of trade updates is down or not yet re-synced: no order could be watched; cancels pass"
 
@@ -71,6 +72,7 @@ def on_replace_request(desk: Desk, event: ev.ReplaceRequested) -> list[Effect]:
         market_day=event.market_day,
         at=event.at,
         is_halted=event.is_halted,
+        clock=event.clock,
     )
     return _judged(desk, asked, replaces=ReplaceOf(old, event.by))
 
@@ -171,6 +173,8 @@ def evidence_for(desk: Desk, event: ev.OrderRequested, old: Order | None = None)
         day_trades=scopes.day_trades(desk, event.market_day),
         freed=freed,
         is_exit=is_exit,
+        schedule=desk.schedules.get(who, ALWAYS),
+        clock=event.clock,
         exit_under_way=desk.exits.kind(who, symbol),
         is_closing=event.is_closing,
     )

@@ -28,6 +28,7 @@ from deskd.domain.market import Instrument, Quote, TradingDay
 from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty, notional
 from deskd.domain.order import Order, OrderClass, OrderRequest, OrderStatus, OrderType
 from deskd.domain.run import StrategyStatus
+from deskd.domain.schedule import Schedule
 from deskd.domain.streak import Streak, after_end, given_up
 
 DUPLICATE_MEMORY = timedelta(seconds=60)  # the longest duplicate window that can be configured
@@ -55,6 +56,7 @@ class Desk:
     instruments: Mapping[Symbol, Instrument] = field(default_factory=dict, compare=False)
     lane: LaneRules = field(default_factory=LaneRules, compare=False)
     exit_rules: dict[StrategyId, ExitRules] = field(default_factory=dict, compare=False)
+    schedules: dict[StrategyId, Schedule] = field(default_factory=dict, compare=False)
     exit_quote_age_max: timedelta = field(default=timedelta(seconds=10), compare=False)
     calendar: Mapping[date, TradingDay] = field(default_factory=dict, compare=False)  # empty: not known yet
     doubt_settle: timedelta = field(default=timedelta(seconds=10), compare=False)

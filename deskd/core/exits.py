@@ -8,7 +8,8 @@ Rule 3: an exit that was triggered is carried through until the position is flat
         at a time, for what is free: shares that open orders promise are left to these.
 Rule 4: a position with a bracket, OCO or OTO at the broker is left to that. Open orders of the other side are canceled
         first: they would open the position anew, and the broker refuses what could trade with itself.
-Rule 5: only the regular session counts: at other times the broker would keep a market order for the open.
+Rule 5: before the close, where the schedule wants that, every open order in the symbol is canceled, and all is closed.
+Rule 6: only the regular session counts: at other times the broker would keep a market order for the open.
 """
 
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId, Symbol
 from deskd.domain.market import Quote
 from deskd.domain.money import Price, plain
 from deskd.domain.order import Order, OrderClass, OrderStatus
+from deskd.domain.schedule import ALWAYS
 
 STEPS = 10  # of the trail's distance: the trail lags by no more than one of them, and a calm day is few facts
 _HUNDRED = Decimal(100)
@@ -36,7 +38,7 @@ def watched(desk: Desk) -> set[Symbol]:
     """Return the symbols whose quotes exits rest on now."""
     found = {symbol for _, symbol in desk.exits.running}
     for who, book in desk.portfolio.books.items():
-        if _has_any(desk.exit_rules.get(who, NO_EXITS)):
+        if _has_any(desk.exit_rules.get(who, NO_EXITS)) or desk.schedules.get(who, ALWAYS).flatten_before_close:
             found.update(book.held())
     return found
 
@@ -67,6 +69,9 @@ def _looked_at(desk: Desk, event: ev.PricesSeen, seen: SeenQuote, position: Posi
     who = position.strategy_id
     if (who, seen.symbol) in desk.exits.running:
         return carried_on(desk, who, seen.quote, event)
+    if _is_to_be_flat(desk, who, event):
+        price = seen.quote.bid_price if position.qty > 0 else seen.quote.ask_price
+        return triggered(desk, _fact(position, ExitKind.BEFORE_CLOSE, price, price, event), seen.quote, event)
     rules = desk.exit_rules.get(who, NO_EXITS)
     if not _has_any(rules) or not _is_sound(desk, seen, rules, event.at):
         return []
@@ -74,22 +79,30 @@ def _looked_at(desk: Desk, event: ev.PricesSeen, seen: SeenQuote, position: Posi
     trail = desk.exits.trail(position)
     if reached := _reached(rules, position, prices, trail):
         kind, level = reached
-        fact = ev.ExitTriggered(
-            strategy_id=who,
-            symbol=seen.symbol,
-            kind=kind,
-            position_qty=position.qty,
-            price=prices.worst,
-            level=level,
-            avg_entry_price=position.avg_entry_price,
-            market_day=event.market_day,
-            at=event.at,
-        )
-        return triggered(desk, fact, seen.quote, event)
+        return triggered(desk, _fact(position, kind, prices.worst, level, event), seen.quote, event)
     moved = _moved(rules, position, prices, trail)
     if moved is None:
         return []
     return [Record(ev.TrailMoved(strategy_id=who, symbol=seen.symbol, price=moved, at=event.at))]
+
+
+def _is_to_be_flat(desk: Desk, who: StrategyId, event: ev.PricesSeen) -> bool:
+    before = desk.schedules.get(who, ALWAYS).flatten_before_close
+    return bool(before) and event.left is not None and event.left <= before
+
+
+def _fact(position: Position, kind: ExitKind, price: Price, level: Price, event: ev.PricesSeen) -> ev.ExitTriggered:
+    return ev.ExitTriggered(
+        strategy_id=position.strategy_id,
+        symbol=position.symbol,
+        kind=kind,
+        position_qty=position.qty,
+        price=price,
+        level=level,
+        avg_entry_price=position.avg_entry_price,
+        market_day=event.market_day,
+        at=event.at,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +172,8 @@ def _moved(rules: ExitRules, position: Position, prices: _Prices, trail: Price) 
 def triggered(desk: Desk, fact: ev.ExitTriggered, quote: Quote, event: ev.PricesSeen) -> list[Effect]:
     """Return the exit on its way; nothing where other orders are to close the position."""
     who, symbol = fact.strategy_id, fact.symbol
-    if _is_left_to_the_broker(desk, who, symbol) or not exit_orders.free_to_close(desk, who, symbol):
+    is_left = _is_left_to_the_broker(desk, who, symbol) or not exit_orders.free_to_close(desk, who, symbol)
+    if is_left and fact.kind is not ExitKind.BEFORE_CLOSE:
         return []
     return [Record(fact), *_next(desk, Running(fact), quote, event)]
 
@@ -188,7 +202,8 @@ def _next(desk: Desk, running: Running, quote: Quote, event: ev.PricesSeen) -> l
     """Return the cancels that must come first, else the order."""
     fact = running.why
     who, symbol = fact.strategy_id, fact.symbol
-    against = [o for o in _open(desk, who, symbol) if o.request.side.sign * fact.position_qty > 0]
+    is_last = fact.kind is ExitKind.BEFORE_CLOSE  # then nobody's order is left to close it
+    against = [o for o in _open(desk, who, symbol) if is_last or o.request.side.sign * fact.position_qty > 0]
     if against:
         by = f"desk: {fact.kind}"
         wishes = [

@@ -6,6 +6,7 @@ What each check found is kept with the verdict: an order can be explained for as
 from dataclasses import dataclass
 from decimal import Decimal
 
+from deskd.core import schedule
 from deskd.core.checks import (
     BUY_STOP_MARGIN,
     MARKET_MARGIN,
@@ -48,6 +49,8 @@ CHECKS: tuple[Check, ...] = (
     market.stop_is_ahead,
 )
 VALUE_CHECKS: tuple[ValueCheck, ...] = (
+    schedule.within_hours,
+    schedule.close_is_far,
     size.order_qty_is_small,
     size.order_notional_is_small,
     size.sells_what_it_has,

@@ -41,6 +41,8 @@ class DenialReason(StrEnum):
     CLOSES_ONLY = "CLOSES_ONLY"  # a closing order of the desk for more than the strategy holds and has not promised
     EXIT_UNDER_WAY = "EXIT_UNDER_WAY"  # the desk is closing the position in this symbol: nothing opens until it is flat
     ORDERS_PER_MINUTE_MAX = "ORDERS_PER_MINUTE_MAX"  # too many orders within a minute
+    OUTSIDE_HOURS = "OUTSIDE_HOURS"  # not in the strategy's hours and days (New York), or the time is not known
+    CLOSING_SOON = "CLOSING_SOON"  # so near the close nothing opens any more, or nobody knows when it is
     DUPLICATE = "DUPLICATE"  # the same order again within the duplicate window
     AUCTION_WINDOW = "AUCTION_WINDOW"  # the broker takes no more orders for that auction
     CONFLICT_WASH = "CONFLICT_WASH"  # could trade with an open order of the shared account: the broker refuses that

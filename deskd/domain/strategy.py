@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from deskd.domain.exits import NO_EXITS, ExitRules
 from deskd.domain.ids import StrategyId, Symbol, UserId
+from deskd.domain.schedule import ALWAYS, Schedule
 
 
 class Channel(StrEnum):
@@ -46,6 +47,7 @@ class StrategySpec:
     limits: Mapping[str, Decimal]  # bounds by the names of [risk.strategy]; each only tighter than the desk's
     history: History | None
     is_enabled: bool
+    schedule: Schedule = ALWAYS  # the desk's, tightened by its own
     exits: ExitRules = NO_EXITS  # its own; those of [risk.exits] hold beside them
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from deskd.config import MarketSection, RiskExitsSection, RiskStrategySection
+from deskd.config import MarketSection, RiskExitsSection, RiskScheduleSection, RiskStrategySection
 from deskd.config.near import nearest
 from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.ids import HOUSE, STRATEGY_ID, SYMBOL, StrategyId, Symbol, UserId
@@ -22,6 +22,7 @@ from deskd.domain.strategy import BrokenStrategy, Channel, History, StrategySpec
 from deskd.supervision.exits import OwnExits, own_exits
 from deskd.supervision.folder import FolderError, read_folder
 from deskd.supervision.requirements import FILE, OwnPackages
+from deskd.supervision.schedule import OwnSchedule, own_schedule
 
 ENTRIES_MAX = 10_000  # of strategies_dir
 CONFIG_BYTES_MAX = 65_536
@@ -53,6 +54,7 @@ class Defaults:
     market: MarketSection
     risk: RiskStrategySection
     exits: RiskExitsSection = field(default_factory=RiskExitsSection)
+    schedule: RiskScheduleSection = field(default_factory=RiskScheduleSection)
     own_packages: OwnPackages | None = None  # None: nobody looks at what requirements.txt asks for
 
 
@@ -113,6 +115,7 @@ def _read_one(folder: Path, defaults: Defaults) -> tuple[StrategySpec | BrokenSt
         config = _read_config(files.get(_CONFIG, b"{}"))
         _check_limits(config, defaults.risk)
         exits = own_exits(config.exits, defaults.exits)
+        schedule = own_schedule(config.schedule, defaults.schedule)
         if defaults.own_packages is not None:
             defaults.own_packages.check(folder.name, files.get(_REQUIREMENTS))
     except FolderError as problem:
@@ -132,6 +135,7 @@ def _read_one(folder: Path, defaults: Defaults) -> tuple[StrategySpec | BrokenSt
         history=History(bars=config.history.bars, timeframe=config.history.timeframe) if config.history else None,
         is_enabled=config.enabled,
         exits=exits,
+        schedule=schedule,
     )
     return spec, source
 
@@ -241,6 +245,7 @@ class _Config(BaseModel):
     history: _History | None = None
     enabled: bool = True
     exits: OwnExits = OwnExits()
+    schedule: OwnSchedule = OwnSchedule()
 
 
 def _read_config(text: bytes) -> _Config:
@@ -279,7 +284,11 @@ def _explain(problem: Mapping[str, Any]) -> str:
     """Return one problem as: config.json: key, rule, remedy."""
     place = ".".join(_cut(str(part)) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        parts: dict[str, Iterable[str]] = {"history": _History.model_fields, "exits": OwnExits.model_fields}
+        parts: dict[str, Iterable[str]] = {
+            "history": _History.model_fields,
+            "exits": OwnExits.model_fields,
+            "schedule": OwnSchedule.model_fields,
+        }
         known = parts.get(str(problem["loc"][0]), ()) if "." in place else _Config.model_fields
         meant = nearest(_cut(str(problem["loc"][-1])), known)
         hint = f'did you mean "{meant}"?' if meant else f"known keys are {', '.join(known)}"

@@ -451,4 +451,10 @@ class Supervisor:
     def _defaults(self) -> Defaults:
         own_packages = self.launcher.own_packages if self._is_open else None
         risk = self.config.risk
-        return Defaults(market=self.config.market, risk=risk.strategy, exits=risk.exits, own_packages=own_packages)
+        return Defaults(
+            market=self.config.market,
+            risk=risk.strategy,
+            exits=risk.exits,
+            schedule=risk.schedule,
+            own_packages=own_packages,
+        )

@@ -88,6 +88,8 @@ async def test_the_session_is_the_brokers_clock_moved_on_by_the_markets_stamps(
         event = watch.look()
         assert event is not None
         assert event.is_open is is_open
+        left = NOON + timedelta(hours=4) - NOON - timedelta(seconds=quoted)
+        assert event.left == (left if is_open else None)
 
 
 async def test_an_unknown_session_and_a_closing_desk_judge_nothing() -> None:

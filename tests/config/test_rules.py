@@ -30,6 +30,12 @@ RULES = {
     'exchange.start: is "noon"; allowed: HH:MM (New York), or a time as in 2013-10-08T13:30:00Z': (
         '[exchange]\nstart = "noon"'
     ),
+    "risk.schedule.opens: is 16:00, not before risk.schedule.closes = 09:30": (
+        '[risk.schedule]\nopens = "16:00"\ncloses = "09:30"'
+    ),
+    "risk.schedule.days: is ['mon', 'mon']; allowed: each once of mon, tue, wed, thu, fri, sat, sun": (
+        '[risk.schedule]\ndays = ["mon", "mon"]'
+    ),
     'exchange.tape: is empty; allowed: files or folders of recorded data, or "synthetic"': "[exchange]\ntape = []",
     'sandbox.packages: "numpy>=2" is no package; allowed: a name as in "numpy", or "numpy==2.5.5"': (
         '[sandbox]\npackages = ["numpy>=2"]'

@@ -16,6 +16,7 @@ from deskd.domain.limits import Bounds, DayTradeRule
 from deskd.domain.order import OrderClass, OrderType, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.domain.reasons import DenialReason as R
 from deskd.domain.run import StrategyStatus
+from deskd.domain.schedule import Schedule
 from tests.factories import (
     AAPL,
     DAY,
@@ -176,6 +177,8 @@ DENIED: list[tuple[R, dict[str, Any]]] = [
     (R.STOP_COOLDOWN, {"limits": COOLED, "last_stop_at": NOON - timedelta(seconds=59)}),
     (R.BUYING_POWER, {"buying_power": cash(1_000)}),  # a market buy is valued 2 % over the ask
     (R.BUYING_POWER, {"request": a_request(qty=None, notional=cash(100)), "buying_power": cash(99)}),
+    (R.OUTSIDE_HOURS, {"schedule": Schedule(closes_min=60)}),
+    (R.CLOSING_SOON, {"schedule": Schedule(no_new_before_close=timedelta(minutes=1))}),
     (R.EXIT_UNDER_WAY, {"exit_under_way": ExitKind.STOP_LOSS, "position_qty": qty(10)}),
     (R.CLOSES_ONLY, {"request": a_sale(qty=qty(11)), "position_qty": qty(10), "is_closing": True}),
     (R.CLOSES_ONLY, {"request": a_sale(), "position_qty": qty(15), "promised_qty": qty(6), "is_closing": True}),

@@ -1,5 +1,6 @@
 """Positions are closed at their bounds: once, for what is free, whatever the prices do, over restarts and refusals."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from deskd.domain.exits import ExitKind, ExitRules, SeenQuote
 from deskd.domain.ids import ClientOrderId
 from deskd.domain.order import OrderClass, OrderRequest, OrderType, Side, StopLoss, TakeProfit
 from deskd.domain.run import StrategyStatus
+from deskd.domain.schedule import Schedule
 from tests.factories import (
     AAPL,
     ALICE,
@@ -322,6 +324,34 @@ def test_open_buys_are_canceled_before_a_long_position_is_sold() -> None:
     handle(desk, updated(a_broker_order(bid, status=BrokerStatus.CANCELED)))
     (request,) = sent(handle(desk, seen("99", after=2)))
     assert request.order_type is OrderType.MARKET
+
+
+# --- before the close ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("left", "fires"), [(301, False), (300, True), (1, True), (None, False)])
+def test_before_the_close_what_is_held_is_closed_where_the_schedule_wants_that(left: int | None, fires: bool) -> None:
+    """Won or lost, with rules or without; where the session is not known to be on, nothing."""
+    desk = a_holder(ExitRules())
+    desk.schedules[ALICE] = Schedule(flatten_before_close=timedelta(minutes=5))
+    assert exits.watched(desk) == {AAPL}
+    event = replace(seen("100"), left=None if left is None else left * SECOND)
+    found = handle(desk, event)
+    assert [r.exit for r in sent(found)] == ([ExitKind.BEFORE_CLOSE] if fires else [])
+
+
+def test_before_the_close_every_open_order_in_the_symbol_goes_first() -> None:
+    """A take-profit far away would keep the shares over night."""
+    desk = a_holder(ExitRules())
+    desk.schedules[ALICE] = Schedule(flatten_before_close=timedelta(minutes=5))
+    own = a_limit_request("120", client_order_id=ClientOrderId("alice-2"), side=Side.SELL)
+    handle(desk, requested(own))
+    handle(desk, accepted(own))
+    effects = handle(desk, replace(seen("100"), left=SECOND))
+    assert [e.client_order_id for e in effects if isinstance(e, ef.Cancel)] == [own.client_order_id]
+    handle(desk, updated(a_broker_order(own, status=BrokerStatus.CANCELED)))
+    (request,) = sent(handle(desk, replace(seen("100", after=1), left=SECOND)))
+    assert (request.qty, request.exit) == (qty(10), ExitKind.BEFORE_CLOSE)
 
 
 # --- over restarts ------------------------------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ from deskd.core.reservation import NOTHING, Reservation
 from deskd.domain.events import SymbolFrozen
 from deskd.domain.exits import ExitKind
 from deskd.domain.limits import Bounds, Limits
-from deskd.domain.market import Instrument, Quote, TradingDay
+from deskd.domain.market import Instrument, MarketClock, Quote, TradingDay
 from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty
 from deskd.domain.order import OrderRequest, Side
 from deskd.domain.reasons import DenialReason as R
 from deskd.domain.run import StrategyStatus
+from deskd.domain.schedule import ALWAYS, Schedule
 
 # A market order fills at what the far side is when it arrives; so much worse than what it is now is provided for.
 MARKET_MARGIN = Decimal("0.02")
@@ -74,6 +75,8 @@ class Evidence:
     account_equity: Cash  # of all books together
     day_trades: int  # of the account, within five trading days
     freed: Reservation = NOTHING  # what the order holds that this one is to replace: it counts as free
+    schedule: Schedule = ALWAYS  # when the strategy opens anything
+    clock: MarketClock | None = None  # the market's; None: nobody knows
     is_closing: bool = False  # the desk itself closes a position: what only stops opening does not look at it
     exit_under_way: ExitKind | None = None  # that the desk has triggered in the symbol, and carries through
     is_exit: bool = False  # a leg in the place of a leg: it trades the same shares at another price

@@ -1,7 +1,7 @@
 """What the desk saw of prices, and the exits that follow from it."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from deskd.domain.exits import ExitKind, SeenQuote
 from deskd.domain.ids import StrategyId, Symbol
@@ -16,6 +16,7 @@ class PricesSeen:
     is_open: bool  # the regular session is known to be on: a market order would be executed now
     market_day: date
     at: datetime
+    left: timedelta | None = None  # of the regular session; None: it is not on, or nobody knows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

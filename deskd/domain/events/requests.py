@@ -5,7 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from deskd.domain.ids import ClientOrderId, Symbol
-from deskd.domain.market import Quote
+from deskd.domain.market import MarketClock, Quote
 from deskd.domain.money import Price
 from deskd.domain.order import OrderRequest, Replacement
 
@@ -18,6 +18,7 @@ class OrderRequested:
     quote: Quote | None
     market_day: date  # the exchange's day: orders are counted by it
     at: datetime
+    clock: MarketClock | None = None  # the market's, moved on to this moment; None: nobody knows
     is_closing: bool = False  # the desk itself closes a position (core/exit_orders.py)
     is_halted: bool = False  # the market halted the symbol, as far as the desk was told
 
@@ -33,6 +34,7 @@ class ReplaceRequested:
     by: str
     at: datetime
     is_halted: bool = False
+    clock: MarketClock | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
