@@ -24,7 +24,7 @@ def main() -> int:
         policy = list(ConflictPolicy)[n % len(ConflictPolicy)]
         rules = LaneRules(conflict=policy, hold_max=timedelta(seconds=5))
         Story(wanted.seed + n, rules, counts[policy]).run(wanted.steps)
-        if (n + 1) % 10_000 == 0:
+        if (n + 1) % 1_000 == 0:
             print(f"{n + 1} sequences, {time.monotonic() - began:.0f} s", flush=True)
     print(json.dumps({policy: asdict(one) for policy, one in counts.items()}, indent=2))
     return 0
