@@ -19,6 +19,7 @@ from deskd.domain.effects import Effect, Record
 from deskd.domain.ids import ClientOrderId
 from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty
 from deskd.domain.order import Order, OrderClass, OrderStatus, Side
+from deskd.domain.priority import Priority
 from deskd.domain.reasons import DenialReason, RefusalReason
 from deskd.domain.schedule import ALWAYS
 
@@ -112,7 +113,7 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
         held = lane.hold(desk, request, denied, conflict, event.at)
         return [Record(approved), Record(held), ef.LookAgain(request.client_order_id, held.until - event.at)]
     if replaces is None:
-        return [Record(approved), ef.Submit(request)]
+        return [Record(approved), ef.Submit(request, Priority.EXIT if event.is_closing else Priority.ORDER)]
     old = replaces.old
     assert old.broker_order_id is not None, "what the broker does not have is not replaced"
     wish = ev.OrderReplaceRequested(

@@ -12,6 +12,7 @@ from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId, Symbol
 from deskd.domain.market import Quote
 from deskd.domain.order import OrderType, Side
+from deskd.domain.priority import Priority
 from deskd.domain.reasons import DenialReason
 from deskd.domain.run import StrategyStatus
 from tests.factories import (
@@ -61,7 +62,7 @@ def test_the_whole_position_is_closed_at_the_market(held_by: Side, closes_by: Si
     assert isinstance(approved, ef.Record)
     assert isinstance(approved.fact, ev.OrderApproved)
     request = approved.fact.request
-    assert submit == ef.Submit(request)
+    assert submit == ef.Submit(request, Priority.EXIT)
     assert (request.strategy_id, request.user_id, request.reason) == (ALICE, "alice", "the test wants it flat")
     assert (request.side, request.qty, request.order_type) == (closes_by, qty(10), OrderType.MARKET)
 
