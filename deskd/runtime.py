@@ -202,7 +202,7 @@ class Runtime:
     async def _submit(self, request: OrderRequest, priority: Priority) -> None:
         oid = request.client_order_id
         try:
-            answer = await self.broker.submit(request, priority=priority, leaves=lambda: self._leaves(oid))
+            answer = await self.broker.submit(request, priority=priority, leaves=lambda: self._leaves(oid, priority))
         finally:
             self._waiting.discard(oid)
         await self.inbox.put(answer)
@@ -212,17 +212,17 @@ class Runtime:
         priority = Priority.ORDER if self.desk.orders[oid].parent_id is None else Priority.EXIT
         try:
             answer = await self.broker.replace(
-                request, broker_order_id, priority=priority, leaves=lambda: self._leaves(oid)
+                request, broker_order_id, priority=priority, leaves=lambda: self._leaves(oid, priority)
             )
         finally:
             self._waiting.discard(oid)
         await self.inbox.put(answer)
 
-    def _leaves(self, oid: ClientOrderId) -> str | None:
+    def _leaves(self, oid: ClientOrderId, priority: Priority) -> str | None:
         """Let an order leave whose turn has come; return why it does not after all."""
         if self.desk.orders[oid].status is not OrderStatus.SUBMITTED:
             return CANCELED_WAITING
-        if not self.desk.is_trade_stream_up:
+        if not self.desk.is_trade_stream_up and priority is not Priority.KILL:  # to be flat unseen beats to be in
             return f"while it waited for its turn {STREAM_DOWN}"
         self._waiting.discard(oid)
         return None

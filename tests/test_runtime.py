@@ -826,6 +826,18 @@ async def test_no_order_leaves_while_the_trade_stream_is_down() -> None:
     assert world.broker.submitted == []
 
 
+async def test_what_flattens_leaves_even_when_no_fill_can_be_seen() -> None:
+    """A kill gets out though the trade stream is down; an order beside it stays."""
+    async with a_world() as world:
+        await world.runtime.place(a_limit_request(), timeout_s=5)
+        await world.runtime.post(ev.TradeStreamChanged(is_up=False, why="it broke", at=NOON))
+        await world.runtime.until_idle()
+        waiting = replace(world.desk.orders[OID], status=OrderStatus.SUBMITTED)
+        world.desk.orders[OID] = waiting
+        assert world.runtime._leaves(OID, Priority.KILL) is None
+        assert "is down" in str(world.runtime._leaves(OID, Priority.ORDER))
+
+
 async def test_a_crowded_line_is_told_at_the_door() -> None:
     """429 with how long to wait: no order comes to be; a known id is still answered."""
     async with a_world() as world:

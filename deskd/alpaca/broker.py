@@ -55,6 +55,7 @@ BARS_MAX = 10_000
 ORDER_TRIES_MAX = 3  # of an order that the broker turned away for the number of requests alone
 CANCEL_TRIES_MAX = 30  # of a cancel: it is asked for until there is an answer, and after CANCEL_UNTIL_S looked up first
 CANCEL_UNTIL_S = 30.0
+URGENT_WAIT_S = 10.0  # of an order that flattens: it is tried as a cancel is, until it would be in doubt for too long
 HISTORY_WAIT_S = 30.0  # nobody's order waits for bars
 ROWS_AT_ONCE = 100  # decoded between two turns of the loop: some 2 ms
 _DEFINITE = frozenset({400, 401, 403, 404, 422})
@@ -147,9 +148,10 @@ class AlpacaBroker:
 
     async def _send_order(self, method: str, path: str, body: bytes, turn: Turn) -> Outcome:
         """Send it in its turn; again where the broker turned it away for the number of requests alone, while it may."""
-        until = self.wall.monotonic() + self.queue_wait_max_s
+        is_urgent = turn.priority.is_urgent
+        until = self.wall.monotonic() + (URGENT_WAIT_S if is_urgent else self.queue_wait_max_s)
         outcome: Outcome = NotSent("")
-        for _ in range(ORDER_TRIES_MAX):
+        for _ in range(CANCEL_TRIES_MAX if is_urgent else ORDER_TRIES_MAX):
             left_s = max(0.0, until - self.wall.monotonic())
             outcome = await self.http.send(method, path, body=body, turn=replace(turn, wait_max_s=left_s))
             if not _is_turned_away(outcome):

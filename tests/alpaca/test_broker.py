@@ -25,6 +25,7 @@ from deskd.domain.events import (
 )
 from deskd.domain.ids import BrokerOrderId, ClientOrderId
 from deskd.domain.order import OrderClass, OrderRequest, OrderType, Replacement, StopLoss, TakeProfit
+from deskd.domain.priority import Priority
 from deskd.ports import Broker
 from tests.alpaca.server import (
     KEYS,
@@ -238,6 +239,15 @@ async def test_an_order_is_turned_away_three_times_at_most() -> None:
         said = await broker.submit(a_request())
     assert said == SubmitRejected(client_order_id=OID, message="rate limit exceeded (code=42910000)", at=NOON)
     assert len(fake.requests) == 3
+
+
+async def test_an_order_that_flattens_is_tried_as_a_cancel_is() -> None:
+    """A kill must get out while the broker answers with 429s: ten times turned away, and sent."""
+    async with a_broker() as (fake, broker):
+        away = [refusal(429, "rate limit exceeded", 42910000) for _ in range(10)]
+        fake.answer("POST", ORDERS, *away, web.json_response(an_order()))
+        said = await broker.submit(a_request(), priority=Priority.KILL)
+    assert isinstance(said, SubmitAccepted)
 
 
 async def test_an_order_does_not_outwait_its_time_while_the_broker_turns_it_away() -> None:
