@@ -412,6 +412,10 @@ class Runtime:
         known = quote.quoted_at if quote else self._market_clock.timestamp if self._market_clock else self.wall.now()
         return quote, known.astimezone(_NEW_YORK).date()
 
+    def market_clock(self) -> MarketClock | None:
+        """Return the market's clock moved on to now; None where it was not heard of late."""
+        return self._clock_now(None)
+
     def _clock_now(self, quote: Quote | None) -> MarketClock | None:
         """Return the market's clock moved on to now; None where it was not heard for CLOCK_OLD.
 

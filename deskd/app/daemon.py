@@ -31,6 +31,7 @@ from deskd.app.looks import Looks
 from deskd.app.market_watch import MarketWatch
 from deskd.app.opening import Begun, begun, db_path
 from deskd.app.root_keeper import RootKeeper
+from deskd.app.session_watch import SessionWatch
 from deskd.app.snapshots import Snapshots
 from deskd.app.stopping import CLOSE_S, Stopping
 from deskd.config import Config
@@ -281,6 +282,8 @@ class Daemon:
         self._spawn(self.market_stream.run(), "market stream")
         self._spawn(self.market_watch.run(), "market clock")
         self._spawn(self.exit_watch.run(), "exits")
+        sessions = SessionWatch(hub=self.hub, clock=self.runtime.market_clock, schedules=self.runtime.desk.schedules)
+        self._spawn(sessions.run(), "sessions")
         self._spawn(self._beat(), "heartbeat")
         self._spawn(self.supervisor.run(), "supervisor")
         await self.supervisor.open()

@@ -53,6 +53,7 @@ class Feed:
         self.spec = spec
         self.run_id = run_id
         self.is_open = True  # the run can still read
+        self.session = ""  # the phase that it was last told
         self.is_started = False  # its warm-up is out, or it asked for none
         self.bars_after: int | None = None  # it read when this stamp came; None: nothing has come since it is there
         self.history_until: dict[Symbol, int] = {}  # the stamp of the last minute bar of its warm-up

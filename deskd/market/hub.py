@@ -307,6 +307,17 @@ class Hub:
                 line = Line(lines.order_line(update), None, 0, self._clock.monotonic(), is_order=True)
                 feed.write(batch_of([line]))
 
+    def tell_session(self, timestamp: str, closes_at: str, phase_of: Callable[[StrategyId], str]) -> None:
+        """Tell each run that wants `status` where the exchange's day is, where that is news to it."""
+        for feed in self._feeds.values():
+            if not feed.is_started or Channel.STATUS not in feed.spec.channels:
+                continue
+            phase = phase_of(feed.spec.strategy_id)
+            if phase != feed.session:
+                feed.session = phase
+                data = lines.session_line(phase, timestamp, closes_at)
+                feed.write(batch_of([Line(data, None, 0, self._clock.monotonic())]))
+
     def lacks_quotes(self) -> frozenset[Symbol]:
         """Return the wanted symbols that no quote has come for yet."""
         return frozenset(s for s in self._wanted["quotes"] if self._prices.quote(s) is None)

@@ -85,6 +85,12 @@ class _Order(msgspec.Struct, gc=False, tag_field="type", tag="order", omit_defau
     exit: str = ""
 
 
+class _Session(msgspec.Struct, gc=False, tag_field="type", tag="session", omit_defaults=True):
+    event: str
+    timestamp: str
+    closes_at: str = ""
+
+
 class _Gap(msgspec.Struct, gc=False, tag_field="type", tag="gap"):
     dropped: int
     since: str
@@ -201,6 +207,11 @@ def order_line(update: OrderUpdate) -> bytes:
         request.exit or "",
     )
     return _encode(line) + b"\n"
+
+
+def session_line(event: str, timestamp: str, closes_at: str) -> bytes:
+    """Return the line that says where the exchange's day is: open, closing, close. *closes_at* while it is open."""
+    return _encode(_Session(event, timestamp, closes_at)) + b"\n"
 
 
 def gap_line(dropped: int, since: str) -> bytes:

@@ -340,3 +340,21 @@ async def test_what_the_desk_itself_watches_is_subscribed_without_any_run() -> N
     assert desk.hub.wanted()["quotes"] == {SPY}
     desk.hub.detach(run.run_id)
     run.close()
+
+
+async def test_a_run_that_wants_status_hears_where_the_day_is_and_of_changes_once() -> None:
+    """Who did not ask for lines without a price gets none."""
+    desk = Desk()
+    run = await desk.run(Channel.STATUS)
+    plain = await desk.run(Channel.TRADES, **BOB_RUN)
+    for phase in ("open", "open", "closing", "close"):
+        desk.hub.tell_session("2026-01-05T17:00:00.000Z", "" if phase == "close" else "x", lambda _, p=phase: p)  # type: ignore[misc]
+    assert [(line["type"], line["event"], line.get("closes_at")) for line in run.read()] == [
+        ("session", "open", "x"),
+        ("session", "closing", "x"),
+        ("session", "close", None),
+    ]
+    assert plain.read() == []
+    for one in (run, plain):
+        desk.hub.detach(one.run_id)
+        one.close()
