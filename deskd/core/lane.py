@@ -15,7 +15,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from deskd.core import conflicts, holding
-from deskd.core.checks import Denied, Finding, Valued
+from deskd.core.checks import MARKET_MARGIN, Denied, Finding, Valued
 from deskd.core.conflicts import Conflict, Rival, Rule
 from deskd.core.desk import Desk
 from deskd.core.gate import Verdict
@@ -71,10 +71,18 @@ def conflict_of(
     if position_qty * side.sign >= 0:  # it opens: no order of its own side is in its way
         orders = [order for order in orders if order.request.side is not side]
     rivals = rivals_among(desk, [*orders, *ahead], closing=side)
-    new = conflicts.newcomer(request, qty, is_exit=replaces is not None and replaces.parent_id is not None)
+    new = conflicts.newcomer(
+        request, _most(request, qty), is_exit=replaces is not None and replaces.parent_id is not None
+    )
     if replaces is not None and conflicts.is_exempt(replaces.request):
         rivals = [rival for rival in rivals if rival.side is request.side]  # the rules between two sides spare it
     return conflicts.find(new, position_qty, rivals)
+
+
+def _most(request: OrderRequest, qty: Qty) -> Qty:
+    """Return the most shares that the order can come to: a buy for money is for more of them where the price falls."""
+    is_open_ended = request.notional is not None and request.side is Side.BUY
+    return Qty(qty / (1 - MARKET_MARGIN)) if is_open_ended else qty
 
 
 def _group(desk: Desk, order: Order) -> Iterable[ClientOrderId]:
@@ -96,7 +104,7 @@ def rivals_among(desk: Desk, orders: Iterable[Order], *, closing: Side | None = 
             promised = NO_QTY
         elif parent is None:
             leaves = order.leaves_qty
-            promised = desk.reservations.of(order).opening if leaves is None else leaves
+            promised = _most(request, desk.reservations.of(order).opening) if leaves is None else leaves
         else:
             promised = NO_QTY if parent in counted else _promised_by_legs(desk, order, parent)
             counted.add(parent)
@@ -213,7 +221,7 @@ def may_wait(desk: Desk, event: ev.OrderRequested, conflict: Conflict | None) ->
     request = event.request
     if conflict is None or desk.lane.conflict is not ConflictPolicy.HOLD or event.is_closing:
         return False
-    if request.replacement is not None:
+    if request.replacement is not None or request.notional is not None:  # how many shares that is, changes as it waits
         return False
     if request.time_in_force not in _PATIENT or conflict.is_own(request.strategy_id):
         return False

@@ -104,6 +104,14 @@ def test_what_only_opens_closes_nothing_of_others() -> None:
     assert ask(desk, ours("3", qty=qty("0.5"))) is None
 
 
+def test_a_buy_for_money_may_come_to_more_shares() -> None:
+    """The price may fall until it arrives: what closes a short of ten is worth less than ten shares of today."""
+    desk = desk_with_shorts()
+    hold(desk, ours("1", side=Side.SELL))
+    assert reason(desk, ours("2", qty=None, notional=price(990))) == R.CONFLICT_ZERO
+    assert ask(desk, ours("3", qty=None, notional=price(970))) is None
+
+
 def test_an_own_order_in_the_way_is_named() -> None:
     """Whoever stands in his own way can cancel, and is told what."""
     desk = desk_with_shorts()

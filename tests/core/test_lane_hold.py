@@ -172,7 +172,9 @@ def test_nobody_waits_for_himself() -> None:
     assert order(desk, ours("2")).status is OrderStatus.DENIED
 
 
-@pytest.mark.parametrize("overrides", [{"time_in_force": TimeInForce.IOC}, {"qty": qty(150)}])
+@pytest.mark.parametrize(
+    "overrides", [{"time_in_force": TimeInForce.IOC}, {"qty": qty(150)}, {"qty": None, "notional": cash(500)}]
+)
 def test_what_cannot_wait_is_denied(overrides: dict[str, Any]) -> None:
     """Who wants an answer at once gets it; and no wait makes an account long enough for a sale through zero."""
     desk = a_patient_desk()

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 
+from deskd.core.checks import MARKET_MARGIN
 from deskd.core.deciding import handle
 from deskd.core.desk import TRADES, Desk
 from deskd.domain import effects as ef
@@ -81,6 +82,7 @@ class Story:
     to_broker: list[ef.Submit | ef.Replace | ef.Cancel] = field(default_factory=list)
     to_desk: deque[ev.Event] = field(default_factory=deque)
     number: int = 0
+    asked_at: dict[ClientOrderId, Price] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Open the account, and give each strategy its part of it."""
@@ -160,13 +162,19 @@ class Story:
     def _answered(self, request: OrderRequest, answer: ExchangeOrder | ApiError) -> None:
         oid = request.client_order_id
         if isinstance(answer, ApiError):
-            is_conflict = answer.message.startswith(CONFLICTS)
+            # Shares for an amount of money are those at the price at which they arrive; 2 % are provided for.
+            is_surprise = request.notional is not None and self._has_moved(request)
+            is_conflict = answer.message.startswith(CONFLICTS) and not is_surprise
             assert not is_conflict, f"seed={self.seed} {self.rules.conflict}: {answer.message}: {request}"
             self.to_desk.append(ev.SubmitRejected(client_order_id=oid, message=answer.message, at=self.now))
         else:
             legs = tuple(map(_told, self.world.legs(answer)))
             told = _told(answer, legs)
             self.to_desk.append(ev.SubmitAccepted(client_order_id=oid, order=told, at=self.now))
+
+    def _has_moved(self, request: OrderRequest) -> bool:
+        then = self.asked_at[request.client_order_id]
+        return abs(self._quote(request.symbol).ask_price / then - 1) > MARKET_MARGIN
 
     def listen(self) -> None:
         """Put what the exchange has said on its way to the desk."""
@@ -215,6 +223,7 @@ class Story:
 
     def _ask(self, request: OrderRequest) -> None:
         quote = self._quote(request.symbol)
+        self.asked_at[request.client_order_id] = quote.ask_price
         self.tell(ev.OrderRequested(request=request, quote=quote, market_day=MONDAY, at=self.now))
 
     def _replace(self, old: Order) -> None:
