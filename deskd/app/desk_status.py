@@ -1,6 +1,6 @@
 """The desk's own state in one answer, for `deskctl status`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
 from deskd.domain.ids import HOUSE, StrategyId
 from deskd.domain.market import MarketClock
+from deskd.domain.money import ZERO
 from deskd.ports import RequestFigures
 
 
@@ -56,6 +57,9 @@ def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
         "fills": desk.fill_count,
         "cash": desk.portfolio.cash(),
         "house_cash": house.cash if house else None,
+        "books": in_sum(desk),
+        "members": {member: _day(desk, tuple(owned)) for member, owned in desk.members.items()},
+        "market_day": None if desk.records.day is None else desk.records.day.isoformat(),
         "reconciled_at": desk.last_reconciled.at if desk.last_reconciled else None,
         "differences_suspected": dict(desk.last_reconciled.differences) if desk.last_reconciled else {},
         "differences_open": {subject: one.more for subject, one in desk.standing.open.items()},
@@ -72,6 +76,22 @@ def _requests(figures: RequestFigures) -> Mapping[str, object]:
     if figures.limit is not None:
         shown |= {"of": figures.limit, "left": figures.limit - figures.used, "reserve": figures.reserve}
     return shown | {"turned_away": figures.turned_away, "pause_s": round(figures.pause_s, 1)}
+
+
+def in_sum(desk: Desk) -> str:
+    """Return what members' books and the house make together, and what the broker has of it: one line."""
+    house, whole = desk.portfolio.books[HOUSE].cash, desk.portfolio.cash()
+    told = desk.last_reconciled
+    broker = "not reconciled yet" if told is None else f"{told.cash:.2f} at {told.at:%H:%M:%S} UTC"
+    return f"strategies {whole - house:.2f} + house {house:.2f} = {whole:.2f} cash; broker: {broker}"
+
+
+def _day(desk: Desk, owned: Sequence[StrategyId]) -> str:
+    accounts = [account for one in owned if (account := desk.account(one)) is not None]
+    equity = sum((one.equity for one in accounts), ZERO)
+    # Of an old name's loss the new one carries a part on: here it counts once.
+    day = sum((desk.records.day_pnl(one, desk.portfolio) - desk.records.carried(one) for one in owned), ZERO)
+    return f"equity {equity:.2f}, day {day:+.2f}"
 
 
 def in_words(ended: ev.OutageEnded) -> str:

@@ -64,7 +64,15 @@ def for_others(strategy: View) -> View:
 
 def for_members(desk: View) -> View:
     """Return the desk's state without the club's money."""
-    hidden = {"cash", "house_cash", "differences_suspected", "differences_open", "strategies_not_startable"}
+    hidden = {
+        "cash",
+        "house_cash",
+        "books",
+        "members",
+        "differences_suspected",
+        "differences_open",
+        "strategies_not_startable",
+    }
     hidden |= {"orders_waiting"}
     return {key: value for key, value in desk.items() if key not in hidden}
 
@@ -126,6 +134,9 @@ def account(account: Account) -> View:
         "equity": plain(account.equity),
         "realized_pnl": plain(account.realized_pnl),
         "unrealized_pnl": plain(account.unrealized_pnl),
+        "day_pnl": plain(account.day_pnl),
+        "peak_equity": plain(account.peak_equity),
+        "drawdown": plain(account.drawdown),
     }
 
 

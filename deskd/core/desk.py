@@ -489,7 +489,12 @@ class Desk:
         book = self.portfolio.books.get(strategy_id)
         if book is None:
             return None
-        return book.account(Cash(self.reservations.cash(strategy_id) + book.short_margin()))
+        account = book.account(Cash(self.reservations.cash(strategy_id) + book.short_margin()))
+        record = self.records.by_strategy.get(strategy_id)
+        if record is None:
+            return account  # the house: what it gains is nobody's
+        day_pnl = self.records.day_pnl(strategy_id, self.portfolio)
+        return replace(account, day_pnl=day_pnl, peak_equity=record.peak)
 
     def open_in(self, symbol: Symbol) -> list[Order]:
         """Return the open orders of all strategies in *symbol*, oldest first."""

@@ -155,6 +155,11 @@ class Records:
             return NO_CASH
         return Cash(book.worth().equity - record.day_start + record.carried)
 
+    def carried(self, who: StrategyId) -> Cash:
+        """Return what of the strategy's day it made under another name."""
+        record = self.by_strategy.get(who)
+        return NO_CASH if record is None else record.carried
+
     def orders_this_minute(self, who: StrategyId, now: datetime) -> int:
         """Return how many orders the strategy had approved within the last minute."""
         record = self.by_strategy.get(who)

@@ -41,6 +41,13 @@ class Account:
     equity: Cash  # cash plus positions at mark
     realized_pnl: Cash
     unrealized_pnl: Cash
+    day_pnl: Cash = NO_CASH  # since the market day began, realized and unrealized
+    peak_equity: Cash = NO_CASH  # moved along with the allocation
+
+    @property
+    def drawdown(self) -> Cash:
+        """Return how far the equity is under its peak."""
+        return Cash(max(self.peak_equity - self.equity, NO_CASH))
 
     @property
     def buying_power(self) -> Cash:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from deskd.app.desk_status import Moment, in_words, status
+from deskd.app.desk_status import Moment, in_sum, in_words, status
 from deskd.config import Config
-from deskd.core.desk import TRADES
+from deskd.core.desk import TRADES, Desk
 from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
 from deskd.domain.ids import ClientOrderId
@@ -74,3 +74,15 @@ def test_money_streams_and_outages_are_told() -> None:
     assert (told["jails"], told["packages"]) == ("made", "numpy 2")
     assert told["last_outage"] == in_words(OUTAGE)
     assert in_words(OUTAGE) == "trades 2026-01-05 17:00:00 UTC, 90.0 s: connection reset; affected: alice"
+
+
+def test_the_books_are_told_as_a_sum_and_members_by_their_day() -> None:
+    """Whoever looks sees that strategies and house are the account, and who lost what today."""
+    desk = a_desk()
+    desk.apply(ev.MarketDayBegan(market_day=NOON.date(), at=NOON))
+    now = Moment(started_at=NOON, refusal=None, clock=None, market_stream="up", jails=None)
+    told = status(Config(), desk, now)
+    assert told["books"] == ("strategies 20000.00 + house 80000.00 = 100000.00 cash; broker: 100000.00 at 17:00:00 UTC")
+    assert told["members"] == {"alice": "equity 10000.00, day +0.00", "bob": "equity 10000.00, day +0.00"}
+    assert told["market_day"] == "2026-01-05"
+    assert "broker: not reconciled yet" in in_sum(Desk())

@@ -13,7 +13,7 @@ from deskd.core.desk import Desk
 from deskd.core.records import MINUTE, Records
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
-from deskd.domain.ids import ClientOrderId, StrategyId, UserId
+from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId, UserId
 from deskd.domain.order import OrderType, Side
 from deskd.ledger import codec, fold
 from tests.factories import (
@@ -265,3 +265,17 @@ class DaysAndRestarts(RuleBasedStateMachine):
 
 TestDaysAndRestarts = DaysAndRestarts.TestCase
 TestDaysAndRestarts.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def test_an_account_tells_its_day_and_its_drawdown() -> None:
+    """A member sees what the limits look at; the house has neither."""
+    desk = a_desk()
+    handle(desk, a_day(MONDAY))
+    traded(desk, "a", Side.BUY, 10)
+    desk.apply(ev.PositionsMarked(marks=((AAPL, price(90)),), at=NOON))
+    account = desk.account(ALICE)
+    assert account is not None
+    assert (account.day_pnl, account.drawdown, account.peak_equity) == (cash(-100), cash(100), cash(10_000))
+    house = desk.account(HOUSE)
+    assert house is not None
+    assert (house.day_pnl, house.drawdown) == (cash(0), cash(0))
