@@ -234,7 +234,7 @@ class _Limits(_Section):
     open_orders_max: int | None = Field(None, ge=1, description="open orders at a time")
     orders_per_day_max: int | None = Field(None, ge=1, description="orders per market day, denied ones not counted")
     orders_per_minute_max: int | None = Field(
-        None, ge=1, le=1_000, description="orders within a minute, denied ones not counted"
+        None, ge=1, le=1_000_000, description="orders within a minute, denied ones not counted"
     )
     gross_exposure_max: Share | None = Field(
         None, description="longs plus shorts, open orders counted, as a share of the allocation"
@@ -262,7 +262,7 @@ class RiskStrategySection(_Limits):
     open_orders_max: int = Field(20, ge=1, description="open orders at a time")
     orders_per_day_max: int = Field(500, ge=1, description="orders per market day, denied ones not counted")
     orders_per_minute_max: int = Field(
-        100, ge=1, le=1_000, description="orders within a minute, denied ones not counted"
+        100, ge=1, le=1_000_000, description="orders within a minute, denied ones not counted"
     )
     gross_exposure_max: Share = Field(
         Decimal("0.95"), description="longs plus shorts, open orders counted, as a share of the allocation"

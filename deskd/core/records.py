@@ -19,7 +19,7 @@ from deskd.domain.money import NO_CASH, NO_QTY, Cash, Qty
 
 MINUTE = timedelta(minutes=1)
 CLOCK_SLACK = timedelta(seconds=1)  # facts of one moment are stamped in any order
-RECENT_MAX = 1_000  # orders of a minute that are remembered; no bound is over it
+RECENT_MAX = 1_000  # orders of a minute that are remembered: the broker takes 200; a bound over it bounds nothing
 DAYS_KEPT = 10  # of day trades: five trading days, whatever the holidays
 
 

@@ -74,6 +74,10 @@ def a_config(folder: Path) -> Config:
                     "position_notional_max": Decimal(10_000_000),
                     "open_orders_max": 1_000_000,
                     "orders_per_day_max": 1_000_000_000,
+                    "order_qty_max": Decimal(1_000_000),
+                    "position_share_max": Decimal(1),
+                    "orders_per_minute_max": 1_000_000,
+                    "daily_loss_max": Decimal(10_000_000),
                     "duplicate_window_s": 0,
                     "requests_per_s": 1_000_000,
                 }
