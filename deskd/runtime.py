@@ -17,7 +17,9 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from deskd.core import killing
 from deskd.core.asking import STREAM_DOWN
+from deskd.core.closing import Closing, request_for
 from deskd.core.deciding import handle
 from deskd.core.desk import TRADES, Desk
 from deskd.core.pacing import Pace
@@ -222,6 +224,8 @@ class Runtime:
         """Let an order leave whose turn has come; return why it does not after all."""
         if self.desk.orders[oid].status is not OrderStatus.SUBMITTED:
             return CANCELED_WAITING
+        if why := killing.stops_leaving(self.desk, self.desk.orders[oid].request):
+            return why
         if not self.desk.is_trade_stream_up and priority is not Priority.KILL:  # to be flat unseen beats to be in
             return f"while it waited for its turn {STREAM_DOWN}"
         self._waiting.discard(oid)
@@ -331,6 +335,8 @@ class Runtime:
             return Refuse(nobody, RefusalReason.DESK_NOT_READY, f"{self.closing}: try again later")
         if self.disk_low is not None:
             return Refuse(nobody, RefusalReason.DISK_LOW, f"{self.disk_low}: no new orders; cancels pass")
+        if kill := self.desk.kills.stopping_desk():
+            return killing.refusal(nobody, kill)
         if not self.desk.is_synced:
             return Refuse(nobody, RefusalReason.TRADE_STREAM_DOWN, STREAM_DOWN)
         if not self.desk.instruments:
@@ -443,6 +449,8 @@ class Runtime:
             text = f"order_id={order_id}: no such order of this strategy"
             return Refuse(ClientOrderId(order_id), RefusalReason.NOT_FOUND, text)
         oid = order.request.client_order_id
+        if order.request.for_kill and strategy_id is not None:
+            return killing.not_to_be_canceled(order)
         event = ev.CancelRequested(client_order_id=oid, by=by, at=self.wall.now())
         return await self._ask(oid, event, CANCEL_WAIT_S) or self.desk.orders.get(oid, order)
 
@@ -527,6 +535,14 @@ class Runtime:
     async def bars(self, symbol: Symbol, timeframe: str, limit: int) -> Sequence[RawMarketMessage]:
         """Return the latest bars of *symbol*, oldest first."""
         return await self.broker.bars(symbol, timeframe, limit)
+
+    def to_close(self, closing: Closing, *, is_extended: bool) -> ev.ClosingRequested:
+        """Return what a kill wants closed, at the market as it is now; post it to have it sent."""
+        quote, market_day = self._market(closing.symbol)
+        known = quote if quote is not None and quote.is_two_sided else None
+        at = self.wall.now()
+        request = request_for(self.desk, closing, at, quote=known, is_extended=is_extended)
+        return ev.ClosingRequested(request=request, quote=known, market_day=market_day, at=at)
 
     # --- start and stop ----------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from deskd.core.desk import TRADES, Desk
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerOrder, BrokerStatus
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol, UserId
+from deskd.domain.kill import THE_DESK, KillCause, KillDepth, KillScope, KillTarget
 from deskd.domain.limits import Limits
 from deskd.domain.market import Instrument, Quote, TradingDay
 from deskd.domain.money import Cash, Price, Qty
@@ -210,3 +211,24 @@ def a_fact_of_a_fill(request: OrderRequest, shares: str | int, at_price: str = "
         filled_at=NOON,
         at=NOON,
     )
+
+
+def a_kill(target: KillTarget = THE_DESK, depth: KillDepth = KillDepth.STOP_NEW, **overrides: Any) -> ev.KillEngaged:
+    fields: dict[str, Any] = {
+        "target": target,
+        "depth": depth,
+        "cause": KillCause.COMMAND,
+        "by": "ada (uid 0)",
+        "reason": "runaway orders",
+        "at": NOON,
+    }
+    return ev.KillEngaged(**fields | overrides)
+
+
+def a_release(target: KillTarget = THE_DESK, **overrides: Any) -> ev.KillReleased:
+    fields: dict[str, Any] = {"target": target, "by": "ada (uid 0)", "reason": "mended", "at": NOON}
+    return ev.KillReleased(**fields | overrides)
+
+
+def of_strategy(strategy_id: StrategyId) -> KillTarget:
+    return KillTarget(KillScope.STRATEGY, strategy_id)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from deskd.domain import book, events, ids, market, money, order, run
+from deskd.domain import book, events, ids, kill, market, money, order, run
 from deskd.ledger.codec import KINDS
 
 _INTRODUCTION = """# Facts
@@ -94,7 +94,7 @@ def _parts() -> list[tuple[str, dict[str, Any]]]:
     return [(name, part) for name, part in sorted(parts.items()) if name not in KINDS]
 
 
-_MODULES: tuple[ModuleType, ...] = (events, order, market, run, book, ids, money)
+_MODULES: tuple[ModuleType, ...] = (events, order, market, run, book, ids, money, kill)
 
 
 def _class(name: str) -> type:

@@ -38,6 +38,7 @@ _STATUS_OF_REFUSAL: Mapping[str, int] = {
     RefusalReason.NOT_REPLACEABLE: 422,
     RefusalReason.RATE: 429,
     RefusalReason.DESK_NOT_READY: 503,
+    RefusalReason.KILLED: 503,
     RefusalReason.TRADE_STREAM_DOWN: 503,
     RefusalReason.DISK_LOW: 503,
     RefusalReason.OVERLOADED: 503,

@@ -75,8 +75,16 @@ async def _reload_when_asked(asked: asyncio.Event, reread: Callable[[], Awaitabl
         notifier.say("READY=1", status=f"{await reread()}; desk.toml is read at start only")
 
 
+async def _kill_when_asked(asked: asyncio.Event, pull: Callable[[str], Awaitable[None]]) -> None:
+    """Pull the desk's kill on SIGUSR1: whoever may send it need not reach the control socket."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        await pull("SIGUSR1")
+
+
 async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier) -> None:
-    stop, reload = asyncio.Event(), asyncio.Event()
+    stop, reload, kill = asyncio.Event(), asyncio.Event(), asyncio.Event()
     main = asyncio.current_task()
     assert main is not None, "a coroutine runs in a task"
     is_up = False
@@ -93,6 +101,7 @@ async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier) -> N
         loop.add_signal_handler(number, on_signal)
     # systemd asks for a reload by SIGHUP; without one it is a terminal that was closed, and the desk ends in order
     loop.add_signal_handler(signal.SIGHUP, reload.set if notifier.address is not None else on_signal)
+    loop.add_signal_handler(signal.SIGUSR1, kill.set)  # kept until the desk can write it down
     notifier.say(status="starting: reading the ledger")
     try:
         async with (
@@ -110,6 +119,7 @@ async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier) -> N
                 telling = [
                     beside.create_task(notifier.keep_telling(daemon.in_one_line), name="watchdog"),
                     beside.create_task(_reload_when_asked(reload, daemon.reread, notifier), name="reload"),
+                    beside.create_task(_kill_when_asked(kill, daemon.kill_triggers.on_signal), name="kill signal"),
                 ]
                 await stop.wait()
                 log.info("desk_stopping")

@@ -27,6 +27,8 @@ from deskd.app.desk_status import Moment, status
 from deskd.app.disk import DiskGuard
 from deskd.app.exit_watch import ExitWatch, rules_of
 from deskd.app.fact_log import FactLog
+from deskd.app.kill_keeper import KillKeeper
+from deskd.app.kill_triggers import KillTriggers
 from deskd.app.looks import Looks
 from deskd.app.market_watch import MarketWatch
 from deskd.app.opening import Begun, begun, db_path
@@ -40,6 +42,7 @@ from deskd.control import Control
 from deskd.control.building import BuildRoute
 from deskd.control.events import EventRoutes
 from deskd.control.jail import JailRoute
+from deskd.control.kill import KillRoutes
 from deskd.control.ledger import LedgerRoutes
 from deskd.control.live_events import LiveEvents
 from deskd.control.reconciling import Reconciling
@@ -49,6 +52,7 @@ from deskd.core.silence import Silence
 from deskd.domain import events as ev
 from deskd.domain.errors import ConfigError, WireError
 from deskd.domain.ids import HOUSE, RunId, StrategyId, Symbol
+from deskd.domain.kill import KillDepth
 from deskd.domain.money import Cash
 from deskd.domain.run import ExitReason, RunStatus
 from deskd.domain.strategy import StrategySpec
@@ -226,6 +230,20 @@ class Daemon:
             clock=lambda: self.market_watch.clock,
             every_s=config.risk.exits.look_s,
         )
+        self.kills = KillKeeper(
+            runtime=self.runtime,
+            wall=wall,
+            market=lambda: self.market_watch.clock,
+            uses_extended_hours=config.risk.kill.after_hours == "extended",
+        )
+        self.kill_triggers = KillTriggers(
+            folders=(config.desk.state_dir, config.desk.runtime_dir),
+            depth=KillDepth(config.risk.kill.depth),
+            kills=desk.kills,
+            post=self.runtime.keep,
+            wall=wall,
+        )
+        self.runtime.on_fact.append(self.kills.on_fact)
         self.stopping = Stopping(
             runtime=self.runtime,
             wall=wall,
@@ -262,6 +280,13 @@ class Daemon:
                 LedgerRoutes(db=db_path(config), wall=wall, post=self.runtime.keep, sign=self.roots.sign).add_to,
                 EventRoutes(ledger=db_path(config), live=self.live).add_to,
                 WhyRoute(db_path(config)).add_to,
+                KillRoutes(
+                    kills=desk.kills,
+                    runs=self.supervisor,
+                    wall=wall,
+                    post=self.runtime.keep,
+                    held_by=lambda: None if (file := self.kill_triggers.file()) is None else f"the file {file}",
+                ).add_to,
                 JailRoute(self.supervisor.test_jail).add_to,
                 BuildRoute(runs=self.supervisor, wall=wall, post=self.runtime.keep, build=self.supervisor.build).add_to,
             ],
@@ -285,10 +310,13 @@ class Daemon:
         sessions = SessionWatch(hub=self.hub, clock=self.runtime.market_clock, schedules=self.runtime.desk.schedules)
         self._spawn(sessions.run(), "sessions")
         self._spawn(self._beat(), "heartbeat")
+        self._spawn(self.kills.run(), "kills")
+        self._spawn(self.kill_triggers.run(), "kill file")
         self._spawn(self.supervisor.run(), "supervisor")
         await self.supervisor.open()
         await self._open_local()
         await self.runtime.until_idle()  # the start is on record: what was synced before it does not count
+        await self.kill_triggers.look()  # before any order is taken
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SYNC_S):
                 await self.runtime.until(lambda desk: desk.is_synced and bool(desk.instruments))

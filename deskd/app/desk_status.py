@@ -6,6 +6,7 @@ from datetime import datetime
 
 from deskd import __version__
 from deskd.config import Config
+from deskd.control.kill import view
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
@@ -39,6 +40,8 @@ def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
         "started_at": now.started_at,
         "broker": config.broker.mode,
         "tape": list(config.exchange.tape) if config.broker.mode == "embedded" else None,
+        "trading_state": desk.kills.desk_state().value,
+        "kills": [view(kill) for kill in desk.kills.in_force.values()],
         "takes_orders": now.refusal is None,
         "why_not": now.refusal.message if now.refusal else None,
         "market_time": now.clock.timestamp if now.clock else None,

@@ -10,6 +10,7 @@ from deskd.core.house import cause_of
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
 from deskd.domain.ids import ClientOrderId
+from deskd.domain.kill import KillScope, KillTarget
 from deskd.domain.order import Order, OrderRequest
 from deskd.domain.run import ExitReason
 
@@ -104,6 +105,15 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
         case ev.ExitTriggered():
             what = {"strategy_id": fact.strategy_id, "symbol": fact.symbol, "qty": str(fact.position_qty)}
             return "exit_triggered", "info", what | {"exit": fact.kind, "price": str(fact.price), "why": in_words(fact)}
+        case ev.KillEngaged():
+            how = {"depth": fact.depth.value, "cause": fact.cause.value, "by": fact.by, "why": fact.reason}
+            return "kill_engaged", "error", _killed(fact.target) | how | {"remedy": _KILLED}
+        case ev.KillReleased():
+            return "kill_released", "warning", _killed(fact.target) | {"by": fact.by, "why": fact.reason}
+        case ev.FlattenCompleted():
+            return "flatten_completed", "warning", _killed(fact.target)
+        case ev.FlattenHindered():
+            return "flatten_hindered", "error", _killed(fact.target) | {"left": list(fact.left)}
         case ev.RootSigned():
             return (
                 "ledger_root_signed",
@@ -134,6 +144,14 @@ _EXPECTED = frozenset(
     {HouseCause.OPENING, HouseCause.FEE, HouseCause.DIVIDEND, HouseCause.INTEREST, HouseCause.TRANSFER}
 )
 _FROZEN = "look into it, then: deskctl reconcile --resolve SYMBOL --reason TEXT"
+
+_KILLED = "when you know why: deskctl release ... --reason TEXT"
+
+
+def _killed(target: KillTarget) -> dict[str, object]:
+    named = {KillScope.STRATEGY: "strategy_id", KillScope.SYMBOL: "symbol", KillScope.MEMBER: "user_id"}
+    scope: dict[str, object] = {"scope": target.scope.value}
+    return scope | ({named[target.scope]: target.name} if target.name else {})
 
 
 def _about(request: OrderRequest) -> dict[str, object]:

@@ -17,6 +17,7 @@ from deskd.cli.build import build
 from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_option, wide_option
 from deskd.cli.client import Answer, DeskNotReachable, NotDone
 from deskd.cli.jail import jail
+from deskd.cli.kill import kill, release, tell_kills
 from deskd.cli.outages import outages
 from deskd.cli.place import NoConfiguration, config_file, root_of
 from deskd.cli.reconcile import reconcile
@@ -78,6 +79,7 @@ def status(call: Call, name: str | None, *, is_wide: bool, as_json: bool) -> Non
     if as_json:
         show.as_json(answer)
         return
+    tell_kills(answer["desk"].pop("kills", []))
     for key, value in answer["desk"].items():
         if value not in (None, [], {}):
             show.say(f"{key.replace('_', ' ')}: {show.cell(key, value)}")
@@ -265,6 +267,8 @@ def _tell_orders(body: dict[str, Any]) -> None:
         print("no open orders")
 
 
+cli.add_command(kill)
+cli.add_command(release)
 cli.add_command(replace)
 cli.add_command(build)
 cli.add_command(outages)

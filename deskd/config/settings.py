@@ -345,6 +345,18 @@ class RiskExitsSection(_Section):
     )
 
 
+class RiskKillSection(_Section):
+    """[risk.kill]: the kill switch."""
+
+    depth: Literal["stop_new", "cancel", "flatten"] = Field(
+        "cancel", description="of a kill by a file named KILL in state_dir or runtime_dir, or by SIGUSR1"
+    )
+    after_hours: Literal["queue", "extended"] = Field(
+        "queue",
+        description="closing outside the regular session; queue: at the market when it opens; extended: now, by limit orders",
+    )
+
+
 class RiskSection(_Section):
     """[risk]."""
 
@@ -355,6 +367,7 @@ class RiskSection(_Section):
     exits: RiskExitsSection = RiskExitsSection()
     strategies: dict[str, RiskNamedStrategySection] = {}
     schedule: RiskScheduleSection = RiskScheduleSection()
+    kill: RiskKillSection = RiskKillSection()
 
 
 class OrdersSection(_Section):

@@ -74,7 +74,11 @@ def for_members(desk: View) -> View:
         "strategies_not_startable",
     }
     hidden |= {"orders_waiting"}
-    return {key: value for key, value in desk.items() if key not in hidden}
+    seen = {key: value for key, value in desk.items() if key not in hidden}
+    if "kills" not in desk:
+        return seen
+    kills = [kill for kill in desk["kills"] if kill["scope"] in {"desk", "symbol"}]  # others' are not theirs
+    return seen | {"kills": [{**kill, "left": []} for kill in kills]}
 
 
 def order(order: Order) -> View:

@@ -7,7 +7,7 @@ Rule 3: what the gate approves is recorded, then sent. What it denies is recorde
 
 from dataclasses import dataclass, replace
 
-from deskd.core import gate, lane, replacing, scopes
+from deskd.core import gate, killing, lane, replacing, scopes
 from deskd.core.checks import Denied, Evidence, cash_needed
 from deskd.core.conflicts import Conflict
 from deskd.core.desk import Desk
@@ -42,6 +42,8 @@ def on_request(desk: Desk, event: ev.OrderRequested) -> list[Effect]:
         return _known(known, is_same=known.request == request)
     if not desk.is_synced:  # it was, when the door let the request in
         return [ef.Refuse(oid, RefusalReason.TRADE_STREAM_DOWN, STREAM_DOWN)]
+    if not event.is_closing and (kill := desk.kills.stopping_desk()):
+        return [killing.refusal(oid, kill)]
     return _judged(desk, event, replaces=None)
 
 
@@ -62,6 +64,8 @@ def on_replace_request(desk: Desk, event: ev.ReplaceRequested) -> list[Effect]:
         return _known(known, is_same=known.request.replacement == wanted)
     if not desk.is_synced:
         return [ef.Refuse(oid, RefusalReason.TRADE_STREAM_DOWN, STREAM_DOWN)]
+    if kill := desk.kills.stopping_desk():
+        return [killing.refusal(oid, kill)]
     old = desk.orders.get(wanted.replaces)
     if old is None:
         return [ef.Refuse(oid, RefusalReason.NOT_FOUND, _forgotten(wanted.replaces))]
@@ -178,6 +182,7 @@ def evidence_for(desk: Desk, event: ev.OrderRequested, old: Order | None = None)
         clock=event.clock,
         exit_under_way=desk.exits.kind(who, symbol),
         is_closing=event.is_closing,
+        kill=desk.kills.over(who, request.user_id, symbol),
     )
 
 

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from deskd.core import activities, corrections, gate, holding, house, lifecycle
 from deskd.core.exit_book import ExitBook
+from deskd.core.kills import Kills
 from deskd.core.outages import Outages
 from deskd.core.portfolio import Portfolio
 from deskd.core.records import Records
@@ -92,6 +93,7 @@ class Desk:
     is_synced: bool = False  # reconciled since the trade stream last came up
     outages: Outages = field(default_factory=Outages)
     exits: ExitBook = field(default_factory=ExitBook)
+    kills: Kills = field(default_factory=Kills)
 
     # --- apply: touches, and does not decide -------------------------------------------------------------------
 
@@ -181,6 +183,14 @@ class Desk:
                 self.exits.trigger(fact)
             case ev.TrailMoved():
                 self.exits.move(fact)
+            case ev.KillEngaged():
+                self.kills.engage(fact)
+            case ev.KillReleased():
+                self.kills.release(fact)
+            case ev.FlattenCompleted():
+                self.kills.complete(fact)
+            case ev.FlattenHindered():
+                self.kills.hinder(fact)
             case ev.RootSigned():
                 self.last_root = fact
             case ev.DeskStarted():

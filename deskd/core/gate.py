@@ -18,6 +18,7 @@ from deskd.core.checks import (
     account,
     form,
     free_to_close,
+    killed,
     market,
     pace,
     size,
@@ -28,6 +29,7 @@ from deskd.domain.money import Cash, Price, Qty, notional
 from deskd.domain.order import OrderRequest, OrderType, Side
 
 CHECKS: tuple[Check, ...] = (
+    killed.is_not_killed,
     pace.strategy_is_active,
     market.symbol_is_allowed,
     market.symbol_is_not_denied,
@@ -49,6 +51,7 @@ CHECKS: tuple[Check, ...] = (
     market.stop_is_ahead,
 )
 VALUE_CHECKS: tuple[ValueCheck, ...] = (
+    killed.only_reduces,
     schedule.within_hours,
     schedule.close_is_far,
     size.order_qty_is_small,
@@ -71,6 +74,7 @@ VALUE_CHECKS: tuple[ValueCheck, ...] = (
 EXIT_CHECKS: tuple[ValueCheck, ...] = (size.order_qty_is_small, size.order_notional_is_small)
 # A closing order of the desk: only what stops nonsense, and what is not known.
 CLOSING_CHECKS: tuple[Check, ...] = (
+    killed.is_not_killed,
     market.symbol_is_known,
     market.symbol_is_tradable,
     market.symbol_is_not_frozen,

@@ -47,6 +47,7 @@ _MOVES = (
     | ev.HouseAdjusted
     | ev.SharesDistributed
     | ev.AccountReconciled
+    | ev.KillEngaged
     | ev.SymbolThawed
     | ev.StrategyStatusChanged
 )
@@ -271,6 +272,9 @@ def moved(desk: Desk, at: datetime) -> list[Effect]:
 def _end_of_wait(desk: Desk, order: Order, at: datetime) -> ev.OrderRejected | None:
     oid, who, until = order.request.client_order_id, order.request.strategy_id, order.held_until
     assert until is not None, "it is held"
+    if kill := desk.kills.over(who, order.request.user_id, order.request.symbol):
+        text = f"{kill.in_words}: the kill was pulled while the order waited; it was never sent"
+        return ev.OrderRejected(client_order_id=oid, reason=RejectReason.NOT_SENT, message=text, at=at)
     if desk.statuses.get(who) is not StrategyStatus.ACTIVE:
         text = f"status={desk.statuses.get(who)}: the strategy stopped while the order waited; it was never sent"
         return ev.OrderRejected(client_order_id=oid, reason=RejectReason.NOT_SENT, message=text, at=at)

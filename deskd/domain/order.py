@@ -136,6 +136,7 @@ class OrderRequest:
     reason: str | None = None  # the strategy's own words; shown, never read
     replacement: Replacement | None = None  # of an order that is to take another's place: what was asked for
     exit: ExitKind | None = None  # the desk's own order, that closes a position: no strategy can say so
+    for_kill: bool = False  # a kill's own closing order: no strategy can say so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,8 @@ class DenialReason(StrEnum):
     """Why the gate denied an order. The text after each name is shown to the strategy's author."""
 
     STRATEGY_UNKNOWN = "STRATEGY_UNKNOWN"  # the desk does not know this strategy
+    KILLED = "KILLED"  # a kill is in force over strategy, member, symbol or desk: only cancels pass
+    REDUCE_ONLY = "REDUCE_ONLY"  # only orders that reduce the position pass, until an officer releases it
     STRATEGY_NOT_ACTIVE = "STRATEGY_NOT_ACTIVE"  # paused, stopped or failed: only cancels pass
     SYMBOL_NOT_ALLOWED = "SYMBOL_NOT_ALLOWED"  # not among the strategy's `symbols` in config.json
     SYMBOL_UNKNOWN = "SYMBOL_UNKNOWN"  # the broker does not list it
@@ -72,7 +74,8 @@ class RefusalReason(StrEnum):
     CONFLICT = "CONFLICT"  # HTTP 409: the same client_order_id with other content
     TOO_LARGE = "TOO_LARGE"  # HTTP 413
     RATE = "RATE"  # HTTP 429
-    DESK_NOT_READY = "DESK_NOT_READY"  # HTTP 503: starting, stopping, or killed
+    DESK_NOT_READY = "DESK_NOT_READY"  # HTTP 503: starting or stopping
+    KILLED = "KILLED"  # HTTP 503: the whole desk is killed, or the order is a kill's own; cancels pass
     TRADE_STREAM_DOWN = "TRADE_STREAM_DOWN"  # HTTP 503: the desk could not see a fill
     DISK_LOW = "DISK_LOW"  # HTTP 503: what the desk decides might not find room on the disk
     OVERLOADED = "OVERLOADED"  # HTTP 503: the inbox is full

@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
+from typing import assert_never
 
 import msgspec
 
@@ -39,6 +40,7 @@ TABLES = (
     "house_bookings",
     "roots",
     "exits",
+    "risk_events",
 )
 RESOLVED = """UPDATE discrepancies SET resolved_at = ?, resolved_by = ?, reason = ?
     WHERE subject = ? AND id <= ? AND resolved_at IS NULL AND more IS NOT NULL"""
@@ -127,6 +129,9 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
         elif isinstance(fact, ev.ExitTriggered):
             row = _exit(fact)
             statements.append((_insert("exits", tuple(row)), tuple(row.values())))
+        elif isinstance(fact, ev.KillEngaged | ev.KillReleased | ev.FlattenCompleted | ev.FlattenHindered):
+            row = _risk_event(fact)
+            statements.append((_insert("risk_events", tuple(row)), tuple(row.values())))
         elif isinstance(fact, ev.RootSigned):
             statements.append(_put("roots", ("seq",), _root(fact)))
     statements += [_put("orders", ("client_order_id",), _order(desk.orders[oid])) for oid in orders]
@@ -360,6 +365,32 @@ def _outage(fact: ev.StreamChanged | ev.OutageEnded) -> Row:
         "bars_fetched": ended.bars_fetched if ended else 0,
         "bars_missing": ended.bars_missing if ended else 0,
         "is_cut_short": int(ended.is_cut_short) if ended else 0,
+    }
+
+
+def _risk_event(fact: ev.KillEngaged | ev.KillReleased | ev.FlattenCompleted | ev.FlattenHindered) -> Row:
+    engaged = fact if isinstance(fact, ev.KillEngaged) else None
+    by: str | None = None
+    match fact:
+        case ev.KillEngaged():
+            kind, by, reason = "kill_engaged", fact.by, fact.reason
+        case ev.KillReleased():
+            kind, by, reason = "kill_released", fact.by, fact.reason
+        case ev.FlattenCompleted():
+            kind, reason = "flatten_completed", "nothing is open and nothing is held"
+        case ev.FlattenHindered():
+            kind, reason = "flatten_hindered", "\n".join(fact.left)
+        case _:
+            assert_never(fact)
+    return {
+        "kind": kind,
+        "scope": fact.target.scope,
+        "name": fact.target.name,
+        "depth": engaged.depth if engaged else None,
+        "cause": engaged.cause if engaged else None,
+        "by": by,
+        "reason": reason,
+        "at": stamp(fact.at),
     }
 
 

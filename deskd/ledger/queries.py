@@ -24,6 +24,7 @@ _NEWEST_FIRST = {
     "discrepancies": "id DESC",
     "house_bookings": "id DESC",
     "roots": "seq DESC",
+    "risk_events": "id DESC",
     "trades": "created_at DESC, order_id DESC",
 }
 

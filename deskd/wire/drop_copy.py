@@ -18,6 +18,7 @@ from deskd.core.exits import in_words
 from deskd.core.words import IN_DOUBT
 from deskd.domain import events as ev
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, UserId
+from deskd.domain.kill import KillScope, KillTarget
 from deskd.domain.money import ZERO, Qty, plain
 from deskd.domain.order import Order, OrderRequest
 from deskd.domain.reasons import DenialReason
@@ -184,6 +185,15 @@ class DropCopy:
                 return [(E.RECONCILED, {"why": fact.why, "cash": plain(fact.cash), "differences": differences(fact)})]
             case ev.CommandGiven():
                 return [(E.COMMAND_GIVEN, {"by": fact.by, "command": fact.command, "arguments": fact.arguments})]
+            case ev.KillEngaged(depth=depth, cause=cause, by=by, reason=reason):
+                how = {"depth": depth.value, "cause": cause.value, "by": by, "why": reason}
+                return [(E.KILL_ENGAGED, self._killed(fact.target) | how)]
+            case ev.KillReleased(by=by, reason=reason):
+                return [(E.KILL_RELEASED, self._killed(fact.target) | {"by": by, "why": reason})]
+            case ev.FlattenCompleted():
+                return [(E.FLATTEN_COMPLETED, self._killed(fact.target))]
+            case ev.FlattenHindered():
+                return [(E.FLATTEN_HINDERED, self._killed(fact.target) | {"left": list(fact.left)})]
             case ev.RootSigned():
                 return [(E.ROOT_SIGNED, _root(fact))]
             case ev.DeskStarted():
@@ -199,6 +209,20 @@ class DropCopy:
                 return []  # SILENT
             case _:
                 assert_never(fact)
+
+    def _killed(self, target: KillTarget) -> dict[str, Any]:
+        about: dict[str, Any] = {"scope": target.scope.value, "name": target.name or None}
+        match target.scope:
+            case KillScope.STRATEGY:
+                return about | self._of(StrategyId(target.name))
+            case KillScope.MEMBER:
+                return about | {"user_id": target.name}
+            case KillScope.SYMBOL:
+                return about | {"symbol": target.name}
+            case KillScope.DESK:
+                return about
+            case _:
+                assert_never(target.scope)
 
     # --- orders ------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import msgspec
 
 from deskd.domain import events as ev
 from deskd.domain.ids import UserId
+from deskd.domain.kill import KillScope
 
 VERSION = 1
 
@@ -64,6 +65,10 @@ class DeskEvent(StrEnum):
     HOUSE_ADJUSTED = "house_adjusted"  # the house book took what nobody's fills explain
     RECONCILED = "reconciled"  # books and broker were compared
     COMMAND_GIVEN = "command_given"  # a person commanded the desk
+    KILL_ENGAGED = "kill_engaged"  # the kill switch was pulled, or pulled deeper: it holds until an officer releases it
+    KILL_RELEASED = "kill_released"  # an officer released it
+    FLATTEN_COMPLETED = "flatten_completed"  # under a kill that flattens nothing is open and nothing is held
+    FLATTEN_HINDERED = "flatten_hindered"  # something under it cannot be closed at present; the desk goes on trying
     ROOT_SIGNED = "root_signed"  # the desk put its name to the ledger as it stands
     DESK_STARTED = "desk_started"  # the desk opened its ledger
     DESK_STOPPED = "desk_stopped"  # the desk closed in order; where it is missing, it was killed
@@ -122,6 +127,10 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.HOUSE_ADJUSTED: "symbol cash qty price cause why",
     E.RECONCILED: "why cash differences",
     E.COMMAND_GIVEN: "by command arguments",
+    E.KILL_ENGAGED: "scope name strategy_id user_id symbol depth cause by why",
+    E.KILL_RELEASED: "scope name strategy_id user_id symbol by why",
+    E.FLATTEN_COMPLETED: "scope name strategy_id user_id symbol",
+    E.FLATTEN_HINDERED: "scope name strategy_id user_id symbol left",
     E.ROOT_SIGNED: "market_day root root_seq public_key signature",
     E.DESK_STARTED: "desk_version broker",
     E.DESK_STOPPED: "",
@@ -173,6 +182,10 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.HOUSE_ADJUSTED: (ev.HouseAdjusted,),
     E.RECONCILED: (ev.AccountReconciled,),
     E.COMMAND_GIVEN: (ev.CommandGiven,),
+    E.KILL_ENGAGED: (ev.KillEngaged,),
+    E.KILL_RELEASED: (ev.KillReleased,),
+    E.FLATTEN_COMPLETED: (ev.FlattenCompleted,),
+    E.FLATTEN_HINDERED: (ev.FlattenHindered,),
     E.ROOT_SIGNED: (ev.RootSigned,),
     E.DESK_STARTED: (ev.DeskStarted,),
     E.DESK_STOPPED: (ev.DeskStopped,),
@@ -196,6 +209,9 @@ FOR_ALL = frozenset(
         E.HEARTBEAT,
     }
 )
+
+KILLS = frozenset({E.KILL_ENGAGED, E.KILL_RELEASED})  # shown to everybody where they stop everybody
+SHARED = frozenset({KillScope.DESK, KillScope.SYMBOL})
 
 
 class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -271,7 +287,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     corrected_qty: str | None = None  # by which the broker's count changed: zero or negative
     corrected_notional: str | None = None
     corrected_at: str | None = None  # the broker's stamp
-    cause: str | None = None  # the kind of a line of the broker's history
+    cause: str | None = None  # of a booking: the kind of a line of the broker's history; of a kill: what pulled it
     cash: str | None = None
     price: str | None = None
     differences: dict[str, str] | None = None  # what the broker has more than the books, by symbol or `cash`
@@ -288,6 +304,9 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     strategies_running: int | None = None
     market_is_open: bool | None = None  # absent: the desk does not know
     ledger_seq: int | None = None
+    scope: str | None = None  # of a kill: desk, member, strategy, symbol
+    depth: str | None = None  # of a kill: reduce_only, stop_new, cancel, flatten
+    left: list[str] | None = None  # what cannot be closed, a line each
 
 
 encode = msgspec.json.Encoder().encode
@@ -296,4 +315,5 @@ decode = msgspec.json.Decoder(EventLine).decode
 
 def is_shown(line: EventLine, *, user_id: UserId | None) -> bool:
     """Tell whether a member may see the event: their own, and what is nobody's. None: an officer sees all."""
-    return user_id is None or line.user_id == user_id or line.event in FOR_ALL
+    is_of_all = line.event in FOR_ALL or (line.event in KILLS and line.scope in SHARED)
+    return user_id is None or line.user_id == user_id or is_of_all

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from deskd.core import lifecycle
+from deskd.core.kills import covers
 from deskd.core.outages import DESK
 from deskd.domain import events as ev
 from deskd.domain.entry import Entry
@@ -33,6 +34,8 @@ AROUND = (
     "SymbolThawed",
     "SharesDistributed",
     "StrategyStatusChanged",
+    "KillEngaged",
+    "KillReleased",
 )
 AROUND_MAX = 20  # facts beside the order's own; the rest is counted
 
@@ -324,6 +327,10 @@ def _beside(fact: ev.Fact, request: OrderRequest) -> str | None:
             return f"new orders in {symbol} passed again: {fact.why}"
         case ev.SharesDistributed(symbol=symbol) if symbol == request.symbol:
             return f"every book's shares of {symbol} were multiplied by {plain(fact.ratio)}: {fact.reason}"
+        case ev.KillEngaged() if covers(fact.target, request.strategy_id, request.user_id, request.symbol):
+            return f"the kill switch was pulled: {fact.target}, {fact.depth}, by {fact.by}: {fact.reason}"
+        case ev.KillReleased() if covers(fact.target, request.strategy_id, request.user_id, request.symbol):
+            return f"the kill of {fact.target} was released by {fact.by}: {fact.reason}"
         case ev.StrategyStatusChanged(strategy_id=who) if who == request.strategy_id:
             return f"the strategy became {fact.status}: {fact.why}"
         case _:

@@ -62,6 +62,7 @@ async def test_the_same_id_is_the_same_order(tmp_path: Path) -> None:
     ("reason", "http"),
     [
         (RefusalReason.DESK_NOT_READY, 503),
+        (RefusalReason.KILLED, 503),
         (RefusalReason.TRADE_STREAM_DOWN, 503),
         (RefusalReason.DISK_LOW, 503),
         (RefusalReason.OVERLOADED, 503),

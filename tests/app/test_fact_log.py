@@ -12,10 +12,25 @@ from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
 from deskd.domain.exits import ExitKind
 from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, RunId
+from deskd.domain.kill import THE_DESK, KillScope, KillTarget
 from deskd.domain.order import Order, OrderStatus
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
 from deskd.wire.drop_copy import DropCopy
-from tests.factories import AAPL, ALICE, MONDAY, NOON, a_fact_of_a_fill, a_quote, a_request, cash, price, qty
+from tests.factories import (
+    AAPL,
+    ALICE,
+    MONDAY,
+    NOON,
+    a_fact_of_a_fill,
+    a_kill,
+    a_quote,
+    a_release,
+    a_request,
+    cash,
+    of_strategy,
+    price,
+    qty,
+)
 
 OID = a_request().client_order_id
 FEE_ID = ActivityId("20260105::fee")
@@ -71,6 +86,25 @@ LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
         {"qty": "-4", "symbol": "AAPL"},
     ),
     (ev.SymbolFrozen(symbol=AAPL, why="2 more", at=NOON), "symbol_frozen", "error", {"symbol": "AAPL"}),
+    (
+        a_kill(of_strategy(ALICE)),
+        "kill_engaged",
+        "error",
+        {"strategy_id": ALICE, "depth": "stop_new", "cause": "command"},
+    ),
+    (a_release(), "kill_released", "warning", {"scope": "desk", "why": "mended"}),
+    (
+        ev.FlattenCompleted(target=KillTarget(KillScope.SYMBOL, AAPL), at=NOON),
+        "flatten_completed",
+        "warning",
+        {"symbol": AAPL},
+    ),
+    (
+        ev.FlattenHindered(target=THE_DESK, left=("alice: 5 AAPL: halted",), at=NOON),
+        "flatten_hindered",
+        "error",
+        {"left": ["alice: 5 AAPL: halted"]},
+    ),
     (ev.SymbolThawed(symbol=AAPL, why="ada: a gift", at=NOON), "symbol_thawed", "info", {"why": "ada: a gift"}),
     (
         ev.ExitTriggered(

@@ -1,6 +1,6 @@
 """`make bench`: measure the desk as PERFORMANCE.md defines it, beside its peers and limits, in one run.
 
-usage: python -m tests.bench [fanout|orders|jails|fairness|budget|start|all] [--quick]
+usage: python -m tests.bench [fanout|orders|jails|fairness|budget|start|kill|all] [--quick]
 
 Exits 0 when it has measured, whatever the figures say: targets are printed as `ok` or `falls short`.
 """
@@ -17,15 +17,17 @@ from tests.bench.tools import ROOT, say
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument(
-        "what", nargs="?", default="all", choices=("fanout", "orders", "jails", "fairness", "budget", "start", "all")
+        "what",
+        nargs="?",
+        default="all",
+        choices=("fanout", "orders", "jails", "fairness", "budget", "start", "kill", "all"),
     )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: some three minutes for all")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every block ends what it started
     say("  ".join(f"{key}={value}" for key, value in machine().items()))
-    names = (
-        ("fanout", "orders", "jails", "fairness", "budget", "start") if arguments.what == "all" else (arguments.what,)
-    )
+    all_of_them = ("fanout", "orders", "jails", "fairness", "budget", "start", "kill")
+    names = all_of_them if arguments.what == "all" else (arguments.what,)
     began = time.monotonic()
     targets = []
     for name in names:
@@ -40,6 +42,8 @@ def main() -> None:
             from tests.bench.fairness import run
         elif name == "budget":
             from tests.bench.budget import run
+        elif name == "kill":
+            from tests.bench.kill import run
         else:
             from tests.bench.start import run
         report = run(is_quick=arguments.quick)

@@ -12,6 +12,7 @@ from deskd.control import Control
 from deskd.control.building import BuildRoute
 from deskd.control.events import EventRoutes
 from deskd.control.jail import JailRoute
+from deskd.control.kill import KillRoutes, view
 from deskd.control.ledger import LedgerRoutes
 from deskd.control.live_events import LiveEvents
 from deskd.control.people import Caller
@@ -257,6 +258,7 @@ class RunningDesk:
     desk: Desk
     store: LedgerStore
     live: LiveEvents
+    held: list[str]
 
     async def happens(self, *events: ev.Event) -> None:
         """Let each be decided, committed, and told, as the runtime does."""
@@ -286,6 +288,18 @@ async def a_running_desk(
     async def post(command: ev.CommandGiven) -> None:
         commands.append(command)
 
+    async def keep(event: ev.Event) -> None:
+        if isinstance(event, ev.CommandGiven):
+            await post(event)
+        handle(desk, event)
+
+    def status() -> dict[str, object]:
+        kills = [view(kill) for kill in desk.kills.in_force.values()]
+        about = {"name": "testdesk", "mode": "embedded", "trade_stream_up": True, "equity": Decimal("100.50")}
+        return about | ({"kills": kills} if kills else {})
+
+    held: list[str] = []  # what would pull the desk's kill again
+
     def issue(strategy_id: StrategyId) -> str:
         if strategy_id != ALICE:
             raise ConfigError("no token is needed here")
@@ -302,7 +316,7 @@ async def a_running_desk(
         reader=LedgerReader(ledger),
         wall=SystemClock(),
         post=post,
-        status=lambda: {"name": "testdesk", "mode": "embedded", "trade_stream_up": True, "equity": Decimal("100.50")},
+        status=status,
         issue=issue,
         reconciling=_reconciling(desk),
         who_is=lambda _uid: caller,
@@ -312,10 +326,13 @@ async def a_running_desk(
             WhyRoute(ledger).add_to,
             JailRoute(runs.test_jail).add_to,
             BuildRoute(runs=runs, wall=SystemClock(), post=post, build=runs.build).add_to,
+            KillRoutes(
+                kills=desk.kills, runs=runs, wall=SystemClock(), post=keep, held_by=lambda: held[0] if held else None
+            ).add_to,
         ],
     )
     async with store, control.serve(folder / "run") as socket:
-        yield RunningDesk(folder, config, socket, runs, commands, control, desk, store, live)
+        yield RunningDesk(folder, config, socket, runs, commands, control, desk, store, live, held)
 
 
 def _reconciling(desk: Desk) -> Reconciling:

@@ -9,9 +9,11 @@ import pytest
 
 from deskd.core import gate
 from deskd.core.checks import Denied, Evidence, Figures, Scoped, Valued
+from deskd.core.kills import Kills
 from deskd.domain.events import SymbolFrozen
 from deskd.domain.exits import ExitKind
 from deskd.domain.ids import Symbol
+from deskd.domain.kill import THE_DESK, KillDepth
 from deskd.domain.limits import Bounds, DayTradeRule
 from deskd.domain.order import OrderClass, OrderType, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.domain.reasons import DenialReason as R
@@ -19,15 +21,18 @@ from deskd.domain.run import StrategyStatus
 from deskd.domain.schedule import Schedule
 from tests.factories import (
     AAPL,
+    ALICE,
     DAY,
     MONDAY,
     NOON,
     SPY,
+    a_kill,
     a_limit_request,
     a_quote,
     a_request,
     an_instrument,
     cash,
+    of_strategy,
     price,
     qty,
     some_limits,
@@ -94,7 +99,18 @@ def at(now: datetime) -> dict[str, Any]:
     return {"now": now, "quote": a_quote(quoted_at=now, received_at=now)}
 
 
+KILLS = Kills()
+KILLS.engage(a_kill(depth=KillDepth.REDUCE_ONLY))
+REDUCING = KILLS.in_force[THE_DESK]
+KILLS.engage(a_kill(of_strategy(ALICE)))
+KILLED = KILLS.in_force[of_strategy(ALICE)]
 DENIED: list[tuple[R, dict[str, Any]]] = [
+    (R.KILLED, {"kill": KILLED}),
+    (R.KILLED, {"kill": KILLED, "request": a_sale(), "position_qty": qty(10)}),
+    (R.REDUCE_ONLY, {"kill": REDUCING}),
+    (R.REDUCE_ONLY, {"kill": REDUCING, "request": a_sale(), "position_qty": qty(9)}),
+    (R.REDUCE_ONLY, {"kill": REDUCING, "request": a_sale(), "position_qty": qty(15), "promised_qty": qty(6)}),
+    (R.REDUCE_ONLY, {"kill": REDUCING, "position_qty": qty(-10), "opening_qty": qty(1)}),
     (R.STRATEGY_NOT_ACTIVE, {"status": StrategyStatus.PAUSED}),
     (R.SYMBOL_NOT_ALLOWED, {"limits": some_limits(symbols=frozenset({SPY}))}),
     (R.SYMBOL_UNKNOWN, {"instrument": None}),
@@ -226,6 +242,8 @@ def test_every_reason_of_the_gate_is_tried() -> None:
         {"position_qty": qty(-10), "buying_power": cash(0), "is_closing": True},
         {"request": a_sale(), "position_qty": qty(10), "exit_under_way": ExitKind.STOP_LOSS},
         {"now": NOON + timedelta(seconds=30)},
+        {"kill": REDUCING, "request": a_sale(), "position_qty": qty(10)},
+        {"kill": REDUCING, "position_qty": qty(-10)},
     ],
 )
 def test_what_is_within_every_limit_passes(case: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from deskd.core.desk import Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId, Symbol
+from deskd.domain.kill import KillDepth
 from deskd.domain.market import Quote
 from deskd.domain.order import OrderType, Side
 from deskd.domain.priority import Priority
@@ -22,6 +23,7 @@ from tests.factories import (
     MONDAY,
     NOON,
     a_desk,
+    a_kill,
     a_limit_request,
     a_quote,
     a_request,
@@ -138,3 +140,15 @@ def test_in_a_frozen_symbol_nothing_is_closed() -> None:
     assert isinstance(effects[0], ef.Record)
     assert isinstance(effects[0].fact, ev.OrderDenied)
     assert effects[0].fact.reason == DenialReason.SYMBOL_FROZEN
+
+
+@pytest.mark.parametrize("depth", KillDepth)
+def test_a_kill_that_cancels_stops_the_desks_own_exits_as_well(depth: KillDepth) -> None:
+    """Until then they go on: they only close. What cancels leaves positions as they are, or closes them itself."""
+    desk = a_holder()
+    handle(desk, a_kill(depth=depth))
+    order = exit_orders.closing_order(desk, ALICE, AAPL, client_order_id=CLOSE, reason="stop-loss")
+    assert order is not None
+    [first, *_] = exit_orders.closed_by(desk, order, quote=a_quote(), market_day=MONDAY, at=NOON)
+    assert isinstance(first, ef.Record)
+    assert isinstance(first.fact, ev.OrderDenied) is depth.reaches(KillDepth.CANCEL)

@@ -13,6 +13,7 @@ from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import ClientOrderId, StrategyId
+from deskd.domain.kill import KillDepth
 from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.order import Order, OrderRequest, OrderStatus, OrderType, Side, TimeInForce
 from deskd.domain.reasons import DenialReason as R
@@ -25,6 +26,7 @@ from tests.factories import (
     NOON,
     a_broker_order,
     a_desk,
+    a_kill,
     a_limit_request,
     a_quote,
     a_request,
@@ -32,6 +34,7 @@ from tests.factories import (
     accepted,
     cash,
     filled,
+    of_strategy,
     price,
     qty,
     requested,
@@ -74,6 +77,20 @@ def sent(effects: list[ef.Effect]) -> list[str]:
 
 def order(desk: Desk, request: OrderRequest) -> Order:
     return desk.orders[request.client_order_id]
+
+
+@pytest.mark.parametrize("depth", KillDepth)
+def test_an_order_that_waits_when_a_kill_is_pulled_is_never_sent(depth: KillDepth) -> None:
+    """It was asked for before; that is no way past a kill of any depth."""
+    desk = a_patient_desk()
+    theirs_first, mine = theirs("buys", **limit("90")), ours("sells", side=Side.SELL)
+    handle(desk, requested(theirs_first))
+    handle(desk, accepted(theirs_first))
+    handle(desk, requested(mine))
+    assert order(desk, mine).is_held
+    effects = handle(desk, a_kill(of_strategy(ALICE), depth))
+    assert sent(effects) == []
+    assert (order(desk, mine).status, order(desk, mine).reason) == (OrderStatus.REJECTED, RejectReason.NOT_SENT)
 
 
 def canceled(request: OrderRequest, at: datetime = NOON) -> ev.TradeUpdated:

@@ -19,6 +19,7 @@ from deskd.domain.activity import Activity
 from deskd.domain.events import BrokerStatus
 from deskd.domain.exits import ExitKind
 from deskd.domain.ids import ActivityId, ClientOrderId, RunId
+from deskd.domain.kill import KillDepth, KillScope, KillTarget
 from deskd.domain.money import NO_CASH, NO_QTY, Cash, Qty
 from deskd.domain.order import OrderRequest, Side
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
@@ -34,8 +35,10 @@ from tests.factories import (
     SPY,
     a_broker_order,
     a_desk,
+    a_kill,
     a_limit_request,
     a_quote,
+    a_release,
     a_snapshot,
     accepted,
     cash,
@@ -48,6 +51,7 @@ from tests.factories import (
 )
 
 type Dump = dict[str, list[tuple[object, ...]]]
+KILLED = (KillTarget(KillScope.MEMBER, "nobody"), KillTarget(KillScope.SYMBOL, "QQQ"))  # a kill of no one's
 
 
 class Life:
@@ -218,6 +222,8 @@ class Life:
                     strategy_id=who, allocation=cash(dice.randrange(30_000, 50_000)), by="", at=self._now
                 ),
                 ev.CommandGiven(by="anna", command="restart", arguments=who, at=self._now),
+                a_kill(dice.choice(KILLED), dice.choice(tuple(KillDepth)[:2]), at=self._now),
+                a_release(dice.choice(KILLED), at=self._now),
             )
         )
         self._happens(event)

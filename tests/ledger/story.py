@@ -18,7 +18,9 @@ from tests.factories import (
     NOON,
     a_broker_order,
     a_desk,
+    a_kill,
     a_limit_request,
+    a_release,
     a_request,
     a_snapshot,
     accepted,
@@ -69,6 +71,8 @@ def a_story() -> tuple[list[ev.Fact], Desk]:
     happens(ev.StreamChanged(stream="market", is_up=False, why="dropped", at=NOON, affected=(ALICE,)))
     happens(ev.StreamChanged(stream="market", is_up=True, why="subscribed", at=NOON + timedelta(seconds=90)))
     happens(ev.MarketResumed(affected=(ALICE,), bars_fetched=1, bars_missing=0, at=NOON + timedelta(seconds=91)))
+    happens(a_kill())
+    happens(a_release())
     happens(SigningKey(bytes(32)).sign(MONDAY, 7, "ab" * 32, NOON))
     happens(ev.DeskStopped(at=NOON))
     return facts, desk

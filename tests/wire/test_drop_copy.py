@@ -11,6 +11,7 @@ from deskd.domain.activity import HouseCause
 from deskd.domain.events import BrokerStatus
 from deskd.domain.exits import ExitKind
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId, UserId
+from deskd.domain.kill import THE_DESK, KillScope, KillTarget
 from deskd.domain.order import OrderClass, OrderType, Replacement, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.domain.reasons import DenialReason
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
@@ -27,10 +28,13 @@ from tests.factories import (
     a_broker_order,
     a_desk,
     a_fact_of_a_fill,
+    a_kill,
     a_limit_request,
     a_quote,
+    a_release,
     a_request,
     cash,
+    of_strategy,
     price,
     qty,
     registered,
@@ -188,6 +192,12 @@ def one_of_each() -> list[ev.Fact]:
         ev.TrailMoved(strategy_id=ALICE, symbol=AAPL, price=price(110), at=NOON),
         ev.PositionsMarked(marks=((AAPL, price(3)),), at=NOON),
         ev.CommandGiven(by="ada (uid 0)", command="stop", arguments="alice", at=NOON),
+        a_kill(of_strategy(ALICE)),
+        a_kill(KillTarget(KillScope.MEMBER, "alice")),
+        a_kill(KillTarget(KillScope.SYMBOL, AAPL)),
+        a_release(),
+        ev.FlattenCompleted(target=THE_DESK, at=NOON),
+        ev.FlattenHindered(target=THE_DESK, left=("alice: 5 AAPL: halted",), at=NOON),
         ev.RootSigned(market_day=MONDAY, seq=9, root="ab", public_key="cd", signature="ef", at=NOON),
         ev.Heartbeat(orders_open=1, strategies_running=2, market_is_open=True, ledger_seq=9, at=NOON),
         ev.RunStalled(run_id=RunId("r1"), strategy_id=ALICE, detail="it handled no line for 30 s", at=NOON),

@@ -8,10 +8,25 @@ import pytest
 from deskd.domain import events as ev
 from deskd.domain.entry import Entry
 from deskd.domain.ids import ClientOrderId, RunId
+from deskd.domain.kill import KillDepth
 from deskd.domain.order import Side
 from deskd.domain.run import StrategyStatus
 from deskd.wire.order_story import AROUND, AROUND_MAX, Material, View, tell
-from tests.factories import AAPL, ALICE, BOB, NOON, SPY, a_fact_of_a_fill, a_limit_request, a_request, cash, qty
+from tests.factories import (
+    AAPL,
+    ALICE,
+    BOB,
+    NOON,
+    SPY,
+    a_fact_of_a_fill,
+    a_kill,
+    a_limit_request,
+    a_release,
+    a_request,
+    cash,
+    of_strategy,
+    qty,
+)
 from tests.wire.test_drop_copy import (
     ACCEPTED,
     ADOPTED,
@@ -314,6 +329,10 @@ def test_what_happened_around_it_is_told_as_far_as_it_concerns_it() -> None:
         ev.SharesDistributed(symbol=SPY, ratio=qty(2), by="ada", reason="a split", at=NOON),
         ev.StrategyStatusChanged(strategy_id=ALICE, status=StrategyStatus.FAILED, why="died often", at=NOON),
         ev.StrategyStatusChanged(strategy_id=BOB, status=StrategyStatus.FAILED, why="died often", at=NOON),
+        a_kill(of_strategy(ALICE), KillDepth.CANCEL),
+        a_kill(of_strategy(BOB)),
+        a_release(of_strategy(ALICE)),
+        a_release(of_strategy(BOB)),
         ev.AccountReconciled(cash=cash(1), differences=(), fill_count=0, why="on schedule", at=NOON),
         ev.AccountReconciled(
             cash=cash(1), differences=(("cash", "5"), ("AAPL", "3")), fill_count=0, why="on schedule", at=NOON
@@ -333,6 +352,8 @@ def test_what_happened_around_it_is_told_as_far_as_it_concerns_it() -> None:
         "new orders in AAPL passed again: settled",
         "every book's shares of AAPL were multiplied by 2: a split",
         "the strategy became failed: died often",
+        "the kill switch was pulled: strategy alice, cancel, by ada (uid 0): runaway orders",
+        "the kill of strategy alice was released by ada (uid 0): mended",
         "books and broker differed: AAPL 3",
     ]
     assert page["around"]["facts"][0]["since_request_ms"] == 5

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
+from deskd.core.kills import Kill
 from deskd.core.reservation import NOTHING, Reservation
 from deskd.domain.events import SymbolFrozen
 from deskd.domain.exits import ExitKind
@@ -79,6 +80,7 @@ class Evidence:
     clock: MarketClock | None = None  # the market's; None: nobody knows
     is_closing: bool = False  # the desk itself closes a position: what only stops opening does not look at it
     exit_under_way: ExitKind | None = None  # that the desk has triggered in the symbol, and carries through
+    kill: Kill | None = None  # the deepest that holds for the order
     is_exit: bool = False  # a leg in the place of a leg: it trades the same shares at another price
 
     @property

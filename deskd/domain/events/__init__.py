@@ -44,6 +44,13 @@ from deskd.domain.events.desk import (
     StreamChanged,
 )
 from deskd.domain.events.exits import ExitTriggered, PricesSeen, TrailMoved
+from deskd.domain.events.kills import (
+    ClosingRequested,
+    FlattenCompleted,
+    FlattenHindered,
+    KillEngaged,
+    KillReleased,
+)
 from deskd.domain.events.orders import (
     BrokerSaid,
     Checked,
@@ -119,6 +126,10 @@ type Fact = (
     | StreamChanged
     | OutageEnded
     | CommandGiven
+    | KillEngaged
+    | KillReleased
+    | FlattenCompleted
+    | FlattenHindered
     | RootSigned
     | Heartbeat
 )
@@ -136,6 +147,10 @@ type PlainFact = (
     | RunStalled
     | StreamChanged
     | CommandGiven
+    | KillEngaged
+    | KillReleased
+    | FlattenCompleted
+    | FlattenHindered
     | RootSigned
     | Heartbeat
 )
@@ -143,6 +158,7 @@ type Event = (
     OrderRequested
     | ReplaceRequested
     | CancelRequested
+    | ClosingRequested
     | ResolutionRequested
     | DoubtTimedOut
     | MarksTaken
@@ -165,6 +181,7 @@ __all__ = [
     "CancelInDoubt",
     "CancelRequested",
     "Checked",
+    "ClosingRequested",
     "CommandGiven",
     "DeskStarted",
     "DeskStopped",
@@ -175,9 +192,13 @@ __all__ = [
     "ExitTriggered",
     "Fact",
     "FillCorrected",
+    "FlattenCompleted",
+    "FlattenHindered",
     "Heartbeat",
     "HouseAdjusted",
     "InstrumentsListed",
+    "KillEngaged",
+    "KillReleased",
     "LegSpec",
     "LegsFound",
     "LimitsChanged",

@@ -1,0 +1,336 @@
+"""How a kill closes what is held: what is due next, as a look at the desk, and the gate for its orders.
+
+Rule 1: cancel first. Nothing is closed in a symbol before every open order under the kill there has ended: open sells
+        hold the shares, and an open order of the other side would be a wash trade.
+Rule 2: one side at a time in a symbol, over all books: first the side that moves the account away from zero, then the
+        other. So no order of ours meets another, and none takes the shared account across zero.
+Rule 3: a closing order is its strategy's: it is booked there, and takes no more than the book holds.
+Rule 4: while no fill could be seen, nothing is sent; cancels go.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import ROUND_DOWN, Decimal
+from zoneinfo import ZoneInfo
+
+from deskd.core.desk import Desk
+from deskd.core.kills import Kill, covers
+from deskd.domain import effects as ef
+from deskd.domain import events as ev
+from deskd.domain.book import Position
+from deskd.domain.effects import Effect, Record
+from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId, Symbol, UserId
+from deskd.domain.kill import KillDepth, KillTarget
+from deskd.domain.market import MarketClock, Quote
+from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Price, Qty, plain
+from deskd.domain.order import Order, OrderRequest, OrderType, Side, TimeInForce
+from deskd.domain.priority import Priority
+
+ID_PREFIX = "kill-"
+HOUSE_MEMBER = UserId(HOUSE)  # the house book is nobody's
+COLLAR = Decimal("0.05")  # of an order outside the regular session: it takes a limit, and must still find its fill
+_NEW_YORK = ZoneInfo("America/New_York")
+_EXTENDED_HOURS = (timedelta(hours=4), timedelta(hours=20))
+
+type Key = tuple[StrategyId, Symbol]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """An order that is to be sent now."""
+
+    strategy_id: StrategyId
+    symbol: Symbol
+    side: Side
+    qty: Qty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """What the kills in force want done now, and what stands in the way of the rest."""
+
+    cancels: tuple[ClientOrderId, ...] = ()
+    closings: tuple[Closing, ...] = ()
+    waiting: tuple[tuple[Key, str], ...] = ()  # positions under a kill that flattens, and what each waits for
+    unfinished: frozenset[KillTarget] = frozenset()  # kills that still have open orders or positions
+
+    @property
+    def is_nothing(self) -> bool:
+        """Tell whether every kill in force has done its work."""
+        return not self.unfinished
+
+
+def due(desk: Desk) -> Due:
+    """Return what is to be done now for the kills in force."""
+    deep = desk.kills.at_least(KillDepth.CANCEL)
+    flattening = [kill for kill in deep if kill.depth is KillDepth.FLATTEN]
+    unfinished: set[KillTarget] = set()
+    cancels: list[ClientOrderId] = []
+    for order in desk.open_orders():
+        over = [kill.target for kill in deep if _is_under(desk, kill, order)]
+        closes = order.request.for_kill and any(_is_under(desk, kill, order) for kill in flattening)
+        unfinished.update(over)
+        if closes or not (over or order.request.for_kill):  # one that outlived its kill is canceled, too
+            continue
+        cancels.append(order.request.client_order_id)
+    closings: list[Closing] = []
+    waiting: list[tuple[Key, str]] = []
+    by_symbol = _held(desk, flattening, unfinished)
+    for symbol, positions in by_symbol.items():
+        sent, waits = _closings_in(desk, symbol, positions, flattening)
+        closings += sent
+        waiting += waits
+    return Due(
+        cancels=tuple(cancels), closings=tuple(closings), waiting=tuple(waiting), unfinished=frozenset(unfinished)
+    )
+
+
+def has_work(desk: Desk) -> bool:
+    """Tell whether a kill in force has anything left to cancel or to close, or to be told of."""
+    if not desk.kills.in_force:
+        return any(order.request.for_kill for order in desk.open_orders())
+    found = due(desk)
+    untold = any(k.flat_at is None for k in desk.kills.in_force.values() if k.depth is KillDepth.FLATTEN)
+    return untold or bool(found.cancels) or not found.is_nothing
+
+
+def _is_under(desk: Desk, kill: Kill, order: Order) -> bool:
+    r = order.request
+    return covers(kill.target, r.strategy_id, member_of(desk, r.strategy_id), r.symbol)
+
+
+def member_of(desk: Desk, who: StrategyId) -> UserId | None:
+    """Return whose the strategy is; None of one that the ledger does not know."""
+    known = desk.strategies.get(who)
+    return None if known is None else known.user_id
+
+
+def _held(desk: Desk, flattening: list[Kill], unfinished: set[KillTarget]) -> dict[Symbol, list[Position]]:
+    """Return by symbol what books hold under a kill that flattens."""
+    found: dict[Symbol, list[Position]] = {}
+    if not flattening:
+        return found
+    for who, book in desk.portfolio.books.items():
+        for symbol in book.held():
+            over = [k.target for k in flattening if covers(k.target, who, member_of(desk, who), symbol)]
+            unfinished.update(over)
+            if over:
+                found.setdefault(symbol, []).append(book.positions[symbol])
+    return found
+
+
+def _closings_in(
+    desk: Desk, symbol: Symbol, positions: list[Position], flattening: list[Kill]
+) -> tuple[list[Closing], list[tuple[Key, str]]]:
+    """Return the orders that close *positions* now, and what the others wait for."""
+    opens = [order for order in desk.open_orders() if order.request.symbol == symbol]
+    own = [order for order in opens if order.request.for_kill]
+    ending = [o for o in opens if not o.request.for_kill and any(_is_under(desk, kill, o) for kill in flattening)]
+    others = [o for o in opens if not o.request.for_kill and o not in ending]
+
+    def all_wait(why: str) -> tuple[list[Closing], list[tuple[Key, str]]]:
+        return [], [((p.strategy_id, symbol), why) for p in positions]
+
+    if not desk.is_synced:
+        return all_wait("the stream of trade updates is down or not yet re-synced: its fill could not be seen")
+    instrument = desk.instruments.get(symbol)
+    if instrument is None or not instrument.is_tradable:
+        return all_wait("the broker does not trade it at present")
+    if ending:
+        return all_wait(f"{len(ending)} open orders in it are being canceled")
+    net = Qty(sum((book.qty(symbol) for book in desk.portfolio.books.values()), ZERO))
+    side = own[0].request.side if own else _first_side(net, positions)
+    if any(order.request.side is not side for order in others):
+        return all_wait(
+            "orders of strategies outside the kill are open on the other side: a wash trade (kill the symbol)"
+        )
+    room = _room(net, side, [*own, *others])
+    closings: list[Closing] = []
+    waits: list[tuple[Key, str]] = []
+    busy = {order.request.strategy_id for order in own}
+    for position in positions:
+        key = (position.strategy_id, symbol)
+        if (Side.SELL if position.qty > 0 else Side.BUY) is not side:
+            waits.append((key, f"the {side}s come first: no two orders of the account may meet"))
+            continue
+        if position.strategy_id in busy:
+            waits.append((key, "its closing order is open"))
+            continue
+        wanted = abs(position.qty)
+        qty = Qty(wanted if room is None else min(wanted, room))
+        if not instrument.is_fractionable:
+            qty = Qty(qty.to_integral_value(ROUND_DOWN))
+        if qty <= 0:
+            why = "a fraction of what the broker sells in whole shares only"
+            waits.append((key, why if wanted < 1 else "other orders hold the account's shares: no order crosses zero"))
+            continue
+        room = None if room is None else Qty(room - qty)
+        closings.append(Closing(strategy_id=position.strategy_id, symbol=symbol, side=side, qty=qty))
+    return closings, waits
+
+
+def _first_side(net: Qty, positions: list[Position]) -> Side:
+    """Return the side that moves the account away from zero, where something is held on both sides."""
+    has_long, has_short = any(p.qty > 0 for p in positions), any(p.qty < 0 for p in positions)
+    if has_long and has_short:
+        return Side.BUY if net >= 0 else Side.SELL
+    return Side.SELL if has_long else Side.BUY
+
+
+def _room(net: Qty, side: Side, opens: list[Order]) -> Qty | None:
+    """Return how many shares may go before the account is at zero; None where it moves away from zero."""
+    towards = net if side is Side.SELL else -net
+    if towards <= 0:
+        return None
+    held = sum((o.leaves_qty or NO_QTY for o in opens if o.request.side is side), ZERO)
+    return Qty(max(towards - held, ZERO))
+
+
+def request_for(
+    desk: Desk, closing: Closing, at: datetime, *, quote: Quote | None = None, is_extended: bool = False
+) -> OrderRequest:
+    """Return the order for *closing*; outside the regular session a limit order, where *is_extended* and a price is known."""
+    member = member_of(desk, closing.strategy_id) or HOUSE_MEMBER
+    kill = desk.kills.over(closing.strategy_id, member_of(desk, closing.strategy_id), closing.symbol)
+    reason = "" if kill is None else f"kill of {kill.target}: {kill.latest.reason}"
+    stamp = at.strftime("%Y%m%dT%H%M%S%f")
+    limit = _collared(quote, closing.side) if is_extended and quote is not None else None
+    is_limit = limit is not None
+    return OrderRequest(
+        strategy_id=closing.strategy_id,
+        user_id=member,
+        client_order_id=ClientOrderId(f"{ID_PREFIX}{closing.strategy_id}-{closing.symbol}-{stamp}"),
+        symbol=closing.symbol,
+        side=closing.side,
+        order_type=OrderType.LIMIT if is_limit else OrderType.MARKET,
+        time_in_force=TimeInForce.DAY,
+        qty=closing.qty,
+        limit_price=limit,
+        extended_hours=is_limit,
+        reason=reason,
+        for_kill=True,
+    )
+
+
+def _collared(quote: Quote, side: Side) -> Price:
+    price = quote.bid_price * (1 - COLLAR) if side is Side.SELL else quote.ask_price * (1 + COLLAR)
+    return Price(round(price, 2 if price >= 1 else 4))
+
+
+def is_extended_session(clock: MarketClock) -> bool:
+    """Tell whether the market trades outside the regular session now: from 04:00 to 20:00 in New York."""
+    local = clock.timestamp.astimezone(_NEW_YORK)
+    since_midnight = timedelta(hours=local.hour, minutes=local.minute)
+    is_in = _EXTENDED_HOURS[0] <= since_midnight < _EXTENDED_HOURS[1]
+    return not clock.is_open and is_in and local.weekday() < 5
+
+
+def quote_at_mark(desk: Desk, who: StrategyId, symbol: Symbol, at: datetime) -> Quote | None:
+    """Return a quote at the position's mark: what closes must not wait for prices."""
+    book = desk.portfolio.books.get(who)
+    position = None if book is None else book.positions.get(symbol)
+    if position is None:
+        return None
+    mark = position.mark_price
+    return Quote(
+        symbol=symbol, bid_price=mark, bid_size=NO_QTY, ask_price=mark, ask_size=NO_QTY, quoted_at=at, received_at=at
+    )
+
+
+# --- the gate for what closes ------------------------------------------------------------------------------------------
+
+
+def on_closing_requested(desk: Desk, event: ev.ClosingRequested) -> list[Effect]:
+    """Return the order on its way, if it still only closes what its book holds, under a kill that is still in force.
+
+    What does not pass leaves no denial: the next look at what is due says what is.
+    """
+    request = event.request
+    quote = event.quote or quote_at_mark(desk, request.strategy_id, request.symbol, event.at)
+    checked: list[ev.Checked] = []
+    for check in _CHECKS:
+        found = check(desk, request)
+        checked.append(ev.Checked(check.__name__, found.figure, found.limit))
+        if not found.is_good:
+            return []
+    assert quote is not None, "what is held has a mark"
+    approved = ev.OrderApproved(
+        request=request,
+        quote=quote,
+        reserved_cash=NO_CASH,  # it opens nothing: what a short holds back is more than covering it costs
+        reserved_qty=NO_QTY if request.side is Side.BUY else request.qty or NO_QTY,
+        market_day=event.market_day,
+        at=event.at,
+        checks=tuple(checked),
+    )
+    return [Record(approved), ef.Submit(request, Priority.KILL)]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a check of a closing order found."""
+
+    is_good: bool
+    figure: str
+    limit: str = ""
+
+
+def kill_is_in_force(desk: Desk, r: OrderRequest) -> Found:
+    """Let only a kill that flattens close: one that was released closes nothing more."""
+    kill = desk.kills.over(r.strategy_id, member_of(desk, r.strategy_id), r.symbol)
+    figure = "kill=none" if kill is None else f"kill={kill.target} depth={kill.depth}"
+    return Found(r.for_kill and kill is not None and kill.depth is KillDepth.FLATTEN, figure)
+
+
+def id_is_new(desk: Desk, r: OrderRequest) -> Found:
+    """Never use an id twice."""
+    return Found(r.client_order_id not in desk.orders, f"client_order_id={r.client_order_id}")
+
+
+def fill_can_be_seen(desk: Desk, r: OrderRequest) -> Found:  # noqa: ARG001  a check's form
+    """Send nothing while no fill could be seen."""
+    return Found(desk.is_synced, f"is_synced={desk.is_synced}")
+
+
+def only_closes(desk: Desk, r: OrderRequest) -> Found:
+    """Let no more go than the book holds, less what other open orders of the same side may trade."""
+    held = desk.portfolio.qty(r.strategy_id, r.symbol)
+    closable = held if r.side is Side.SELL else -held
+    free = closable - desk.reservations.opening(r.strategy_id, r.symbol, r.side)
+    qty = r.qty or NO_QTY
+    return Found(ZERO < qty <= free, f"qty={plain(qty)} position_qty={plain(held)}", f"free_qty={plain(Qty(free))}")
+
+
+def meets_no_other(desk: Desk, r: OrderRequest) -> Found:
+    """Let it meet no open order of the account's other side: the broker would refuse it as a wash trade."""
+    opposite = sum(o.request.symbol == r.symbol and o.request.side is not r.side for o in desk.open_orders())
+    return Found(not opposite, f"opposite_open_orders={opposite}")
+
+
+_CHECKS: tuple[Callable[[Desk, OrderRequest], Found], ...] = (
+    kill_is_in_force,
+    id_is_new,
+    fill_can_be_seen,
+    only_closes,
+    meets_no_other,
+)
+
+
+def left_in(desk: Desk, found: Due, told: Callable[[Key], str | None]) -> dict[KillTarget, tuple[str, ...]]:
+    """Return by kill what is left to close, in words; *told* has the broker's own, where it refused."""
+    left: dict[KillTarget, list[str]] = {}
+    reasons = dict(found.waiting)
+    for kill in desk.kills.at_least(KillDepth.FLATTEN):
+        for who, symbol, held in _positions(desk):
+            if not covers(kill.target, who, member_of(desk, who), symbol):
+                continue
+            why = told((who, symbol)) or reasons.get((who, symbol)) or "its closing order is on its way"
+            left.setdefault(kill.target, []).append(f"{who}: {plain(held)} {symbol}: {why}")
+    return {target: tuple(lines) for target, lines in left.items()}
+
+
+def _positions(desk: Desk) -> Iterator[tuple[StrategyId, Symbol, Qty]]:
+    for who, book in desk.portfolio.books.items():
+        for symbol in book.held():
+            yield who, symbol, book.qty(symbol)

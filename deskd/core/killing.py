@@ -1,0 +1,59 @@
+"""What follows from a kill that is pulled or released, and what is said to whom it stops.
+
+Rule 1: a kill that is no deeper than the one in force changes nothing, and is no fact.
+Rule 2: what is said of a kill that is not in force is no fact either.
+"""
+
+from typing import assert_never
+
+from deskd.core.desk import Desk
+from deskd.core.kills import Kill
+from deskd.domain import events as ev
+from deskd.domain.effects import Effect, Record, Refuse
+from deskd.domain.ids import ClientOrderId
+from deskd.domain.kill import KillDepth
+from deskd.domain.order import Order, OrderRequest
+from deskd.domain.reasons import RefusalReason
+
+type KillFact = ev.KillEngaged | ev.KillReleased | ev.FlattenCompleted | ev.FlattenHindered
+
+
+def on_kill_fact(desk: Desk, event: KillFact) -> list[Effect]:
+    """Return the fact, where it changes what is in force."""
+    known = desk.kills.in_force.get(event.target)
+    match event:
+        case ev.KillEngaged():
+            is_news = known is None or not known.depth.reaches(event.depth)
+        case ev.KillReleased():
+            is_news = known is not None
+        case ev.FlattenCompleted():
+            is_news = known is not None and known.flat_at is None
+        case ev.FlattenHindered():
+            is_news = known is not None and known.left != event.left
+        case _:
+            assert_never(event)
+    return [Record(event)] if is_news else []
+
+
+def refusal(oid: ClientOrderId, kill: Kill) -> Refuse:
+    """Return the answer to an order while the whole desk is killed."""
+    text = f"{kill.in_words}: the desk takes no orders until an officer releases it; cancels pass"
+    return Refuse(oid, RefusalReason.KILLED, text)
+
+
+def stops_leaving(desk: Desk, request: OrderRequest) -> str | None:
+    """Return why an approved order that waits for its turn does not leave any more; None where it may.
+
+    What the desk closes by itself goes on until a kill cancels, as in the gate.
+    """
+    kill = desk.kills.over(request.strategy_id, request.user_id, request.symbol)
+    bound = KillDepth.STOP_NEW if request.exit is None else KillDepth.CANCEL
+    if kill is None or request.for_kill or not kill.depth.reaches(bound):
+        return None
+    return f"{kill.in_words}: the kill was pulled while the order waited for its turn"
+
+
+def not_to_be_canceled(order: Order) -> Refuse:
+    """Return the answer to a strategy that wants a kill's closing order gone."""
+    oid = order.request.client_order_id
+    return Refuse(oid, RefusalReason.KILLED, f"order_id={oid}: a kill closes the position; only an officer cancels it")

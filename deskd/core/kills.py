@@ -1,0 +1,116 @@
+"""The kills in force: a fold of facts, so that no restart lifts one.
+
+Rule 1: a kill is latched: it goes deeper, never shallower, until an officer releases it.
+Rule 2: of several that apply the deepest holds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from deskd.domain import events as ev
+from deskd.domain.ids import StrategyId, Symbol, UserId
+from deskd.domain.kill import THE_DESK, KillDepth, KillScope, KillTarget, TradingState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """One kill in force."""
+
+    target: KillTarget
+    depth: KillDepth
+    latest: ev.KillEngaged  # who pulled it, or pulled it deeper, when and why
+    since: datetime
+    flat_at: datetime | None = None  # when nothing was open or held any more
+    left: tuple[str, ...] = ()  # what could not be closed, by name
+
+    @property
+    def in_words(self) -> str:
+        """Return the kill as one line."""
+        why = self.latest
+        since = self.since.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return f"kill={self.target} depth={self.depth} since={since} by={why.by!r} reason={why.reason!r}"
+
+
+@dataclass(slots=True)
+class Kills:
+    """All that are in force."""
+
+    in_force: dict[KillTarget, Kill] = field(default_factory=dict)
+
+    # --- apply ---------------------------------------------------------------------------------------------------
+
+    def engage(self, fact: ev.KillEngaged) -> None:
+        """Put the kill in force, or the one that is deeper."""
+        known = self.in_force.get(fact.target)
+        if known is None:
+            self.in_force[fact.target] = Kill(target=fact.target, depth=fact.depth, latest=fact, since=fact.at)
+        elif not known.depth.reaches(fact.depth):
+            self.in_force[fact.target] = replace(known, depth=fact.depth, latest=fact, flat_at=None)
+
+    def release(self, fact: ev.KillReleased) -> None:
+        """Lift the kill."""
+        self.in_force.pop(fact.target, None)
+
+    def complete(self, fact: ev.FlattenCompleted) -> None:
+        """Know that nothing is open or held under the kill."""
+        if known := self.in_force.get(fact.target):
+            self.in_force[fact.target] = replace(known, flat_at=fact.at, left=())
+
+    def hinder(self, fact: ev.FlattenHindered) -> None:
+        """Know what cannot be closed."""
+        if known := self.in_force.get(fact.target):
+            self.in_force[fact.target] = replace(known, flat_at=None, left=fact.left)
+
+    # --- look ----------------------------------------------------------------------------------------------------
+
+    def over(self, who: StrategyId, member: UserId | None, symbol: Symbol) -> Kill | None:
+        """Return the deepest kill that holds for orders of *who* in *symbol*; None where none does."""
+        if not self.in_force:
+            return None
+        deepest: Kill | None = None
+        for target in _targets(who, member, symbol):
+            kill = self.in_force.get(target)
+            if kill is not None and (deepest is None or not deepest.depth.reaches(kill.depth)):
+                deepest = kill
+        return deepest
+
+    def stopping_desk(self) -> Kill | None:
+        """Return the kill that lets nobody order anything; None where there is none."""
+        kill = self.in_force.get(THE_DESK)
+        return kill if kill is not None and kill.depth.reaches(KillDepth.STOP_NEW) else None
+
+    def at_least(self, depth: KillDepth) -> list[Kill]:
+        """Return the kills that go at least so deep."""
+        return [kill for kill in self.in_force.values() if kill.depth.reaches(depth)]
+
+    def state_of(self, who: StrategyId, member: UserId | None) -> TradingState:
+        """Return what the strategy may do, whatever the symbol."""
+        names = (THE_DESK, KillTarget(KillScope.STRATEGY, who), KillTarget(KillScope.MEMBER, member or ""))
+        kills = [self.in_force[target] for target in names if target in self.in_force]
+        return state_at([kill.depth for kill in kills])
+
+    def desk_state(self) -> TradingState:
+        """Return what the desk as a whole may do."""
+        kill = self.in_force.get(THE_DESK)
+        return state_at([] if kill is None else [kill.depth])
+
+
+def state_at(depths: list[KillDepth]) -> TradingState:
+    """Return what is left under kills of these depths."""
+    if any(depth.reaches(KillDepth.STOP_NEW) for depth in depths):
+        return TradingState.KILLED
+    return TradingState.REDUCE_ONLY if depths else TradingState.ACTIVE
+
+
+def _targets(who: StrategyId, member: UserId | None, symbol: Symbol) -> Iterator[KillTarget]:
+    yield THE_DESK
+    yield KillTarget(KillScope.STRATEGY, who)
+    yield KillTarget(KillScope.SYMBOL, symbol)
+    if member is not None:
+        yield KillTarget(KillScope.MEMBER, member)
+
+
+def covers(target: KillTarget, who: StrategyId, member: UserId | None, symbol: Symbol) -> bool:
+    """Tell whether the target takes in orders of *who* in *symbol*."""
+    return target in _targets(who, member, symbol)

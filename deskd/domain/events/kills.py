@@ -1,0 +1,57 @@
+"""Facts of the kill switch: engaged, released, and what became of closing."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from deskd.domain.kill import KillCause, KillDepth, KillTarget
+from deskd.domain.market import Quote
+from deskd.domain.order import OrderRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillEngaged:
+    """A kill holds from now on, until an officer releases it; one that holds already goes deeper."""
+
+    target: KillTarget
+    depth: KillDepth
+    cause: KillCause
+    by: str  # a person and their uid, or the part of the desk that pulled it
+    reason: str  # for people
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillReleased:
+    """An officer released the kill."""
+
+    target: KillTarget
+    by: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlattenCompleted:
+    """Under a kill that flattens nothing is open and nothing is held any more."""
+
+    target: KillTarget
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlattenHindered:
+    """Something under a kill that flattens cannot be closed at present, and why; the desk goes on trying."""
+
+    target: KillTarget
+    left: tuple[str, ...]  # one line each: whose, how much of what, and why
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosingRequested:
+    """A kill wants a position, or a part of it, closed."""
+
+    request: OrderRequest
+    quote: Quote | None
+    market_day: date
+    at: datetime

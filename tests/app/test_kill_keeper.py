@@ -1,0 +1,215 @@
+"""Kills are carried out to their end, however often the broker says no; what cannot be closed is told by name."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+from deskd.app.kill_keeper import AGAIN_MAX_S, MARKET_CLOSED, KillKeeper
+from deskd.domain import events as ev
+from deskd.domain.effects import Refuse
+from deskd.domain.events import BrokerStatus
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId
+from deskd.domain.kill import THE_DESK, KillDepth
+from deskd.domain.market import MarketClock
+from deskd.domain.order import Order, OrderRequest, OrderStatus, OrderType
+from deskd.domain.reasons import RefusalReason
+from tests.factories import (
+    AAPL,
+    ALICE,
+    NOON,
+    a_broker_order,
+    a_kill,
+    a_limit_request,
+    a_release,
+    a_request,
+    accepted,
+    filled,
+    of_strategy,
+    updated,
+)
+from tests.test_runtime import World, a_world
+
+DAY = timedelta(days=1)
+OPEN = MarketClock(timestamp=NOON, is_open=True, next_open=NOON + DAY, next_close=NOON + DAY)
+CLOSED = MarketClock(timestamp=NOON, is_open=False, next_open=NOON + DAY, next_close=NOON + DAY)
+
+
+@dataclass
+class Obliging:
+    """A broker that fills, cancels, or says no so many times first."""
+
+    world: World
+    no_cancels: int = 0
+    no_orders: int = 0
+    fills: bool = True
+    sent: list[OrderRequest] = field(default_factory=list)
+    known: dict[ClientOrderId, OrderRequest] = field(default_factory=dict)
+
+    async def submit(self, request: OrderRequest, **_: Any) -> Any:
+        self.sent.append(request)
+        oid = request.client_order_id
+        if request.for_kill and self.no_orders:
+            self.no_orders -= 1
+            return ev.SubmitRejected(client_order_id=oid, message="rate limit exceeded", at=NOON)
+        self.known[oid] = request
+        if request.order_type is OrderType.MARKET and self.fills:
+            assert request.qty is not None
+            await self.world.runtime.post(filled(request, str(request.qty)))
+        return accepted(request)
+
+    def crowded(self, strategy_id: StrategyId) -> None:
+        """Say that there is room."""
+
+    def withdraw(self, why: str, oid: ClientOrderId | None = None) -> None:
+        """Let nothing wait."""
+
+    async def cancel(self, oid: ClientOrderId, broker_order_id: BrokerOrderId) -> Any:
+        if self.no_cancels:
+            self.no_cancels -= 1
+            return ev.CancelInDoubt(client_order_id=oid, why="HTTP 429", at=NOON)
+        order = a_broker_order(self.known[oid], status=BrokerStatus.CANCELED)
+        await self.world.runtime.post(updated(order))
+        return ev.CancelAnswered(client_order_id=oid, refusal=None, at=NOON)
+
+
+@dataclass
+class Killed:
+    """A running desk with its keeper."""
+
+    world: World
+    broker: Obliging
+    keeper: KillKeeper
+    clock: MarketClock | None = OPEN
+
+    async def kill(self, kill: ev.KillEngaged) -> None:
+        await self.world.runtime.keep(kill)
+
+    async def until_told(self, kind: type[ev.Fact]) -> Any:
+        """Return the first fact of the kind; time passes for the keeper meanwhile."""
+        while True:
+            for fact in self.world.ledger.facts:
+                if isinstance(fact, kind):
+                    return fact
+            self.world.wall.time += timedelta(seconds=1)
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def a_killed_desk(**broker: Any) -> AsyncIterator[Killed]:
+    async with a_world() as world:
+        obliging = Obliging(world, **broker)
+        world.runtime.broker = obliging  # type: ignore[assignment]  # what is not asked of it, it has not
+        clock = OPEN
+        keeper = KillKeeper(runtime=world.runtime, wall=world.wall, market=lambda: killed.clock, step_s=0.001)
+        world.runtime.on_fact.append(keeper.on_fact)
+        killed = Killed(world, obliging, keeper, clock)
+        running = asyncio.get_running_loop().create_task(keeper.run())
+        try:
+            async with asyncio.timeout(30):
+                yield killed
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+async def test_a_desk_is_flat_after_a_broker_said_no_again_and_again() -> None:
+    """Every cancel and every closing order is asked for again, until nothing is open and nothing is held."""
+    async with a_killed_desk(no_cancels=3, no_orders=3) as desk:
+        await desk.world.runtime.place(a_request(), timeout_s=5)
+        await desk.world.runtime.place(a_limit_request("90", client_order_id=ClientOrderId("alice-2")), timeout_s=5)
+        await desk.world.runtime.until(lambda d: bool(d.portfolio.qty(ALICE, AAPL)))
+        await desk.kill(a_kill(depth=KillDepth.FLATTEN))
+        done = await desk.until_told(ev.FlattenCompleted)
+        assert done.target == THE_DESK
+        assert not desk.world.desk.open_ids
+        assert desk.world.desk.portfolio.qty(ALICE, AAPL) == 0
+        closings = [request for request in desk.broker.sent if request.for_kill]
+        assert (len(closings), len({request.client_order_id for request in closings})) == (4, 4)
+        assert all(request.strategy_id == ALICE for request in closings)
+        refused = await desk.world.runtime.place(a_request(client_order_id=ClientOrderId("alice-3")), timeout_s=5)
+        assert isinstance(refused, Refuse)
+        assert refused.reason == RefusalReason.KILLED
+
+
+async def test_a_kill_that_was_in_force_before_the_start_goes_on() -> None:
+    """What is due is a look at the desk: nothing has to be pulled again."""
+    async with a_world() as world:
+        obliging = Obliging(world)
+        world.runtime.broker = obliging  # type: ignore[assignment]
+        await world.runtime.place(a_request(), timeout_s=5)
+        await world.runtime.until(lambda d: bool(d.portfolio.qty(ALICE, AAPL)))
+        await world.runtime.keep(a_kill(of_strategy(ALICE), KillDepth.FLATTEN))
+        keeper = KillKeeper(runtime=world.runtime, wall=world.wall, market=lambda: OPEN, step_s=0.001)
+        running = asyncio.get_running_loop().create_task(keeper.run())
+        async with asyncio.timeout(10):
+            await world.runtime.until(lambda d: d.kills.in_force[of_strategy(ALICE)].flat_at is not None)
+        running.cancel()
+        await asyncio.wait([running])
+        assert world.desk.portfolio.qty(ALICE, AAPL) == 0
+
+
+async def test_what_cannot_be_closed_is_told_by_name_and_tried_on() -> None:
+    """The broker's own words stand beside it; when it gives in, the desk is flat."""
+    async with a_killed_desk(no_orders=1_000) as desk:
+        await desk.world.runtime.place(a_request(), timeout_s=5)
+        await desk.world.runtime.until(lambda d: bool(d.portfolio.qty(ALICE, AAPL)))
+        await desk.kill(a_kill(depth=KillDepth.FLATTEN))
+        await desk.world.runtime.until(lambda d: any(o.status is OrderStatus.REJECTED for o in d.orders.values()))
+        told = await desk.until_told(ev.FlattenHindered)
+        assert told.left == ("alice: 10 AAPL: rate limit exceeded",)
+        desk.broker.no_orders = 0
+        await desk.until_told(ev.FlattenCompleted)
+        assert sum(isinstance(fact, ev.FlattenHindered) for fact in desk.world.ledger.facts) == 1
+
+
+async def test_outside_market_hours_what_waits_for_the_open_is_told_at_once() -> None:
+    """The order rests at the broker; a release calls it back."""
+    async with a_killed_desk() as desk:
+        await desk.world.runtime.place(a_request(), timeout_s=5)
+        await desk.world.runtime.until(lambda d: bool(d.portfolio.qty(ALICE, AAPL)))
+        desk.broker.fills, desk.clock = False, CLOSED
+        await desk.kill(a_kill(depth=KillDepth.FLATTEN))
+        await desk.world.runtime.until(
+            lambda d: any(MARKET_CLOSED in line for kill in d.kills.in_force.values() for line in kill.left)
+        )
+        [closing] = desk.world.desk.open_orders()
+        mine = await desk.world.runtime.cancel(ALICE, closing.request.client_order_id, by="alice")
+        assert isinstance(mine, Refuse)
+        assert mine.reason == RefusalReason.KILLED
+        await desk.kill(a_release())  # type: ignore[arg-type]
+        await desk.world.runtime.until(lambda d: not d.open_ids)
+        assert desk.world.desk.portfolio.qty(ALICE, AAPL) == 10
+
+
+async def test_the_same_is_asked_for_ever_less_often() -> None:
+    """A broker that is over its limit is not flooded."""
+    async with a_world() as world:
+        await world.runtime.place(a_limit_request("90"), timeout_s=5)
+        await world.runtime.keep(a_kill(depth=KillDepth.CANCEL))
+        keeper = KillKeeper(runtime=world.runtime, wall=world.wall, market=lambda: None)
+        asked: list[float] = []
+        for tenth in range(300):
+            before = len(world.broker.canceled)
+            await keeper.step()
+            await world.runtime.until_idle()
+            await asyncio.sleep(0)
+            if len(world.broker.canceled) > before:
+                asked.append(tenth / 10)
+            world.wall.time += timedelta(milliseconds=100)
+        gaps = [b - a for a, b in pairwise(asked)]
+        assert gaps == sorted(gaps)
+        assert AGAIN_MAX_S - 0.2 <= gaps[-1] <= AGAIN_MAX_S + 0.2
+
+
+async def test_a_kill_that_only_stops_new_orders_asks_nothing_of_the_broker() -> None:
+    """What is open stays, and the keeper rests."""
+    async with a_killed_desk() as desk:
+        placed = await desk.world.runtime.place(a_limit_request("90"), timeout_s=5)
+        assert isinstance(placed, Order)
+        await desk.kill(a_kill())
+        await asyncio.sleep(0.01)
+        assert desk.world.desk.open_ids

@@ -1,0 +1,140 @@
+"""What follows from a kill: facts that change something, and answers that tell why."""
+
+import pytest
+
+from deskd.core import asking, killing
+from deskd.core.deciding import decide, handle
+from deskd.domain import effects as ef
+from deskd.domain import events as ev
+from deskd.domain.effects import Record, Refuse
+from deskd.domain.exits import ExitKind
+from deskd.domain.ids import ClientOrderId
+from deskd.domain.kill import THE_DESK, KillDepth
+from deskd.domain.order import Replacement
+from deskd.domain.reasons import DenialReason, RefusalReason
+from deskd.ledger import fold
+from tests.factories import (
+    ALICE,
+    MONDAY,
+    NOON,
+    a_desk,
+    a_kill,
+    a_limit_request,
+    a_quote,
+    a_release,
+    a_request,
+    accepted,
+    of_strategy,
+    price,
+    requested,
+)
+from tests.playbook import Playbook
+
+
+def test_only_what_changes_something_is_a_fact() -> None:
+    """A kill that is no deeper, a release of none, and what is known already are none."""
+    desk = a_desk()
+    flat = ev.FlattenCompleted(target=THE_DESK, at=NOON)
+    left = ev.FlattenHindered(target=THE_DESK, left=("alice: 5 AAPL: halted",), at=NOON)
+    assert Playbook(desk) >> a_release() >> flat >> left
+    assert (
+        Playbook(desk)
+        >> a_kill(depth=KillDepth.CANCEL)
+        << ev.KillEngaged
+        >> a_kill(depth=KillDepth.STOP_NEW)
+        >> a_kill(depth=KillDepth.FLATTEN)
+        << ev.KillEngaged
+        >> left
+        << ev.FlattenHindered
+        >> left
+        >> flat
+        << ev.FlattenCompleted
+        >> flat
+        >> a_release()
+        << ev.KillReleased
+    )
+
+
+def test_a_killed_desk_takes_no_order_and_no_replace_and_every_cancel() -> None:
+    """503 with the kill's figures; what is open can be called back."""
+    desk = a_desk()
+    request = a_limit_request("90")
+    handle(desk, requested(request))
+    handle(desk, accepted(request))
+    handle(desk, a_kill())
+    [refused] = decide(desk, requested(a_request(client_order_id=ClientOrderId("alice-2"))))
+    assert isinstance(refused, Refuse)
+    assert refused.reason is RefusalReason.KILLED
+    assert refused.message == (
+        "kill=desk depth=stop_new since=2026-01-05T17:00:00Z by='ada (uid 0)' reason='runaway orders': "
+        "the desk takes no orders until an officer releases it; cancels pass"
+    )
+    wish = ev.ReplaceRequested(
+        client_order_id=ClientOrderId("alice-3"),
+        replacement=Replacement(replaces=request.client_order_id, limit_price=price(91)),
+        quote=a_quote(),
+        market_day=MONDAY,
+        by="alice",
+        at=NOON,
+    )
+    [refused] = decide(desk, wish)
+    assert isinstance(refused, Refuse)
+    assert refused.reason is RefusalReason.KILLED
+    cancel = ev.CancelRequested(client_order_id=request.client_order_id, by="alice", at=NOON)
+    assert any(isinstance(effect, ef.Cancel) for effect in decide(desk, cancel))
+    handle(desk, a_release())
+    effects = decide(desk, requested(a_request(client_order_id=ClientOrderId("alice-2"))))
+    assert any(isinstance(effect, ef.Submit) for effect in effects)
+
+
+def test_a_narrower_kill_is_the_gates_no() -> None:
+    """The order is denied and kept, with the kill's figures; REDUCE_ONLY likewise."""
+    desk = a_desk()
+    handle(desk, a_kill(of_strategy(ALICE)))
+    handle(desk, requested(a_request()))
+    assert desk.orders[a_request().client_order_id].reason == DenialReason.KILLED
+    desk = a_desk()
+    handle(desk, a_kill(depth=KillDepth.REDUCE_ONLY))
+    handle(desk, requested(a_request()))
+    assert desk.orders[a_request().client_order_id].reason == DenialReason.REDUCE_ONLY
+
+
+def test_a_kill_is_kept_by_a_snapshot() -> None:
+    """A start from a snapshot has the kills that a replay would have."""
+    desk = a_desk()
+    handle(desk, a_kill(of_strategy(ALICE), KillDepth.FLATTEN))
+    handle(desk, ev.FlattenHindered(target=of_strategy(ALICE), left=("alice: 5 AAPL: halted",), at=NOON))
+    assert fold.decode(fold.encode(desk)).kills == desk.kills
+
+
+@pytest.mark.parametrize("depth", KillDepth)
+def test_an_order_that_waits_for_its_turn_does_not_leave_under_a_kill(depth: KillDepth) -> None:
+    """What a kill closes does; the desk's own exits until a kill cancels."""
+    desk = a_desk()
+    assert killing.stops_leaving(desk, a_request()) is None
+    handle(desk, a_kill(depth=depth))
+    assert (killing.stops_leaving(desk, a_request()) is not None) is depth.reaches(KillDepth.STOP_NEW)
+    an_exit = a_request(exit=ExitKind.STOP_LOSS)
+    assert (killing.stops_leaving(desk, an_exit) is not None) is depth.reaches(KillDepth.CANCEL)
+    assert killing.stops_leaving(desk, a_request(for_kill=True)) is None
+
+
+def test_what_a_kill_closes_is_not_called_back_by_its_strategy() -> None:
+    """It is told that only an officer can."""
+    desk = a_desk()
+    effects = asking.on_request(desk, requested(a_request(for_kill=True)))
+    [record, *_] = effects
+    assert isinstance(record, Record)
+    desk.apply(record.fact)
+    refused = killing.not_to_be_canceled(desk.orders[a_request().client_order_id])
+    assert refused.reason is RefusalReason.KILLED
+
+
+@pytest.mark.parametrize("depth", KillDepth)
+def test_a_release_opens_what_was_closed(depth: KillDepth) -> None:
+    """Nothing of the kill stays behind."""
+    desk = a_desk()
+    before = desk.kills
+    handle(desk, a_kill(depth=depth))
+    handle(desk, a_release())
+    assert desk.kills == before
