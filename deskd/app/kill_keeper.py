@@ -116,7 +116,8 @@ class KillKeeper:
         figures = {target: tuple(line.split(":")[1] for line in lines) for target, lines in left.items()}
         if self._moved is None or self._moved[0] != figures:
             self._moved = (figures, now)
-        if now - self._moved[1] >= self.hindered_after_s or self._is_closed_market():
+        waits_for_open = any(line.endswith(MARKET_CLOSED) for lines in left.values() for line in lines)
+        if now - self._moved[1] >= self.hindered_after_s or waits_for_open:
             await self._hinder(left)
 
     def _is_closed_market(self) -> bool:

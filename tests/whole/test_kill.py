@@ -29,7 +29,8 @@ async def test_one_command_leaves_nothing_open_and_nothing_held(tmp_path: Path) 
         await desk.hears("flatten_completed")
         assert await at_the_broker(exchange) == (0, 0)
         await soon_add_up(desk.state)
-        assert kinds(desk.state) == ["kill_engaged", "flatten_completed"]
+        told = kinds(desk.state)
+        assert (told[0], told[-1]) == ("kill_engaged", "flatten_completed")
         assert await desk.ctl("release", "--reason", "the proof is over") == 0
         await desk.hears("kill_released")
 
@@ -41,7 +42,7 @@ async def test_a_desk_that_dies_while_it_closes_goes_on_closing(tmp_path: Path) 
         assert await desk.ctl("kill", "--flatten", "--reason", "the proof") == 0
         await desk.hears("order_canceled", 3)
         await desk.end(signal.SIGKILL)
-        assert kinds(desk.state) == ["kill_engaged"]
+        assert "flatten_completed" not in kinds(desk.state)
         await desk.start(ready=False)
         await desk.hears("flatten_completed")
         assert await at_the_broker(exchange) == (0, 0)
