@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deskd.core import gate, schedule
-from deskd.core.checks import Denied, Finding, Valued, account, form, market, pace, size
+from deskd.core.checks import Denied, Finding, Valued, account, form, killed, market, pace, size
 from deskd.domain.order import OrderType, Side
 from deskd.domain.reasons import DenialReason as R
 from deskd.domain.run import StrategyStatus
@@ -20,7 +20,7 @@ def test_no_check_is_forgotten() -> None:
     """A rule that is written is a rule that every order passes."""
     written: set[object] = {
         function
-        for family in (account, form, market, pace, size, schedule)
+        for family in (account, form, killed, market, pace, size, schedule)
         for _, function in inspect.getmembers(family, inspect.isfunction)
         if function.__module__ == family.__name__ and inspect.signature(function).return_annotation is Finding
     }
