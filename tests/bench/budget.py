@@ -39,7 +39,7 @@ class Phase:
 
 
 def run(*, is_quick: bool) -> Report:
-    """Measure the three phases, beside each other: most of their time is spent waiting."""
+    """Measure the three phases, at the same time: most of it is spent waiting."""
     report = Report("budget")
     seconds = 45.0 if is_quick else 150.0
     phases = asyncio.run(_all(seconds))
