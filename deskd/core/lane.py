@@ -11,6 +11,7 @@ Rule 3: nobody waits for himself. An order that its author's own order is in the
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -26,7 +27,7 @@ from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
 from deskd.domain.lane import ConflictPolicy
 from deskd.domain.market import Quote
 from deskd.domain.money import NO_QTY, ZERO, Qty, plain
-from deskd.domain.order import Order, OrderRequest, Side, TimeInForce
+from deskd.domain.order import Order, OrderClass, OrderRequest, OrderType, Side, TimeInForce
 from deskd.domain.reasons import DenialReason as R
 from deskd.domain.reasons import RejectReason
 from deskd.domain.run import StrategyStatus
@@ -72,12 +73,14 @@ def conflict_of(
     if position_qty * side.sign >= 0:  # it opens: no order of its own side is in its way
         orders = [order for order in orders if order.request.side is not side]
     rivals = rivals_among(desk, [*orders, *ahead], closing=side)
+    # A trailing stop may have been triggered unheard: what takes its place is then judged as a market order.
+    is_sure = replaces is None or replaces.request.order_type is not OrderType.TRAILING_STOP
     new = conflicts.newcomer(
         request, _most(request, qty), is_exit=replaces is not None and replaces.parent_id is not None
     )
-    if replaces is not None and conflicts.is_exempt(replaces.request):
+    if replaces is not None and replaces.request.order_class is not OrderClass.SIMPLE:
         rivals = [rival for rival in rivals if rival.side is request.side]  # the rules between two sides spare it
-    return conflicts.find(new, position_qty, rivals)
+    return conflicts.find(new if is_sure else replace(new, is_exempt=False), position_qty, rivals)
 
 
 def _most(request: OrderRequest, qty: Qty) -> Qty:

@@ -214,6 +214,17 @@ def test_an_order_that_takes_the_place_of_another_is_not_in_its_own_way() -> Non
     assert lane.conflict_of(desk, ours("3", side=Side.SELL), qty(10)) is not None
 
 
+def test_what_replaces_a_trailing_stop_is_judged_as_if_it_were_triggered() -> None:
+    """It may have been, unheard: the broker then takes the new one for a market order."""
+    desk = desk_with_shorts()
+    hold(desk, ours("1"))
+    trailing = ours("2", side=Side.SELL, order_type=OrderType.TRAILING_STOP, trail_price=price(3))
+    assert ask(desk, trailing) is None
+    assert ask(desk, theirs("1", **limit("90"))) is None
+    new = ours("3", side=Side.SELL, order_type=OrderType.TRAILING_STOP, trail_price=price(2))
+    assert lane.conflict_of(desk, new, qty(10), replaces=desk.orders[trailing.client_order_id]) is not None
+
+
 def test_a_notional_sale_holds_what_it_may_come_to() -> None:
     """Only the broker knows how many shares it is: the most that it can be is held."""
     desk = desk_with_shorts()
