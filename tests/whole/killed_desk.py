@@ -51,6 +51,12 @@ async def a_busy_desk(folder: Path, strategies: int) -> AsyncIterator[tuple[Exch
             [risk.strategy]
             allocation = "1900"
             duplicate_window_s = 0
+            position_share_max = "1"
+            gross_exposure_max = "1"
+            net_exposure_max = "1"
+            [risk.desk]
+            concentration_max = "1"
+            orders_wait_for_open = true
         """)
         for number in range(strategies):
             desk.strategy(f"s{number:02}", HOLDER, {"symbols": ["AAPL"]})
