@@ -4,7 +4,7 @@ import msgspec
 
 from deskd.domain.ids import ClientOrderId, UserId
 from deskd.ledger.codec import KINDS
-from deskd.wire.event_line import FOR_ALL, SILENT, SOURCES, decode, encode, is_shown
+from deskd.wire.event_line import FOR_ALL, KILLS, SILENT, SOURCES, decode, encode, is_shown
 from deskd.wire.event_line import DeskEvent as E
 from tests.factories import ALICE, BOB, a_request
 from tests.wire.test_drop_copy import approved, derived, one_of_each
@@ -31,7 +31,7 @@ def test_members_see_what_is_theirs_and_what_is_nobodys() -> None:
     lines = derived(*one_of_each(), approved(request=a_request(strategy_id=BOB, client_order_id=ClientOrderId("b-1"))))
     alice = [line for line in lines if is_shown(line, user_id=UserId(ALICE))]
     assert {line.user_id for line in alice} == {ALICE, None}
-    assert {E(line.event) for line in alice if line.user_id is None} == FOR_ALL
+    assert {E(line.event) for line in alice if line.user_id is None} == FOR_ALL | KILLS
     assert all(is_shown(line, user_id=None) for line in lines)
-    hidden = {E(line.event) for line in lines if line.user_id is None} - FOR_ALL
+    hidden = {E(line.event) for line in lines if line.user_id is None} - FOR_ALL - KILLS
     assert hidden == {E.HOUSE_ADJUSTED, E.RECONCILED, E.COMMAND_GIVEN, E.DISCREPANCY_FOUND, E.DISCREPANCY_RESOLVED}
