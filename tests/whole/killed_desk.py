@@ -56,7 +56,6 @@ async def a_busy_desk(folder: Path, strategies: int) -> AsyncIterator[tuple[Exch
             net_exposure_max = "1"
             [risk.desk]
             concentration_max = "1"
-            orders_wait_for_open = true
         """)
         for number in range(strategies):
             desk.strategy(f"s{number:02}", HOLDER, {"symbols": ["AAPL"]})
