@@ -25,6 +25,7 @@ _NEWEST_FIRST = {
     "house_bookings": "id DESC",
     "roots": "seq DESC",
     "risk_events": "id DESC",
+    "exits": "rowid DESC",
     "trades": "created_at DESC, order_id DESC",
 }
 

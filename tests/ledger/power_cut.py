@@ -65,6 +65,15 @@ async def moments(path: Path, facts: Sequence[ev.Fact], *, batch: int, checkpoin
     return kept
 
 
+def begun_anew(old: bytes, new: bytes) -> bytes:
+    """Return the log as it is when the first frame of a commit is written.
+
+    A log that a checkpoint has emptied is written from its beginning again, under a new header; SQLite syncs that header
+    before any frame (walWriteFrames in wal.c), for old frames before new ones would bring old pages back.
+    """
+    return new[:WAL_HEADER] + old[WAL_HEADER:] if old[:WAL_HEADER] != new[:WAL_HEADER] else old
+
+
 def sectors(old: bytes, new: bytes) -> list[int]:
     """Return the sectors that differ."""
     longest = max(len(old), len(new))

@@ -22,6 +22,7 @@ from tests.ledger.power_cut import (
     PAGE,
     Files,
     Moment,
+    begun_anew,
     frame_ends,
     moments,
     sectors,
@@ -118,11 +119,12 @@ def test_any_sectors_of_the_last_commit_may_be_missing(
 async def _cut(folder: Path, facts: list[ev.Fact], batch: int, pages: int, data: st.DataObject) -> None:
     kept = await moments(folder / "desk.db", facts, batch=batch, checkpoint_pages=pages)
     before, after = data.draw(st.sampled_from(list(pairwise(kept))))
-    changed = sectors(before.files.wal, after.files.wal)
+    log = begun_anew(before.files.wal, after.files.wal)
+    changed = sectors(log, after.files.wal)
     there: list[int] = data.draw(st.lists(st.sampled_from(changed), unique=True)) if changed else []
     is_torn: bool = data.draw(st.booleans())
     torn = data.draw(st.sampled_from(there)) if there and is_torn else None
-    wal = written(before.files.wal, after.files.wal, there, torn=torn)
+    wal = written(log, after.files.wal, there, torn=torn)
     is_whole = wal == after.files.wal
     await survives(
         Files(before.files.db, wal), folder / "after", facts, {after.facts} if is_whole else {before.facts, after.facts}
@@ -211,5 +213,6 @@ def test_the_model_is_of_the_files_that_sqlite_writes(tmp_path: Path) -> None:
     kept: list[Moment] = asyncio.run(moments(tmp_path / "desk.db", a_history()[:24], batch=BATCH, checkpoint_pages=0))
     for before, after in pairwise(kept):
         assert frame_ends(after.files.wal)[-1] == len(after.files.wal)
-        changed = sectors(before.files.wal, after.files.wal)
-        assert written(before.files.wal, after.files.wal, changed) == after.files.wal
+        log = begun_anew(before.files.wal, after.files.wal)
+        changed = sectors(log, after.files.wal)
+        assert written(log, after.files.wal, changed) == after.files.wal
