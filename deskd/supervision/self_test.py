@@ -6,6 +6,7 @@ memory and processes, so that both can be run into quickly.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -67,7 +68,7 @@ class SelfTest:
         place = self.folder.root / "run" / unique
         try:
             with contextlib.ExitStack() as stack:
-                stack.callback(shutil.rmtree, place, ignore_errors=True)
+                stack.enter_context(_our_own(place))
                 group = self.groups.create(unique, _small(self.section))
                 stack.callback(clear_now, group)
                 pipes = make_pipes()
@@ -86,8 +87,6 @@ class SelfTest:
             if can_map_uids()
             else Identity(os.geteuid(), os.getegid(), True)
         )
-        place.mkdir(mode=0o711)
-        place.chmod(0o711)
         code, knock = (place / name for name in ("code", "socket"))
         for folder in (code, knock):
             folder.mkdir()
@@ -132,6 +131,38 @@ class SelfTest:
             report["killed_for_memory"] = group.usage().oom_kills > 0 and b"not bounded" not in said
             report["cpu_quota"] = bool(group.usage().cpu_seconds) and group.has_cpu_quota()
             return judge(report, _setup(plan))
+
+
+@contextlib.contextmanager
+def _our_own(place: Path) -> Iterator[None]:
+    """Have the folder *place* for a while, locked; what tests that were killed have left beside it goes first.
+
+    The kernel gives a lock back when its owner is dead: a number of a process could be another's by now, or that of a
+    test that goes on beside us.
+    """
+    with _locked(place.parent):  # nobody sees a folder that is not locked yet
+        for other in place.parent.glob(f"{NAME}-*"):
+            with contextlib.suppress(BlockingIOError, FileNotFoundError), _locked(other, fcntl.LOCK_NB):
+                shutil.rmtree(other, ignore_errors=True)
+        place.mkdir(mode=0o711)
+        place.chmod(0o711)
+        ours = contextlib.ExitStack()
+        ours.enter_context(_locked(place))
+    with ours:
+        try:
+            yield
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, flag: int = 0) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | flag)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _small(section: SandboxSection) -> SandboxSection:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -126,6 +127,26 @@ def test_every_wall_of_a_good_jail_stands(jail_root: Path) -> None:
     assert {row.result for row in rows} <= {Verdict.HOLDS, Verdict.WEAKER}
     assert complaint(rows) is None
     assert sorted(path.name for path in (jail_root / "run").glob("*")) == before
+
+
+def test_what_a_killed_test_left_goes_at_the_next(jail_root: Path) -> None:
+    """A desk that was killed in its start leaves a folder with a socket; one whose test goes on keeps its own."""
+    left, busy = (jail_root / "run" / f"self-test-{os.getpid()}-{name}" for name in ("left", "busy"))
+    for folder in (left, busy):
+        (folder / "socket").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(left / "socket" / "order.sock"))
+    script = "import fcntl, os, sys, time; fd = os.open(sys.argv[1], os.O_RDONLY); fcntl.flock(fd, fcntl.LOCK_EX)"
+    command = [sys.executable, "-c", f"{script}; print('locked', flush=True); time.sleep(600)", str(busy)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        rows_of(a_self_test(jail_root, same))
+        assert not left.exists()
+        assert busy.is_dir()
+        other.kill()
+    rows_of(a_self_test(jail_root, same))
+    assert not list((jail_root / "run").glob("self-test-*"))
 
 
 @pytest.mark.parametrize("name", KNOCKED_OUT)
