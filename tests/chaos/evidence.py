@@ -5,6 +5,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.settled import MANUAL
+from tests.kept import given_back
 from tests.whole.desk_process import ROOT
 
 type Fact = dict[str, Any]
@@ -59,6 +61,7 @@ class Ledger:
     kinds: Counter[str] = field(default_factory=Counter)
     orders: dict[str, Asked] = field(default_factory=dict)
     denied: dict[str, str] = field(default_factory=dict)  # reason by order
+    denied_at: dict[str, str] = field(default_factory=dict)  # the first time
     rejected: dict[str, str] = field(default_factory=dict)
     fills: dict[str, BookedFill] = field(default_factory=dict)  # by fill_id
     doubled_fills: list[str] = field(default_factory=list)
@@ -112,6 +115,7 @@ def _fold(ledger: Ledger, seq: int, kind: str, fact: Fact) -> None:
             _distribute(ledger, fact["symbol"], Decimal(fact["ratio"]))
         case "OrderDenied":
             ledger.denied[fact["request"]["client_order_id"]] = fact["reason"]
+            ledger.denied_at.setdefault(fact["request"]["client_order_id"], fact["at"])
         case "OrderAccepted" | "LegsFound":
             order = ledger.orders[fact["client_order_id"]]
             if kind == "OrderAccepted":
@@ -316,11 +320,18 @@ def read_wire(log: Path) -> dict[str, Came]:
 
 
 def read_said(state: Path) -> dict[str, list[Fact]]:
-    """Return what each strategy wrote of what it was told; a line that a kill cut short is left out."""
+    """Return what each strategy wrote of what it was told, out of what the desk kept of its /state.
+
+    Of each run that is the beginning: a killed desk loses what is newer than its last save, and a run of which nothing
+    was saved is not there at all. A line that a kill or a save cut short is left out.
+    """
     said: dict[str, list[Fact]] = {}
-    for file in sorted(state.glob("state/*/said.jsonl")):
-        lines = said[file.parent.name] = []
-        for line in file.read_text(errors="replace").splitlines():
+    for archive in sorted(state.glob("state/*.kept")):
+        with tempfile.TemporaryDirectory() as folder:
+            file = given_back(archive, Path(folder)) / "said.jsonl"
+            text = file.read_text(errors="replace") if file.exists() else ""
+        lines = said[archive.stem] = []
+        for line in text.splitlines():
             if line.startswith("{") and line.endswith("}"):
                 try:
                     lines.append(json.loads(line))
@@ -330,10 +341,8 @@ def read_said(state: Path) -> dict[str, list[Fact]]:
 
 
 def audited(ledger: Path) -> str:
-    """Return what `deskctl audit verify` has against the ledger; nothing where this deskctl has no audit yet."""
+    """Return what `deskctl audit verify` has against the ledger."""
     deskctl = [sys.executable, "-m", "deskd.cli.deskctl", "audit", "verify"]
-    if subprocess.run([*deskctl, "--help"], capture_output=True, check=False, cwd=ROOT).returncode:
-        return ""
     done = subprocess.run([*deskctl, "--db", str(ledger)], capture_output=True, check=False, cwd=ROOT, text=True)
     return "" if done.returncode == 0 else f"exit code {done.returncode}: {done.stdout} {done.stderr}"
 

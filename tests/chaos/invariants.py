@@ -1,6 +1,7 @@
 """ARCHITECTURE 3, checked on what a run left. Each check returns what is broken, in words with the evidence.
 
-A check looks at the evidence and at nothing else: not at the clock, and not at how fast anything was.
+A check looks at the evidence and at nothing else: not at the clock, and not at how fast anything was. Of what strategies
+were told the evidence is each run's beginning: no check takes for untold what is only not there.
 """
 
 import sqlite3
@@ -31,6 +32,7 @@ from tests.chaos.settled import MANUAL, REPLACED_BY_HAND, agrees
 
 CENT = Decimal("0.01")
 SHOWN_MAX = 5  # examples of what one check found
+NOTHING_SEEN = "it looked at nothing: the evidence for it is missing"
 
 ENDED = frozenset({"filled", "canceled", "expired", "rejected", "denied", "replaced"})
 
@@ -262,22 +264,37 @@ def refusals_change_nothing(e: Evidence) -> Broken:
         if getattr(whole, name) != getattr(without, name):
             yield f"what was denied changed {name}"
     for who, lines in e.said.items():
-        fates: dict[str, set[str]] = defaultdict(set)
-        waits: Counter[str] = Counter()  # asked, and killed before there was an answer to write down
-        for line in lines:
-            if line["what"] == "asked":
-                waits[line["id"]] += 1
-            elif line["what"] == "answer":
-                is_no = line["status"] == "error" or line["reason"] in NOT_REPLACED
-                fates[line["id"]].add(line["reason"] if is_no else "taken")
-                waits[line["id"]] -= 1
-            elif line["what"] == "no_answer":
-                fates[line["id"]].add("unknown")
-        for oid in (oid for oid, count in waits.items() if count > 0):
-            fates[oid].add("unknown")
-        for oid, reasons in fates.items():
-            if reasons <= REFUSED | NOT_REPLACED and (oid in e.ledger.orders or oid in e.ledger.denied):
-                yield f"{who}: order {oid} was refused ({', '.join(reasons)}), and is in the ledger"
+        for oid, (reasons, known_until) in _refused(lines).items():
+            taken = [] if (order := e.ledger.orders.get(oid)) is None else [order.at]
+            taken += [e.ledger.denied_at[oid]] if oid in e.ledger.denied_at else []
+            if any(at <= known_until for at in taken):  # later: asked again, in words that were lost
+                yield f"{who}: order {oid} was refused ({', '.join(sorted(reasons))}), and is in the ledger"
+
+
+def _refused(lines: Sequence[dict[str, Any]]) -> dict[str, tuple[set[str], str]]:
+    """Return the orders of which every answer is known, and was that there is none: reasons, and until when we know."""
+    fates: dict[str, set[str]] = defaultdict(set)
+    waits: Counter[str] = Counter()  # asked, and killed before there was an answer to write down
+    asked_by: dict[str, str] = {}
+    known_until: dict[str, str] = {}  # by run: what it wrote last of what was kept
+    for line in lines:
+        known_until[line["run"]] = line["at"]
+        if line["what"] == "asked":
+            waits[line["id"]] += 1
+        elif line["what"] == "answer":
+            is_no = line["status"] == "error" or line["reason"] in NOT_REPLACED
+            fates[line["id"]].add(line["reason"] if is_no else "taken")
+            waits[line["id"]] -= 1
+            asked_by[line["id"]] = line["run"]
+        elif line["what"] == "no_answer":
+            fates[line["id"]].add("unknown")
+    for oid in (oid for oid, count in waits.items() if count > 0):
+        fates[oid].add("unknown")
+    return {
+        oid: (reasons, known_until[asked_by[oid]])
+        for oid, reasons in fates.items()
+        if reasons <= REFUSED | NOT_REPLACED
+    }
 
 
 def house_has_what_the_run_gave_it(e: Evidence) -> Broken:
@@ -379,13 +396,17 @@ def told_ends_are_ends(e: Evidence) -> Broken:
     """Find orders of which a strategy was told that they have ended, and that stand otherwise in the ledger."""
     for who, lines in e.said.items():
         for line in lines:
-            status = {"line": "status", "order_seen": "status", "answer": "order_status"}.get(line["what"], "")
-            oid = line.get("client_order_id") or line.get("id") or ""
-            if not status or line[status] not in ENDED:
-                continue
+            oid, status = line.get("client_order_id") or line.get("id") or "", _end_told(line)
             row = e.rows.get(oid)
-            if row is None or row.status != line[status]:
-                yield f"{who}: was told that {oid} is {line[status]}, the ledger says {row}"
+            if status is not None and (row is None or row.status != status):
+                yield f"{who}: was told that {oid} is {status}, the ledger says {row}"
+
+
+def _end_told(line: dict[str, Any]) -> str | None:
+    """Return the end of an order that the line tells of."""
+    key = {"line": "status", "order_seen": "status", "answer": "order_status"}.get(line["what"])
+    status = line[key] if key is not None else None
+    return status if status in ENDED else None
 
 
 def logs_have_no_crash(e: Evidence) -> Broken:
@@ -416,7 +437,59 @@ INVARIANTS: tuple[Invariant, ...] = (
 )
 
 
+def looked_at(e: Evidence) -> dict[str, int]:
+    """Return how much there was to look at, by invariant: one that saw nothing holds whatever happened."""
+    orders, theirs = len(e.ledger.orders), len(e.theirs.orders)
+    told = Told.of(e)
+    return {
+        "chain_is_whole": sum(e.ledger.kinds.values()),
+        "audit_passes": sum(e.ledger.kinds.values()),
+        "fills_are_booked_once": len(e.theirs.fills),
+        "books_are_the_account": len(e.ledger.positions),
+        "books_are_the_fold_of_fills": len(e.ledger.positions),
+        "replay_is_the_projection": orders,
+        "orders_agree": theirs,
+        "no_order_is_unknown": theirs,
+        "orders_are_durable_before_they_are_sent": len(e.came),
+        "no_order_is_sent_twice": len(e.came),
+        "reservations_are_for_open_orders": orders,
+        "refusals_change_nothing": told.refused,
+        "house_has_what_the_run_gave_it": len(e.ledger.house),
+        "told_is_in_the_ledger": min(told.answers, told.fills),
+        "told_is_complete": told.fills,
+        "told_ends_are_ends": told.ends,
+        "logs_have_no_crash": sum(log.stat().st_size for log in e.logs),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How much strategies were told, and wrote down."""
+
+    runs: int
+    answers: int
+    refused: int  # orders of which every answer is a refusal at the door
+    fills: int
+    ends: int
+
+    @classmethod
+    def of(cls, e: Evidence) -> "Told":
+        """Count what is in the diaries."""
+        lines = [line for diary in e.said.values() for line in diary]
+        return cls(
+            runs=len({line["run"] for line in lines}),
+            answers=sum(line["what"] == "answer" for line in lines),
+            refused=sum(len(_refused(diary)) for diary in e.said.values()),
+            fills=sum(line["what"] == "line" and line.get("fill_qty") is not None for line in lines),
+            ends=sum(_end_told(line) is not None for line in lines),
+        )
+
+
 def check(e: Evidence) -> dict[str, list[str]]:
-    """Return what is broken, by invariant."""
+    """Return what is broken, by invariant; one that had nothing to look at is."""
+    seen = looked_at(e)
     found = {invariant.__name__: list(invariant(e)) for invariant in INVARIANTS}
+    for name, broken in found.items():
+        if not seen[name]:
+            broken.append(NOTHING_SEEN)
     return {name: broken for name, broken in found.items() if broken}

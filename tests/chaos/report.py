@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from tests.chaos.invariants import INVARIANTS, SHOWN_MAX, Evidence
+from tests.chaos.invariants import INVARIANTS, SHOWN_MAX, Evidence, Told, looked_at
 from tests.chaos.run import Run
 from tests.whole.desk_process import ROOT
 
@@ -14,6 +14,7 @@ def figures(run: Run, e: Evidence, broken: dict[str, list[str]]) -> dict[str, An
     ledger, kinds = e.ledger, e.ledger.kinds
     orders = [order for order in ledger.orders.values() if not order.is_leg]
     per_order = Counter(fill.client_order_id for fill in ledger.fills.values())
+    told = Told.of(e)
     said = Counter(line["what"] for lines in e.said.values() for line in lines)
     answers = Counter(line["status"] for lines in e.said.values() for line in lines if line["what"] == "answer")
     rejections = Counter(ledger.rejected.values())
@@ -37,6 +38,11 @@ def figures(run: Run, e: Evidence, broken: dict[str, list[str]]) -> dict[str, An
         "replaces": kinds["OrderReplaced"],
         "adopted": kinds["OrderAdopted"],
         "order lines told": said["line"],
+        "fills told": told.fills,
+        "ends told": told.ends,
+        "answers told": told.answers,
+        "refusals told": told.refused,
+        "runs that tell": f"{told.runs} of {sum(ledger.ended_runs.values())}",
         "desk kills": run.counts["desk kills"],
         "exchange kills": run.counts["exchange kills"],
         "strategy kills": run.counts["strategy kills"],
@@ -58,6 +64,7 @@ def figures(run: Run, e: Evidence, broken: dict[str, list[str]]) -> dict[str, An
         "discrepancies recorded": len(ledger.discrepancies),
         "house bookings": dict(Counter(str(fact.get("cause")) for fact in ledger.house)),
         "differences": sum(len(found) for found in broken.values()),
+        "looked at": looked_at(e),
         "unasked ends": {"desk": run.desk.unasked, "exchange": run.exchange.unasked},
     } | run.figures
 

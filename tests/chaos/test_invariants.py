@@ -1,5 +1,6 @@
 """A check that nothing can break is none: each invariant names what is wrong as soon as it is."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -16,8 +17,19 @@ from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import ClientOrderId
 from deskd.ledger import codec
-from tests.chaos.evidence import Came, Entry, TheirFill, TheirOrder, Theirs, folded
-from tests.chaos.invariants import INVARIANTS, Evidence, Row, check
+from deskd.supervision.state import Bounds, take_over
+from deskd.supervision.uids import Identity
+from tests.chaos.evidence import Came, Entry, TheirFill, TheirOrder, Theirs, folded, read_said
+from tests.chaos.invariants import (
+    INVARIANTS,
+    NOTHING_SEEN,
+    Evidence,
+    Row,
+    check,
+    looked_at,
+    refusals_change_nothing,
+    told_is_complete,
+)
 from tests.factories import (
     ALICE,
     NOON,
@@ -83,7 +95,7 @@ def replayed(kept: list[ev.Fact]) -> Desk:
 
 
 @pytest.fixture
-def good() -> Evidence:
+def good(tmp_path: Path) -> Evidence:
     """Return the evidence of a run in which all is well."""
     kept = facts()
     desk = replayed(kept)
@@ -107,12 +119,16 @@ def good() -> Evidence:
         cash=desk.portfolio.cash(),
         holdings={str(s): q for s, q in desk.portfolio.holdings().items()},
     )
-    told = {"what": "answer", "id": MARKET.client_order_id, "status": "success", "order_id": "", "reason": ""}
-    heard: list[dict[str, Any]] = [
-        told | {"order_status": "filled"},
+    heard = [
+        a_line("asked", id="alice-1"),
+        an_answer("alice-1", "success", order_status="filled"),
         a_told_fill("4", "4", "100", "4"),
         a_told_fill("10", "6", "100.5", "10"),
+        a_line("asked", id="alice-4"),
+        an_answer("alice-4", "error", reason="INVALID"),
     ]
+    log = tmp_path / "good.log"
+    log.write_text('{"event":"desk_ready"}\n')
     return Evidence(
         ledger=ledger,
         theirs=account,
@@ -123,7 +139,7 @@ def good() -> Evidence:
         cash=dict(ledger.cash),
         desk=desk,
         without_denials=replayed([fact for fact in kept if not isinstance(fact, ev.OrderDenied)]),
-        logs=(),
+        logs=(log,),
         opening_cash=opening,
         audit="",
     )
@@ -200,9 +216,7 @@ def a_denial_that_moved_money(e: Evidence) -> Evidence:
 
 
 def refused_and_kept(e: Evidence) -> Evidence:
-    line = {"what": "answer", "id": "alice-2", "status": "error", "reason": "TRADE_STREAM_DOWN"}
-    line |= {"order_id": "", "order_status": ""}
-    return replace(e, said={"alice": [line]})
+    return replace(e, said={"alice": [an_answer("alice-2", "error", reason="TRADE_STREAM_DOWN")]})
 
 
 def given_to_the_house(e: Evidence) -> Evidence:
@@ -210,14 +224,28 @@ def given_to_the_house(e: Evidence) -> Evidence:
     return e
 
 
-def a_told_fill(filled_qty: str, fill_qty: str, fill_price: str, position_qty: str) -> dict[str, Any]:
-    line = {"what": "line", "run": 1, "client_order_id": "alice-1", "status": "partially_filled"}
-    return line | {
-        "filled_qty": filled_qty,
-        "fill_qty": fill_qty,
-        "fill_price": fill_price,
-        "position_qty": position_qty,
-    }
+def a_line(what: str, *, run: str = "1.a", at: str = AFTER_NOON, **more: str) -> dict[str, Any]:
+    return {"what": what, "run": run, "at": at} | more
+
+
+def an_answer(
+    oid: str, status: str, *, reason: str = "", order_status: str = "", at: str = AFTER_NOON
+) -> dict[str, Any]:
+    told = {"id": oid, "status": status, "reason": reason, "order_status": order_status, "order_id": ""}
+    return a_line("answer", at=at, **told)
+
+
+def a_told_fill(filled_qty: str, fill_qty: str, fill_price: str, position_qty: str, run: str = "1.a") -> dict[str, Any]:
+    return a_line(
+        "line",
+        run=run,
+        client_order_id="alice-1",
+        status="partially_filled",
+        filled_qty=filled_qty,
+        fill_qty=fill_qty,
+        fill_price=fill_price,
+        position_qty=position_qty,
+    )
 
 
 def told_of_nothing(e: Evidence) -> Evidence:
@@ -225,9 +253,7 @@ def told_of_nothing(e: Evidence) -> Evidence:
 
 
 def told_of_a_denial_that_was_none(e: Evidence) -> Evidence:
-    line = {"what": "answer", "id": "alice-1", "status": "denied", "reason": "DUPLICATE"}
-    line |= {"order_id": "", "order_status": ""}
-    return replace(e, said={"alice": [line]})
+    return replace(e, said={"alice": [an_answer("alice-1", "denied", reason="DUPLICATE")]})
 
 
 def told_with_a_gap(e: Evidence) -> Evidence:
@@ -236,8 +262,7 @@ def told_with_a_gap(e: Evidence) -> Evidence:
 
 
 def told_of_another_end(e: Evidence) -> Evidence:
-    line = {"what": "order_seen", "id": "alice-2", "status": "filled", "filled_qty": "0"}
-    return replace(e, said={"alice": [line]})
+    return replace(e, said={"alice": [a_line("order_seen", id="alice-2", status="filled", filled_qty="0")]})
 
 
 def an_audit_that_fails(e: Evidence) -> Evidence:
@@ -288,6 +313,54 @@ def test_a_traceback_in_a_log_is_found(good: Evidence, tmp_path: Path) -> None:
     log = tmp_path / "desk.log"
     log.write_text('{"event":"desk_ready"}\nTraceback (most recent call last):\n  File "x"\nKeyError: 1\n')
     assert "logs_have_no_crash" in check(replace(good, logs=(log,)))
+
+
+@pytest.mark.parametrize("kept", range(7))
+def test_what_a_killed_desk_lost_of_a_diary_breaks_nothing(good: Evidence, kept: int) -> None:
+    """Of each run only the beginning need be there: no invariant takes what is not there for untold."""
+    (whole,) = good.said.values()
+    runs = [line | {"run": run} for run in ("1.a", "1.b") for line in whole[:kept]]
+    beginnings = {str(ALICE): [line for line in runs if line["run"] == "1.a" or line["what"] != "line"]}
+    broken = check(replace(good, said=beginnings))
+    assert {text for found in broken.values() for text in found} <= {NOTHING_SEEN}
+
+
+def test_a_run_whose_count_went_back_is_another_run(good: Evidence) -> None:
+    """Each run hears of fills without a gap; what one did not hear may be another's, or lost."""
+    said = {
+        str(ALICE): [a_told_fill("10", "6", "100.5", "10", run="1.b"), a_told_fill("4", "4", "100", "4", run="1.c")]
+    }
+    assert not list(told_is_complete(replace(good, said=said)))
+
+
+def test_an_order_asked_again_in_words_that_were_lost_was_not_refused(good: Evidence) -> None:
+    """What the diary knows ends before the order came to be: it says nothing of what came later."""
+    refused = an_answer("alice-2", "error", reason="TRADE_STREAM_DOWN", at="2020-01-01T00:00:00.000000Z")
+    assert not list(refusals_change_nothing(replace(good, said={"alice": [refused]})))
+
+
+TOLD = ("refusals_change_nothing", "told_is_in_the_ledger", "told_is_complete", "told_ends_are_ends")
+
+
+def test_an_invariant_that_looked_at_nothing_does_not_hold(good: Evidence) -> None:
+    """Evidence that is missing is a finding, as what contradicts it is."""
+    assert check(replace(good, said={})) == {name: [NOTHING_SEEN] for name in TOLD}
+    assert check(replace(good, logs=())) == {"logs_have_no_crash": [NOTHING_SEEN]}
+    assert looked_at(good).keys() == {invariant.__name__ for invariant in INVARIANTS}
+
+
+def test_diaries_are_read_out_of_what_the_desk_kept(tmp_path: Path) -> None:
+    """A line that a kill cut short is left out, and who wrote nothing has said nothing."""
+    (tmp_path / "state").mkdir()
+    for name, text in (("ann", '\n{"what":"asked"}\n{"what":"ans\n{"what":"answer"}\n{"wh'), ("ben", None)):
+        tree = tmp_path / name
+        tree.mkdir()
+        (tree / "runs").write_text("1")
+        if text is not None:
+            (tree / "said.jsonl").write_text(text)
+        who = Identity(os.geteuid(), os.getegid(), True)
+        take_over(tree, tmp_path / "state" / f"{name}.kept", who, Bounds(bytes_max=1 << 20, files_max=10))
+    assert read_said(tmp_path) == {"ann": [{"what": "asked"}, {"what": "answer"}], "ben": []}
 
 
 def test_every_invariant_can_be_broken() -> None:

@@ -2,7 +2,8 @@
 
 Rule 1: what it decides comes from the seed, its name and the number of its run; what it sees of the market does not.
 Rule 2: it writes each question before it asks and each answer as it got it to /state/said.jsonl: the end of the chaos
-        run compares them with the ledger.
+        run compares them with the ledger. What is newer than the desk's last save is lost with a desk that is killed,
+        the count of runs too: so each run's name has something that no other has, and its orders' ids have it.
 """
 
 import json
@@ -11,6 +12,7 @@ import random
 import signal
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +37,17 @@ class Diary:
 
     def __init__(self) -> None:
         count = STATE / "runs"
-        self.run = int(count.read_text() or "0") + 1 if count.exists() else 1
+        self.number = int(count.read_text() or "0") + 1 if count.exists() else 1
+        self.run = f"{self.number}.{os.urandom(5).hex()}"
         fresh = STATE / "runs.new"
-        fresh.write_text(str(self.run))
-        fresh.replace(count)  # before the first id is made: no two runs have one number
+        fresh.write_text(str(self.number))
+        fresh.replace(count)
         self._file = (STATE / "said.jsonl").open("a", buffering=1)
         self._file.write("\n")  # the run before may have been killed in the middle of a line
 
     def write(self, what: str, **said: object) -> None:
-        self._file.write(json.dumps({"what": what, "run": self.run} | said) + "\n")
+        at = datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # noqa: TID251  as facts have it
+        self._file.write(json.dumps({"what": what, "run": self.run, "at": at} | said) + "\n")
 
 
 class Trader:
@@ -54,7 +58,7 @@ class Trader:
         self.temper = os.environ["TEMPER"]
         self.pace_s = float(os.environ["PACE_S"])
         self.diary = Diary()
-        self.random = random.Random(f"{os.environ['SEED']} {self.name} {self.diary.run}")
+        self.random = random.Random(f"{os.environ['SEED']} {self.name} {self.diary.number}")
         self.holds: dict[str, float] = {}
         self.ids: list[str] = []
         self.asked: dict[str, dict[str, Any]] = {}

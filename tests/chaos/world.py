@@ -178,6 +178,7 @@ order_lines_max = 100
 memory_mb = 128
 cpu = 0.3
 stop_grace_s = 2.0
+state_save_s = 0.5
 [restart]
 backoff_initial_s = 0.2
 backoff_max_s = 2.0

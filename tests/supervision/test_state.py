@@ -13,6 +13,7 @@ import pytest
 
 from deskd.supervision.state import Bounds, Saved, Signature, StateError, Use, kept, save, take_over
 from deskd.supervision.uids import Identity
+from tests.kept import given_back
 from tests.small_disk import small_disk
 
 __all__ = ["small_disk"]
@@ -42,19 +43,6 @@ def saved(tree: Path, file: Path, bounds: Bounds = ROOMY, last: Signature | None
         return save(folder, file, SELF, bounds, last)
     finally:
         os.close(folder)
-
-
-def given_back(file: Path, to: Path) -> Path:
-    """Fill the folder *to* as the runner fills /state, in a process of its own."""
-    to.mkdir(exist_ok=True)
-    code = (
-        "import sys, os; from sandbox import runner; runner.STATE = os.fsencode(sys.argv[1]) + b'/';"
-        " runner.fill_state(os.open(sys.argv[2], os.O_RDONLY))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(to), str(file)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise StateError(done.stderr)
-    return to
 
 
 def test_what_was_kept_comes_back_as_it_was(tree: Path, tmp_path: Path) -> None:
