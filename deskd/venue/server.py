@@ -88,8 +88,9 @@ class FrontDoor:
         return answer
 
     async def _maybe_wrong(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._faults is not None and request.method in {"POST", "PATCH"} and request.path.startswith("/v2/orders"):
-            await _note_order(request)
+        is_order = request.method in {"POST", "PATCH"} and request.path.startswith("/v2/orders")
+        if self._faults is not None and is_order:
+            await _note_order(request, "order_came")
         now = asyncio.get_running_loop().time()
         rule = None if self._faults is None else self._faults.take_rule(request.method, request.path, now)
         if rule is None:
@@ -97,6 +98,8 @@ class FrontDoor:
         await asyncio.sleep(rule.delay_s)
         is_instead = (rule.cut or rule.status) and not rule.after_accepting
         answer = web.Response() if is_instead else await self._guarded(request, handler)
+        if is_order and is_instead and rule.status == 429 and not rule.cut:
+            await _note_order(request, "order_turned_away")
         await asyncio.sleep(rule.answer_delay_s)
         return _spoiled(request, rule, answer)
 
@@ -125,14 +128,17 @@ class FrontDoor:
         return _same(key_id, self._keys.key_id) and _same(secret_key, self._keys.secret_key)
 
 
-async def _note_order(request: web.Request) -> None:
-    """Log that an order came, new or in the place of another, whatever becomes of it: who tests a desk wants to know what it sent, and how often."""
+async def _note_order(request: web.Request, event: str) -> None:
+    """Log that an order came, new or in the place of another, or was turned away unread as one too many.
+
+    Who tests a desk wants to know what it sent, and how often.
+    """
     try:
         asked = msgspec.json.decode(await request.read())
     except msgspec.DecodeError:
         return  # the handler says what is wrong with it
     if isinstance(asked, dict):
-        log.info("order_came", client_order_id=asked.get("client_order_id"))
+        log.info(event, client_order_id=asked.get("client_order_id"))
 
 
 def json_answer(body: object, *, status: int = 200) -> web.Response:

@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any
@@ -301,6 +301,7 @@ class Came:
 
     first_at: str
     count: int
+    turned_away: int = 0  # so often it was told that it is one too many, and was not looked at
 
 
 def read_wire(log: Path) -> dict[str, Came]:
@@ -308,13 +309,13 @@ def read_wire(log: Path) -> dict[str, Came]:
     came: dict[str, Came] = {}
     with log.open("rb") as file:
         for line in file:
-            if b'"order_came"' not in line:
+            is_came, is_away = b'"order_came"' in line, b'"order_turned_away"' in line
+            if not (is_came or is_away):
                 continue
             told = json.loads(line)
-            oid = told["client_order_id"]
-            known = came.get(oid)
-            came[oid] = Came(
-                told["timestamp"] if known is None else known.first_at, 1 if known is None else known.count + 1
+            known = came.get(told["client_order_id"], Came(told["timestamp"], 0))
+            came[told["client_order_id"]] = replace(
+                known, count=known.count + is_came, turned_away=known.turned_away + is_away
             )
     return came
 

@@ -29,19 +29,15 @@ from tests.chaos.evidence import (
     read_wire,
 )
 from tests.chaos.settled import MANUAL, REPLACED_BY_HAND, agrees
+from tests.chaos.told import NOT_REPLACED, Told, end_told, refused
 
 CENT = Decimal("0.01")
+ORDER_TRIES_MAX = 3  # decision 48, said here once more
 SHOWN_MAX = 5  # examples of what one check found
 NOTHING_SEEN = "it looked at nothing: the evidence for it is missing"
 
-ENDED = frozenset({"filled", "canceled", "expired", "rejected", "denied", "replaced"})
-
 NOT_AT_THE_BROKER = frozenset({"BROKER_REJECTED", "NEVER_ARRIVED", "NOT_SENT"})
 UNNAMED = frozenset({None, "unexplained", "returned"})  # causes that explain nothing
-
-# What the order door answers where no order came to be.
-REFUSED = frozenset({"INVALID", "RATE", "DESK_NOT_READY", "TRADE_STREAM_DOWN", "OVERLOADED", "TOO_LARGE", "NOT_FOUND"})
-NOT_REPLACED = frozenset({"ORDER_FINAL", "NOT_REPLACEABLE"})  # told as denied, and no order either
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +230,13 @@ def orders_are_durable_before_they_are_sent(e: Evidence) -> Broken:
 
 
 def no_order_is_sent_twice(e: Evidence) -> Broken:
-    """No client_order_id came to the exchange's door twice, or is carried by two of its orders."""
+    """No client_order_id came to the exchange's door again, but where it was turned away unread each time before.
+
+    And none is carried by two of its orders.
+    """
     for oid, came in e.came.items():
-        if came.count > 1:
-            yield f"order {oid} was sent {came.count} times"
+        if came.count > came.turned_away + 1 or came.count > ORDER_TRIES_MAX:
+            yield f"order {oid} was sent {came.count} times, and turned away unread {came.turned_away} times"
     for oid in e.theirs.doubled:
         yield f"client_order_id {oid} is carried by two orders"
     for oid in e.ledger.doubled_orders:
@@ -264,37 +263,11 @@ def refusals_change_nothing(e: Evidence) -> Broken:
         if getattr(whole, name) != getattr(without, name):
             yield f"what was denied changed {name}"
     for who, lines in e.said.items():
-        for oid, (reasons, known_until) in _refused(lines).items():
+        for oid, (reasons, known_until) in refused(lines).items():
             taken = [] if (order := e.ledger.orders.get(oid)) is None else [order.at]
             taken += [e.ledger.denied_at[oid]] if oid in e.ledger.denied_at else []
             if any(at <= known_until for at in taken):  # later: asked again, in words that were lost
                 yield f"{who}: order {oid} was refused ({', '.join(sorted(reasons))}), and is in the ledger"
-
-
-def _refused(lines: Sequence[dict[str, Any]]) -> dict[str, tuple[set[str], str]]:
-    """Return the orders of which every answer is known, and was that there is none: reasons, and until when we know."""
-    fates: dict[str, set[str]] = defaultdict(set)
-    waits: Counter[str] = Counter()  # asked, and killed before there was an answer to write down
-    asked_by: dict[str, str] = {}
-    known_until: dict[str, str] = {}  # by run: what it wrote last of what was kept
-    for line in lines:
-        known_until[line["run"]] = line["at"]
-        if line["what"] == "asked":
-            waits[line["id"]] += 1
-        elif line["what"] == "answer":
-            is_no = line["status"] == "error" or line["reason"] in NOT_REPLACED
-            fates[line["id"]].add(line["reason"] if is_no else "taken")
-            waits[line["id"]] -= 1
-            asked_by[line["id"]] = line["run"]
-        elif line["what"] == "no_answer":
-            fates[line["id"]].add("unknown")
-    for oid in (oid for oid, count in waits.items() if count > 0):
-        fates[oid].add("unknown")
-    return {
-        oid: (reasons, known_until[asked_by[oid]])
-        for oid, reasons in fates.items()
-        if reasons <= REFUSED | NOT_REPLACED
-    }
 
 
 def house_has_what_the_run_gave_it(e: Evidence) -> Broken:
@@ -396,17 +369,10 @@ def told_ends_are_ends(e: Evidence) -> Broken:
     """Find orders of which a strategy was told that they have ended, and that stand otherwise in the ledger."""
     for who, lines in e.said.items():
         for line in lines:
-            oid, status = line.get("client_order_id") or line.get("id") or "", _end_told(line)
+            oid, status = line.get("client_order_id") or line.get("id") or "", end_told(line)
             row = e.rows.get(oid)
             if status is not None and (row is None or row.status != status):
                 yield f"{who}: was told that {oid} is {status}, the ledger says {row}"
-
-
-def _end_told(line: dict[str, Any]) -> str | None:
-    """Return the end of an order that the line tells of."""
-    key = {"line": "status", "order_seen": "status", "answer": "order_status"}.get(line["what"])
-    status = line[key] if key is not None else None
-    return status if status in ENDED else None
 
 
 def logs_have_no_crash(e: Evidence) -> Broken:
@@ -440,7 +406,7 @@ INVARIANTS: tuple[Invariant, ...] = (
 def looked_at(e: Evidence) -> dict[str, int]:
     """Return how much there was to look at, by invariant: one that saw nothing holds whatever happened."""
     orders, theirs = len(e.ledger.orders), len(e.theirs.orders)
-    told = Told.of(e)
+    told = Told.of(e.said)
     return {
         "chain_is_whole": sum(e.ledger.kinds.values()),
         "audit_passes": sum(e.ledger.kinds.values()),
@@ -460,29 +426,6 @@ def looked_at(e: Evidence) -> dict[str, int]:
         "told_ends_are_ends": told.ends,
         "logs_have_no_crash": sum(log.stat().st_size for log in e.logs),
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """How much strategies were told, and wrote down."""
-
-    runs: int
-    answers: int
-    refused: int  # orders of which every answer is a refusal at the door
-    fills: int
-    ends: int
-
-    @classmethod
-    def of(cls, e: Evidence) -> "Told":
-        """Count what is in the diaries."""
-        lines = [line for diary in e.said.values() for line in diary]
-        return cls(
-            runs=len({line["run"] for line in lines}),
-            answers=sum(line["what"] == "answer" for line in lines),
-            refused=sum(len(_refused(diary)) for diary in e.said.values()),
-            fills=sum(line["what"] == "line" and line.get("fill_qty") is not None for line in lines),
-            ends=sum(_end_told(line) is not None for line in lines),
-        )
 
 
 def check(e: Evidence) -> dict[str, list[str]]:

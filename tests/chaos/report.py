@@ -4,8 +4,9 @@ import json
 from collections import Counter
 from typing import Any
 
-from tests.chaos.invariants import INVARIANTS, SHOWN_MAX, Evidence, Told, looked_at
+from tests.chaos.invariants import INVARIANTS, SHOWN_MAX, Evidence, looked_at
 from tests.chaos.run import Run
+from tests.chaos.told import Told
 from tests.whole.desk_process import ROOT
 
 
@@ -14,7 +15,7 @@ def figures(run: Run, e: Evidence, broken: dict[str, list[str]]) -> dict[str, An
     ledger, kinds = e.ledger, e.ledger.kinds
     orders = [order for order in ledger.orders.values() if not order.is_leg]
     per_order = Counter(fill.client_order_id for fill in ledger.fills.values())
-    told = Told.of(e)
+    told = Told.of(e.said)
     said = Counter(line["what"] for lines in e.said.values() for line in lines)
     answers = Counter(line["status"] for lines in e.said.values() for line in lines if line["what"] == "answer")
     rejections = Counter(ledger.rejected.values())
@@ -30,6 +31,7 @@ def figures(run: Run, e: Evidence, broken: dict[str, list[str]]) -> dict[str, An
         "refused at the door": answers["error"],
         "answered in doubt": answers["pending"],
         "never arrived": rejections["NEVER_ARRIVED"],
+        "turned away and sent again": sum(came.count > 1 for came in e.came.values()),
         "legs": len(ledger.orders) - len(orders),
         "fills": len(ledger.fills),
         "partial fills": sum(count - 1 for count in per_order.values()),
@@ -42,7 +44,7 @@ def figures(run: Run, e: Evidence, broken: dict[str, list[str]]) -> dict[str, An
         "ends told": told.ends,
         "answers told": told.answers,
         "refusals told": told.refused,
-        "runs that tell": f"{told.runs} of {sum(ledger.ended_runs.values())}",
+        "runs that tell": f"{told.runs} of {kinds['RunStarted']}",
         "desk kills": run.counts["desk kills"],
         "exchange kills": run.counts["exchange kills"],
         "strategy kills": run.counts["strategy kills"],
@@ -74,7 +76,7 @@ def text(found: dict[str, Any], broken: dict[str, list[str]]) -> str:
     lines = [f"\nchaos run, seed {found['seed']}, {found['seconds']:g} s"]
     for key, value in found.items():
         parts = [f"{name}: {count}" for name, count in value.items()] if isinstance(value, dict) else [str(value)]
-        lines.append(f"  {key:<24} {'  '.join(parts) or '-'}")
+        lines.append(f"  {key:<26} {'  '.join(parts) or '-'}")
     lines.append("")
     for invariant in INVARIANTS:
         verdict = "BROKEN" if invariant.__name__ in broken else "holds"

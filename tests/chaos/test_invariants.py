@@ -194,6 +194,14 @@ def sent_twice(e: Evidence) -> Evidence:
     return replace(e, came=e.came | {"alice-2": Came(AFTER_NOON, 2)})
 
 
+def sent_once_more_than_turned_away(e: Evidence) -> Evidence:
+    return replace(e, came=e.came | {"alice-2": Came(AFTER_NOON, 3, turned_away=1)})
+
+
+def sent_for_ever(e: Evidence) -> Evidence:
+    return replace(e, came=e.came | {"alice-2": Came(AFTER_NOON, 4, turned_away=4)})
+
+
 def sent_before_it_was_asked_for(e: Evidence) -> Evidence:
     return replace(e, came=e.came | {"alice-2": Came("2020-01-01T00:00:00Z", 1)})
 
@@ -280,6 +288,8 @@ WRONGS: dict[Callable[[Evidence], Evidence], str] = {
     an_unknown_order: "no_order_is_unknown",
     a_lost_order: "orders_agree",
     sent_twice: "no_order_is_sent_twice",
+    sent_once_more_than_turned_away: "no_order_is_sent_twice",
+    sent_for_ever: "no_order_is_sent_twice",
     sent_before_it_was_asked_for: "orders_are_durable_before_they_are_sent",
     sent_without_a_fact: "orders_are_durable_before_they_are_sent",
     held_for_nothing: "reservations_are_for_open_orders",
@@ -298,6 +308,11 @@ WRONGS: dict[Callable[[Evidence], Evidence], str] = {
 def test_what_is_wrong_is_named(good: Evidence, wrong: Callable[[Evidence], Evidence], name: str) -> None:
     """One thing that is not as it should be breaks the invariant that speaks of it."""
     assert name in check(wrong(good))
+
+
+def test_an_order_that_was_turned_away_unread_may_come_again(good: Evidence) -> None:
+    """The exchange itself says that it did not look at it: the same order, under the same id, is no second one."""
+    assert check(replace(good, came=good.came | {"alice-2": Came(AFTER_NOON, 3, turned_away=2)})) == {}
 
 
 def test_a_changed_entry_breaks_the_chain(good: Evidence) -> None:

@@ -203,6 +203,18 @@ async def test_an_exchange_for_tests_notes_each_order_that_comes() -> None:
     assert [line["client_order_id"] for line in noted if line["event"] == "order_came"] == ["a", "c"]
 
 
+async def test_an_order_that_is_turned_away_unread_is_noted_as_that() -> None:
+    """One that is one too many was not looked at; one that the broker took, and answers 429 for, was."""
+    faults = Faults()
+    with capture_logs() as noted:
+        async with served(faults=faults) as it:
+            faults.rest = [RestRule(status=429, times=1), RestRule(status=429, times=1, after_accepting=True)]
+            for oid in ("away", "taken", "well"):
+                await it.session.post("/v2/orders", json={"client_order_id": oid})
+    assert [line["client_order_id"] for line in noted if line["event"] == "order_turned_away"] == ["away"]
+    assert [line["client_order_id"] for line in noted if line["event"] == "order_came"] == ["away", "taken", "well"]
+
+
 async def test_a_peer_that_leaves_during_the_handshake_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     """It is nobody's mistake: nothing is logged, and nothing ends."""
     async with served() as it:
