@@ -134,6 +134,7 @@ class Launcher:
                 maps_uids=can_map_uids(),
                 lock=lock,
             )
+            folder.sweep_socket_folders()  # no other desk is here, and the runs are dead
             if launcher.set_up is SetUp.ONE_UID:
                 log.warning("strategies_share_one_uid", consequence=WEAKER, remedy=REMEDY)
             launcher.prove()

@@ -149,6 +149,12 @@ class JailFolder:
         give(path, -1, who.gid)
         return path
 
+    def sweep_socket_folders(self) -> None:
+        """Remove those of runs that a killed desk had: of a strategy that does not start again, nobody else would."""
+        for path in (self.root / "run").iterdir():
+            if path.name.isdecimal():
+                shutil.rmtree(path, ignore_errors=True)
+
 
 def choose_jail_folder(section: SandboxSection, state_dir: Path) -> JailFolder:
     """Return the folder for what jails bind: where it is set, else state_dir, else one that strategies can reach.

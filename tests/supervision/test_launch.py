@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import socket
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,20 @@ def test_one_desk_at_a_time(tmp_path: Path, jail_root: Path) -> None:
         Launcher.open(config)
     launcher.close()
     Launcher.open(config).close()
+
+
+def test_the_sockets_of_a_killed_desks_runs_go(tmp_path: Path, jail_root: Path) -> None:
+    """Also where their strategies do not start again; what may be another process's stays."""
+    config = a_config(tmp_path, jail_root, jailed=False, sandbox={}, restart={})
+    left, other = (jail_root / "run" / name for name in ("200019", "hello-1"))
+    for folder in (left, other):
+        folder.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(left / "order.sock"))
+    Launcher.open(config).close()
+    assert not left.exists()
+    assert other.is_dir()
+    other.rmdir()
 
 
 def test_where_the_cgroups_are_is_remembered(tmp_path: Path, jail_root: Path) -> None:
