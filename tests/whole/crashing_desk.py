@@ -32,6 +32,7 @@ from deskd.ledger import store
 from deskd.ledger.store import LedgerStore
 from deskd.runtime import Runtime
 from deskd.supervision.launch import Launcher, Prepared
+from deskd.supervision.running import Hands
 from deskd.supervision.supervisor import Supervisor
 from deskd.venue.child import EmbeddedExchange
 
@@ -236,7 +237,7 @@ def wrap_the_runtime() -> None:
 
 def wrap_the_broker() -> None:
     def noted(point: str) -> Callable[..., str]:
-        def named(_broker: AlpacaBroker, request: Any, *_rest: Any) -> str:
+        def named(_broker: AlpacaBroker, request: Any, *_rest: Any, **_more: Any) -> str:
             note("SENT_NOTE", request.client_order_id)
             return point
 
@@ -317,7 +318,7 @@ def wrap_the_supervisor() -> None:
         return "run: to be ended on record" if isinstance(fact, ev.RunEnded) else ""
 
     around(Supervisor, "open", after="runs: ready for them")
-    around(Supervisor, "_run", before="run: started on record, and not yet started")
+    around(Hands, "run_once", before="run: started on record, and not yet started")
     around(Launcher, "prepare", after="run: prepared")
     around(Prepared, "start", after="run: its process lives")
     around(daemon.Daemon, "_on_run_fact", before=ended)

@@ -63,6 +63,8 @@ async def test_a_laptop_trades_as_its_strategy(folder: Path) -> None:
             fills = "immediate"
             [api]
             local_port = {port}
+            [risk.desk]
+            orders_wait_for_open = true
         """)
         desk.strategy("ann", READER, {"symbols": ["AAPL"]})
         await desk.start()
