@@ -39,7 +39,7 @@ DEATHS = {
         "8 MiB in /tmp",
         "strategy.py:1: for",
     ),
-    "no-module": ("import numpie", R.ERROR, 1, "which has ", "strategy.py:1: import numpie"),
+    "no-module": ("import numpie", R.ERROR, 1, "is not among this desk's packages", "strategy.py:1: import numpie"),
     "no-network": ("import socket; socket.create_connection(('1.1.1.1', 80))", R.ERROR, 1, "a jail has no network", ""),
     "interrupt": ("raise KeyboardInterrupt", R.ERROR, 130, "KeyboardInterrupt", "strategy.py:1: raise"),
     "exit-text": ("import sys; sys.exit('no money left')", R.ERROR, 1, "status 1: no money left", ""),
