@@ -232,7 +232,9 @@ def _lifecycle(verb: str, text: str) -> None:
 
 
 _lifecycle("start", "Start strategies; --all: every enabled one.")
-_lifecycle("stop", "Stop strategies: end of input, grace, then kill; --all: every running one.")
+_lifecycle(
+    "stop", "Stop strategies: end of input, grace, then kill; --all: every enabled one, which then stays stopped."
+)
 _lifecycle("restart", "Stop strategies and start them again with the code that lies there now.")
 
 

@@ -238,7 +238,10 @@ class Control:
         return await self._command(request, "start", self._start_one, is_meant)
 
     async def _stop(self, request: web.Request) -> web.StreamResponse:
-        return await self._command(request, "stop", self._stop_one, self._is_up)
+        def is_meant(found: Found) -> bool:  # what rests just now as well: it would start again with the desk
+            return isinstance(found, StrategySpec) and found.is_enabled
+
+        return await self._command(request, "stop", self._stop_one, is_meant)
 
     async def _restart(self, request: web.Request) -> web.StreamResponse:
         await self.runs.reread()

@@ -22,8 +22,8 @@ def chaos(
 ) -> dict[str, list[str]]:
     """Do one run, print its report, and return what is broken."""
     done = asyncio.run(run(seed, seconds, pace=pace, echoes=echoes))
-    logs = (done.folder / "desk.log", done.folder / "exchange.log")
-    evidence = gather(done.folder / "evidence", done.state, logs, done.folder / "exchange.log", Decimal(CASH))
+    logs = (done.folder / "desk.log", done.folder / "exchange.log")  # of the very last start, too
+    evidence = gather(done.evidence, logs, Decimal(CASH))
     broken = check(evidence)
     if done.broken:
         broken["the end"] = done.broken

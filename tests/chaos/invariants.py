@@ -68,8 +68,8 @@ class Evidence:
     audit: str  # what `deskctl audit verify` has against the ledger
 
 
-def gather(files: Path, state: Path, logs: Sequence[Path], wire_log: Path, opening_cash: Decimal) -> Evidence:
-    """Read everything."""
+def gather(files: Path, logs: Sequence[Path], opening_cash: Decimal) -> Evidence:
+    """Read everything: what was put aside when all was at rest, and the *logs* to their end."""
     with closing(sqlite3.connect(files / "desk.db")) as db:
         rows = {
             oid: Row(status, Decimal(filled), reason, broker)
@@ -88,8 +88,8 @@ def gather(files: Path, state: Path, logs: Sequence[Path], wire_log: Path, openi
     return Evidence(
         ledger=folded(read_facts(files / "desk.db")),
         theirs=read_exchange(files / "exchange.db"),
-        came=read_wire(wire_log),
-        said=read_said(state),
+        came=read_wire(files / "exchange.log"),
+        said=read_said(files),
         rows=rows,
         positions=positions,
         cash=cash,

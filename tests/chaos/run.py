@@ -55,6 +55,11 @@ class Run:
     def state(self) -> Path:
         return self.folder / "var"
 
+    @property
+    def evidence(self) -> Path:
+        """Return where everything was put aside when all was at rest."""
+        return self.folder / "evidence"
+
     # --- the tracks --------------------------------------------------------------------------------------------------
 
     async def storm(self) -> None:
@@ -372,9 +377,9 @@ async def run(seed: int, seconds: float, *, pace: float, echoes: bool) -> Run:
                 await desk.ready()
                 await made.storm()
                 await made.come_to_rest()
-            before_the_end = settled.frozen(made.state)
+            settled.put_aside(made.state, made.evidence)
             await made.leave_nothing()
-            made.figures["evidence"] = str(before_the_end)
+            made.figures["evidence"] = str(made.evidence)
         except BaseException as error:
             error.add_note(f"kept: {folder}")
             raise

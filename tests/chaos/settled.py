@@ -82,12 +82,14 @@ def _differences(desk: sqlite3.Connection, exchange: sqlite3.Connection, books_c
     return None if abs(cash - books_cash) < CENT else f"the books have {books_cash} in cash, the account {cash}"
 
 
-def frozen(state: Path) -> Path:
-    """Return a copy of both files as they are: everything that could write them is dead."""
-    kept = state.parent / "evidence"
-    kept.mkdir(exist_ok=True)
+def put_aside(state: Path, to: Path) -> None:
+    """Copy all that the invariants read, as it is: everything that could write it is dead."""
+    to.mkdir()
     for name in ("desk.db", "exchange.db"):
         for suffix in ("", "-wal"):
             if (state / (name + suffix)).exists():
-                shutil.copy(state / (name + suffix), kept / (name + suffix))
-    return kept
+                shutil.copy(state / (name + suffix), to / (name + suffix))
+    shutil.copy(state.parent / "exchange.log", to / "exchange.log")
+    (to / "state").mkdir()
+    for kept in (state / "state").glob("*.kept"):
+        shutil.copy(kept, to / "state" / kept.name)

@@ -102,7 +102,7 @@ async def test_strategies_are_started_stopped_and_restarted_by_prefix(tmp_path: 
     async with a_running_desk(tmp_path) as desk:
         assert (await deskctl(desk, "start", "b")).out == "bob: running\n"
         assert (await deskctl(desk, "stop", "al", "bob")).out == "alice: stopped\nbob: stopped\n"
-        assert (await deskctl(desk, "stop", "--all")).out == "nothing to do\n"
+        assert (await deskctl(desk, "stop", "--all")).out == "alice: stopped\nbob: stopped\n"
         assert (await deskctl(desk, "start", "--all")).out == "alice: running\nbob: running\n"
         said = await deskctl(desk, "restart", "alice", "--json")
         assert json.loads(said.out)["strategies"][0]["status"] == "running"
