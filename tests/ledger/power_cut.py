@@ -69,7 +69,8 @@ def begun_anew(old: bytes, new: bytes) -> bytes:
     """Return the log as it is when the first frame of a commit is written.
 
     A log that a checkpoint has emptied is written from its beginning again, under a new header; SQLite syncs that header
-    before any frame (walWriteFrames in wal.c), for old frames before new ones would bring old pages back.
+    before any frame (walFrames in wal.c, "Sync the header", ticket ff5be73dee): a header that came after its frames could
+    make the file wrong.
     """
     return new[:WAL_HEADER] + old[WAL_HEADER:] if old[:WAL_HEADER] != new[:WAL_HEADER] else old
 
