@@ -382,22 +382,8 @@ class Desk:
             if known := self.orders.get(spec.client_order_id):  # of the order that this one replaced
                 self.orders[spec.client_order_id] = replace(known, parent_id=parent.request.client_order_id)
                 continue
-            request = replace(
-                parent.request,
-                client_order_id=spec.client_order_id,
-                side=spec.side,
-                order_type=spec.order_type,
-                time_in_force=spec.time_in_force,
-                qty=spec.qty,
-                notional=None,
-                limit_price=spec.limit_price,
-                stop_price=spec.stop_price,
-                take_profit=None,
-                stop_loss=None,
-                replacement=None,
-            )
             leg = Order(
-                request=request,
+                request=spec.request(parent.request),
                 status=OrderStatus.ACCEPTED,
                 requested_at=at,
                 updated_at=at,

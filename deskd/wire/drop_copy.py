@@ -9,7 +9,7 @@ An order's facts name it by its id alone: whose it is, and how far it is filled,
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, assert_never
@@ -267,17 +267,7 @@ class DropCopy:
         if parent is None:
             return made
         for leg in legs:
-            request = replace(
-                parent.request,
-                client_order_id=leg.client_order_id,
-                side=leg.side,
-                order_type=leg.order_type,
-                time_in_force=leg.time_in_force,
-                qty=leg.qty,
-                notional=None,
-                limit_price=leg.limit_price,
-                stop_price=leg.stop_price,
-            )
+            request = leg.request(parent.request)
             self._know(leg.client_order_id, _Known(request, parent_id, leg.broker_order_id))
             made.append((E.ORDER_CREATED, _created(request, parent_id) | {"order_id": leg.broker_order_id}))
         return made

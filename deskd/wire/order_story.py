@@ -153,20 +153,7 @@ def _begun(asked: Asked, first: ev.Fact, oid: ClientOrderId) -> Order:
         )
     if asked.request.client_order_id != oid and isinstance(first, ev.OrderAccepted | ev.LegsFound):
         spec = next(leg for leg in first.legs if leg.client_order_id == oid)
-        request = replace(
-            asked.request,
-            client_order_id=oid,
-            side=spec.side,
-            order_type=spec.order_type,
-            time_in_force=spec.time_in_force,
-            qty=spec.qty,
-            notional=None,
-            limit_price=spec.limit_price,
-            stop_price=spec.stop_price,
-            take_profit=None,
-            stop_loss=None,
-            order_class=OrderClass.SIMPLE,
-        )
+        request = replace(spec.request(asked.request), order_class=OrderClass.SIMPLE)
         return Order(
             request=request,
             status=OrderStatus.ACCEPTED,

@@ -1,6 +1,6 @@
 """Facts of an order: from the gate to its end, each word of the broker kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -77,6 +77,23 @@ class LegSpec:
     qty: Qty
     limit_price: Price | None
     stop_price: Price | None
+
+    def request(self, parent: OrderRequest) -> OrderRequest:
+        """Return the leg as if it had been asked for: what it has not of its own it has from its entry."""
+        return replace(
+            parent,
+            client_order_id=self.client_order_id,
+            side=self.side,
+            order_type=self.order_type,
+            time_in_force=self.time_in_force,
+            qty=self.qty,
+            notional=None,
+            limit_price=self.limit_price,
+            stop_price=self.stop_price,
+            take_profit=None,
+            stop_loss=None,
+            replacement=None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
