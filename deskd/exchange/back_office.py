@@ -76,6 +76,18 @@ class BackOffice:
         self._tell(OrderWord.TRADE_CORRECT, order, fill, qty, price)
         return order
 
+    def overfill(self, order_id: str | None, qty: Qty) -> ExchangeOrder:
+        """Execute *qty* more of the order that was filled last than it was for: a broker's mistake, told as a fill."""
+        if qty <= 0:
+            raise NothingToCorrect(f"qty={qty}: an execution has more than 0 shares")
+        _, order, _, price = self._latest(order_id)
+        self._books.portfolio.book_across(order.symbol, Qty(order.side.sign * qty), price)
+        self._books.journal.dirty_holdings.add(order.symbol)
+        self._books.restate(order, Qty(order.filled_qty + qty), Cash(order.filled_notional + qty * price))
+        event = self._books.tell(order, OrderWord.FILL, price=price, qty=qty)
+        self._books.note_execution(order, event)
+        return order
+
     def _latest(self, order_id: str | None) -> tuple[Activity, ExchangeOrder, Qty, Price]:
         """Return the latest fill that was not corrected, with its order, quantity and price."""
         history = [activity for _, activity in self._books.journal.activities if activity.activity_type == "FILL"]

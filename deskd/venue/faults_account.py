@@ -1,4 +1,4 @@
-"""What tests have the broker do to the account: book a fee or a split, bust or correct a fill, invent shares, lag.
+"""What tests have the broker do to the account: book a fee or a split, bust or correct a fill, overfill, invent shares, lag.
 
 1. What is booked goes to the exchange's file like any other change, before the answer.
 2. A lag is of the list of positions alone, and of no memory: a new start tells the truth at once.
@@ -46,6 +46,13 @@ class Correction(msgspec.Struct, forbid_unknown_fields=True):
     order_id: str | None = None
 
 
+class Overfill(msgspec.Struct, forbid_unknown_fields=True):
+    """*qty* more is executed of the order that was filled last; *order_id*: of this order."""
+
+    qty: Decimal
+    order_id: str | None = None
+
+
 class Phantom(msgspec.Struct, forbid_unknown_fields=True):
     """Shares appear, or vanish (negative), without a line in the history."""
 
@@ -60,6 +67,7 @@ class AccountOrder(msgspec.Struct, forbid_unknown_fields=True):
     split: Split | None = None
     bust: Bust | None = None
     correct: Correction | None = None
+    overfill: Overfill | None = None
     phantom: Phantom | None = None
     positions_lag_s: float | None = None  # for so long the positions are told as they are now
 
@@ -95,6 +103,8 @@ def carry_out(order: AccountOrder, exchange: Exchange, lag: PositionsLag) -> Non
         office.bust(order.bust.order_id)
     if order.correct is not None:
         office.correct(order.correct.order_id, Price(order.correct.price))
+    if order.overfill is not None:
+        office.overfill(order.overfill.order_id, Qty(order.overfill.qty))
     if (phantom := order.phantom) is not None:
         price = exchange.last_price(phantom.symbol)
         if price is None:

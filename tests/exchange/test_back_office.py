@@ -63,6 +63,31 @@ def test_a_busted_fill_is_as_if_it_had_never_been() -> None:
     assert bust.corrects == fill.id
 
 
+def test_an_overfill_is_a_fill_beyond_the_order() -> None:
+    """Order, shares, cash and history have what was executed too much, and the stream tells it as one more fill."""
+    world = trading()
+    order = world.submit(a_buy(10))
+    world.exchange.back_office.overfill(None, qty(3))
+    assert world.position() == 13
+    assert world.exchange.account().cash == cash(100_000 - 1300)
+    now = world.order(order)
+    assert (now.status, now.qty, now.filled_qty) == (BrokerStatus.FILLED, qty(10), qty(13))
+    assert heard(world)[-1] == "fill"
+    assert (world.events[-1].qty, world.events[-1].position_qty) == (qty(3), qty(13))
+    more = newest(world)
+    assert (more.type, more.qty, more.cum_qty, more.corrects) == ("fill", qty(3), qty(13), None)
+
+
+def test_an_overfill_has_shares_and_an_order() -> None:
+    """Less than one step of shares, and an account without a fill, are refused by name."""
+    world = trading()
+    with pytest.raises(NothingToCorrect, match="no fill"):
+        world.exchange.back_office.overfill(None, qty(1))
+    world.submit(a_buy(10))
+    with pytest.raises(NothingToCorrect, match="qty=0"):
+        world.exchange.back_office.overfill(None, qty(0))
+
+
 def test_a_bust_of_what_was_sold_since_leaves_a_short_position() -> None:
     """Ten bought, ten sold, the purchase busted: the account is short, and the cash is exact."""
     world = trading()

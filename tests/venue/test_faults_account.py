@@ -66,6 +66,19 @@ async def test_a_bust_and_a_correction_are_rows_of_the_order(session: aiohttp.Cl
     assert [p["qty"] for p in await get(session, "/v2/positions")] == ["10"]
 
 
+async def test_an_overfill_is_one_more_row_of_the_order(session: aiohttp.ClientSession) -> None:
+    """The order has more filled than it was for, and its FILL rows say when."""
+    order = await buy(session)
+    await tell(session, overfill={"qty": "3"})
+    rows = await get(session, "/v2/account/activities/FILL?direction=asc")
+    assert [(r["order_id"], r["type"], r["qty"], r["cum_qty"]) for r in rows] == [
+        (order, "fill", "10", "10"),
+        (order, "fill", "3", "13"),
+    ]
+    assert (await get(session, f"/v2/orders/{order}"))["filled_qty"] == "13"
+    assert [p["qty"] for p in await get(session, "/v2/positions")] == ["13"]
+
+
 async def test_phantom_shares_are_a_position_alone(session: aiohttp.ClientSession) -> None:
     """Shares appear, and neither cash nor history knows of them."""
     await tell(session, phantom={"symbol": "SPY", "qty": "3"})

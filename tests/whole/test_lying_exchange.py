@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.whole.books import soon_agree
+from deskd.domain.ids import HOUSE, StrategyId, Symbol
+from tests.whole.books import replayed, soon_agree, the_exchanges
 from tests.whole.desk_process import a_desk_process
 from tests.whole.exchange_process import KEYS, an_exchange
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
 
+ANN, SPY = StrategyId("ann"), Symbol("SPY")
 ORDERS = {"method": "POST", "path": "/v2/orders"}
 TRADER = """
     import json, sys
@@ -38,7 +41,10 @@ FAULTS: dict[str, Mapping[str, Any]] = {
 
 
 async def test_whatever_the_broker_does_on_the_wire_the_books_agree(folder: Path) -> None:
-    """Under each fault orders go on or are settled; after all of them nothing is lost, doubled or left to the house."""
+    """Under each fault orders go on or are settled; after all of them nothing is lost, doubled or left to the house.
+
+    What the broker executes beyond an order is the house's (decision 43), and its member's books stay as they are.
+    """
     (folder / "var").mkdir()
     async with an_exchange(folder / "var" / "exchange.db") as exchange, a_desk_process(folder) as desk:
         desk.environment = KEYS
@@ -72,8 +78,16 @@ async def test_whatever_the_broker_does_on_the_wire_the_books_agree(folder: Path
         await desk.hears("order_rejected", holds=_says_that_there_were_too_many)
         assert await desk.ctl("stop", "ann") == 0
         await soon_agree(desk.state)
-        assert await desk.end() == 0
         assert not any(line.get("event") == "house_adjusted" for line in desk.log[10:])
+        member = replayed(desk.state / "desk.db").portfolio.books[ANN]
+        await exchange.misbehave({"account": {"overfill": {"qty": "3"}}})
+        await desk.hears("house_adjusted", holds=lambda line: "executed more of order" in line.get("why", ""))
+        assert await desk.end() == 0
+        after, theirs = replayed(desk.state / "desk.db").portfolio, the_exchanges(desk.state / "exchange.db")
+        assert abs(after.books[HOUSE].qty(SPY)) == 3, "what nobody asked for is the house's"
+        assert after.books[ANN] == member
+        assert after.holdings() == theirs.holdings
+        assert abs(after.cash() - theirs.cash) < Decimal("0.01")
 
 
 def _says_that_there_were_too_many(line: Mapping[str, Any]) -> bool:
