@@ -65,10 +65,12 @@ class DeskProcess:
             await self.hears("desk_ready")
 
     async def ctl(self, *arguments: str) -> int:
-        """Run deskctl on this desk; return its exit code."""
+        """Run deskctl on this desk, what it says beside the test's; return its exit code."""
         config = str(self.folder / "etc" / "desk.toml")
         command = [sys.executable, "-m", "deskd.cli.deskctl", "--config", config, *arguments]
-        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL)
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+        said, _ = await process.communicate()
+        print(" ".join(arguments), said.decode(), sep="\n")
         return await process.wait()
 
     async def hears(self, event: str, count: int = 1, *, holds: Callable[[dict[str, Any]], bool] | None = None) -> None:

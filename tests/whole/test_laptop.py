@@ -90,6 +90,8 @@ async def test_with_a_real_broker_a_laptop_needs_a_token(folder: Path) -> None:
             {exchange.broker_keys}
             [api]
             local_port = {port}
+            [risk.desk]
+            orders_wait_for_open = true
         """)
         for name in ("ann", "ben"):
             desk.strategy(name, READER, {"symbols": ["AAPL"]})
