@@ -151,9 +151,11 @@ class AlpacaBroker:
         is_urgent = turn.priority.is_urgent
         until = self.wall.monotonic() + (URGENT_WAIT_S if is_urgent else self.queue_wait_max_s)
         outcome: Outcome = NotSent("")
-        for _ in range(CANCEL_TRIES_MAX if is_urgent else ORDER_TRIES_MAX):
+        for tries in range(CANCEL_TRIES_MAX if is_urgent else ORDER_TRIES_MAX):
             left_s = max(0.0, until - self.wall.monotonic())
             outcome = await self.http.send(method, path, body=body, turn=replace(turn, wait_max_s=left_s))
+            if isinstance(outcome, NotSent) and tries:
+                return NotSent(f"the broker turned it away unread ({tries} x 429); then {outcome.why}")
             if not _is_turned_away(outcome):
                 break
         return outcome

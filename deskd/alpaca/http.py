@@ -31,7 +31,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """Nothing left the desk."""
+    """Nothing left the desk, or nothing that the broker looked at."""
 
     why: str
 

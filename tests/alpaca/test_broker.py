@@ -260,7 +260,8 @@ async def test_an_order_does_not_outwait_its_time_while_the_broker_turns_it_away
     assert isinstance(said, SubmitRejected)
     assert not said.was_sent
     assert said.message == (
-        "not sent: the broker turned requests away and is left alone for 30 s more; try again later"
+        "not sent: the broker turned it away unread (1 x 429); then the broker turned requests away and is left alone"
+        " for 30 s more; try again later"
     )
 
 

@@ -221,7 +221,7 @@ def orders_are_durable_before_they_are_sent(e: Evidence) -> Broken:
                 yield f"order {oid} came to the exchange at {came.first_at}, and has no fact"
         elif came.first_at < order.at and not order.is_adopted:
             yield f"order {oid} came to the exchange at {came.first_at}, before it was asked for at {order.at}"
-        if e.ledger.rejected.get(oid) == "NOT_SENT":
+        if e.ledger.rejected.get(oid) == "NOT_SENT" and came.count > came.turned_away:
             yield f"order {oid} was not sent, says the ledger, and came to the exchange at {came.first_at}"
         if order is None or order.accepted_seq is None or order.is_adopted:
             continue

@@ -210,6 +210,10 @@ def sent_without_a_fact(e: Evidence) -> Evidence:
     return replace(e, came=e.came | {"alice-9": Came(AFTER_NOON, 1)})
 
 
+def sent_and_told_as_not_sent(e: Evidence) -> Evidence:
+    return replace(e, ledger=replace(e.ledger, rejected={"alice-2": "NOT_SENT"}))
+
+
 def held_for_nothing(e: Evidence) -> Evidence:
     order = e.desk.orders[LIMIT.client_order_id]
     assert order.request.limit_price is not None
@@ -291,6 +295,7 @@ WRONGS: dict[Callable[[Evidence], Evidence], str] = {
     sent_once_more_than_turned_away: "no_order_is_sent_twice",
     sent_for_ever: "no_order_is_sent_twice",
     sent_before_it_was_asked_for: "orders_are_durable_before_they_are_sent",
+    sent_and_told_as_not_sent: "orders_are_durable_before_they_are_sent",
     sent_without_a_fact: "orders_are_durable_before_they_are_sent",
     held_for_nothing: "reservations_are_for_open_orders",
     a_denial_that_moved_money: "refusals_change_nothing",
@@ -313,6 +318,13 @@ def test_what_is_wrong_is_named(good: Evidence, wrong: Callable[[Evidence], Evid
 def test_an_order_that_was_turned_away_unread_may_come_again(good: Evidence) -> None:
     """The exchange itself says that it did not look at it: the same order, under the same id, is no second one."""
     assert check(replace(good, came=good.came | {"alice-2": Came(AFTER_NOON, 3, turned_away=2)})) == {}
+
+
+def test_an_order_that_came_and_was_turned_away_unread_may_end_as_not_sent(good: Evidence) -> None:
+    """It was not sent again: the exchange itself says that it did not look at it."""
+    came = good.came | {"alice-2": Came(AFTER_NOON, 1, turned_away=1)}
+    told = replace(sent_and_told_as_not_sent(good), came=came)
+    assert "orders_are_durable_before_they_are_sent" not in check(told)
 
 
 def test_a_changed_entry_breaks_the_chain(good: Evidence) -> None:
