@@ -39,7 +39,6 @@ def configure(
     stamped: list[Processor] = [structlog.processors.add_log_level, _stamp]
     structlog.configure(
         processors=[*stamped, *shared, render] if is_text else [*stamped, _Json(secrets, [*shared, _json])],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,  # a module's logger, made at import, follows this set-up
     )
@@ -50,8 +49,14 @@ def configure(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
+    logging.getLogger().handlers[:] = [handler]
+    set_level(level)
+
+
+def set_level(level: Literal["debug", "info", "warning", "error"]) -> None:
+    """Write from now on what is of *level*, or graver."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for noisy in ("asyncio", "aiohttp.access", "websockets", "urllib3"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from deskd.log import MASK, configure
+from deskd.log import MASK, configure, set_level
 
 SECRET = "s3cretkeyofthedesk"
 
@@ -104,3 +104,14 @@ def test_standard_error_is_the_default() -> None:
     (handler,) = logging.getLogger().handlers
     assert isinstance(handler, logging.StreamHandler)
     assert handler.stream is sys.stderr
+
+
+def test_the_level_can_be_changed_while_the_desk_runs() -> None:
+    """A reload makes it more talkative, or less; all else stays."""
+    stream = io.StringIO()
+    configure(level="warning", format="json", stream=stream)
+    log = structlog.get_logger()
+    log.info("unheard")
+    set_level("info")
+    log.info("heard")
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["heard"]

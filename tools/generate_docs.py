@@ -15,7 +15,8 @@ import click
 import msgspec
 
 from deskd.cli import daemon, deskctl
-from deskd.config.leaves import Leaf, sections
+from deskd.config.changes import Applies, applies
+from deskd.config.leaves import Leaf, named_tables, sections
 from deskd.core.lifecycle import TRANSITIONS
 from deskd.core.words import FOLLOWS, STATES, WORDS, Follows
 from deskd.domain import reasons
@@ -84,6 +85,9 @@ def _toml(value: object) -> str:
             raise AssertionError(f"no TOML for {value!r}")
 
 
+_RELOAD = {Applies.NOW: "at once", Applies.NEXT_RUN: "next start", Applies.RESTART: "restart"}
+
+
 def config_reference() -> str:
     """Return every key with default, what is allowed, and the variable that overrides it."""
     lines = [
@@ -95,15 +99,19 @@ def config_reference() -> str:
         "",
         "A key is overridden by `DESKD_SECTION__KEY`, e.g. `DESKD_RISK__STRATEGY__ALLOCATION=20000`;",
         "`DB_PATH` is honoured as the first desk's name of `desk.db_path`.",
+        "",
+        "`systemctl reload deskd` and `deskctl config reload` have the running desk read it again. What counts at once,",
+        "what from each strategy's next start, and what needs a restart of the desk, says the column `reload`.",
     ]
-    for section in sections():
+    for section in [*sections(), *named_tables().values()]:
         lines += ["", f"## `[{section.name}]`", ""]
         if section.title:
             lines += [f"{section.title[0].upper()}{section.title[1:]}.", ""]
-        lines += ["| key | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+        lines += ["| key | default | allowed | reload | meaning |", "| --- | --- | --- | --- | --- |"]
         for leaf in section.leaves:
+            when = _RELOAD[applies(leaf.key)]
             default = "none" if leaf.default is None else f"`{_toml(leaf.default)}`"
-            lines.append(f"| `{leaf.name}` | {default} | {_cell(leaf.allowed)} | {_cell(leaf.description)} |")
+            lines.append(f"| `{leaf.name}` | {default} | {_cell(leaf.allowed)} | {when} | {_cell(leaf.description)} |")
     return "\n".join(lines) + "\n"
 
 

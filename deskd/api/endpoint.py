@@ -91,7 +91,7 @@ class Api:
     ) -> None:
         self._clock = clock
         self._tasks = tasks
-        self._requests_per_s = requests_per_s
+        self.requests_per_s = requests_per_s  # of the doors that are opened from now on
         self._bounds = bounds or Bounds(connections_max=config.connections_max, body_max=wire.BODY_MAX)
         self._routes = Routes(orders, new_id=new_id, answer_timeout_s=config.answer_timeout_s)
         self._doors: dict[RunId, tuple[Door, Path]] = {}
@@ -118,7 +118,7 @@ class Api:
         door = Door(
             listen_unix(path, uid),
             self._bounds,
-            TokenBucket(max(_ACCEPTS_PER_S, self._requests_per_s), self._clock),
+            TokenBucket(max(_ACCEPTS_PER_S, self.requests_per_s), self._clock),
             admit=admit,
             answer=answer,
             refuse=complaints.refuse,
@@ -143,7 +143,7 @@ class Api:
         """
         assert self._local is None, "one local endpoint"
         callers: dict[StrategyId, _Caller] = {}
-        strangers = TokenBucket(self._requests_per_s, self._clock)
+        strangers = TokenBucket(self.requests_per_s, self._clock)
         posing = _Complaints(self._clock, {"door": "local"})
 
         async def answer(request: Request) -> Answer:
@@ -160,7 +160,7 @@ class Api:
             return await self._answer(caller, request)
 
         listener = _listen_local(port)
-        accepts = TokenBucket(max(_ACCEPTS_PER_S, self._requests_per_s), self._clock)
+        accepts = TokenBucket(max(_ACCEPTS_PER_S, self.requests_per_s), self._clock)
         complaints = _Complaints(self._clock, {"door": "local"})
         self._local = Door(
             listener,
@@ -184,7 +184,7 @@ class Api:
 
     def _budget(self, spec: StrategySpec) -> Budget:
         own = spec.limits.get("requests_per_s")
-        return Budget(self._requests_per_s if own is None else min(float(own), self._requests_per_s), self._clock)
+        return Budget(self.requests_per_s if own is None else min(float(own), self.requests_per_s), self._clock)
 
     async def _answer(self, caller: _Caller, request: Request) -> Answer:
         spec, budget = caller.spec, caller.budget

@@ -17,13 +17,16 @@ from deskd.app.notify import Notifier
 from deskd.app.opening import begun
 from deskd.config import Config
 from deskd.config.keys import BrokerKeys
+from deskd.config.load import Loaded
 from deskd.domain.errors import BrokerFatal, ConfigError, LedgerError, SandboxUnavailable
 
 log = structlog.get_logger()
 
 
-def run(config: Config, *, keys: BrokerKeys | None) -> int:
+def run(config: Config, *, keys: BrokerKeys | None, read: Callable[[], Loaded] | None = None) -> int:
     """Run the desk until SIGTERM or SIGINT; return the exit code. What went wrong is said in one sentence.
+
+    *read* reads the configuration anew, for a reload.
 
     A wrong configuration is 78 however late it shows: another start would end the same, and systemd leaves it alone.
     """
@@ -33,7 +36,7 @@ def run(config: Config, *, keys: BrokerKeys | None) -> int:
     notifier = Notifier.of(os.environ, os.getpid())
     code = 0
     try:
-        uvloop.run(_run(config, keys, notifier))
+        uvloop.run(_run(config, keys, notifier, read))
     except* (ConfigError, LedgerError, BrokerFatal, SandboxUnavailable, ChildProcessError) as group:
         errors = _leaves(group)
         for error in errors:
@@ -66,13 +69,13 @@ def _rest() -> ModuleType:
     return daemon
 
 
-async def _reload_when_asked(asked: asyncio.Event, reread: Callable[[], Awaitable[str]], notifier: Notifier) -> None:
-    """Read the strategies' folder anew on SIGHUP. desk.toml is read at start only, and that is said."""
+async def _reload_when_asked(asked: asyncio.Event, reload: Callable[[str], Awaitable[str]], notifier: Notifier) -> None:
+    """Read desk.toml and the strategies' folder anew on SIGHUP."""
     while True:
         await asked.wait()
         asked.clear()
         notifier.reloading()
-        notifier.say("READY=1", status=f"{await reread()}; desk.toml is read at start only")
+        notifier.say("READY=1", status=await reload("SIGHUP"))
 
 
 async def _kill_when_asked(asked: asyncio.Event, pull: Callable[[str], Awaitable[None]]) -> None:
@@ -83,7 +86,7 @@ async def _kill_when_asked(asked: asyncio.Event, pull: Callable[[str], Awaitable
         await pull("SIGUSR1")
 
 
-async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier) -> None:
+async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier, read: Callable[[], Loaded] | None) -> None:
     stop, reload, kill = asyncio.Event(), asyncio.Event(), asyncio.Event()
     main = asyncio.current_task()
     assert main is not None, "a coroutine runs in a task"
@@ -106,7 +109,7 @@ async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier) -> N
     try:
         async with (
             begun(config, keys) as parts,
-            (await asyncio.to_thread(_rest)).built(config, parts) as daemon,
+            (await asyncio.to_thread(_rest)).built(config, parts, read) as daemon,
             daemon.control.serve(config.desk.runtime_dir),
         ):
             _leave_the_start_alone()
@@ -118,7 +121,7 @@ async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier) -> N
             async with asyncio.TaskGroup() as beside:
                 telling = [
                     beside.create_task(notifier.keep_telling(daemon.in_one_line), name="watchdog"),
-                    beside.create_task(_reload_when_asked(reload, daemon.reread, notifier), name="reload"),
+                    beside.create_task(_reload_when_asked(reload, daemon.reload, notifier), name="reload"),
                     beside.create_task(_kill_when_asked(kill, daemon.kill_triggers.on_signal), name="kill signal"),
                 ]
                 await stop.wait()

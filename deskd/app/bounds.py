@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from deskd.alpaca.connection import TIMING, Timing
-from deskd.config import BrokerSection, OrdersSection, RiskSection
+from deskd.config import BrokerSection, OrdersSection, RiskScheduleSection, RiskSection
 from deskd.domain.ids import Symbol
 from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.limits import UNBOUNDED, Bounds, DayTradeRule, Limits, Scope
 from deskd.domain.money import Cash, Qty, plain
+from deskd.domain.schedule import WEEK, Schedule, narrowed, schedule_of
 from deskd.domain.strategy import StrategySpec
 
 _COUNTS = frozenset({"open_orders_max", "orders_per_day_max", "orders_per_minute_max"})
@@ -72,6 +73,18 @@ def allocation_of(spec: StrategySpec, risk: RiskSection) -> Cash:
     named = risk.strategies.get(spec.strategy_id)
     own = None if named is None else named.allocation
     return Cash(risk.strategy.allocation if own is None else own)
+
+
+def schedule_within(schedule: Schedule, desk: RiskScheduleSection) -> Schedule:
+    """Return the strategy's schedule inside the desk's, which may have become tighter since it was read."""
+    bounds = schedule_of(
+        opens=desk.opens,
+        closes=desk.closes,
+        days=tuple(day for day in WEEK if day in desk.days),
+        no_new_min=desk.no_new_before_close_min,
+        flatten_min=desk.flatten_before_close_min,
+    )
+    return narrowed(schedule, bounds)
 
 
 def limits_in_words(limits: Limits) -> tuple[tuple[str, str], ...]:

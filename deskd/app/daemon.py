@@ -6,8 +6,9 @@ Stop: app/stopping.py. Whoever asks a desk that still starts gets its end at onc
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import SystemRandom
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import structlog
 
 from deskd import __version__
+from deskd import log as logs
 from deskd.alpaca.broker import AlpacaBroker, open_broker
 from deskd.alpaca.budget import UNLIMITED
 from deskd.alpaca.endpoints import Endpoints, Keys, embedded, endpoints
@@ -22,7 +24,7 @@ from deskd.alpaca.stream import MarketStream
 from deskd.alpaca.trading_stream import TradeStream
 from deskd.api import tokens
 from deskd.api.endpoint import Api
-from deskd.app.bounds import allocation_of, limits_in_words, limits_of, timing_of
+from deskd.app.bounds import allocation_of, lane_rules_of, limits_in_words, limits_of, schedule_within, timing_of
 from deskd.app.desk_status import Moment, status
 from deskd.app.disk import DiskGuard
 from deskd.app.exit_watch import ExitWatch, rules_of
@@ -32,12 +34,14 @@ from deskd.app.kill_triggers import KillTriggers
 from deskd.app.looks import Looks
 from deskd.app.market_watch import MarketWatch
 from deskd.app.opening import Begun, begun, db_path
+from deskd.app.reloading import Misfits, Reloading
 from deskd.app.root_keeper import RootKeeper
 from deskd.app.session_watch import SessionWatch
 from deskd.app.snapshots import Snapshots
 from deskd.app.stopping import CLOSE_S, Stopping
 from deskd.config import Config
 from deskd.config.keys import BrokerKeys
+from deskd.config.load import Loaded
 from deskd.control import Control
 from deskd.control.building import BuildRoute
 from deskd.control.events import EventRoutes
@@ -46,6 +50,7 @@ from deskd.control.kill import KillRoutes
 from deskd.control.ledger import LedgerRoutes
 from deskd.control.live_events import LiveEvents
 from deskd.control.reconciling import Reconciling
+from deskd.control.reloading import ReloadRoute
 from deskd.control.why import WhyRoute
 from deskd.core.desk import MARKET
 from deskd.core.silence import Silence
@@ -55,7 +60,7 @@ from deskd.domain.ids import HOUSE, RunId, StrategyId, Symbol
 from deskd.domain.kill import KillDepth
 from deskd.domain.money import Cash
 from deskd.domain.run import ExitReason, RunStatus
-from deskd.domain.strategy import StrategySpec
+from deskd.domain.strategy import BrokenStrategy, StrategySpec
 from deskd.ledger.fact_reader import FactReader
 from deskd.ledger.queries import LedgerReader
 from deskd.ledger.roots import ROOTS, load_key
@@ -79,8 +84,8 @@ async def opened(config: Config, keys: BrokerKeys | None) -> AsyncIterator["Daem
 
 
 @asynccontextmanager
-async def built(config: Config, parts: Begun) -> AsyncIterator["Daemon"]:
-    """Build the rest of the desk on what was begun: broker and doors."""
+async def built(config: Config, parts: Begun, read: Callable[[], Loaded] | None = None) -> AsyncIterator["Daemon"]:
+    """Build the rest of the desk on what was begun: broker and doors. *read* reads the configuration anew."""
     wall = SystemClock()
     pair = Keys(key_id=parts.keys.key_id, secret=parts.keys.secret_key)
     if parts.exchange is None:
@@ -108,6 +113,7 @@ async def built(config: Config, parts: Begun) -> AsyncIterator["Daemon"]:
             where=where,
             keys=pair,
             tasks=tasks,
+            read=read,
         )
         try:
             yield daemon
@@ -137,6 +143,7 @@ class Daemon:
         where: Endpoints,
         keys: Keys,
         tasks: asyncio.TaskGroup,
+        read: Callable[[], Loaded] | None,
     ) -> None:
         self.config = config
         self.wall = wall
@@ -261,6 +268,13 @@ class Daemon:
         self.disk = DiskGuard(
             ledger=db_path(config), least=config.desk.disk_free_min_mb * 2**20, on_change=self._on_disk
         )
+        self.reloading = Reloading(
+            read=read,
+            in_force=lambda: self.config,
+            take=self.take,
+            keep=self.runtime.keep,
+            wall=wall,
+        )
         self.control = Control(
             orders=self.runtime,
             runs=self.supervisor,
@@ -288,6 +302,7 @@ class Daemon:
                     held_by=lambda: None if (file := self.kill_triggers.file()) is None else f"the file {file}",
                 ).add_to,
                 JailRoute(self.supervisor.test_jail).add_to,
+                ReloadRoute(reload=self._reload_for).add_to,
                 BuildRoute(runs=self.supervisor, wall=wall, post=self.runtime.keep, build=self.supervisor.build).add_to,
             ],
         )
@@ -324,7 +339,7 @@ class Daemon:
             log.error("broker_not_reached", after_s=SYNC_S, consequence="no orders are taken until it answers")
         for found in self.supervisor.strategies():
             if isinstance(found, StrategySpec):
-                await self._allocate(found.strategy_id)
+                await self._allocate(found.strategy_id, self._spec_of(found.strategy_id))
                 await self._tell_limits(found.strategy_id)
         await self.runtime.until_idle()
         self._warn_of_overcommitment()
@@ -375,25 +390,23 @@ class Daemon:
             raise ConfigError(f"no token is needed: on the embedded exchange STRATEGY_ID={strategy_id} is enough")
         return self._tokens.issue(strategy_id)
 
-    async def _allocate(self, strategy_id: StrategyId) -> None:
+    async def _allocate(self, strategy_id: StrategyId, spec: StrategySpec | None, by: str = "desk.toml") -> None:
         """Give the strategy its allocation from the house, where that is not what it has."""
-        spec, risk = self._spec_of(strategy_id), self.config.risk
+        risk = self.config.risk
         wanted = Cash(risk.strategy.allocation) if spec is None else allocation_of(spec, risk)
         book = self.runtime.desk.portfolio.books.get(strategy_id)
         if book is None or book.allocation != wanted:
             at = self.wall.now()
-            await self.runtime.post(
-                ev.AllocationChanged(strategy_id=strategy_id, allocation=wanted, by="desk.toml", at=at)
-            )
+            await self.runtime.post(ev.AllocationChanged(strategy_id=strategy_id, allocation=wanted, by=by, at=at))
 
-    async def _tell_limits(self, strategy_id: StrategyId) -> None:
+    async def _tell_limits(self, strategy_id: StrategyId, by: str = "desk.toml and config.json") -> None:
         """Have the strategy's limits on record, where they are others than before."""
         limits = self.runtime.desk.limits.get(strategy_id)
         if limits is not None:
             told = ev.LimitsChanged(
                 strategy_id=strategy_id,
                 limits=limits_in_words(limits),
-                by="desk.toml and config.json",
+                by=by,
                 at=self.wall.now(),
             )
             await self.runtime.post(told)
@@ -418,7 +431,7 @@ class Daemon:
             return
         await self.runtime.post(fact)
         if isinstance(fact, ev.StrategyRegistered):  # a new one gets its capital before its first order
-            await self._allocate(fact.strategy_id)
+            await self._allocate(fact.strategy_id, self._spec_of(fact.strategy_id))
             await self._tell_limits(fact.strategy_id)
 
     def _on_spec(self, spec: StrategySpec) -> None:
@@ -504,14 +517,67 @@ class Daemon:
                 )
             )
 
-    async def reread(self) -> str:
-        """Read the strategies' folder anew; return how the desk is then."""
+    # --- reload ------------------------------------------------------------------------------------------------------
+
+    async def reload(self, by: str) -> str:
+        """Read desk.toml and the strategies' folder anew; return how the desk is then."""
+        reloaded = await self.reloading.reload(by)
+        if reloaded.problems:
+            await self.supervisor.reread()  # they do not wait for the file to be mended
+        return f"{reloaded.in_words()}; {self._how()}"
+
+    async def _reload_for(self, by: str, is_dry: bool) -> Mapping[str, object]:  # noqa: FBT001  the route's signature
+        return (await self.reloading.reload(by, is_dry=is_dry)).as_dict()
+
+    async def take(self, config: Config, by: str) -> Misfits:
+        """Go by these settings from now on; return the strategies that they have no room for any more.
+
+        What ran before is bounded at once, whether its own config.json still fits or not.
+        """
+        before = {found.strategy_id: found for found in self.supervisor.strategies() if isinstance(found, StrategySpec)}
+        self.config = config
+        self._hand_on(config)
+        for spec in before.values():
+            self._on_spec(spec)
+            schedules = self.runtime.desk.schedules
+            schedules[spec.strategy_id] = schedule_within(spec.schedule, config.risk.schedule)
         await self.supervisor.reread()
-        log.info("strategies_reread", strategies=len(self.supervisor.strategies()))
-        return self.in_one_line()
+        now = {found.strategy_id: found for found in self.supervisor.strategies()}
+        for strategy_id, found in now.items():
+            last_good = found if isinstance(found, StrategySpec) else before.get(strategy_id)
+            if last_good is not None:
+                await self._allocate(strategy_id, last_good, by)
+                await self._tell_limits(strategy_id, by)
+        await self.runtime.until_idle()
+        self._warn_of_overcommitment()
+        return {
+            strategy_id: found.problem
+            for strategy_id, found in now.items()
+            if isinstance(found, BrokenStrategy) and strategy_id in before
+        }
+
+    def _hand_on(self, config: Config) -> None:
+        """Hand each room what it keeps for itself of the keys that `config.changes` says are applied."""
+        desk, risk = self.runtime.desk, config.risk
+        logs.set_level(config.log.level)
+        self.supervisor.take(config)
+        self.api.requests_per_s = risk.strategy.requests_per_s
+        desk.lane = lane_rules_of(config.orders)
+        desk.exit_quote_age_max = timedelta(seconds=risk.exits.quote_age_max_s)
+        self.exit_watch.every_s = risk.exits.look_s
+        self.kills.uses_extended_hours = risk.kill.after_hours == "extended"
+        self.kill_triggers.depth = KillDepth(risk.kill.depth)
+        self.market_stream.stale_after_s = config.market.stale_after_s
+        self.runtime.doubt_check = timedelta(seconds=config.broker.doubt_check_s)
+        self.runtime.reconcile_every = timedelta(seconds=config.broker.reconcile_every_s)
+        self.stopping = replace(self.stopping, cancels_orders=config.desk.cancel_orders_on_stop)
+        self.disk.least = config.desk.disk_free_min_mb * 2**20
 
     def in_one_line(self) -> str:
         """Return how the desk is, for `systemctl status`."""
+        return self._how() if self.reloading.problem is None else f"{self.reloading.problem}; {self._how()}"
+
+    def _how(self) -> str:
         found = self.supervisor.strategies()
         running = sum(self.supervisor.status(one.strategy_id) is RunStatus.RUNNING for one in found)
         refusal = self.runtime.refusal()

@@ -3,13 +3,14 @@
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
 from deskd import __version__
 from deskd.cli.place import NoConfiguration, config_file, root_of
-from deskd.config import Config
+from deskd.config.load import Loaded, load
 from deskd.domain.errors import ConfigError, LedgerError, SandboxUnavailable
 from deskd.domain.shown import printable
 
@@ -67,11 +68,11 @@ def run(config: Path | None, tape: tuple[str, ...], more_tape: tuple[str, ...], 
     """
     from deskd.config.keys import read_keys
 
-    loaded = _loaded(config, [*tape, *more_tape], overrides)
-    keys = read_keys(os.environ)
+    read = _reading(config, [*tape, *more_tape], overrides)
+    loaded, keys = read(), read_keys(os.environ)
     from deskd import app  # after the configuration: a wrong one is told at once
 
-    sys.exit(app.run(loaded, keys=keys))
+    sys.exit(app.run(loaded.config, keys=keys, read=read))
 
 
 @cli.command()
@@ -96,7 +97,7 @@ def exchange(
 
     When it is ready it prints one line of JSON with its address; its log goes to standard error.
     """
-    section = _loaded(config, [*tape, *more_tape], overrides).exchange
+    section = _reading(config, [*tape, *more_tape], overrides)().config.exchange
     import uvloop  # after the configuration: a wrong one is told at once
 
     from deskd.venue.process import serve
@@ -108,11 +109,9 @@ def exchange(
     )
 
 
-def _loaded(config: Path | None, tapes: Sequence[str], overrides: Mapping[str, object]) -> Config:
-    """Return the configuration, with what the command line says of [exchange]; paths start from here."""
-    from deskd.config.load import load
-
-    file = config_file(config)
+def _reading(config: Path | None, tapes: Sequence[str], overrides: Mapping[str, object]) -> Callable[[], Loaded]:
+    """Return what reads the configuration, with what the command line says of [exchange]; paths start from here."""
+    file, environment = config_file(config).absolute(), dict(os.environ)
     here = Path.cwd()
     given = {name: value for name, value in overrides.items() if value is not None}
     if tapes:
@@ -120,7 +119,7 @@ def _loaded(config: Path | None, tapes: Sequence[str], overrides: Mapping[str, o
     if "state" in given:
         given["state"] = str(here / str(given["state"]))
     options = {f"exchange.{name}": (_option(name, value), value) for name, value in given.items()}
-    return load(file, root=root_of(file), environment=os.environ, options=options).config
+    return partial(load, file, root=root_of(file), environment=environment, options=options)
 
 
 def _option(name: str, value: object) -> str:

@@ -16,10 +16,11 @@ from deskd.cli import audit, events, show, why
 from deskd.cli.build import build
 from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_option, wide_option
 from deskd.cli.client import Answer, DeskNotReachable, NotDone
+from deskd.cli.config import config
 from deskd.cli.jail import jail
 from deskd.cli.kill import kill, release, tell_kills
 from deskd.cli.outages import outages
-from deskd.cli.place import NoConfiguration, config_file, root_of
+from deskd.cli.place import NoConfiguration, config_file
 from deskd.cli.reconcile import reconcile
 from deskd.cli.replace import replace
 from deskd.cli.runs import runs, tell_one
@@ -308,47 +309,7 @@ cli.add_command(jail)
 # --- configuration and the machine ------------------------------------------------------------------------------------
 
 
-@cli.group()
-def config() -> None:
-    """Check the configuration, or show it."""
-
-
-@config.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path))
-@json_option
-@pass_call
-def check(call: Call, file: Path | None, *, as_json: bool) -> None:
-    """Read the whole configuration and name everything that is wrong with it."""
-    from deskd.config.keys import read_keys
-    from deskd.config.load import load
-
-    file = file or config_file(call.config)
-    problems: list[str] = []
-    try:
-        load(file, root=root_of(file), environment=os.environ)
-    except ConfigError as error:
-        problems += str(error).splitlines()
-    try:
-        read_keys(os.environ)
-    except ConfigError as error:
-        problems.append(str(error))
-    if as_json:
-        show.as_json({"file": str(file), "good": not problems, "problems": problems})
-    else:
-        print(printable("\n".join(problems)) or f"{file}: good")
-    if problems:
-        sys.exit(REFUSED)
-
-
-@config.command(name="show")
-@json_option
-@pass_call
-def show_(call: Call, *, as_json: bool) -> None:
-    """Show every setting and where it comes from. Secrets are masked."""
-    from deskd.cli.settings import rows
-
-    settings = rows(config_file(call.config), os.environ)
-    _print_rows(show.SETTINGS, settings, as_json=as_json, nothing="")
+cli.add_command(config)
 
 
 @cli.command()

@@ -10,7 +10,7 @@ type Columns = Mapping[str, str]  # title: key in the row
 IDS = frozenset({"client_order_id"})
 INSTANTS = frozenset({"requested_at", "at", "started_at"})  # their titles name the zone; they stand to the left
 BELOW = frozenset({"why", "note"})  # sentences that may stand below their row
-SENTENCES = BELOW | {"remedy", "found", "affected", "lasted"}
+SENTENCES = BELOW | {"remedy", "found", "affected", "lasted", "value", "from", "old", "new"}
 LEFT_OUT = ("unrealized_pnl", "realized_pnl", "lines_dropped", "order_type", "limit_price")  # the first goes first
 
 _LEAST, _LEAST_BELOW = 24, 60  # columns; a sentence in fewer is a column of words

@@ -44,6 +44,17 @@ def schedule_of(*, opens: str, closes: str, days: tuple[str, ...], no_new_min: i
     )
 
 
+def narrowed(schedule: Schedule, bounds: Schedule) -> Schedule:
+    """Return the schedule inside *bounds*: what is left may be nothing."""
+    return Schedule(
+        opens_min=max(schedule.opens_min, bounds.opens_min),
+        closes_min=min(schedule.closes_min, bounds.closes_min),
+        days=tuple(day for day in schedule.days if day in bounds.days),
+        no_new_before_close=max(schedule.no_new_before_close, bounds.no_new_before_close),
+        flatten_before_close=max(schedule.flatten_before_close, bounds.flatten_before_close),
+    )
+
+
 def _minutes(hhmm: str) -> int:
     hours, minutes = hhmm.split(":")
     return int(hours) * 60 + int(minutes)

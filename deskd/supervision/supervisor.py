@@ -93,6 +93,15 @@ class Supervisor:
         self._can_read.set()
         await self.reread()
 
+    def take(self, config: Config) -> None:
+        """Go by these settings: bounds of jails from each strategy's next start, all else at once."""
+        has_other_jails = config.sandbox != self.config.sandbox
+        self.config = config
+        if self._is_open and has_other_jails:
+            self.launcher = replace(self.launcher, section=config.sandbox)
+            for strategy_id in self._kept:
+                self.prewarmed.forget(strategy_id)  # the next look at the folder has them made anew
+
     def set_up(self) -> SetUp | None:
         """Return how strategies are kept apart; None before `open`."""
         return self.launcher.set_up if self._is_open else None

@@ -5,12 +5,13 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
-from deskd.app.bounds import allocation_of, lane_rules_of, limits_in_words, limits_of, timing_of
-from deskd.config import BrokerSection, Config, OrdersSection, RiskSection
+from deskd.app.bounds import allocation_of, lane_rules_of, limits_in_words, limits_of, schedule_within, timing_of
+from deskd.config import BrokerSection, Config, OrdersSection, RiskScheduleSection, RiskSection
 from deskd.domain.ids import UserId
 from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.limits import UNBOUNDED, Bounds
 from deskd.domain.money import Cash, Qty
+from deskd.domain.schedule import schedule_of
 from deskd.domain.strategy import StrategySpec
 from tests.factories import AAPL, ALICE
 
@@ -123,3 +124,13 @@ def test_limits_are_told_by_name_and_scope() -> None:
     assert told["symbols"] == "AAPL"
     assert told["is_short_allowed"] == "False"
     assert "member.daily_loss_max" not in told
+
+
+def test_a_schedule_that_was_read_under_looser_bounds_is_narrowed() -> None:
+    """The desk's bounds hold at once, whatever the strategy's own config.json says."""
+    own = schedule_of(opens="08:00", closes="20:00", days=("mon", "tue"), no_new_min=5, flatten_min=0)
+    desk = RiskScheduleSection(opens="09:30", closes="16:00", days=("tue", "wed"), flatten_before_close_min=10)
+    assert schedule_within(own, desk) == schedule_of(
+        opens="09:30", closes="16:00", days=("tue",), no_new_min=5, flatten_min=10
+    )
+    assert schedule_within(own, RiskScheduleSection()) == own

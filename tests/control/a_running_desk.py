@@ -17,6 +17,7 @@ from deskd.control.ledger import LedgerRoutes
 from deskd.control.live_events import LiveEvents
 from deskd.control.people import Caller
 from deskd.control.reconciling import Reconciling
+from deskd.control.reloading import ReloadRoute
 from deskd.control.why import WhyRoute
 from deskd.core.deciding import handle
 from deskd.core.desk import Desk
@@ -226,6 +227,10 @@ class FakeOrders:
         raise AssertionError("the control socket does not ask for this")
 
 
+A_DIFF = [
+    {"key": "risk.strategy.allocation", "old": "10000", "new": "500", "applies": "applied"},
+    {"key": "api.local_port", "old": "0", "new": "8080", "applies": "needs restart"},
+]
 A_DEATH = RunEnd(
     reason=ExitReason.OOM,
     detail="it used 512 MiB of 512 MiB of memory",
@@ -259,6 +264,8 @@ class RunningDesk:
     store: LedgerStore
     live: LiveEvents
     held: list[str]
+    reloads: list[tuple[str, bool]]  # who asked, and whether only to look
+    reload_problems: list[str]  # of the file
 
     async def happens(self, *events: ev.Event) -> None:
         """Let each be decided, committed, and told, as the runtime does."""
@@ -305,6 +312,14 @@ async def a_running_desk(
             raise ConfigError("no token is needed here")
         return f"{strategy_id}.0123"
 
+    reloads, reload_problems = list[tuple[str, bool]](), list[str]()
+
+    async def reload(by: str, is_dry: bool) -> dict[str, object]:
+        reloads.append((by, is_dry))
+        changes = [] if reload_problems else A_DIFF
+        common = {"file": str(config), "dry_run": is_dry, "misfits": {}}
+        return {**common, "good": not reload_problems, "changes": changes, "problems": reload_problems}
+
     to_sign = [KEY.sign(MONDAY, 7, "ab" * 32, NOON)]  # once: then all is signed
 
     async def sign() -> ev.RootSigned | None:
@@ -325,6 +340,7 @@ async def a_running_desk(
             EventRoutes(ledger=ledger, live=live, stall_s=stall_s).add_to,
             WhyRoute(ledger).add_to,
             JailRoute(runs.test_jail).add_to,
+            ReloadRoute(reload=reload).add_to,
             BuildRoute(runs=runs, wall=SystemClock(), post=post, build=runs.build).add_to,
             KillRoutes(
                 kills=desk.kills, runs=runs, wall=SystemClock(), post=keep, held_by=lambda: held[0] if held else None
@@ -332,7 +348,9 @@ async def a_running_desk(
         ],
     )
     async with store, control.serve(folder / "run") as socket:
-        yield RunningDesk(folder, config, socket, runs, commands, control, desk, store, live, held)
+        yield RunningDesk(
+            folder, config, socket, runs, commands, control, desk, store, live, held, reloads, reload_problems
+        )
 
 
 def _reconciling(desk: Desk) -> Reconciling:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deskd.domain.market import MarketClock
-from deskd.domain.schedule import ALWAYS, WEEK, Schedule, closes_at
+from deskd.domain.schedule import ALWAYS, WEEK, Schedule, closes_at, narrowed
 
 HALF_DAY = MarketClock(  # the day after Thanksgiving: it closes at 13:00 in New York
     timestamp=datetime(2026, 11, 27, 15, 0, tzinfo=UTC),
@@ -49,3 +49,18 @@ def test_what_would_be_sold_at_once_is_not_bought() -> None:
     assert ALWAYS.quiet == timedelta(0)
     assert not ALWAYS.has_hours
     assert Schedule(days=WEEK[:5]).has_hours
+
+
+def test_a_schedule_inside_bounds_is_the_tighter_of_both() -> None:
+    """What is left may be nothing; bounds that bound nothing change nothing."""
+    own = Schedule(opens_min=600, closes_min=900, days=("mon", "fri"), no_new_before_close=timedelta(minutes=5))
+    bounds = Schedule(opens_min=540, closes_min=800, days=("tue", "fri"), flatten_before_close=timedelta(minutes=9))
+    assert narrowed(own, bounds) == Schedule(
+        opens_min=600,
+        closes_min=800,
+        days=("fri",),
+        no_new_before_close=timedelta(minutes=5),
+        flatten_before_close=timedelta(minutes=9),
+    )
+    assert narrowed(own, ALWAYS) == own
+    assert narrowed(own, Schedule(days=("sat",))).days == ()
