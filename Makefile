@@ -11,7 +11,7 @@ STARTS ?= 10000
 UV ?= uv
 LOCK_FLAGS := --generate-hashes --universal --python-version 3.12 --no-header --no-emit-index-url
 
-.PHONY: help run setup strategy-env test check fmt lint type arch docs proto lock bench chaos soak bed deploy start stop status clean
+.PHONY: help run setup strategy-env test check fmt lint type arch docs proto lock bench chaos soak bed install install-previous uninstall deploy start stop status clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,18 @@ soak:  ## start and stop runs in real jails ten thousand times, and see that the
 bed:  ## run every attack and test of jails under a real systemd on cgroup v2, without root (needs DESKD_TESTBED)
 	@tools/setup.sh dev
 	@$(PYTHON) -m tests.testbed
+
+install:  ## put the desk under systemd (as root); again: upgrade in place, the version before is kept
+	@tools/install.sh install
+
+.PHONY: upgrade
+upgrade: install
+
+install-previous:  ## go back to the version that was installed before (as root)
+	@tools/install.sh previous
+
+uninstall:  ## take the desk off systemd (as root); ledger, logs, strategies, configuration and keys stay
+	@tools/install.sh uninstall
 
 deploy:  ## on the running desk: start every enabled strategy, and those that run with the code that lies there now
 	@.venv/bin/deskctl restart --all
