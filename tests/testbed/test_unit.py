@@ -25,6 +25,14 @@ def scripts(processes: list[dict[str, str]]) -> list[dict[str, str]]:
     return [process for process in processes if len(process["NSpid"].split()) > 1]
 
 
+def test_an_installation_is_whole(story: Story) -> None:
+    """Users, folders, versions, unit and a configuration that is good: one command."""
+    code, said = story["install"]
+    assert code == 0
+    assert "is installed" in said
+    assert story["installed_check"] == [0, "/etc/deskd/desk.toml: good"]
+
+
 def test_the_unit_is_sound(story: Story) -> None:
     """Systemd finds no mistake in it, and little that the desk is exposed to."""
     assert story["verified"] == [0, ""]
@@ -164,6 +172,51 @@ def test_a_reload_reads_the_strategies_anew_in_the_same_process(story: Story) ->
     assert story["reload"] == [0, ""]
     assert story["reload_same_pid"]
     assert "of 6 strategies" in story["reload_status"]["StatusText"]
+
+
+def test_a_reload_applies_limits_and_names_what_waits(story: Story) -> None:
+    """Each account has its new allocation, and the ledger who gave it; a wrong file is told and changes nothing."""
+    assert story["reload_config"] == [0, ""]
+    assert {story["reload_accounts"][name] for name in MEMBERS} == {"7000"}
+    [[body]] = story["reload_on_record"]
+    assert "risk.strategy.allocation: 10000 -> 7000 (applied)" in body
+    assert "api.local_port: 0 -> 8085 (needs restart)" in body
+    assert story["reload_wrong"] == [0, ""]  # systemctl cannot tell: the status does
+    assert story["reload_wrong_status"]["ActiveState"] == "active"
+    assert "WRONG, nothing was changed" in story["reload_wrong_status"]["StatusText"]
+    code, said = story["reload_wrong_told"]
+    assert code == 1
+    assert "did you mean risk.strategy.allocation?" in said
+    code, said = story["reload_member"]
+    assert (code, "officers" in said) == (1, True)
+    assert story["reload_told"][0] == 0
+    same_pid, status = story["reload_end"]
+    assert same_pid
+    assert "takes orders" in status
+
+
+def test_an_upgrade_waits_for_a_restart_and_keeps_the_version_before(story: Story) -> None:
+    """The running desk keeps its code until then; desk.toml is not touched; installing again changes nothing."""
+    old, new = story["versions_before"]["current"], story["versions_after"]["current"]
+    assert story["upgrade"][0] == 0, story["upgrade"]
+    assert "systemctl restart deskd" in story["upgrade"][1]
+    assert new != old == story["versions_after"]["previous"]
+    assert story["upgrade_same_pid"]
+    assert story["upgrade_ran_from"].startswith(f"/opt/deskd/{old}/")
+    assert story["upgrade_toml_kept"]
+    assert "is there" in story["upgrade_again"][1]
+    assert story["upgrade_restart"] == [0, ""]
+    assert story["upgrade_runs_from"].startswith(f"/opt/deskd/{new}/")
+    assert "takes orders" in story["upgrade_status"]["StatusText"]
+
+
+def test_an_uninstallation_keeps_the_data(story: Story) -> None:
+    """Code, unit and commands are gone; ledger, uids, configuration and keys are there."""
+    code, said = story["uninstall"]
+    assert code == 0
+    assert "Kept: /etc/deskd" in said
+    assert story["uninstall_left"] == []
+    assert story["uninstall_lost"] == []
 
 
 def test_the_doctor_finds_a_running_desk_in_good_health(story: Story) -> None:

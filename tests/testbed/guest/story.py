@@ -20,6 +20,7 @@ OUT = Path("/out/facts.json")
 STATE, CODE = Path("/var/lib/deskd"), Path("/srv/deskd/strategies")
 DROP_IN = Path("/etc/systemd/system/deskd.service.d")
 CTL = "/opt/deskd/venv/bin/deskctl"
+TOML = Path("/etc/deskd/desk.toml")
 FIRST_UID = 200_000
 WINDOW_S, WINDOWS_MAX = 2.0, 15
 facts: dict[str, object] = {}
@@ -162,9 +163,10 @@ def strategies_alive() -> list[int]:
 
 
 def install() -> None:
-    code, text = run("sh", "tests/testbed/guest/install.sh", timeout=120)
+    facts["install"] = code, text = run("sh", "tests/testbed/guest/install.sh", timeout=240)
     assert code == 0, text
-    Path("/etc/deskd/desk.toml").write_text(CONFIG)
+    facts["installed_check"] = run(CTL, "config", "check")
+    TOML.write_text(CONFIG)
     DROP_IN.mkdir(parents=True)
     CODE.mkdir(parents=True)
     (DROP_IN / "bed.conf").write_text(BED)
@@ -273,12 +275,58 @@ def reload() -> None:
     facts["reload_same_pid"] = before == main_pid()
     facts["reload_status"] = shown("StatusText", "ActiveState")
     run("mv", "/srv/deskd/away", str(CODE / "deaf"))
+    TOML.write_text(CONFIG + '[risk.strategy]\nallocation = "7000"\n[api]\nlocal_port = 8085\n')
+    facts["reload_config"] = run("systemctl", "reload", "deskd")
+    facts["reload_accounts"] = {
+        one["strategy_id"]: one["allocation"] for one in json.loads(run(CTL, "account", "--json")[1])
+    }
+    facts["reload_on_record"] = rows("SELECT body FROM facts WHERE kind = 'CommandGiven' ORDER BY seq DESC LIMIT 1")
+    TOML.write_text(CONFIG + "[risk.strategy]\nallocatoin = 1\n")
+    facts["reload_wrong"] = run("systemctl", "reload", "deskd")
+    facts["reload_wrong_status"] = shown("StatusText", "ActiveState")
+    facts["reload_wrong_told"] = run(CTL, "config", "reload")
+    facts["reload_member"] = as_member(CTL, "config", "reload")
+    TOML.write_text(CONFIG)
+    facts["reload_told"] = run(CTL, "config", "reload")
+    facts["reload_end"] = (before == main_pid(), shown("StatusText")["StatusText"])
 
 
 def doctor() -> None:
     facts["doctor_root"] = json.loads(run(CTL, "doctor", "--json", timeout=120)[1])
     facts["doctor_member"] = json.loads(as_member(CTL, "doctor", "--json")[1])
     facts["not_the_desks"] = run("find", str(STATE), "-user", "root", "-print")[1]
+
+
+def versions() -> dict[str, str]:
+    links = {name: Path("/opt/deskd", name) for name in ("current", "previous")}
+    return {name: str(link.readlink()) for name, link in links.items() if link.exists()}
+
+
+def runs_from() -> str:
+    return Path(f"/proc/{main_pid()}/cmdline").read_bytes().split(b"\0")[0].decode()
+
+
+def upgrade() -> None:
+    """Install another version over the running one, and go back; the desk is started again when the officer says so."""
+    facts["versions_before"], before = versions(), main_pid()
+    with Path("deskd/__init__.py").open("a") as file:
+        file.write("# another version\n")
+    facts["upgrade"] = run("sh", "tests/testbed/guest/install.sh", timeout=240)
+    facts["versions_after"], facts["upgrade_same_pid"] = versions(), before == main_pid()
+    facts["upgrade_ran_from"] = runs_from()
+    facts["upgrade_toml_kept"] = TOML.read_text() == CONFIG
+    facts["upgrade_again"] = run("sh", "tests/testbed/guest/install.sh", timeout=240)
+    facts["upgrade_restart"] = run("systemctl", "restart", "deskd", timeout=150)
+    facts["upgrade_runs_from"] = runs_from()
+    facts["upgrade_status"] = shown("StatusText", "ActiveState")
+
+
+def uninstall() -> None:
+    facts["uninstall"] = run("tools/install.sh", "uninstall", timeout=120)
+    gone = ("/opt/deskd", "/etc/systemd/system/deskd.service", "/usr/local/bin/deskctl", "/usr/local/bin/deskd")
+    facts["uninstall_left"] = [path for path in gone if os.path.lexists(path)]
+    kept = (str(TOML), "/etc/deskd/alpaca_key_id", "/var/lib/deskd/desk.db", "/var/lib/deskd/uids.json")
+    facts["uninstall_lost"] = [path for path in kept if not Path(path).exists()]
 
 
 def kill() -> None:
@@ -356,19 +404,22 @@ CHAPTERS = (
     stop_deaf,
     reload,
     doctor,
+    upgrade,
     kill,
     hang,
     stop,
     wrong_configuration,
     one_uid,
+    uninstall,
 )
 
 
 def main() -> None:
-    """Tell every chapter; one that fails ends the story, with its error and the journal's last words."""
+    """Tell every chapter, or those that are named; one that fails ends the story, with its error and the journal's last words."""
     times: dict[str, float] = {}
     facts["seconds"] = times
-    for chapter in CHAPTERS:
+    named = sys.argv[1:]
+    for chapter in (one for one in CHAPTERS if not named or one.__name__ in named):
         began = time.monotonic()
         try:
             chapter()
