@@ -52,9 +52,10 @@ class Reloaded:
     def in_words(self) -> str:
         """Return it as one line."""
         if self.problems:
-            return f"desk.toml is WRONG, nothing was changed ({len(self.problems)} problems): {self.problems[0]}"
+            more = f" (and {len(self.problems) - 1} more)" if self.problems[1:] else ""
+            return f"desk.toml is WRONG, nothing was changed: {self.problems[0]}{more}"
         waiting = [change.key for change in self.changes if change.applies is Applies.RESTART]
-        text = f"desk.toml read: {len(self.changes) - len(waiting)} changes applied"
+        text = f"desk.toml read, changes applied: {len(self.changes) - len(waiting)}"
         return f"{text}; needs a restart: {', '.join(waiting)}" if waiting else text
 
 

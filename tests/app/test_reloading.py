@@ -60,7 +60,7 @@ async def test_what_changed_is_on_record_before_it_counts(tmp_path: Path) -> Non
         "api.local_port: 0 -> 8080 (needs restart)",
     ]
     assert (desk.config.risk.strategy.allocation, desk.config.api.local_port) == (Decimal(500), 0)
-    assert reloaded.in_words() == "desk.toml read: 1 changes applied; needs a restart: api.local_port"
+    assert reloaded.in_words() == "desk.toml read, changes applied: 1; needs a restart: api.local_port"
     assert [(line["log_level"], line["key"]) for line in told if line["event"] == "config_changed"] == [
         ("info", "risk.strategy.allocation"),
         ("warning", "api.local_port"),
@@ -79,7 +79,7 @@ async def test_a_wrong_file_changes_nothing_and_all_is_said(tmp_path: Path) -> N
     assert [problem.split(": ")[0] for problem in reloaded.problems] == [f"{desk.file}:2:1", f"{desk.file}:4:1"]
     assert [line["problem"] for line in told if line["log_level"] == "error"] == list(reloaded.problems)
     assert desk.reloading.problem == reloaded.in_words()
-    assert "nothing was changed (2 problems)" in reloaded.in_words()
+    assert reloaded.in_words() == f"desk.toml is WRONG, nothing was changed: {reloaded.problems[0]} (and 1 more)"
     desk.file.write_text("")
     assert (await desk.reloading.reload("SIGHUP")).as_dict()["good"]
     assert not desk.reloading.problem
