@@ -14,7 +14,7 @@ LOCK_FLAGS := --generate-hashes --universal --python-version 3.12 --no-header --
 .PHONY: help run setup strategy-env test check fmt lint type arch docs proto lock bench chaos soak bed install install-previous uninstall deploy start stop status clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run:  ## set up what is missing, then run the desk on the embedded exchange; Ctrl-C ends it
 	@tools/setup.sh run
