@@ -31,6 +31,8 @@ from deskd.app.exit_watch import ExitWatch, rules_of
 from deskd.app.fact_log import FactLog
 from deskd.app.kill_keeper import KillKeeper
 from deskd.app.kill_triggers import KillTriggers
+from deskd.app.kill_watch import KillWatch
+from deskd.app.kill_watch import rules_of as automatic_rules_of
 from deskd.app.looks import Looks
 from deskd.app.market_watch import MarketWatch
 from deskd.app.opening import Begun, begun, db_path
@@ -250,6 +252,13 @@ class Daemon:
             post=self.runtime.keep,
             wall=wall,
         )
+        self.kill_watch = KillWatch(
+            desk=desk,
+            rules=automatic_rules_of(config.risk.automatic),
+            post=self.runtime.post,
+            clock=lambda: self.market_watch.clock,
+            wall=wall,
+        )
         self.runtime.on_fact.append(self.kills.on_fact)
         self.stopping = Stopping(
             runtime=self.runtime,
@@ -327,6 +336,7 @@ class Daemon:
         self._spawn(self._beat(), "heartbeat")
         self._spawn(self.kills.run(), "kills")
         self._spawn(self.kill_triggers.run(), "kill file")
+        self._spawn(self.kill_watch.run(), "kill watch")
         self._spawn(self.supervisor.run(), "supervisor")
         await self.supervisor.open()
         await self._open_local()

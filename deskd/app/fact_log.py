@@ -107,6 +107,8 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             return "exit_triggered", "info", what | {"exit": fact.kind, "price": str(fact.price), "why": in_words(fact)}
         case ev.KillEngaged():
             how = {"depth": fact.depth.value, "cause": fact.cause.value, "by": fact.by, "why": fact.reason}
+            if fact.figure:
+                how |= {"figure": fact.figure, "threshold": fact.threshold}
             return "kill_engaged", "error", _killed(fact.target) | how | {"remedy": _KILLED}
         case ev.KillReleased():
             return "kill_released", "warning", _killed(fact.target) | {"by": fact.by, "why": fact.reason}

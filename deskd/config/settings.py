@@ -357,6 +357,39 @@ class RiskKillSection(_Section):
     )
 
 
+class RiskAutomaticSection(_Section):
+    """[risk.automatic]: when the desk pulls the kill switch by itself; only an officer releases it. 0 turns one off."""
+
+    depth: Literal["reduce_only", "stop_new", "cancel", "flatten"] = Field(
+        "stop_new", description="how deep such a kill goes"
+    )
+    strategy_daily_loss_pct: Percent = Field(
+        Decimal(10), description="lost since the market day began, percent of the allocation: kills the strategy"
+    )
+    strategy_drawdown_pct: Percent = Field(
+        Decimal(20), description="lost since the equity's peak, percent of it: kills the strategy"
+    )
+    member_daily_loss_pct: Percent = Field(
+        Decimal(10), description="the same of all strategies of a member: kills the member's"
+    )
+    member_drawdown_pct: Percent = Field(Decimal(20), description="the same of all strategies of a member")
+    desk_daily_loss_pct: Percent = Field(Decimal(10), description="the same of all strategies: kills the desk")
+    desk_drawdown_pct: Percent = Field(Decimal(20), description="the same of all strategies")
+    drift_s: Wait = Field(
+        900.0,
+        description="a difference with the broker that nobody settles for so long kills its symbol; one of cash the desk",
+    )
+    stale_stream_s: Wait = Field(
+        300.0, description="a stream of the broker that stays away so long in an open market kills the desk"
+    )
+    window_s: float = Field(60.0, ge=1, le=600, description="the two below are counted over so long, of all strategies")
+    deaths_max: int = Field(50, ge=0, le=1_000_000, description="runs that die kill the desk at this number")
+    rejects_max: int = Field(50, ge=0, le=1_000_000, description="the broker's rejects kill the desk at this number")
+    loop_lag_s: Wait = Field(
+        2.0, description="the desk's own turn is late by so much, five looks in a row: kills the desk"
+    )
+
+
 class RiskSection(_Section):
     """[risk]."""
 
@@ -368,6 +401,7 @@ class RiskSection(_Section):
     strategies: dict[str, RiskNamedStrategySection] = {}
     schedule: RiskScheduleSection = RiskScheduleSection()
     kill: RiskKillSection = RiskKillSection()
+    automatic: RiskAutomaticSection = RiskAutomaticSection()
 
 
 class OrdersSection(_Section):

@@ -13,11 +13,13 @@ from typing import assert_never
 from deskd.core import activities, corrections, gate, holding, house, lifecycle
 from deskd.core.exit_book import ExitBook
 from deskd.core.kills import Kills
+from deskd.core.losses import losses_of
 from deskd.core.outages import Outages
 from deskd.core.portfolio import Portfolio
 from deskd.core.records import Records
 from deskd.core.reservation import Reservation, Reservations
 from deskd.core.standing import Standing
+from deskd.core.tallies import Tallies
 from deskd.domain import events as ev
 from deskd.domain.activity import Activity, HouseCause
 from deskd.domain.book import Account
@@ -94,6 +96,7 @@ class Desk:
     outages: Outages = field(default_factory=Outages)
     exits: ExitBook = field(default_factory=ExitBook)
     kills: Kills = field(default_factory=Kills)
+    tallies: Tallies = field(default_factory=Tallies)
 
     # --- apply: touches, and does not decide -------------------------------------------------------------------
 
@@ -142,6 +145,7 @@ class Desk:
                 elif fact.status is StrategyStatus.FAILED:
                     self._remember(fact.strategy_id, given_up(self.streaks.get(fact.strategy_id)))
             case ev.RunEnded(strategy_id=who):
+                self.tallies.end(fact)
                 self._remember(who, after_end(self.streaks.get(who), fact.end, deaths=fact.deaths, at=fact.at))
             case ev.AllocationChanged():
                 self._allocate(fact)
@@ -186,7 +190,7 @@ class Desk:
             case ev.KillEngaged():
                 self.kills.engage(fact)
             case ev.KillReleased():
-                self.kills.release(fact)
+                self.kills.release(fact, losses_of(self, fact.target))
             case ev.FlattenCompleted():
                 self.kills.complete(fact)
             case ev.FlattenHindered():
@@ -289,6 +293,7 @@ class Desk:
     def _deny(self, fact: ev.OrderDenied) -> None:
         who = fact.request.strategy_id
         self.exits.ask(fact.request, fact.at)
+        self.tallies.deny(fact)
         kept = self.denied_ids.setdefault(who, {})
         kept[fact.request.client_order_id] = None
         if len(kept) > DENIED_KEPT:
@@ -317,6 +322,8 @@ class Desk:
                 self._settle(order, fact)
             case ev.OrderRestated():
                 holding.restate(self, order)
+            case ev.OrderRejected():
+                self.tallies.reject(order.request.strategy_id, fact)
             case _:
                 pass
         if not order.status.is_open:

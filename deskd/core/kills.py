@@ -2,12 +2,14 @@
 
 Rule 1: a kill is latched: it goes deeper, never shallower, until an officer releases it.
 Rule 2: of several that apply the deepest holds.
+Rule 3: what a release forgives is kept: it must not pull the kill again.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from deskd.core.losses import Losses
 from deskd.domain import events as ev
 from deskd.domain.ids import StrategyId, Symbol, UserId
 from deskd.domain.kill import THE_DESK, KillDepth, KillScope, KillTarget, TradingState
@@ -32,11 +34,20 @@ class Kill:
         return f"kill={self.target} depth={self.depth} since={since} by={why.by!r} reason={why.reason!r}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """The last release of a target."""
+
+    at: datetime
+    forgiven: Losses
+
+
 @dataclass(slots=True)
 class Kills:
     """All that are in force."""
 
     in_force: dict[KillTarget, Kill] = field(default_factory=dict)
+    releases: dict[KillTarget, Release] = field(default_factory=dict)  # the last of each
 
     # --- apply ---------------------------------------------------------------------------------------------------
 
@@ -48,9 +59,10 @@ class Kills:
         elif not known.depth.reaches(fact.depth):
             self.in_force[fact.target] = replace(known, depth=fact.depth, latest=fact, flat_at=None)
 
-    def release(self, fact: ev.KillReleased) -> None:
-        """Lift the kill."""
+    def release(self, fact: ev.KillReleased, forgiven: Losses) -> None:
+        """Lift the kill, and forgive what was lost until now."""
         self.in_force.pop(fact.target, None)
+        self.releases[fact.target] = Release(at=fact.at, forgiven=forgiven)
 
     def complete(self, fact: ev.FlattenCompleted) -> None:
         """Know that nothing is open or held under the kill."""
@@ -74,6 +86,16 @@ class Kills:
             if kill is not None and (deepest is None or not deepest.depth.reaches(kill.depth)):
                 deepest = kill
         return deepest
+
+    def released_at(self, target: KillTarget) -> datetime | None:
+        """Return when the target was last released; None where it never was."""
+        known = self.releases.get(target)
+        return None if known is None else known.at
+
+    def forgiven(self, target: KillTarget) -> Losses | None:
+        """Return what the target had lost when it was last released."""
+        known = self.releases.get(target)
+        return None if known is None else known.forgiven
 
     def stopping_desk(self) -> Kill | None:
         """Return the kill that lets nobody order anything; None where there is none."""

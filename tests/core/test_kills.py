@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from deskd.core.kills import Kills, covers
+from deskd.core.losses import Losses
 from deskd.domain import events as ev
 from deskd.domain.ids import UserId
 from deskd.domain.kill import THE_DESK, KillDepth, KillScope, KillTarget, TradingState
@@ -49,8 +50,8 @@ def test_of_several_the_deepest_holds_and_each_is_released_alone() -> None:
     found = kills.over(ALICE, None, AAPL)
     assert found is not None
     assert found.depth is KillDepth.CANCEL
-    kills.release(a_release(of_strategy(ALICE)))
-    kills.release(a_release(of_strategy(ALICE)))
+    kills.release(a_release(of_strategy(ALICE)), Losses(day=None))
+    kills.release(a_release(of_strategy(ALICE)), Losses(day=None))
     found = kills.over(ALICE, None, AAPL)
     assert found is not None
     assert found.target == THE_DESK

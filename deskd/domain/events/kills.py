@@ -18,6 +18,8 @@ class KillEngaged:
     by: str  # a person and their uid, or the part of the desk that pulled it
     reason: str  # for people
     at: datetime
+    figure: str = ""  # of one that the desk pulled by itself: what was found
+    threshold: str = ""  # and the bound that it reached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,87 @@
+"""Looks, again and again, whether the desk is to pull its kill switch by itself; what pulls, the core says.
+
+Rule 1: of losses two looks in a row must say so: one odd quote marks every book that holds the symbol.
+Rule 2: how late a look comes is how late everything on the desk's one loop comes.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import NoReturn
+
+import structlog
+
+from deskd.config import RiskAutomaticSection
+from deskd.core import automatic
+from deskd.core.desk import Desk
+from deskd.domain import events as ev
+from deskd.domain.automatic import LAGS_IN_A_ROW, OFF, AutomaticRules, LossBounds, Seen
+from deskd.domain.kill import KillCause, KillDepth, KillScope, KillTarget
+from deskd.domain.market import MarketClock
+from deskd.ports import Clock
+
+LOOK_EVERY_S = 1.0  # some sums over the books
+_LOSSES = frozenset({KillCause.DAILY_LOSS, KillCause.DRAWDOWN})
+
+log = structlog.get_logger()
+
+
+def rules_of(section: RiskAutomaticSection) -> AutomaticRules:
+    """Return what is configured."""
+    return AutomaticRules(
+        depth=KillDepth(section.depth),
+        losses={
+            KillScope.STRATEGY: LossBounds(
+                daily_loss_pct=section.strategy_daily_loss_pct, drawdown_pct=section.strategy_drawdown_pct
+            ),
+            KillScope.MEMBER: LossBounds(
+                daily_loss_pct=section.member_daily_loss_pct, drawdown_pct=section.member_drawdown_pct
+            ),
+            KillScope.DESK: LossBounds(
+                daily_loss_pct=section.desk_daily_loss_pct, drawdown_pct=section.desk_drawdown_pct
+            ),
+        },
+        drift=timedelta(seconds=section.drift_s),
+        stale=timedelta(seconds=section.stale_stream_s),
+        window=timedelta(seconds=section.window_s),
+        deaths_max=section.deaths_max,
+        rejects_max=section.rejects_max,
+        loop_lag=timedelta(seconds=section.loop_lag_s),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class KillWatch:
+    """One task of the desk."""
+
+    desk: Desk
+    rules: AutomaticRules
+    post: Callable[[ev.KillEngaged], Awaitable[None]]
+    clock: Callable[[], MarketClock | None]  # the broker's, as last heard
+    wall: Clock
+    look_every_s: float = LOOK_EVERY_S
+    _lags: deque[timedelta] = field(default_factory=lambda: deque(maxlen=LAGS_IN_A_ROW))
+    _lost: frozenset[tuple[KillTarget, KillCause]] = frozenset()  # what the look before found of losses
+
+    async def run(self) -> NoReturn:
+        """Look until canceled."""
+        while True:
+            due_at = self.wall.monotonic() + self.look_every_s
+            await asyncio.sleep(self.look_every_s)
+            await self.look(late_s=self.wall.monotonic() - due_at)
+
+    async def look(self, *, late_s: float = 0.0) -> None:
+        """Pull what is due; *late_s*: how late this look is."""
+        self._lags.append(timedelta(seconds=max(late_s, 0.0)))
+        clock = self.clock()
+        seen = Seen(
+            is_market_open=clock is not None and clock.is_open,
+            lag=min(self._lags) if len(self._lags) == LAGS_IN_A_ROW else OFF,
+        )
+        found = automatic.due(self.desk, self.rules, seen, self.wall.now())
+        before, self._lost = self._lost, frozenset((k.target, k.cause) for k in found if k.cause in _LOSSES)
+        for kill in found:
+            if kill.cause not in _LOSSES or (kill.target, kill.cause) in before:
+                await self.post(kill)

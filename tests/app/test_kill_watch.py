@@ -1,0 +1,101 @@
+"""The watch pulls what the core says, and knows how late it is itself."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+
+from deskd.app.kill_watch import KillWatch, rules_of
+from deskd.config import RiskAutomaticSection
+from deskd.core.desk import MARKET, Desk
+from deskd.domain import events as ev
+from deskd.domain.automatic import LAGS_IN_A_ROW
+from deskd.domain.kill import THE_DESK, KillCause, KillDepth, KillScope
+from deskd.domain.market import MarketClock
+from tests.core.test_losses import a_desk_that_lost
+from tests.factories import AAPL, ALICE, NOON, a_desk, of_strategy, price
+from tests.test_runtime import Wall
+
+OPEN = MarketClock(
+    timestamp=NOON, is_open=True, next_open=NOON + timedelta(days=1), next_close=NOON + timedelta(hours=3)
+)
+
+
+@dataclass
+class World:
+    """A watch, and what it pulled."""
+
+    desk: Desk
+    section: RiskAutomaticSection = field(default_factory=RiskAutomaticSection)
+    clock: MarketClock | None = OPEN
+    wall: Wall = field(default_factory=Wall)
+    pulled: list[ev.KillEngaged] = field(default_factory=list)
+
+    async def post(self, kill: ev.KillEngaged) -> None:
+        self.pulled.append(kill)
+        self.desk.apply(kill)
+
+    def watch(self) -> KillWatch:
+        return KillWatch(
+            desk=self.desk,
+            rules=rules_of(self.section),
+            post=self.post,
+            clock=lambda: self.clock,
+            wall=self.wall,
+        )
+
+
+async def test_a_loss_pulls_when_two_looks_in_a_row_see_it() -> None:
+    """One odd quote is no loss."""
+    world = World(a_desk_that_lost("1"), RiskAutomaticSection(strategy_daily_loss_pct=Decimal(5)))
+    watch = world.watch()
+    await watch.look()
+    world.desk.apply(ev.PositionsMarked(marks=((AAPL, price("100")),), at=NOON))
+    await watch.look()
+    world.desk.apply(ev.PositionsMarked(marks=((AAPL, price("1")),), at=NOON))
+    await watch.look()
+    assert world.pulled == []
+    await watch.look()
+    await watch.look()
+    [kill] = world.pulled
+    assert (kill.target, kill.cause) == (of_strategy(ALICE), KillCause.DAILY_LOSS)
+    assert kill.at == NOON
+
+
+async def test_looks_that_are_late_in_a_row_pull_and_a_single_one_does_not() -> None:
+    """A process that was stopped for an hour has one late look."""
+    world = World(a_desk())
+    watch = world.watch()
+    await watch.look(late_s=3_600)
+    for _ in range(LAGS_IN_A_ROW - 2):
+        await watch.look(late_s=2.5)
+    await watch.look(late_s=0.1)
+    for _ in range(LAGS_IN_A_ROW - 1):
+        await watch.look(late_s=2.5)
+    assert world.pulled == []
+    await watch.look(late_s=2.5)
+    assert [kill.cause for kill in world.pulled] == [KillCause.LOOP_LAG]
+    assert world.pulled[0].figure == "2.5 s"
+
+
+async def test_a_stream_pulls_only_while_the_market_is_known_to_be_open() -> None:
+    """The broker's clock says so, as last heard."""
+    world = World(a_desk(), clock=None)
+    watch = world.watch()
+    world.desk.apply(ev.StreamChanged(stream=MARKET, is_up=False, why="silent", at=NOON))
+    world.wall.time = NOON + timedelta(seconds=300)
+    await watch.look()
+    assert world.pulled == []
+    world.clock = OPEN
+    await watch.look()
+    assert [(kill.target, kill.cause) for kill in world.pulled] == [(THE_DESK, KillCause.STALE_STREAM)]
+
+
+def test_the_configuration_names_every_bound() -> None:
+    """Its defaults bound everything; off is what is said to be 0."""
+    rules = rules_of(RiskAutomaticSection())
+    assert rules.depth is KillDepth.STOP_NEW
+    assert set(rules.losses) == {KillScope.STRATEGY, KillScope.MEMBER, KillScope.DESK}
+    assert all(bounds.daily_loss_pct and bounds.drawdown_pct for bounds in rules.losses.values())
+    assert all((rules.drift, rules.stale, rules.deaths_max, rules.rejects_max, rules.loop_lag))
+    off = rules_of(RiskAutomaticSection(desk_drawdown_pct=Decimal(0), drift_s=0.0))
+    assert (off.losses[KillScope.DESK].drawdown_pct, off.drift) == (Decimal(0), timedelta(0))
