@@ -31,7 +31,7 @@ from deskd.app.exit_watch import ExitWatch, rules_of
 from deskd.app.fact_log import FactLog
 from deskd.app.kill_keeper import KillKeeper
 from deskd.app.kill_triggers import KillTriggers
-from deskd.app.kill_watch import KillWatch
+from deskd.app.kill_watch import KillWatch, breaker_rules_of
 from deskd.app.kill_watch import rules_of as automatic_rules_of
 from deskd.app.looks import Looks
 from deskd.app.market_watch import MarketWatch
@@ -255,6 +255,7 @@ class Daemon:
         self.kill_watch = KillWatch(
             desk=desk,
             rules=automatic_rules_of(config.risk.automatic),
+            breaker_rules=breaker_rules_of(config.risk.breaker),
             post=self.runtime.post,
             clock=lambda: self.market_watch.clock,
             wall=wall,

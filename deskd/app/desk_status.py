@@ -41,7 +41,7 @@ def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
         "broker": config.broker.mode,
         "tape": list(config.exchange.tape) if config.broker.mode == "embedded" else None,
         "trading_state": desk.kills.desk_state().value,
-        "kills": [view(kill) for kill in desk.kills.in_force.values()],
+        "kills": [view(kill) for kill in desk.kills.all()],
         "takes_orders": now.refusal is None,
         "why_not": now.refusal.message if now.refusal else None,
         "market_time": now.clock.timestamp if now.clock else None,

@@ -9,6 +9,7 @@ from deskd.core.exits import in_words
 from deskd.core.house import cause_of
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
+from deskd.domain.breaker import BreakerState
 from deskd.domain.ids import ClientOrderId
 from deskd.domain.kill import KillScope, KillTarget
 from deskd.domain.order import Order, OrderRequest
@@ -116,6 +117,10 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             return "flatten_completed", "warning", _killed(fact.target)
         case ev.FlattenHindered():
             return "flatten_hindered", "error", _killed(fact.target) | {"left": list(fact.left)}
+        case ev.BreakerMoved():
+            level = "warning" if fact.state is BreakerState.OPEN else "info"
+            moved = {"strategy_id": fact.strategy_id, "state": fact.state.value, "why": fact.why}
+            return "breaker_moved", level, moved | {"trips": fact.trips}
         case ev.RootSigned():
             return (
                 "ledger_root_signed",

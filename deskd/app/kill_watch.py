@@ -1,4 +1,4 @@
-"""Looks, again and again, whether the desk is to pull its kill switch by itself; what pulls, the core says.
+"""Looks, again and again, whether the desk is to pull its kill switch by itself, or a strategy's circuit breaker moves.
 
 Rule 1: of losses two looks in a row must say so: one odd quote marks every book that holds the symbol.
 Rule 2: how late a look comes is how late everything on the desk's one loop comes.
@@ -13,11 +13,12 @@ from typing import NoReturn
 
 import structlog
 
-from deskd.config import RiskAutomaticSection
-from deskd.core import automatic
+from deskd.config import RiskAutomaticSection, RiskBreakerSection
+from deskd.core import automatic, breakers
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.automatic import LAGS_IN_A_ROW, OFF, AutomaticRules, LossBounds, Seen
+from deskd.domain.breaker import BreakerRules
 from deskd.domain.kill import KillCause, KillDepth, KillScope, KillTarget
 from deskd.domain.market import MarketClock
 from deskd.ports import Clock
@@ -52,13 +53,27 @@ def rules_of(section: RiskAutomaticSection) -> AutomaticRules:
     )
 
 
+def breaker_rules_of(section: RiskBreakerSection) -> BreakerRules:
+    """Return what is configured."""
+    return BreakerRules(
+        window=timedelta(seconds=section.window_s),
+        rejects_max=section.rejects_max,
+        denials_max=section.denials_max,
+        deaths_max=section.deaths_max,
+        cooldown=timedelta(seconds=section.cooldown_s),
+        cooldown_max=timedelta(seconds=section.cooldown_max_s),
+        trips_max=section.trips_max,
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class KillWatch:
     """One task of the desk."""
 
     desk: Desk
     rules: AutomaticRules
-    post: Callable[[ev.KillEngaged], Awaitable[None]]
+    breaker_rules: BreakerRules
+    post: Callable[[ev.KillEngaged | ev.BreakerMoved], Awaitable[None]]
     clock: Callable[[], MarketClock | None]  # the broker's, as last heard
     wall: Clock
     look_every_s: float = LOOK_EVERY_S
@@ -85,3 +100,8 @@ class KillWatch:
         for kill in found:
             if kill.cause not in _LOSSES or (kill.target, kill.cause) in before:
                 await self.post(kill)
+        now = self.wall.now()
+        for move in breakers.due(self.desk, self.breaker_rules, now):
+            await self.post(move)
+        for kill in breakers.kills(self.desk, self.breaker_rules, now):
+            await self.post(kill)

@@ -390,6 +390,20 @@ class RiskAutomaticSection(_Section):
     )
 
 
+class RiskBreakerSection(_Section):
+    """[risk.breaker]: each strategy's circuit breaker; open, only what reduces a position passes. 0 turns a bound off."""
+
+    window_s: float = Field(60.0, ge=1, le=600, description="is counted over so long; as long is the probation")
+    rejects_max: int = Field(20, ge=0, le=1_000, description="the broker's rejects open it at this number")
+    denials_max: int = Field(600, ge=0, le=1_000, description="the gate's denials open it at this number")
+    deaths_max: int = Field(10, ge=0, le=1_000, description="runs that die open it at this number")
+    cooldown_s: Seconds = Field(300.0, description="it is open for so long; twice as long with each time in a row")
+    cooldown_max_s: Seconds = Field(3_600.0, description="but no longer")
+    trips_max: int = Field(
+        5, ge=0, le=1_000, description="opened so often in a row it kills the strategy; only an officer releases that"
+    )
+
+
 class RiskSection(_Section):
     """[risk]."""
 
@@ -402,6 +416,7 @@ class RiskSection(_Section):
     schedule: RiskScheduleSection = RiskScheduleSection()
     kill: RiskKillSection = RiskKillSection()
     automatic: RiskAutomaticSection = RiskAutomaticSection()
+    breaker: RiskBreakerSection = RiskBreakerSection()
 
 
 class OrdersSection(_Section):

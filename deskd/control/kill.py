@@ -66,16 +66,16 @@ class KillRoutes:
         target, reason = self._target(body), _reason(body)
         if not caller.is_officer:
             raise Refused(403, f"only officers release a kill: {caller.name} is none; tell one why it is safe")
-        known = self.kills.in_force.get(target)
+        known = self.kills.of(target)
         if known is None:
-            others = ", ".join(str(other) for other in sorted(self.kills.in_force)) or "none"
+            others = ", ".join(str(other) for other in sorted({kill.target for kill in self.kills.all()})) or "none"
             raise Refused(404, f"no kill of {target} is in force; in force: {others}")
         if target == THE_DESK and (held := self.held_by()) is not None:
             raise Refused(409, f"{held} would pull it again at once: take it away first, then release")
         by = _by(caller)
         await self._record(by, "release", f"{target} reason={reason!r}")
         await self.post(ev.KillReleased(target=target, by=by, reason=reason, at=self.wall.now()))
-        still = [view(kill) for kill in self.kills.in_force.values()]
+        still = [view(kill) for kill in self.kills.all()]
         return web.json_response({"released": view(known), "in_force": still})
 
     async def _record(self, by: str, command: str, arguments: str) -> None:
@@ -94,7 +94,7 @@ class KillRoutes:
         if not isinstance(typed, str):
             raise Refused(400, f"{key}: a name is a text")
         specs = [found for found in self.runs.strategies() if isinstance(found, StrategySpec)]
-        known = {target.name for target in self.kills.in_force}
+        known = {kill.target.name for kill in self.kills.all()}
         match key:
             case "strategy":
                 names = sorted({found.strategy_id for found in self.runs.strategies()} | (known & {typed}))
@@ -151,6 +151,7 @@ def view(kill: Kill) -> dict[str, Any]:
         "cause": kill.latest.cause.value,
         "by": kill.latest.by,
         "reason": kill.latest.reason,
+        "until": None if kill.until is None else instant(kill.until),
         "flat_at": None if kill.flat_at is None else instant(kill.flat_at),
         "left": list(kill.left),
     }

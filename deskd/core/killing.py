@@ -25,7 +25,7 @@ def on_kill_fact(desk: Desk, event: KillFact) -> list[Effect]:
         case ev.KillEngaged():
             is_news = known is None or not known.depth.reaches(event.depth)
         case ev.KillReleased():
-            is_news = known is not None
+            is_news = desk.kills.of(event.target) is not None
         case ev.FlattenCompleted():
             is_news = known is not None and known.flat_at is None
         case ev.FlattenHindered():

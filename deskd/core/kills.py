@@ -11,8 +11,9 @@ from datetime import datetime
 
 from deskd.core.losses import Losses
 from deskd.domain import events as ev
+from deskd.domain.breaker import BreakerState
 from deskd.domain.ids import StrategyId, Symbol, UserId
-from deskd.domain.kill import THE_DESK, KillDepth, KillScope, KillTarget, TradingState
+from deskd.domain.kill import THE_DESK, KillCause, KillDepth, KillScope, KillTarget, TradingState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +26,14 @@ class Kill:
     since: datetime
     flat_at: datetime | None = None  # when nothing was open or held any more
     left: tuple[str, ...] = ()  # what could not be closed, by name
+    until: datetime | None = None  # of a circuit breaker: when it lets the strategy try again; a kill has no end
 
     @property
     def in_words(self) -> str:
         """Return the kill as one line."""
         why = self.latest
-        since = self.since.isoformat(timespec="seconds").replace("+00:00", "Z")
-        return f"kill={self.target} depth={self.depth} since={since} by={why.by!r} reason={why.reason!r}"
+        until = "" if self.until is None else f" until={_stamp(self.until)}"
+        return f"kill={self.target} depth={self.depth} since={_stamp(self.since)}{until} by={why.by!r} reason={why.reason!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class Kills:
     """All that are in force."""
 
     in_force: dict[KillTarget, Kill] = field(default_factory=dict)
+    breakers: dict[StrategyId, ev.BreakerMoved] = field(default_factory=dict)  # each one's last move
     releases: dict[KillTarget, Release] = field(default_factory=dict)  # the last of each
 
     # --- apply ---------------------------------------------------------------------------------------------------
@@ -62,6 +65,8 @@ class Kills:
     def release(self, fact: ev.KillReleased, forgiven: Losses) -> None:
         """Lift the kill, and forgive what was lost until now."""
         self.in_force.pop(fact.target, None)
+        if fact.target.scope is KillScope.STRATEGY:
+            self.breakers.pop(StrategyId(fact.target.name), None)
         self.releases[fact.target] = Release(at=fact.at, forgiven=forgiven)
 
     def complete(self, fact: ev.FlattenCompleted) -> None:
@@ -74,18 +79,55 @@ class Kills:
         if known := self.in_force.get(fact.target):
             self.in_force[fact.target] = replace(known, flat_at=None, left=fact.left)
 
+    def move(self, fact: ev.BreakerMoved) -> None:
+        """Know where the strategy's circuit breaker stands."""
+        self.breakers[fact.strategy_id] = fact
+
     # --- look ----------------------------------------------------------------------------------------------------
 
     def over(self, who: StrategyId, member: UserId | None, symbol: Symbol) -> Kill | None:
         """Return the deepest kill that holds for orders of *who* in *symbol*; None where none does."""
+        deepest = self.breaker(who) if self.breakers else None
         if not self.in_force:
-            return None
-        deepest: Kill | None = None
+            return deepest
         for target in _targets(who, member, symbol):
             kill = self.in_force.get(target)
             if kill is not None and (deepest is None or not deepest.depth.reaches(kill.depth)):
                 deepest = kill
         return deepest
+
+    def breaker_state(self, who: StrategyId) -> BreakerState:
+        """Return where the strategy's circuit breaker stands."""
+        known = self.breakers.get(who)
+        return BreakerState.CLOSED if known is None else known.state
+
+    def breaker(self, who: StrategyId) -> Kill | None:
+        """Return the strategy's circuit breaker as the kill that it is while it is open; None where it is not."""
+        move = self.breakers.get(who)
+        if move is None or move.state is not BreakerState.OPEN:
+            return None
+        target = KillTarget(KillScope.STRATEGY, who)
+        latest = ev.KillEngaged(
+            target=target,
+            depth=KillDepth.REDUCE_ONLY,
+            cause=move.cause or KillCause.BREAKER,
+            by="breaker",
+            reason=move.why,
+            at=move.at,
+            figure=move.figure,
+            threshold=move.threshold,
+        )
+        return Kill(target=target, depth=latest.depth, latest=latest, since=move.at, until=move.until)
+
+    def of(self, target: KillTarget) -> Kill | None:
+        """Return the kill of the target, or its open circuit breaker; None where there is neither."""
+        known = self.in_force.get(target)
+        return self.breaker(StrategyId(target.name)) if known is None and target.scope is KillScope.STRATEGY else known
+
+    def all(self) -> list[Kill]:
+        """Return every kill in force, and every circuit breaker that is open."""
+        opened = (self.breaker(who) for who in self.breakers)
+        return [*self.in_force.values(), *(kill for kill in opened if kill is not None)]
 
     def released_at(self, target: KillTarget) -> datetime | None:
         """Return when the target was last released; None where it never was."""
@@ -110,12 +152,18 @@ class Kills:
         """Return what the strategy may do, whatever the symbol."""
         names = (THE_DESK, KillTarget(KillScope.STRATEGY, who), KillTarget(KillScope.MEMBER, member or ""))
         kills = [self.in_force[target] for target in names if target in self.in_force]
+        if (breaker := self.breaker(who)) is not None:
+            kills.append(breaker)
         return state_at([kill.depth for kill in kills])
 
     def desk_state(self) -> TradingState:
         """Return what the desk as a whole may do."""
         kill = self.in_force.get(THE_DESK)
         return state_at([] if kill is None else [kill.depth])
+
+
+def _stamp(at: datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def state_at(depths: list[KillDepth]) -> TradingState:

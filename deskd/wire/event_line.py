@@ -69,6 +69,7 @@ class DeskEvent(StrEnum):
     KILL_RELEASED = "kill_released"  # an officer released it
     FLATTEN_COMPLETED = "flatten_completed"  # under a kill that flattens nothing is open and nothing is held
     FLATTEN_HINDERED = "flatten_hindered"  # something under it cannot be closed at present; the desk goes on trying
+    BREAKER_MOVED = "breaker_moved"  # a strategy's circuit breaker opened, lets it try again, or closed
     ROOT_SIGNED = "root_signed"  # the desk put its name to the ledger as it stands
     DESK_STARTED = "desk_started"  # the desk opened its ledger
     DESK_STOPPED = "desk_stopped"  # the desk closed in order; where it is missing, it was killed
@@ -131,6 +132,7 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.KILL_RELEASED: "scope name strategy_id user_id symbol by why",
     E.FLATTEN_COMPLETED: "scope name strategy_id user_id symbol",
     E.FLATTEN_HINDERED: "scope name strategy_id user_id symbol left",
+    E.BREAKER_MOVED: "strategy_id user_id status why until trips",
     E.ROOT_SIGNED: "market_day root root_seq public_key signature",
     E.DESK_STARTED: "desk_version broker",
     E.DESK_STOPPED: "",
@@ -186,6 +188,7 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.KILL_RELEASED: (ev.KillReleased,),
     E.FLATTEN_COMPLETED: (ev.FlattenCompleted,),
     E.FLATTEN_HINDERED: (ev.FlattenHindered,),
+    E.BREAKER_MOVED: (ev.BreakerMoved,),
     E.ROOT_SIGNED: (ev.RootSigned,),
     E.DESK_STARTED: (ev.DeskStarted,),
     E.DESK_STOPPED: (ev.DeskStopped,),
@@ -272,6 +275,8 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     stream: str | None = None
     started_at: str | None = None
     held_until: str | None = None
+    until: str | None = None  # of a circuit breaker that opened: the end of its cool-down
+    trips: int | None = None  # in a row
     ended_at: str | None = None  # the stream was up again
     affected: list[str] | None = None  # strategies: with open orders (trades), or reading (market)
     orders_refused: int | None = None  # because of the outage

@@ -36,6 +36,7 @@ AROUND = (
     "StrategyStatusChanged",
     "KillEngaged",
     "KillReleased",
+    "BreakerMoved",
 )
 AROUND_MAX = 20  # facts beside the order's own; the rest is counted
 
@@ -318,6 +319,8 @@ def _beside(fact: ev.Fact, request: OrderRequest) -> str | None:
             return f"the kill switch was pulled: {fact.target}, {fact.depth}, by {fact.by}: {fact.reason}"
         case ev.KillReleased() if covers(fact.target, request.strategy_id, request.user_id, request.symbol):
             return f"the kill of {fact.target} was released by {fact.by}: {fact.reason}"
+        case ev.BreakerMoved(strategy_id=who) if who == request.strategy_id:
+            return f"the strategy's circuit breaker went {fact.state}: {fact.why}"
         case ev.StrategyStatusChanged(strategy_id=who) if who == request.strategy_id:
             return f"the strategy became {fact.status}: {fact.why}"
         case _:

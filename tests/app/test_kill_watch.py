@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
-from deskd.app.kill_watch import KillWatch, rules_of
-from deskd.config import RiskAutomaticSection
+from deskd.app.kill_watch import KillWatch, breaker_rules_of, rules_of
+from deskd.config import RiskAutomaticSection, RiskBreakerSection
+from deskd.core.deciding import handle
 from deskd.core.desk import MARKET, Desk
 from deskd.domain import events as ev
 from deskd.domain.automatic import LAGS_IN_A_ROW
+from deskd.domain.breaker import BreakerState
 from deskd.domain.kill import THE_DESK, KillCause, KillDepth, KillScope
 from deskd.domain.market import MarketClock
 from tests.core.test_losses import a_desk_that_lost
@@ -29,15 +31,20 @@ class World:
     clock: MarketClock | None = OPEN
     wall: Wall = field(default_factory=Wall)
     pulled: list[ev.KillEngaged] = field(default_factory=list)
+    moved: list[ev.BreakerMoved] = field(default_factory=list)
 
-    async def post(self, kill: ev.KillEngaged) -> None:
-        self.pulled.append(kill)
-        self.desk.apply(kill)
+    async def post(self, event: ev.KillEngaged | ev.BreakerMoved) -> None:
+        if isinstance(event, ev.KillEngaged):
+            self.pulled.append(event)
+        else:
+            self.moved.append(event)
+        handle(self.desk, event)
 
     def watch(self) -> KillWatch:
         return KillWatch(
             desk=self.desk,
             rules=rules_of(self.section),
+            breaker_rules=breaker_rules_of(RiskBreakerSection(denials_max=3, trips_max=2)),
             post=self.post,
             clock=lambda: self.clock,
             wall=self.wall,
@@ -88,6 +95,22 @@ async def test_a_stream_pulls_only_while_the_market_is_known_to_be_open() -> Non
     world.clock = OPEN
     await watch.look()
     assert [(kill.target, kill.cause) for kill in world.pulled] == [(THE_DESK, KillCause.STALE_STREAM)]
+
+
+async def test_breakers_move_and_in_the_end_kill_by_the_same_look() -> None:
+    """Open, on probation, open again for twice as long: and so often in a row is a kill."""
+    world = World(a_desk())
+    watch = world.watch()
+    for _ in range(3):
+        world.desk.tallies.count(KillCause.DENIALS, ALICE, world.wall.time)
+    await watch.look()
+    world.wall.time += timedelta(seconds=300)
+    await watch.look()
+    world.desk.tallies.count(KillCause.DENIALS, ALICE, world.wall.time + timedelta(seconds=1))
+    await watch.look()
+    assert [move.state for move in world.moved] == [BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.OPEN]
+    assert world.moved[-1].until == world.wall.time + timedelta(seconds=600)
+    assert [(kill.target, kill.cause) for kill in world.pulled] == [(of_strategy(ALICE), KillCause.BREAKER)]
 
 
 def test_the_configuration_names_every_bound() -> None:

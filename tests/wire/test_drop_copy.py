@@ -8,6 +8,7 @@ from deskd.core.deciding import decide, handle
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
+from deskd.domain.breaker import BreakerState
 from deskd.domain.events import BrokerStatus
 from deskd.domain.exits import ExitKind
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId, UserId
@@ -193,6 +194,7 @@ def one_of_each() -> list[ev.Fact]:
         ev.PositionsMarked(marks=((AAPL, price(3)),), at=NOON),
         ev.CommandGiven(by="ada (uid 0)", command="stop", arguments="alice", at=NOON),
         a_kill(of_strategy(ALICE)),
+        ev.BreakerMoved(strategy_id=ALICE, state=BreakerState.OPEN, why="denials=3", trips=1, until=NOON, at=NOON),
         a_kill(KillTarget(KillScope.MEMBER, "alice")),
         a_kill(KillTarget(KillScope.SYMBOL, AAPL)),
         a_release(),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from deskd.domain import events as ev
+from deskd.domain.breaker import BreakerState
 from deskd.domain.entry import Entry
 from deskd.domain.ids import ClientOrderId, RunId
 from deskd.domain.kill import KillDepth
@@ -333,6 +334,8 @@ def test_what_happened_around_it_is_told_as_far_as_it_concerns_it() -> None:
         a_kill(of_strategy(BOB)),
         a_release(of_strategy(ALICE)),
         a_release(of_strategy(BOB)),
+        ev.BreakerMoved(strategy_id=ALICE, state=BreakerState.OPEN, why="denials=3", trips=1, at=NOON),
+        ev.BreakerMoved(strategy_id=BOB, state=BreakerState.OPEN, why="denials=3", trips=1, at=NOON),
         ev.AccountReconciled(cash=cash(1), differences=(), fill_count=0, why="on schedule", at=NOON),
         ev.AccountReconciled(
             cash=cash(1), differences=(("cash", "5"), ("AAPL", "3")), fill_count=0, why="on schedule", at=NOON
@@ -354,6 +357,7 @@ def test_what_happened_around_it_is_told_as_far_as_it_concerns_it() -> None:
         "the strategy became failed: died often",
         "the kill switch was pulled: strategy alice, cancel, by ada (uid 0): runaway orders",
         "the kill of strategy alice was released by ada (uid 0): mended",
+        "the strategy's circuit breaker went open: denials=3",
         "books and broker differed: AAPL 3",
     ]
     assert page["around"]["facts"][0]["since_request_ms"] == 5

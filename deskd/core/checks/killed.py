@@ -21,5 +21,6 @@ def only_reduces(e: Evidence, v: Valued) -> Finding:
         return Finding(True, R.REDUCE_ONLY, "kill=none")
     figure = f"{e.kill.in_words} qty={plain(v.qty)}"
     limit = f"closing_qty={plain(v.closing_qty)}"
-    remedy = "trade at most what closes the position; only an officer releases the kill (deskctl release)"
+    lifts = "the breaker lets you try again by itself" if e.kill.until else "only an officer releases the kill"
+    remedy = f"trade at most what closes the position; {lifts} (deskctl release)"
     return Finding(v.opening_qty <= 0, R.REDUCE_ONLY, figure, limit, remedy)

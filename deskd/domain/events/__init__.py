@@ -45,6 +45,7 @@ from deskd.domain.events.desk import (
 )
 from deskd.domain.events.exits import ExitTriggered, PricesSeen, TrailMoved
 from deskd.domain.events.kills import (
+    BreakerMoved,
     ClosingRequested,
     FlattenCompleted,
     FlattenHindered,
@@ -130,6 +131,7 @@ type Fact = (
     | KillReleased
     | FlattenCompleted
     | FlattenHindered
+    | BreakerMoved
     | RootSigned
     | Heartbeat
 )
@@ -151,6 +153,7 @@ type PlainFact = (
     | KillReleased
     | FlattenCompleted
     | FlattenHindered
+    | BreakerMoved
     | RootSigned
     | Heartbeat
 )
@@ -170,6 +173,7 @@ type Event = (
 __all__ = [
     "AccountReconciled",
     "AllocationChanged",
+    "BreakerMoved",
     "BrokerEvent",
     "BrokerOrder",
     "BrokerPosition",

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from deskd.domain.breaker import BreakerState
+from deskd.domain.ids import StrategyId
 from deskd.domain.kill import KillCause, KillDepth, KillTarget
 from deskd.domain.market import Quote
 from deskd.domain.order import OrderRequest
@@ -47,6 +49,21 @@ class FlattenHindered:
     target: KillTarget
     left: tuple[str, ...]  # one line each: whose, how much of what, and why
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerMoved:
+    """A strategy's circuit breaker opened, let it try again, or closed."""
+
+    strategy_id: StrategyId
+    state: BreakerState
+    why: str  # for people
+    trips: int  # in a row, this one included
+    at: datetime
+    cause: KillCause | None = None  # of one that opened: what was counted
+    figure: str = ""
+    threshold: str = ""
+    until: datetime | None = None  # of one that opened: the end of the cool-down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
