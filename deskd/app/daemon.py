@@ -17,6 +17,7 @@ import structlog
 
 from deskd import __version__
 from deskd import log as logs
+from deskd.alpaca.account_switch import AccountSwitch
 from deskd.alpaca.broker import AlpacaBroker, open_broker
 from deskd.alpaca.budget import UNLIMITED
 from deskd.alpaca.endpoints import Endpoints, Keys, embedded, endpoints
@@ -41,6 +42,7 @@ from deskd.app.root_keeper import RootKeeper
 from deskd.app.session_watch import SessionWatch
 from deskd.app.snapshots import Snapshots
 from deskd.app.stopping import CLOSE_S, Stopping
+from deskd.app.suspender import Suspender
 from deskd.config import Config
 from deskd.config.keys import BrokerKeys
 from deskd.config.load import Loaded
@@ -260,6 +262,13 @@ class Daemon:
             clock=lambda: self.market_watch.clock,
             wall=wall,
         )
+        self.suspender = Suspender(
+            desk=desk,
+            switch=AccountSwitch(broker.http),
+            until=self.runtime.until,
+            keep=self.runtime.keep,
+            wall=wall,
+        )
         self.runtime.on_fact.append(self.kills.on_fact)
         self.stopping = Stopping(
             runtime=self.runtime,
@@ -338,6 +347,8 @@ class Daemon:
         self._spawn(self.kills.run(), "kills")
         self._spawn(self.kill_triggers.run(), "kill file")
         self._spawn(self.kill_watch.run(), "kill watch")
+        if self.config.risk.kill.suspend_trade or self.runtime.desk.kills.suspended is not None:
+            self._spawn(self.suspender.run(), "suspender")
         self._spawn(self.supervisor.run(), "supervisor")
         await self.supervisor.open()
         await self._open_local()

@@ -117,6 +117,8 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             return "flatten_completed", "warning", _killed(fact.target)
         case ev.FlattenHindered():
             return "flatten_hindered", "error", _killed(fact.target) | {"left": list(fact.left)}
+        case ev.TradingSuspended():
+            return "trading_suspended", "warning", {"is_suspended": fact.is_suspended, "why": fact.why}
         case ev.BreakerMoved():
             level = "warning" if fact.state is BreakerState.OPEN else "info"
             moved = {"strategy_id": fact.strategy_id, "state": fact.state.value, "why": fact.why}

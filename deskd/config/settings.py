@@ -355,6 +355,9 @@ class RiskKillSection(_Section):
         "queue",
         description="closing outside the regular session; queue: at the market when it opens; extended: now, by limit orders",
     )
+    suspend_trade: bool = Field(
+        True, description="a kill of the desk that cancels also suspends the broker's account, until it is released"
+    )
 
 
 class RiskAutomaticSection(_Section):

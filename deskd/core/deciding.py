@@ -7,7 +7,20 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from deskd.core import asking, breakers, catching_up, closing, exits, hearing, killing, lane, looking, updates, words
+from deskd.core import (
+    asking,
+    breakers,
+    catching_up,
+    closing,
+    exits,
+    hearing,
+    killing,
+    lane,
+    looking,
+    suspending,
+    updates,
+    words,
+)
 from deskd.core.desk import MARKET, TRADES, Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
@@ -106,6 +119,8 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             return closing.on_closing_requested(desk, event)
         case ev.KillEngaged() | ev.KillReleased() | ev.FlattenCompleted() | ev.FlattenHindered():
             return killing.on_kill_fact(desk, event)
+        case ev.TradingSuspended():
+            return suspending.on_suspended(desk, event)
         case ev.BreakerMoved():
             return breakers.on_moved(desk, event)
         case ev.CancelAnswered():

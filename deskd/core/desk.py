@@ -195,6 +195,8 @@ class Desk:
                 self.kills.complete(fact)
             case ev.FlattenHindered():
                 self.kills.hinder(fact)
+            case ev.TradingSuspended():
+                self.kills.suspend(fact)
             case ev.BreakerMoved():
                 self.kills.move(fact)
             case ev.RootSigned():

@@ -50,6 +50,7 @@ class Kills:
 
     in_force: dict[KillTarget, Kill] = field(default_factory=dict)
     breakers: dict[StrategyId, ev.BreakerMoved] = field(default_factory=dict)  # each one's last move
+    suspended: ev.TradingSuspended | None = None  # the broker's account is, by the desk
     releases: dict[KillTarget, Release] = field(default_factory=dict)  # the last of each
 
     # --- apply ---------------------------------------------------------------------------------------------------
@@ -82,6 +83,10 @@ class Kills:
     def move(self, fact: ev.BreakerMoved) -> None:
         """Know where the strategy's circuit breaker stands."""
         self.breakers[fact.strategy_id] = fact
+
+    def suspend(self, fact: ev.TradingSuspended) -> None:
+        """Know whether the desk has suspended the broker's account."""
+        self.suspended = fact if fact.is_suspended else None
 
     # --- look ----------------------------------------------------------------------------------------------------
 
@@ -142,7 +147,9 @@ class Kills:
     def stopping_desk(self) -> Kill | None:
         """Return the kill that lets nobody order anything; None where there is none."""
         kill = self.in_force.get(THE_DESK)
-        return kill if kill is not None and kill.depth.reaches(KillDepth.STOP_NEW) else None
+        if kill is not None and kill.depth.reaches(KillDepth.STOP_NEW):
+            return kill
+        return None if self.suspended is None else _not_free_yet(self.suspended)
 
     def at_least(self, depth: KillDepth) -> list[Kill]:
         """Return the kills that go at least so deep."""
@@ -160,6 +167,19 @@ class Kills:
         """Return what the desk as a whole may do."""
         kill = self.in_force.get(THE_DESK)
         return state_at([] if kill is None else [kill.depth])
+
+
+def _not_free_yet(fact: ev.TradingSuspended) -> Kill:
+    """Return the rest of a kill that is released: the broker would refuse every order until it has answered."""
+    latest = ev.KillEngaged(
+        target=THE_DESK,
+        depth=KillDepth.STOP_NEW,
+        cause=KillCause.COMMAND,
+        by="desk",
+        reason="the kill is released; the broker has not confirmed yet that its account may trade again",
+        at=fact.at,
+    )
+    return Kill(target=THE_DESK, depth=latest.depth, latest=latest, since=fact.at)
 
 
 def _stamp(at: datetime) -> str:

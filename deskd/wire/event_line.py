@@ -70,6 +70,8 @@ class DeskEvent(StrEnum):
     FLATTEN_COMPLETED = "flatten_completed"  # under a kill that flattens nothing is open and nothing is held
     FLATTEN_HINDERED = "flatten_hindered"  # something under it cannot be closed at present; the desk goes on trying
     BREAKER_MOVED = "breaker_moved"  # a strategy's circuit breaker opened, lets it try again, or closed
+    TRADING_SUSPENDED = "trading_suspended"  # the desk is about to suspend the broker's account: it takes no orders
+    TRADING_RESUMED = "trading_resumed"  # the desk has let it trade again, or the broker would not suspend it
     ROOT_SIGNED = "root_signed"  # the desk put its name to the ledger as it stands
     DESK_STARTED = "desk_started"  # the desk opened its ledger
     DESK_STOPPED = "desk_stopped"  # the desk closed in order; where it is missing, it was killed
@@ -133,6 +135,8 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.FLATTEN_COMPLETED: "scope name strategy_id user_id symbol",
     E.FLATTEN_HINDERED: "scope name strategy_id user_id symbol left",
     E.BREAKER_MOVED: "strategy_id user_id status why until trips",
+    E.TRADING_SUSPENDED: "why",
+    E.TRADING_RESUMED: "why",
     E.ROOT_SIGNED: "market_day root root_seq public_key signature",
     E.DESK_STARTED: "desk_version broker",
     E.DESK_STOPPED: "",
@@ -189,6 +193,8 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.FLATTEN_COMPLETED: (ev.FlattenCompleted,),
     E.FLATTEN_HINDERED: (ev.FlattenHindered,),
     E.BREAKER_MOVED: (ev.BreakerMoved,),
+    E.TRADING_SUSPENDED: (ev.TradingSuspended,),
+    E.TRADING_RESUMED: (ev.TradingSuspended,),
     E.ROOT_SIGNED: (ev.RootSigned,),
     E.DESK_STARTED: (ev.DeskStarted,),
     E.DESK_STOPPED: (ev.DeskStopped,),

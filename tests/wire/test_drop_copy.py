@@ -194,6 +194,8 @@ def one_of_each() -> list[ev.Fact]:
         ev.PositionsMarked(marks=((AAPL, price(3)),), at=NOON),
         ev.CommandGiven(by="ada (uid 0)", command="stop", arguments="alice", at=NOON),
         a_kill(of_strategy(ALICE)),
+        ev.TradingSuspended(is_suspended=True, why="the desk is killed", at=NOON),
+        ev.TradingSuspended(is_suspended=False, why="the kill was released", at=NOON),
         ev.BreakerMoved(strategy_id=ALICE, state=BreakerState.OPEN, why="denials=3", trips=1, until=NOON, at=NOON),
         a_kill(KillTarget(KillScope.MEMBER, "alice")),
         a_kill(KillTarget(KillScope.SYMBOL, AAPL)),

@@ -51,6 +51,7 @@ from deskd.domain.events.kills import (
     FlattenHindered,
     KillEngaged,
     KillReleased,
+    TradingSuspended,
 )
 from deskd.domain.events.orders import (
     BrokerSaid,
@@ -132,6 +133,7 @@ type Fact = (
     | FlattenCompleted
     | FlattenHindered
     | BreakerMoved
+    | TradingSuspended
     | RootSigned
     | Heartbeat
 )
@@ -154,6 +156,7 @@ type PlainFact = (
     | FlattenCompleted
     | FlattenHindered
     | BreakerMoved
+    | TradingSuspended
     | RootSigned
     | Heartbeat
 )
@@ -251,5 +254,6 @@ __all__ = [
     "SymbolThawed",
     "TradeStreamChanged",
     "TradeUpdated",
+    "TradingSuspended",
     "TrailMoved",
 ]

@@ -67,6 +67,15 @@ class BreakerMoved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TradingSuspended:
+    """The desk is about to suspend the broker's account, or has let it trade again."""
+
+    is_suspended: bool
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClosingRequested:
     """A kill wants a position, or a part of it, closed."""
 
