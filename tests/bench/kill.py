@@ -19,7 +19,8 @@ def run(*, is_quick: bool) -> Report:
         flat_s = asyncio.run(_flat(Path(folder), strategies))
     orders = strategies * RESTING
     report.table(
-        "Seconds from `deskctl kill --flatten` to flat; the first 40 cancels and 10 closing orders get HTTP 429",
+        "Seconds from `deskctl kill --flatten` to flat; the first 40 cancels and 10 closing orders get HTTP 429; "
+        "no limit a minute: the exchange does not count requests here",
         ("strategies", "open orders", "flat after s"),
         [(strategies, orders, flat_s)],
     )

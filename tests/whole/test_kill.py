@@ -28,11 +28,13 @@ async def test_one_command_leaves_nothing_open_and_nothing_held(tmp_path: Path) 
         assert await desk.ctl("kill", "--flatten", "--reason", "the proof") == 0
         await desk.hears("flatten_completed")
         assert await at_the_broker(exchange) == (0, 0)
+        await desk.hears("trading_suspended", holds=lambda line: line["is_suspended"] is True)
         await soon_add_up(desk.state)
         told = kinds(desk.state)
         assert (told[0], told[-1]) == ("kill_engaged", "flatten_completed")
         assert await desk.ctl("release", "--reason", "the proof is over") == 0
         await desk.hears("kill_released")
+        await desk.hears("trading_suspended", holds=lambda line: line["is_suspended"] is False)
 
 
 async def test_a_desk_that_dies_while_it_closes_goes_on_closing(tmp_path: Path) -> None:
