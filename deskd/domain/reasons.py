@@ -8,9 +8,7 @@ class DenialReason(StrEnum):
 
     STRATEGY_UNKNOWN = "STRATEGY_UNKNOWN"  # the desk does not know this strategy
     KILLED = "KILLED"  # a kill is in force over strategy, member, symbol or desk: only cancels pass
-    REDUCE_ONLY = (
-        "REDUCE_ONLY"  # only what reduces the position passes, until an officer releases it or the breaker cools
-    )
+    REDUCE_ONLY = "REDUCE_ONLY"  # only what reduces the position passes, until the breaker or an officer releases it
     STRATEGY_NOT_ACTIVE = "STRATEGY_NOT_ACTIVE"  # paused, stopped or failed: only cancels pass
     SYMBOL_NOT_ALLOWED = "SYMBOL_NOT_ALLOWED"  # not among the strategy's `symbols` in config.json
     SYMBOL_UNKNOWN = "SYMBOL_UNKNOWN"  # the broker does not list it
