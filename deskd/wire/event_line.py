@@ -211,6 +211,8 @@ FOR_ALL = frozenset(
         E.SYMBOL_FROZEN,
         E.SYMBOL_THAWED,
         E.SHARES_DISTRIBUTED,
+        E.TRADING_SUSPENDED,
+        E.TRADING_RESUMED,
         E.ROOT_SIGNED,
         E.MARKET_DAY_BEGAN,
         E.DESK_STARTED,
