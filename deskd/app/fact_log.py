@@ -11,6 +11,7 @@ from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
 from deskd.domain.breaker import BreakerState
 from deskd.domain.ids import ClientOrderId
+from deskd.domain.job import JobOutcome
 from deskd.domain.kill import KillScope, KillTarget
 from deskd.domain.order import Order, OrderRequest
 from deskd.domain.run import ExitReason
@@ -123,6 +124,13 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             level = "warning" if fact.state is BreakerState.OPEN else "info"
             moved = {"strategy_id": fact.strategy_id, "state": fact.state.value, "why": fact.why}
             return "breaker_moved", level, moved | {"trips": fact.trips}
+        case ev.JobEnded():
+            level = "info" if fact.outcome is JobOutcome.DONE else "error"
+            return "job_ended", level, _job(fact) | {"outcome": fact.outcome, "detail": fact.detail}
+        case ev.DaySummarized():
+            figures = {"equity": str(fact.equity), "day_pnl": str(fact.day_pnl), "fees": str(fact.fees)}
+            counts = {"orders": fact.orders, "fills": fact.fills, "denied": fact.denied, "deaths": fact.deaths}
+            return "day_summarized", "info", {"market_day": str(fact.market_day)} | figures | counts
         case ev.RootSigned():
             return (
                 "ledger_root_signed",
@@ -131,6 +139,10 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             )
         case _:
             return "", "info", {}
+
+
+def _job(fact: ev.JobEnded) -> dict[str, object]:
+    return {"job": fact.name, "session": str(fact.session), "by": fact.by}
 
 
 def _outage(fact: ev.OutageEnded) -> dict[str, object]:

@@ -163,6 +163,9 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             | ev.RunEnded()
             | ev.CommandGiven()
             | ev.RootSigned()
+            | ev.JobStarted()
+            | ev.JobEnded()
+            | ev.DaySummarized()
             | ev.Heartbeat()
         ):
             return [Record(event)]

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from deskd.core import activities, corrections, gate, holding, house, lifecycle
 from deskd.core.exit_book import ExitBook
+from deskd.core.jobs import Jobs
 from deskd.core.kills import Kills
 from deskd.core.losses import losses_of
 from deskd.core.outages import Outages
@@ -97,6 +98,7 @@ class Desk:
     exits: ExitBook = field(default_factory=ExitBook)
     kills: Kills = field(default_factory=Kills)
     tallies: Tallies = field(default_factory=Tallies)
+    jobs: Jobs = field(default_factory=Jobs)
 
     # --- apply: touches, and does not decide -------------------------------------------------------------------
 
@@ -153,6 +155,7 @@ class Desk:
                 self.limits_told[fact.strategy_id] = fact
             case ev.MarketDayBegan():
                 self.records.begin(fact.market_day, fact.at, self.portfolio)
+                self.jobs.begin_day(fact)
             case ev.FillCorrected():
                 self._correct(fact)
             case ev.HouseAdjusted():
@@ -201,6 +204,10 @@ class Desk:
                 self.kills.move(fact)
             case ev.RootSigned():
                 self.last_root = fact
+            case ev.JobStarted():
+                self.jobs.start(fact)
+            case ev.JobEnded():
+                self.jobs.end(fact)
             case ev.DeskStarted():
                 self.is_trade_stream_up = self.is_synced = False
                 self.outages.is_desk_up = True
@@ -210,7 +217,7 @@ class Desk:
                 for symbol, price in fact.marks:
                     self._mark(symbol, price, fact.at)
                 self._rise()
-            case ev.RunStarted() | ev.RunStalled() | ev.CommandGiven() | ev.Heartbeat():
+            case ev.RunStarted() | ev.RunStalled() | ev.CommandGiven() | ev.DaySummarized() | ev.Heartbeat():
                 pass  # kept for people; no decision rests on them
             case _:
                 assert_never(fact)

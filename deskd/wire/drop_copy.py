@@ -201,6 +201,12 @@ class DropCopy:
                 return [(E.BREAKER_MOVED, moved | ({} if until is None else {"until": instant(until)}))]
             case ev.RootSigned():
                 return [(E.ROOT_SIGNED, _root(fact))]
+            case ev.JobStarted():
+                return [(E.JOB_STARTED, _job(fact))]
+            case ev.JobEnded():
+                return [(E.JOB_ENDED, _job(fact) | {"outcome": fact.outcome.value, "message": fact.detail})]
+            case ev.DaySummarized():
+                return [(E.DAY_SUMMARIZED, _summary(fact))]
             case ev.DeskStarted():
                 return [(E.DESK_STARTED, {"desk_version": fact.version, "broker": fact.broker})]
             case ev.DeskStopped():
@@ -450,6 +456,24 @@ def _root(fact: ev.RootSigned) -> dict[str, Any]:
         "root_seq": fact.seq,
         "public_key": fact.public_key,
         "signature": fact.signature,
+    }
+
+
+def _job(fact: ev.JobStarted | ev.JobEnded) -> dict[str, Any]:
+    return {"job": fact.name.value, "market_day": fact.session.isoformat(), "by": fact.by}
+
+
+def _summary(fact: ev.DaySummarized) -> dict[str, Any]:
+    return {
+        "market_day": fact.market_day.isoformat(),
+        "equity": plain(fact.equity),
+        "day_pnl": plain(fact.day_pnl),
+        "fees": plain(fact.fees),
+        "orders": fact.orders,
+        "fills": fact.fills,
+        "denied": fact.denied,
+        "deaths": fact.deaths,
+        "strategies": {who: plain(pnl) for who, pnl in fact.strategies},
     }
 
 

@@ -75,6 +75,9 @@ class DeskEvent(StrEnum):
     ROOT_SIGNED = "root_signed"  # the desk put its name to the ledger as it stands
     DESK_STARTED = "desk_started"  # the desk opened its ledger
     DESK_STOPPED = "desk_stopped"  # the desk closed in order; where it is missing, it was killed
+    JOB_STARTED = "job_started"  # a job of the day began, by the schedule or a person
+    JOB_ENDED = "job_ended"  # it ended, and how
+    DAY_SUMMARIZED = "day_summarized"  # what the market day came to
     HEARTBEAT = "heartbeat"  # every [desk] heartbeat_s: the desk lives
 
 
@@ -140,6 +143,9 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.ROOT_SIGNED: "market_day root root_seq public_key signature",
     E.DESK_STARTED: "desk_version broker",
     E.DESK_STOPPED: "",
+    E.JOB_STARTED: "job market_day by",
+    E.JOB_ENDED: "job market_day by outcome message",
+    E.DAY_SUMMARIZED: "market_day equity day_pnl fees orders fills denied deaths strategies",
     E.HEARTBEAT: "orders_open strategies_running market_is_open ledger_seq",
 }
 # The kinds of facts that an event is derived from.
@@ -198,6 +204,9 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.ROOT_SIGNED: (ev.RootSigned,),
     E.DESK_STARTED: (ev.DeskStarted,),
     E.DESK_STOPPED: (ev.DeskStopped,),
+    E.JOB_STARTED: (ev.JobStarted,),
+    E.JOB_ENDED: (ev.JobEnded,),
+    E.DAY_SUMMARIZED: (ev.DaySummarized,),
     E.HEARTBEAT: (ev.Heartbeat,),
 }
 # Marks, every ten seconds, and steps of trailing exits: the market's own stream has them.
@@ -319,6 +328,16 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     ledger_seq: int | None = None
     scope: str | None = None  # of a kill: desk, member, strategy, symbol
     depth: str | None = None  # of a kill: reduce_only, stop_new, cancel, flatten
+    job: str | None = None  # checks, drain, report, backup, ...
+    outcome: str | None = None  # of a job: done, failed
+    equity: str | None = None  # of all strategies
+    day_pnl: str | None = None  # of all strategies
+    fees: str | None = None  # that the house bore; negative: paid
+    orders: int | None = None
+    fills: int | None = None
+    denied: int | None = None
+    deaths: int | None = None  # runs that did not end well
+    strategies: dict[str, str] | None = None  # each with its day's P&L
     left: list[str] | None = None  # what cannot be closed, a line each
 
 

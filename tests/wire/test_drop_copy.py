@@ -12,6 +12,7 @@ from deskd.domain.breaker import BreakerState
 from deskd.domain.events import BrokerStatus
 from deskd.domain.exits import ExitKind
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId, UserId
+from deskd.domain.job import JobName, JobOutcome
 from deskd.domain.kill import THE_DESK, KillScope, KillTarget
 from deskd.domain.order import OrderClass, OrderType, Replacement, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.domain.reasons import DenialReason
@@ -203,6 +204,22 @@ def one_of_each() -> list[ev.Fact]:
         ev.FlattenCompleted(target=THE_DESK, at=NOON),
         ev.FlattenHindered(target=THE_DESK, left=("alice: 5 AAPL: halted",), at=NOON),
         ev.RootSigned(market_day=MONDAY, seq=9, root="ab", public_key="cd", signature="ef", at=NOON),
+        ev.JobStarted(name=JobName.REPORT, session=MONDAY, by="schedule", at=NOON),
+        ev.JobEnded(
+            name=JobName.REPORT, session=MONDAY, by="schedule", outcome=JobOutcome.DONE, detail="2 members", at=NOON
+        ),
+        ev.DaySummarized(
+            market_day=MONDAY,
+            equity=cash(10_000),
+            day_pnl=cash(5),
+            fees=cash(-1),
+            orders=3,
+            fills=2,
+            denied=1,
+            deaths=0,
+            strategies=((ALICE, cash(5)),),
+            at=NOON,
+        ),
         ev.Heartbeat(orders_open=1, strategies_running=2, market_is_open=True, ledger_seq=9, at=NOON),
         ev.RunStalled(run_id=RunId("r1"), strategy_id=ALICE, detail="it handled no line for 30 s", at=NOON),
         ev.RunEnded(run_id=RunId("r1"), strategy_id=ALICE, end=end, at=NOON),

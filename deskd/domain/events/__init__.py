@@ -44,6 +44,7 @@ from deskd.domain.events.desk import (
     StreamChanged,
 )
 from deskd.domain.events.exits import ExitTriggered, PricesSeen, TrailMoved
+from deskd.domain.events.jobs import DaySummarized, JobEnded, JobStarted
 from deskd.domain.events.kills import (
     BreakerMoved,
     ClosingRequested,
@@ -135,6 +136,9 @@ type Fact = (
     | BreakerMoved
     | TradingSuspended
     | RootSigned
+    | JobStarted
+    | JobEnded
+    | DaySummarized
     | Heartbeat
 )
 # A fact that the edge has found out by itself (a run ended, a command came) is an event, too: it is recorded as it is.
@@ -158,6 +162,9 @@ type PlainFact = (
     | BreakerMoved
     | TradingSuspended
     | RootSigned
+    | JobStarted
+    | JobEnded
+    | DaySummarized
     | Heartbeat
 )
 type Event = (
@@ -190,6 +197,7 @@ __all__ = [
     "Checked",
     "ClosingRequested",
     "CommandGiven",
+    "DaySummarized",
     "DeskStarted",
     "DeskStopped",
     "DiscrepancyFound",
@@ -204,6 +212,8 @@ __all__ = [
     "Heartbeat",
     "HouseAdjusted",
     "InstrumentsListed",
+    "JobEnded",
+    "JobStarted",
     "KillEngaged",
     "KillReleased",
     "LegSpec",

@@ -1,0 +1,1 @@
+"""The desk's day: which jobs there are, when each is due, and what each does."""
