@@ -26,6 +26,7 @@ from deskd.alpaca.trading_stream import TradeStream
 from deskd.api import tokens
 from deskd.api.endpoint import Api
 from deskd.app.bounds import allocation_of, lane_rules_of, limits_in_words, limits_of, schedule_within, timing_of
+from deskd.app.day_jobs import day_jobs, reports_dir
 from deskd.app.desk_status import Moment, status
 from deskd.app.disk import DiskGuard
 from deskd.app.exit_watch import ExitWatch, rules_of
@@ -50,6 +51,7 @@ from deskd.control import Control
 from deskd.control.building import BuildRoute
 from deskd.control.events import EventRoutes
 from deskd.control.jail import JailRoute
+from deskd.control.jobs import JobRoutes
 from deskd.control.kill import KillRoutes
 from deskd.control.ledger import LedgerRoutes
 from deskd.control.live_events import LiveEvents
@@ -284,6 +286,15 @@ class Daemon:
             last_seq=lambda: parts.ledger.last_seq,
             wall=wall,
         )
+        self.jobs = day_jobs(
+            config,
+            runtime=self.runtime,
+            broker=broker,
+            wall=wall,
+            market_stream=self.market_stream.state,
+            sign=self.roots.sign,
+            snapshot=self.snapshots.renew,
+        )
         self.disk = DiskGuard(
             ledger=db_path(config), least=config.desk.disk_free_min_mb * 2**20, on_change=self._on_disk
         )
@@ -322,6 +333,7 @@ class Daemon:
                 ).add_to,
                 JailRoute(self.supervisor.test_jail).add_to,
                 ReloadRoute(reload=self._reload_for).add_to,
+                JobRoutes(jobs=self.jobs, reports=reports_dir(config), wall=wall, post=self.runtime.keep).add_to,
                 BuildRoute(runs=self.supervisor, wall=wall, post=self.runtime.keep, build=self.supervisor.build).add_to,
             ],
         )
@@ -371,6 +383,7 @@ class Daemon:
         mode = self.config.broker.mode
         self.runtime.closing = None
         self._spawn(self.snapshots.run(), "snapshots")
+        self._spawn(self.jobs.run(), "jobs")
         await self.supervisor.start_enabled(but_not=self.runtime.desk.stopped_by_hand)
         log.info(
             "desk_ready",

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import NoReturn
@@ -42,6 +42,7 @@ class Snapshots:
     look_every_s: float = LOOK_EVERY_S
     tail_max: int = TAIL_MAX
     tail_min: int = TAIL_MIN
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one worker at a time
 
     async def run(self) -> NoReturn:
         """Check what the start has not checked, then take snapshots as they fall due; raise LedgerError."""
@@ -56,11 +57,19 @@ class Snapshots:
                 day = today
             await asyncio.sleep(wait_s)
 
+    async def renew(self) -> bool:
+        """Have one taken now, whatever is due; return whether it could be."""
+        return await self._work("renew")
+
     def _today(self) -> date:
         return self.wall.now().date()
 
     async def _work(self, what: str, *more: str) -> bool:
-        """Have the worker do one thing; return whether it could."""
+        """Have the worker do one thing, in its turn; return whether it could."""
+        async with self._turn:
+            return await self._worked(what, *more)
+
+    async def _worked(self, what: str, *more: str) -> bool:
         command = (sys.executable, "-m", "deskd.ledger.snapshotter", what, str(self.ledger), str(os.getpid()), *more)
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(

@@ -18,6 +18,7 @@ from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_
 from deskd.cli.client import Answer, DeskNotReachable, NotDone
 from deskd.cli.config import config
 from deskd.cli.jail import jail
+from deskd.cli.jobs import jobs, report
 from deskd.cli.kill import kill, release, tell_kills
 from deskd.cli.outages import outages
 from deskd.cli.place import NoConfiguration, config_file
@@ -304,6 +305,8 @@ def _print_command(answer: Answer, tell: Callable[[dict[str, Any]], None], *, as
 
 cli.add_command(reconcile)
 cli.add_command(jail)
+cli.add_command(jobs)
+cli.add_command(report)
 
 
 # --- configuration and the machine ------------------------------------------------------------------------------------

@@ -156,7 +156,7 @@ def with_absolute_paths(config: Config, root: Path) -> Config:
     def at(path: Path | None) -> Path | None:
         return None if path is None else absolute(root, path)
 
-    desk, exchange, sandbox = config.desk, config.exchange, config.sandbox
+    desk, exchange, sandbox, jobs = config.desk, config.exchange, config.sandbox, config.jobs
     state_dir = absolute(root, desk.state_dir)
     tape = tuple(e if e == "synthetic" else str(absolute(root, Path(e))) for e in exchange.tape)
     return config.model_copy(
@@ -172,6 +172,7 @@ def with_absolute_paths(config: Config, root: Path) -> Config:
             "exchange": exchange.model_copy(
                 update={"tape": tape, "state": at(exchange.state) or state_dir / "exchange.db"}
             ),
+            "jobs": jobs.model_copy(update={"backup_dir": at(jobs.backup_dir) or state_dir / "backups"}),
             "sandbox": sandbox.model_copy(update={"python": at(sandbox.python), "jail_dir": at(sandbox.jail_dir)}),
         }
     )

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from deskd.domain.job import JobName
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Wait = Annotated[float, Field(ge=0, le=86_400)]  # 0 turns off what it is for
 # TOML knows no amounts, paths or tuples: these are made from its texts, numbers and lists. All else is taken as it is.
@@ -431,6 +433,23 @@ class OrdersSection(_Section):
     hold_max_s: Seconds = Field(30.0, le=3600, description="an order waits at most so long, then it ends unsent")
 
 
+class JobsSection(_Section):
+    """[jobs]: what the desk does by itself before the open and after the close; `deskctl jobs` lists it."""
+
+    enabled: bool = Field(True, description="false: jobs run by hand only, with deskctl jobs run NAME")
+    off: tuple[JobName, ...] = Field((), strict=False, description="jobs that run by hand only, such as backup")
+    before_open_min: int = Field(30, ge=1, le=240, description="minutes before the open at which the checks run")
+    after_close_min: int = Field(
+        5, ge=1, le=240, description="minutes after the close, an early one too, at which the end of the day begins"
+    )
+    backup_dir: FilePath | None = Field(
+        None, description="backups of the ledger; default: state_dir/backups; another disk is better"
+    )
+    backups_kept: int = Field(14, ge=1, le=10_000, description="the newest so many backups are kept")
+    reports_kept_days: int = Field(400, ge=1, le=36_500, description="reports older than this are removed")
+    logs_kept_days: int = Field(30, ge=1, le=36_500, description="logs that no run wrote to for so long are removed")
+
+
 class ApiSection(_Section):
     """[api]: the order endpoint."""
 
@@ -473,6 +492,7 @@ class Config(BaseSettings):
     restart: RestartSection = RestartSection()
     risk: RiskSection = RiskSection()
     orders: OrdersSection = OrdersSection()
+    jobs: JobsSection = JobsSection()
     api: ApiSection = ApiSection()
     log: LogSection = LogSection()
 

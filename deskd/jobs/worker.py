@@ -40,8 +40,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 def write(ledger: Path, folder: Path, market_day: date) -> Written:
     """Write the day's reports into *folder*, each file whole or not at all, for nobody but the desk's user."""
     day = report(ledger, market_day)
-    for one in (folder.parent, folder):
-        one.mkdir(mode=0o700, exist_ok=True)
+    for made in (folder.parent, folder):
+        made.mkdir(mode=0o700, exist_ok=True)
     written = 0
     members = day.members()
     for name, one in (("desk", day), *((f"member-{member}", day.of_member(member)) for member in members)):

@@ -1,10 +1,10 @@
 """A control socket over small fakes of the ports and a real ledger, for the tests of the door and of deskctl."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from deskd.control import Control
 from deskd.control.building import BuildRoute
 from deskd.control.events import EventRoutes
 from deskd.control.jail import JailRoute
+from deskd.control.jobs import JobRoutes
 from deskd.control.kill import KillRoutes, view
 from deskd.control.ledger import LedgerRoutes
 from deskd.control.live_events import LiveEvents
@@ -26,6 +27,7 @@ from deskd.domain.book import Account, Position
 from deskd.domain.effects import Record, Refuse
 from deskd.domain.errors import ConfigError, SandboxUnavailable
 from deskd.domain.ids import ClientOrderId, RunId, StrategyId, Symbol, UserId
+from deskd.domain.job import JobName
 from deskd.domain.look import Look
 from deskd.domain.market import MarketClock
 from deskd.domain.money import Price
@@ -33,6 +35,8 @@ from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
 from deskd.domain.reasons import RefusalReason
 from deskd.domain.run import ExitReason, RunEnd, RunStatus
 from deskd.domain.strategy import BrokenStrategy, Channel, Liveness, StateUse, StrategySpec
+from deskd.jobs.plan import Times
+from deskd.jobs.runner import Done, Failed, JobRunner
 from deskd.ledger.fact_reader import FactReader
 from deskd.ledger.projections import project
 from deskd.ledger.queries import LedgerReader
@@ -44,6 +48,7 @@ from tests.factories import (
     AAPL,
     ALICE,
     BOB,
+    DAY,
     MONDAY,
     NOON,
     a_desk,
@@ -341,6 +346,7 @@ async def a_running_desk(
             WhyRoute(ledger).add_to,
             JailRoute(runs.test_jail).add_to,
             ReloadRoute(reload=reload).add_to,
+            JobRoutes(jobs=_jobs(desk, keep), reports=folder / "reports", wall=SystemClock(), post=post).add_to,
             BuildRoute(runs=runs, wall=SystemClock(), post=post, build=runs.build).add_to,
             KillRoutes(
                 kills=desk.kills, runs=runs, wall=SystemClock(), post=keep, held_by=lambda: held[0] if held else None
@@ -351,6 +357,26 @@ async def a_running_desk(
         yield RunningDesk(
             folder, config, socket, runs, commands, control, desk, store, live, held, reloads, reload_problems
         )
+
+
+def _jobs(desk: Desk, keep: Callable[[ev.Event], Awaitable[None]]) -> JobRunner:
+    """Return jobs of which the backup fails, and every other is done at once."""
+
+    async def done(session: date) -> Done | Failed:
+        return Done(f"of {session}")
+
+    async def fails(_session: date) -> Done | Failed:
+        return Failed("No space left on device")
+
+    return JobRunner(
+        desk=desk,
+        works=dict.fromkeys(JobName, done) | {JobName.BACKUP: fails},
+        keep=keep,
+        wall=SystemClock(),
+        market=lambda: MarketClock(timestamp=NOON, is_open=True, next_open=NOON, next_close=DAY.close_at),
+        times=Times(before_open=timedelta(minutes=30), after_close=timedelta(minutes=5)),
+        off=(JobName.SNAPSHOT,),
+    )
 
 
 def _reconciling(desk: Desk) -> Reconciling:

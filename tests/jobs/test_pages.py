@@ -13,6 +13,7 @@ import pytest
 from deskd.domain.ids import UserId
 from deskd.jobs.day import DayReport, report
 from deskd.jobs.pages import ROWS_SHOWN, as_csv, as_html, as_json, files
+from tests.factories import qty
 from tests.jobs.a_week import TUESDAY, a_week
 
 HOSTILE = "<script>alert(1)</script>&\"' onload=x \u202e"
@@ -97,7 +98,7 @@ def test_a_members_text_is_text(day: DayReport) -> None:
 
 def test_a_spreadsheet_calculates_nothing_that_a_member_wrote(day: DayReport) -> None:
     """Text that begins like a formula is quoted; numbers stay numbers, negative ones too."""
-    rows = (replace(day.orders[0], client_order_id="=HYPERLINK(1)", filled_qty=-day.orders[0].filled_qty),)
+    rows = (replace(day.orders[0], client_order_id="=HYPERLINK(1)", filled_qty=qty(-5)),)
     text = as_csv(replace(day, orders=rows), "orders")
     [row] = csv.DictReader(io.StringIO(text))
     assert row["client_order_id"] == "'=HYPERLINK(1)"
