@@ -17,6 +17,7 @@ from deskd.cli.build import build
 from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_option, wide_option
 from deskd.cli.client import Answer, DeskNotReachable, NotDone
 from deskd.cli.config import config
+from deskd.cli.handover import handover
 from deskd.cli.jail import jail
 from deskd.cli.jobs import jobs, report
 from deskd.cli.kill import kill, release, tell_kills
@@ -305,6 +306,7 @@ def _print_command(answer: Answer, tell: Callable[[dict[str, Any]], None], *, as
 
 cli.add_command(reconcile)
 cli.add_command(jail)
+cli.add_command(handover)
 cli.add_command(jobs)
 cli.add_command(report)
 

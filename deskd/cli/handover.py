@@ -1,0 +1,190 @@
+"""`deskctl handover DIR`: all that next year's officers need, in one folder, and no secret in it."""
+
+import hashlib
+import os
+import platform
+import re
+import stat
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import distributions
+from pathlib import Path
+
+import click
+
+from deskd import __version__
+from deskd.cli import show
+from deskd.cli.call import Call, json_option, pass_call
+from deskd.cli.client import DeskNotReachable, NotDone
+from deskd.cli.place import CHECKOUT, config_file, root_of
+from deskd.config import Config
+from deskd.domain.errors import ConfigError, LedgerError
+
+RUNBOOKS = CHECKOUT / "docs" / "runbooks"
+MASK = "***"
+_IN_ADDRESS = re.compile(r"(?<=://)[^/@\s\"']+@")  # a user and a password
+_SECRETS = {
+    "ledger-key": "signs the ledger; who has it can sign in the desk's name. Copy it by hand, sealed, to the next officers",
+    "token.key": "makes the tokens of laptops; a new one makes every token void",
+}
+
+_README = """# Handover of {name}, {day}
+
+Made by `deskctl handover`, deskd {version}. No secret is in this folder: keys.md says where each lies.
+
+| what | where |
+| --- | --- |
+| configuration, secrets masked | `desk.toml` |
+| ledger, one file of one moment, read to its last entry | `ledger/desk.db`: {facts:,} facts, last hash `{hash}` |
+| its roots and public keys | `ledger/roots.jsonl`, `ledger/ledger-key.pub` |
+| what is installed | `versions.txt` |
+| what the doctor found | `doctor.txt` |
+| what to do when | `runbooks/` |
+| hashes of all of it | `MANIFEST.sha256` (`sha256sum -c MANIFEST.sha256`) |
+
+## Before you say that it is yours
+
+- [ ] `sha256sum -c MANIFEST.sha256` says OK for every file
+- [ ] `deskctl audit verify --db ledger/desk.db --key ledger/ledger-key.pub --root ledger/roots.jsonl` finds it whole
+- [ ] you are in the group deskd-officers, last year's officers are not (`getent group deskd-officers`)
+- [ ] the broker's account is in your name, its keys are new (runbooks/key-rotation.md), the old ones are revoked
+- [ ] `sudo deskctl doctor` finds nothing bad on the machine
+- [ ] you restored the ledger on another machine once (runbooks/restore.md)
+- [ ] you pulled and released the kill switch once, on paper (runbooks/kill.md)
+- [ ] `deskctl jobs` shows a backup of the last session, and you know which disk it is on
+- [ ] you know who gets the notifications, and that is you
+- [ ] you read every runbook
+"""
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@json_option
+@pass_call
+def handover(call: Call, folder: Path, *, as_json: bool) -> None:
+    """Put all that the next officers need into the new folder DIR. Secrets stay where they are; it says where."""
+    from deskd.config.load import load
+
+    file = config_file(call.config)
+    config = load(file, root=root_of(file), environment=os.environ).config
+    target = folder.parent.resolve() / folder.name
+    try:
+        target.mkdir(mode=0o700)
+        (target / "ledger").mkdir(mode=0o700)
+        facts, last_hash = _ledger(call, config, target / "ledger")
+        parts: Mapping[str, Callable[[], str]] = {
+            "README.md": lambda: _README.format(
+                name=config.desk.name, day=_today(), version=__version__, facts=facts, hash=last_hash
+            ),
+            "desk.toml": lambda: masked(file.read_text(), _keys()),
+            "keys.md": lambda: "\n".join(_where_keys_are(config)) + "\n",
+            "versions.txt": lambda: "\n".join(_versions()) + "\n",
+            "doctor.txt": lambda: "\n".join(_doctor(file)) + "\n",
+        }
+        for name, text in parts.items():
+            (target / name).write_text(text())
+        _runbooks(target / "runbooks")
+        manifest = list(_manifest(target))
+        (target / "MANIFEST.sha256").write_text("".join(f"{digest}  {name}\n" for digest, name in manifest))
+    except FileExistsError:
+        raise NotDone(f"{target}: is there already: name a folder that is not") from None
+    except OSError as error:
+        raise NotDone(
+            f"{target}: cannot be written ({error.strerror}); remove it, and name a folder elsewhere"
+        ) from None
+    if as_json:
+        show.as_json({"folder": str(target), "files": len(manifest), "facts": facts, "last_hash": last_hash})
+    else:
+        show.say(f"{target}: {len(manifest)} files, ledger of {facts:,} facts; begin with README.md")
+
+
+def _today() -> str:
+    from deskd.ports import SystemClock
+
+    return SystemClock().now().date().isoformat()
+
+
+def _ledger(call: Call, config: Config, folder: Path) -> tuple[int, str]:
+    """Copy the ledger, by the running desk where it can, and read the copy to its last entry."""
+    from deskd.ledger.audit import verify
+    from deskd.ledger.backup import backup
+    from deskd.ledger.roots import PUBLIC_KEY, ROOTS
+
+    source, target = config.desk.db_path, folder / "desk.db"
+    assert source is not None, "the loader fills it in"
+    try:
+        call.desk().command("/backup", {"file": str(target)})  # a command is a fact
+    except (DeskNotReachable, NotDone):  # it does not run, or may not write there
+        try:
+            backup(source, target)
+        except LedgerError as error:
+            raise NotDone(str(error)) from None
+    verdict = verify(target)
+    if not verdict.is_whole:
+        raise NotDone(f"{target}: the ledger is damaged ({verdict.damages[0]}): deskctl audit verify says more")
+    for name in (ROOTS, PUBLIC_KEY):
+        kept = config.desk.state_dir / name
+        if kept.exists():
+            (folder / name).write_bytes(kept.read_bytes())
+    return verdict.facts, verdict.last_hash
+
+
+def _keys() -> tuple[str, ...]:
+    from deskd.config.keys import read_keys
+
+    try:
+        return tuple(read_keys(os.environ) or ())
+    except ConfigError:
+        return ()
+
+
+def masked(text: str, secrets: tuple[str, ...]) -> str:
+    """Return the configuration without what nobody should have put there: keys, and passwords in addresses."""
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return _IN_ADDRESS.sub(f"{MASK}@", text)
+
+
+def _where_keys_are(config: Config) -> Iterator[str]:
+    from deskd.config.keys import HOME_OF_KEYS
+
+    yield "# Where the keys are\n"
+    yield "None of them is in this folder.\n"
+    yield f"- broker ({config.broker.mode}): {HOME_OF_KEYS}"
+    for name, what in _SECRETS.items():
+        path = config.desk.state_dir / name
+        try:
+            found = path.stat()
+            yield f"- `{path}` (mode {stat.S_IMODE(found.st_mode):04o}, uid {found.st_uid}): {what}"
+        except OSError:
+            yield f"- `{path}` (not there): {what}"
+    yield "- to change any of them: runbooks/key-rotation.md"
+
+
+def _versions() -> Iterator[str]:
+    yield f"deskd {__version__}"
+    yield f"python {platform.python_version()} at {sys.executable}"
+    yield f"kernel {platform.release()} {platform.machine()}"
+    yield ""
+    yield from sorted({f"{one.metadata['Name']}=={one.version}" for one in distributions()}, key=str.lower)
+
+
+def _doctor(file: Path) -> Iterator[str]:
+    from deskd.cli.doctor import examine
+
+    for check in examine(file, os.environ):
+        remedy = f" -> {check.remedy}" if check.remedy else ""
+        yield f"{check.verdict:8} {check.check}: {check.found}{remedy}"
+
+
+def _runbooks(folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    for page in sorted(RUNBOOKS.glob("*.md")):
+        (folder / page.name).write_text(page.read_text())
+
+
+def _manifest(folder: Path) -> Iterator[tuple[str, str]]:
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            with file.open("rb") as content:
+                yield hashlib.file_digest(content, "sha256").hexdigest(), file.relative_to(folder).as_posix()
