@@ -113,7 +113,9 @@ def _ledger(call: Call, config: Config, folder: Path) -> tuple[int, str]:
     source, target = config.desk.db_path, folder / "desk.db"
     assert source is not None, "the loader fills it in"
     try:
-        call.desk().command("/backup", {"file": str(target)})  # a command is a fact
+        desk = call.desk()
+        desk.command("/sign", {})  # so that a root covers what is handed over
+        desk.command("/backup", {"file": str(target)})  # both are facts
     except (DeskNotReachable, NotDone):  # it does not run, or may not write there
         try:
             backup(source, target)
@@ -124,8 +126,7 @@ def _ledger(call: Call, config: Config, folder: Path) -> tuple[int, str]:
         raise NotDone(f"{target}: the ledger is damaged ({verdict.damages[0]}): deskctl audit verify says more")
     for name in (ROOTS, PUBLIC_KEY):
         kept = config.desk.state_dir / name
-        if kept.exists():
-            (folder / name).write_bytes(kept.read_bytes())
+        (folder / name).write_bytes(kept.read_bytes() if kept.exists() else b"")  # none yet is told by an empty file
     return verdict.facts, verdict.last_hash
 
 

@@ -68,12 +68,12 @@ async def test_a_damaged_ledger_is_not_handed_over(config: Path, tmp_path: Path)
 
 
 async def test_a_running_desk_copies_its_ledger_itself(tmp_path: Path) -> None:
-    """So that the copy is on record."""
+    """Signed first, so that a root covers it; both are on record."""
     with capture_logs():
         async with a_running_desk(tmp_path) as desk:
             result = await asyncio.to_thread(handover, desk.config, tmp_path / "bundle")
     assert "damaged" in str(result.exception)  # this desk's tables are made up, and the copy is read to its end
-    assert [command.command for command in desk.commands] == ["backup"]
+    assert [command.command for command in desk.commands] == ["audit sign", "backup"]
 
 
 def test_passwords_in_addresses_are_masked() -> None:
