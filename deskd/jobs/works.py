@@ -25,7 +25,7 @@ from deskd.domain.errors import LedgerError
 from deskd.domain.ids import HOUSE, StrategyId
 from deskd.domain.job import JobName, JobOutcome
 from deskd.domain.look import Look
-from deskd.domain.market import MarketClock
+from deskd.domain.market import MarketClock, TradingDay
 from deskd.domain.money import Cash, plain
 from deskd.domain.order import Order, TimeInForce
 from deskd.domain.run import StrategyStatus
@@ -143,31 +143,40 @@ class Works:
 
     # --- after the close ---------------------------------------------------------------------------------------------
 
-    async def drain(self, _session: date) -> Done | Failed:
+    async def drain(self, session: date) -> Done | Failed:
         """Wait for orders of the day to end, then cancel what is left of them; what is good till canceled stays."""
-        if await self._ends(self.drain_s):
+        day, clock = self.desk.calendar.get(session), self.market()
+        if day is None or clock is None or clock.timestamp < day.close_at:  # its orders are alive, as they should be
+            closes = "unknown" if day is None else day.close_at.isoformat()
+            return Failed(f"closes_at={closes}: the session is not known to be over; run it after the close")
+        if await self._ends(day, self.drain_s):
             return Done(self._left())
-        for order in self._of_the_day():
+        for order in self._of_the_day(day):
             oid = order.request.client_order_id
             await self.post(ev.CancelRequested(client_order_id=oid, by="end of day", at=self.wall.now()))
-        if await self._ends(self.cancel_s):
+        if await self._ends(day, self.cancel_s):
             return Done(f"canceled what the close left; {self._left()}")
-        left = ", ".join(order.request.client_order_id for order in self._of_the_day())
+        left = ", ".join(order.request.client_order_id for order in self._of_the_day(day))
         return Failed(f"still open after the close: {left}; look at each: deskctl why ORDER (runbook broker-down)")
 
-    async def _ends(self, within_s: float) -> bool:
+    async def _ends(self, day: TradingDay, within_s: float) -> bool:
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                await self.until(lambda _: not self._of_the_day())
+                await self.until(lambda _: not self._of_the_day(day))
                 return True
         return False
 
-    def _of_the_day(self) -> list[Order]:
-        """Return the open orders that this session should have ended; those for extended hours have hours left."""
+    def _of_the_day(self, day: TradingDay) -> list[Order]:
+        """Return the open orders that this session should have ended.
+
+        Those for extended hours have hours left, and those that came after the close wait for the next open.
+        """
         return [
             order
             for order in self.desk.open_orders()
-            if order.request.time_in_force in _OF_THE_DAY and not order.request.extended_hours
+            if order.request.time_in_force in _OF_THE_DAY
+            and not order.request.extended_hours
+            and (order.submitted_at is None or order.submitted_at < day.close_at)
         ]
 
     def _left(self) -> str:

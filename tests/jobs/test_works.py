@@ -40,6 +40,8 @@ from tests.factories import (
 from tests.jobs.a_week import TUESDAY, a_week
 from tests.ledger.life import KEY, a_life, written
 
+AFTER = DAY.close_at + timedelta(minutes=5)
+
 
 @dataclass
 class FixedClock:
@@ -163,6 +165,7 @@ async def test_the_checks_say_what_is_wrong_and_what_to_do(world: World) -> None
 
 async def test_orders_of_the_day_are_drained_and_those_till_canceled_stay(world: World) -> None:
     """The broker ends them by itself; what it left open is canceled; GTC orders are their strategies'."""
+    world.wall.at = AFTER
     assert isinstance(await world.works().drain(MONDAY), Done)
     day = world.opens(a_limit_request("99", client_order_id=ClientOrderId("alice-day")))
     gtc = a_limit_request("98", client_order_id=ClientOrderId("alice-gtc"), time_in_force=TimeInForce.GTC)
@@ -174,9 +177,31 @@ async def test_orders_of_the_day_are_drained_and_those_till_canceled_stay(world:
     assert list(world.desk.open_ids) == [gtc.client_order_id]
 
 
+async def test_what_waits_for_the_next_open_is_not_of_the_day(world: World) -> None:
+    """It came after the close; and one for extended hours has hours left."""
+    world.wall.at = AFTER
+    late = a_limit_request("99", client_order_id=ClientOrderId("alice-late"))
+    handle(world.desk, requested(late))
+    order = a_broker_order(late, submitted_at=DAY.close_at + timedelta(minutes=1))
+    handle(world.desk, ev.SubmitAccepted(client_order_id=late.client_order_id, order=order, at=NOON))
+    world.opens(a_limit_request("98", client_order_id=ClientOrderId("alice-ext"), extended_hours=True))
+    assert isinstance(await world.works().drain(MONDAY), Done)
+    assert world.canceled == []
+
+
+async def test_in_the_session_nothing_is_drained(world: World) -> None:
+    """Whoever runs it by hand at noon must not cancel everybody's orders; nor where nobody knows the close."""
+    world.opens(a_limit_request("99", client_order_id=ClientOrderId("alice-day")))
+    for session in (MONDAY, MONDAY + timedelta(days=1)):
+        answer = await world.works().drain(session)
+        assert isinstance(answer, Failed)
+        assert "run it after the close" in answer.detail
+    assert world.canceled == []
+
+
 async def test_an_order_that_does_not_end_is_named(world: World) -> None:
     """An officer looks at it; the other jobs go on."""
-    world.cancels = False
+    world.cancels, world.wall.at = False, AFTER
     world.opens(a_limit_request("99", client_order_id=ClientOrderId("alice-day")))
     answer = await world.works().drain(MONDAY)
     assert isinstance(answer, Failed)
