@@ -1,14 +1,15 @@
-"""`deskctl handover DIR`: all that next year's officers need, in one folder, and no secret in it."""
+"""`deskctl handover DIR`: all that next year's officers need, in one folder, and no secret in it.
 
-import hashlib
+What it needs is imported where it is needed: deskctl starts in a blink, and imports this file.
+"""
+
 import os
-import platform
 import re
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +18,6 @@ from deskd.cli import show
 from deskd.cli.call import Call, json_option, pass_call
 from deskd.cli.client import DeskNotReachable, NotDone
 from deskd.cli.place import CHECKOUT, config_file, root_of
-from deskd.config import Config
 from deskd.domain.errors import ConfigError, LedgerError
 
 RUNBOOKS = CHECKOUT / "docs" / "runbooks"
@@ -104,7 +104,7 @@ def _today() -> str:
     return SystemClock().now().date().isoformat()
 
 
-def _ledger(call: Call, config: Config, folder: Path) -> tuple[int, str]:
+def _ledger(call: Call, config: Any, folder: Path) -> tuple[int, str]:
     """Copy the ledger, by the running desk where it can, and read the copy to its last entry."""
     from deskd.ledger.audit import verify
     from deskd.ledger.backup import backup
@@ -146,7 +146,7 @@ def masked(text: str, secrets: tuple[str, ...]) -> str:
     return _IN_ADDRESS.sub(f"{MASK}@", text)
 
 
-def _where_keys_are(config: Config) -> Iterator[str]:
+def _where_keys_are(config: Any) -> Iterator[str]:
     from deskd.config.keys import HOME_OF_KEYS
 
     yield "# Where the keys are\n"
@@ -163,6 +163,9 @@ def _where_keys_are(config: Config) -> Iterator[str]:
 
 
 def _versions() -> Iterator[str]:
+    import platform
+    from importlib.metadata import distributions
+
     yield f"deskd {__version__}"
     yield f"python {platform.python_version()} at {sys.executable}"
     yield f"kernel {platform.release()} {platform.machine()}"
@@ -185,6 +188,8 @@ def _runbooks(folder: Path) -> None:
 
 
 def _manifest(folder: Path) -> Iterator[tuple[str, str]]:
+    import hashlib
+
     for file in sorted(folder.rglob("*")):
         if file.is_file():
             with file.open("rb") as content:
