@@ -78,6 +78,12 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             return "run_stalled", "warning", about | {"detail": fact.detail}
         case ev.RunStarted():
             return "run_started", "info", {"strategy_id": fact.strategy_id, "run_id": fact.run_id}
+        case ev.StageChanged():
+            staged = {"strategy_id": fact.strategy_id, "stage": fact.stage, "by": fact.by, "why": fact.why}
+            return "stage_changed", "info", staged
+        case ev.VersionChosen():
+            chosen = {"strategy_id": fact.strategy_id, "code_hash": fact.code_hash, "how": fact.how, "by": fact.by}
+            return "version_chosen", "info", chosen
         case ev.StrategyStatusChanged():
             return "strategy_status_changed", "info", {"strategy_id": fact.strategy_id, "status": fact.status}
         case ev.DiscrepancyFound():

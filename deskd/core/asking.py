@@ -7,7 +7,7 @@ Rule 3: what the gate approves is recorded, then sent. What it denies is recorde
 
 from dataclasses import dataclass, replace
 
-from deskd.core import gate, killing, lane, replacing, scopes
+from deskd.core import gate, killing, lane, replacing, scopes, staged
 from deskd.core.checks import Denied, Evidence, cash_needed
 from deskd.core.conflicts import Conflict
 from deskd.core.desk import Desk
@@ -22,6 +22,7 @@ from deskd.domain.order import Order, OrderClass, OrderStatus, Side
 from deskd.domain.priority import Priority
 from deskd.domain.reasons import DenialReason, RefusalReason
 from deskd.domain.schedule import ALWAYS
+from deskd.domain.stage import Stage
 
 STREAM_DOWN = "the stream of trade updates is down or not yet re-synced: no order could be watched; cancels pass"
 
@@ -104,6 +105,8 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
     denied = verdict.answer if isinstance(verdict.answer, Denied) else None
     if denied is not None and not lane.may_wait(desk, event, conflict):
         return _denied(event, verdict, conflict)
+    if evidence.stage is Stage.SHADOW and not event.is_closing:
+        return _denied(event, staged.in_shadow(request, verdict, valued), conflict)
     approved = ev.OrderApproved(
         request=request,
         quote=event.quote,
@@ -183,6 +186,7 @@ def evidence_for(desk: Desk, event: ev.OrderRequested, old: Order | None = None)
         exit_under_way=desk.exits.kind(who, symbol),
         is_closing=event.is_closing,
         kill=desk.kills.over(who, request.user_id, symbol),
+        stage=desk.stages.of(who),
     )
 
 

@@ -17,6 +17,7 @@ from deskd.core import (
     killing,
     lane,
     looking,
+    staged,
     suspending,
     updates,
     words,
@@ -123,6 +124,8 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             return suspending.on_suspended(desk, event)
         case ev.BreakerMoved():
             return breakers.on_moved(desk, event)
+        case ev.StageChanged():
+            return staged.on_stage_changed(desk, event)
         case ev.CancelAnswered():
             return hearing.on_cancel_answered(desk, event)
         case ev.CancelInDoubt():
@@ -157,6 +160,7 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             ev.DeskStopped()
             | ev.StrategyRegistered()
             | ev.StrategyStatusChanged()
+            | ev.VersionChosen()
             | ev.AllocationChanged()
             | ev.RunStarted()
             | ev.RunStalled()

@@ -19,6 +19,7 @@ from deskd.core.outages import Outages
 from deskd.core.portfolio import Portfolio
 from deskd.core.records import Records
 from deskd.core.reservation import Reservation, Reservations
+from deskd.core.stages import Stages
 from deskd.core.standing import Standing
 from deskd.core.tallies import Tallies
 from deskd.domain import events as ev
@@ -37,6 +38,7 @@ from deskd.domain.streak import Streak, after_end, given_up
 
 DUPLICATE_MEMORY = timedelta(seconds=60)  # the longest duplicate window that can be configured
 DENIED_KEPT = 1_000  # of each strategy in memory: a loop that is denied for a day must not fill it; the ledger has all
+VERSIONS_KEPT = 50  # choices of each strategy in memory; the ledger has all
 TAPE_BACK = timedelta(hours=1)  # no real market's time goes back so far: a tape began anew, and with it the day
 STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
 TRADES, MARKET = "trades", "market"  # the streams' names in StreamChanged and OutageEnded
@@ -99,6 +101,8 @@ class Desk:
     kills: Kills = field(default_factory=Kills)
     tallies: Tallies = field(default_factory=Tallies)
     jobs: Jobs = field(default_factory=Jobs)
+    stages: Stages = field(default_factory=Stages)
+    versions: dict[StrategyId, tuple[ev.VersionChosen, ...]] = field(default_factory=dict)  # the newest last, bounded
 
     # --- apply: touches, and does not decide -------------------------------------------------------------------
 
@@ -190,6 +194,10 @@ class Desk:
                 self.exits.trigger(fact)
             case ev.TrailMoved():
                 self.exits.move(fact)
+            case ev.StageChanged():
+                self.stages.change(fact)
+            case ev.VersionChosen(strategy_id=who):
+                self.versions[who] = (*self.versions.get(who, ()), fact)[-VERSIONS_KEPT:]
             case ev.KillEngaged():
                 self.kills.engage(fact)
             case ev.KillReleased():

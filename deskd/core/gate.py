@@ -31,6 +31,7 @@ from deskd.domain.order import OrderRequest, OrderType, Side
 CHECKS: tuple[Check, ...] = (
     killed.is_not_killed,
     pace.strategy_is_active,
+    pace.strategy_is_not_paused,
     market.symbol_is_allowed,
     market.symbol_is_not_denied,
     market.symbol_is_known,

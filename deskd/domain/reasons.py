@@ -10,6 +10,8 @@ class DenialReason(StrEnum):
     KILLED = "KILLED"  # a kill is in force over strategy, member, symbol or desk: only cancels pass
     REDUCE_ONLY = "REDUCE_ONLY"  # only what reduces the position passes, until the breaker or an officer releases it
     STRATEGY_NOT_ACTIVE = "STRATEGY_NOT_ACTIVE"  # paused, stopped or failed: only cancels pass
+    PAUSED = "PAUSED"  # somebody paused the strategy: it gets its data, and no order is taken; cancels pass
+    SHADOW = "SHADOW"  # in shadow: the order passed every check and was recorded, and is not sent
     SYMBOL_NOT_ALLOWED = "SYMBOL_NOT_ALLOWED"  # not among the strategy's `symbols` in config.json
     SYMBOL_UNKNOWN = "SYMBOL_UNKNOWN"  # the broker does not list it
     SYMBOL_NOT_TRADABLE = "SYMBOL_NOT_TRADABLE"  # listed, but the broker does not trade it

@@ -22,7 +22,8 @@ from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
 from deskd.domain.money import NO_CASH, plain
 from deskd.domain.order import Order
-from deskd.domain.run import RunEnd
+from deskd.domain.run import RunEnd, StrategyStatus
+from deskd.domain.stage import Stage
 from deskd.ledger.codec import stamp
 
 type Statement = tuple[str, tuple[object, ...]]  # SQL and its parameters
@@ -117,7 +118,9 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
             statements.append((_insert("house_bookings", tuple(row)), tuple(row.values())))
             house = desk.portfolio.books
             positions.update(dict.fromkeys((b, fact.symbol) for b in house if fact.symbol in house[b].positions))
-        elif isinstance(fact, ev.StrategyRegistered | ev.StrategyStatusChanged | ev.AllocationChanged):
+        elif isinstance(
+            fact, ev.StrategyRegistered | ev.StrategyStatusChanged | ev.AllocationChanged | ev.StageChanged
+        ):
             strategies[fact.strategy_id] = fact.at
             if isinstance(fact, ev.StrategyRegistered):
                 registered.setdefault(fact.strategy_id, fact.at)
@@ -297,6 +300,12 @@ def _position(desk: Desk, who: StrategyId, symbol: Symbol) -> Row:
     }
 
 
+def _status_of(desk: Desk, who: StrategyId) -> StrategyStatus:
+    """Return what the contract calls its status: one that is active and paused is `paused`."""
+    is_paused = desk.stages.of(who) is Stage.PAUSED and desk.statuses[who] is StrategyStatus.ACTIVE
+    return StrategyStatus.PAUSED if is_paused else desk.statuses[who]
+
+
 def _strategy(desk: Desk, who: StrategyId, *, created_at: datetime, updated_at: datetime) -> Row:
     known = desk.strategies[who]
     book = desk.portfolio.books.get(who)
@@ -307,7 +316,8 @@ def _strategy(desk: Desk, who: StrategyId, *, created_at: datetime, updated_at: 
         "version": known.version,
         "path": known.path,
         "code_hash": known.code_hash,
-        "status": desk.statuses[who],
+        "status": _status_of(desk, who),
+        "stage": desk.stages.of(who),
         "allocation": plain(book.allocation if book else NO_CASH),
         "cash": plain(book.cash if book else NO_CASH),
         "created_at": stamp(created_at),

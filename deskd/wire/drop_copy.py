@@ -152,6 +152,11 @@ class DropCopy:
                 return [(E.STRATEGY_REGISTERED, self._of(fact.strategy_id) | what)]
             case ev.StrategyStatusChanged(strategy_id=who, status=status, why=words):
                 return [(E.STRATEGY_STATUS_CHANGED, self._of(who) | {"status": status.value, "why": words})]
+            case ev.StageChanged(strategy_id=who, stage=stage):
+                return [(E.STAGE_CHANGED, self._of(who) | {"stage": stage.value, "why": fact.why, "by": fact.by})]
+            case ev.VersionChosen(strategy_id=who):
+                told = {"code_hash": fact.code_hash, "previous": fact.previous, "how": fact.how, "by": fact.by}
+                return [(E.VERSION_CHOSEN, self._of(who) | told)]
             case ev.AllocationChanged(strategy_id=who, allocation=allocation, by=by):
                 return [(E.ALLOCATION_CHANGED, self._of(who) | {"allocation": plain(allocation), "by": by})]
             case ev.LimitsChanged(strategy_id=who, limits=limits, by=by):

@@ -48,6 +48,8 @@ class DeskEvent(StrEnum):
     LIMIT_BREACHED = "limit_breached"  # an order was denied because of a limit: figure and limit are told
     STRATEGY_REGISTERED = "strategy_registered"  # a strategy was found, or its code or description changed
     STRATEGY_STATUS_CHANGED = "strategy_status_changed"  # it became active, paused, stopped or failed
+    STAGE_CHANGED = "stage_changed"  # its orders are taken, judged and not sent, or not taken: active, shadow, paused
+    VERSION_CHOSEN = "version_chosen"  # another version of it was deployed, or it was rolled back
     ALLOCATION_CHANGED = "allocation_changed"  # it was given its capital
     LIMITS_CHANGED = "limits_changed"  # what bounds it is another than before
     MARKET_DAY_BEGAN = "market_day_began"  # what is counted by the day begins anew
@@ -114,6 +116,8 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.LIMIT_BREACHED: f"{_ORDER} reason figure limit",
     E.STRATEGY_REGISTERED: "strategy_id user_id name strategy_version code_hash",
     E.STRATEGY_STATUS_CHANGED: "strategy_id user_id status why",
+    E.STAGE_CHANGED: "strategy_id user_id stage why by",
+    E.VERSION_CHOSEN: "strategy_id user_id code_hash previous how by",
     E.ALLOCATION_CHANGED: "strategy_id user_id allocation by",
     E.LIMITS_CHANGED: "strategy_id user_id limits by",
     E.MARKET_DAY_BEGAN: "market_day",
@@ -178,6 +182,8 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.STRATEGY_REGISTERED: (ev.StrategyRegistered,),
     E.STRATEGY_STATUS_CHANGED: (ev.StrategyStatusChanged,),
     E.ALLOCATION_CHANGED: (ev.AllocationChanged,),
+    E.STAGE_CHANGED: (ev.StageChanged,),
+    E.VERSION_CHOSEN: (ev.VersionChosen,),
     E.LIMITS_CHANGED: (ev.LimitsChanged,),
     E.MARKET_DAY_BEGAN: (ev.MarketDayBegan,),
     E.RUN_STARTED: (ev.RunStarted,),
@@ -279,6 +285,9 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     status: str | None = None
     allocation: str | None = None
     limits: dict[str, str] | None = None  # all that hold, by name; those of wider scopes with their scope before it
+    stage: str | None = None  # paused, shadow or active
+    previous: str | None = None  # code_hash of the version before
+    how: str | None = None  # deploy or rollback
     by: str | None = None
     why: str | None = None  # of an order: the strategy's own words
     run_id: str | None = None

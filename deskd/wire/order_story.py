@@ -34,6 +34,7 @@ AROUND = (
     "SymbolThawed",
     "SharesDistributed",
     "StrategyStatusChanged",
+    "StageChanged",
     "KillEngaged",
     "KillReleased",
     "BreakerMoved",
@@ -323,6 +324,8 @@ def _beside(fact: ev.Fact, request: OrderRequest) -> str | None:
             return f"the strategy's circuit breaker went {fact.state}: {fact.why}"
         case ev.StrategyStatusChanged(strategy_id=who) if who == request.strategy_id:
             return f"the strategy became {fact.status}: {fact.why}"
+        case ev.StageChanged(strategy_id=who) if who == request.strategy_id:
+            return f"the strategy was brought to the stage {fact.stage} by {fact.by}: {fact.why}"
         case _:
             return None
 

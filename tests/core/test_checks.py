@@ -19,6 +19,7 @@ from deskd.domain.order import OrderClass, OrderType, Side, StopLoss, TakeProfit
 from deskd.domain.reasons import DenialReason as R
 from deskd.domain.run import StrategyStatus
 from deskd.domain.schedule import Schedule
+from deskd.domain.stage import Stage
 from tests.factories import (
     AAPL,
     ALICE,
@@ -112,6 +113,7 @@ DENIED: list[tuple[R, dict[str, Any]]] = [
     (R.REDUCE_ONLY, {"kill": REDUCING, "request": a_sale(), "position_qty": qty(15), "promised_qty": qty(6)}),
     (R.REDUCE_ONLY, {"kill": REDUCING, "position_qty": qty(-10), "opening_qty": qty(1)}),
     (R.STRATEGY_NOT_ACTIVE, {"status": StrategyStatus.PAUSED}),
+    (R.PAUSED, {"stage": Stage.PAUSED}),
     (R.SYMBOL_NOT_ALLOWED, {"limits": some_limits(symbols=frozenset({SPY}))}),
     (R.SYMBOL_UNKNOWN, {"instrument": None}),
     (R.SYMBOL_NOT_TRADABLE, {"instrument": an_instrument(is_tradable=False)}),
@@ -212,7 +214,7 @@ def test_each_reason_has_an_order_that_gets_it(reason: R, case: dict[str, Any]) 
 
 
 def test_every_reason_of_the_gate_is_tried() -> None:
-    """Only an unknown strategy is found out before the gate, and what the lane says no to after it."""
+    """Only an unknown strategy is found out before the gate; the lane and the shadow say no after it."""
     lane = {
         R.AUCTION_WINDOW,
         R.CONFLICT_WASH,
@@ -221,7 +223,7 @@ def test_every_reason_of_the_gate_is_tried() -> None:
         R.CONFLICT_OPENING,
         R.CONFLICT_POSITION,
     }
-    assert {reason for reason, _ in DENIED} | {R.STRATEGY_UNKNOWN} | lane == set(R)
+    assert {reason for reason, _ in DENIED} | {R.STRATEGY_UNKNOWN, R.SHADOW} | lane == set(R)
 
 
 @pytest.mark.parametrize(

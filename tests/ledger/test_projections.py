@@ -13,11 +13,13 @@ from deskd.domain import events as ev
 from deskd.domain.ids import HOUSE
 from deskd.domain.kill import KillDepth
 from deskd.domain.money import plain
+from deskd.domain.run import StrategyStatus
+from deskd.domain.stage import Stage
 from deskd.ledger.codec import stamp
 from deskd.ledger.projections import project
 from deskd.ledger.queries import LedgerReader
 from deskd.ledger.store import LedgerStore
-from tests.factories import ALICE, NOON, a_desk, a_kill, a_release, of_strategy, registered
+from tests.factories import ALICE, BOB, NOON, a_desk, a_kill, a_release, of_strategy, registered
 from tests.ledger.life import Life, a_life, dump, in_order, written
 from tests.ledger.story import a_story
 
@@ -85,7 +87,7 @@ async def test_a_strategy_was_made_when_it_was_first_registered(tmp_path: Path) 
     facts = [replace(registered(ALICE), at=NOON + timedelta(seconds=n)) for n in range(3)]
     path = await written(tmp_path / "desk.db", facts, [])
     (row,) = dump(path)["strategies"]
-    assert row[-2:] == (stamp(NOON), stamp(NOON + timedelta(seconds=2)))
+    assert row[-3:-1] == (stamp(NOON), stamp(NOON + timedelta(seconds=2)))
 
 
 async def test_looking_at_a_desk_does_not_change_it() -> None:
@@ -185,3 +187,14 @@ def test_kills_and_what_became_of_them_are_rows_of_their_own() -> None:
         ("flatten_completed", "strategy", "alice", None, "nothing is open and nothing is held"),
         ("kill_released", "strategy", "alice", None, "mended"),
     ]
+
+
+async def test_an_active_strategy_that_is_paused_is_shown_so(tmp_path: Path) -> None:
+    """The contract's status says it; a stopped one stays stopped, whatever its stage."""
+    active = ev.StrategyStatusChanged(strategy_id=ALICE, status=StrategyStatus.ACTIVE, why="started", at=NOON)
+    paused = [
+        ev.StageChanged(strategy_id=who, stage=Stage.PAUSED, by="ada", why="test", at=NOON) for who in (ALICE, BOB)
+    ]
+    path = await written(tmp_path / "desk.db", [registered(ALICE), registered(BOB), active, *paused], [])
+    shown = {(row[0], row[6], row[-1]) for row in dump(path)["strategies"]}
+    assert shown == {("alice", "paused", "paused"), ("bob", "stopped", "paused")}

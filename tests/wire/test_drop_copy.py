@@ -17,6 +17,7 @@ from deskd.domain.kill import THE_DESK, KillScope, KillTarget
 from deskd.domain.order import OrderClass, OrderType, Replacement, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.domain.reasons import DenialReason
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
+from deskd.domain.stage import Stage
 from deskd.ledger.codec import KINDS
 from deskd.wire.drop_copy import KNOWN_MAX, DropCopy, _Known
 from deskd.wire.event_line import FIELDS, SOURCES, EventLine, is_shown
@@ -152,6 +153,8 @@ def one_of_each() -> list[ev.Fact]:
         OUTAGE,
         registered(ALICE),
         ev.StrategyStatusChanged(strategy_id=ALICE, status=StrategyStatus.ACTIVE, why="started", at=NOON),
+        ev.StageChanged(strategy_id=ALICE, stage=Stage.SHADOW, by="ada", why="try it first", at=NOON),
+        ev.VersionChosen(strategy_id=ALICE, code_hash="b", previous="a", how="deploy", by="ada", at=NOON),
         ev.AllocationChanged(strategy_id=ALICE, allocation=cash(10), by="desk.toml", at=NOON),
         ev.LimitsChanged(strategy_id=ALICE, limits=(("open_orders_max", "20"),), by="desk.toml", at=NOON),
         ev.MarketDayBegan(market_day=NOON.date(), at=NOON),

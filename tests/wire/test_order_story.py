@@ -12,6 +12,7 @@ from deskd.domain.ids import ClientOrderId, RunId
 from deskd.domain.kill import KillDepth
 from deskd.domain.order import Side
 from deskd.domain.run import StrategyStatus
+from deskd.domain.stage import Stage
 from deskd.wire.order_story import AROUND, AROUND_MAX, Material, View, tell
 from tests.factories import (
     AAPL,
@@ -330,6 +331,8 @@ def test_what_happened_around_it_is_told_as_far_as_it_concerns_it() -> None:
         ev.SharesDistributed(symbol=SPY, ratio=qty(2), by="ada", reason="a split", at=NOON),
         ev.StrategyStatusChanged(strategy_id=ALICE, status=StrategyStatus.FAILED, why="died often", at=NOON),
         ev.StrategyStatusChanged(strategy_id=BOB, status=StrategyStatus.FAILED, why="died often", at=NOON),
+        ev.StageChanged(strategy_id=ALICE, stage=Stage.SHADOW, by="ada", why="try it first", at=NOON),
+        ev.StageChanged(strategy_id=BOB, stage=Stage.SHADOW, by="ada", why="try it first", at=NOON),
         a_kill(of_strategy(ALICE), KillDepth.CANCEL),
         a_kill(of_strategy(BOB)),
         a_release(of_strategy(ALICE)),
@@ -355,6 +358,7 @@ def test_what_happened_around_it_is_told_as_far_as_it_concerns_it() -> None:
         "new orders in AAPL passed again: settled",
         "every book's shares of AAPL were multiplied by 2: a split",
         "the strategy became failed: died often",
+        "the strategy was brought to the stage shadow by ada: try it first",
         "the kill switch was pulled: strategy alice, cancel, by ada (uid 0): runaway orders",
         "the kill of strategy alice was released by ada (uid 0): mended",
         "the strategy's circuit breaker went open: denials=3",

@@ -17,6 +17,7 @@ from deskd.domain.order import OrderRequest, Side
 from deskd.domain.reasons import DenialReason as R
 from deskd.domain.run import StrategyStatus
 from deskd.domain.schedule import ALWAYS, Schedule
+from deskd.domain.stage import Stage
 
 # A market order fills at what the far side is when it arrives; so much worse than what it is now is provided for.
 MARKET_MARGIN = Decimal("0.02")
@@ -81,6 +82,7 @@ class Evidence:
     is_closing: bool = False  # the desk itself closes a position: what only stops opening does not look at it
     exit_under_way: ExitKind | None = None  # that the desk has triggered in the symbol, and carries through
     kill: Kill | None = None  # the deepest that holds for the order
+    stage: Stage = Stage.ACTIVE
     is_exit: bool = False  # a leg in the place of a leg: it trades the same shares at another price
 
     @property

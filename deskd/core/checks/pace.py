@@ -3,6 +3,7 @@
 from deskd.core.checks.evidence import Evidence, Finding, Valued, only_closes
 from deskd.domain.reasons import DenialReason as R
 from deskd.domain.run import StrategyStatus
+from deskd.domain.stage import Stage
 
 
 def strategy_is_active(e: Evidence) -> Finding:
@@ -10,6 +11,13 @@ def strategy_is_active(e: Evidence) -> Finding:
     is_active = e.status is StrategyStatus.ACTIVE
     remedy = "the strategy is not active; an officer can start it"
     return Finding(is_active, R.STRATEGY_NOT_ACTIVE, f"status={e.status.value}", remedy=remedy)
+
+
+def strategy_is_not_paused(e: Evidence) -> Finding:
+    """Deny what a paused strategy asks for."""
+    is_good = e.stage is not Stage.PAUSED
+    remedy = f"the strategy is paused; `deskctl resume {e.request.strategy_id}` lets it trade; cancels pass"
+    return Finding(is_good, R.PAUSED, f"stage={e.stage.value}", remedy=remedy)
 
 
 def open_orders_are_few(e: Evidence) -> Finding:

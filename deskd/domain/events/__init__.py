@@ -92,8 +92,10 @@ from deskd.domain.events.strategies import (
     RunEnded,
     RunStalled,
     RunStarted,
+    StageChanged,
     StrategyRegistered,
     StrategyStatusChanged,
+    VersionChosen,
 )
 
 type Fact = (
@@ -101,6 +103,8 @@ type Fact = (
     | DeskStopped
     | StrategyRegistered
     | StrategyStatusChanged
+    | StageChanged
+    | VersionChosen
     | AllocationChanged
     | LimitsChanged
     | MarketDayBegan
@@ -147,6 +151,8 @@ type PlainFact = (
     | DeskStopped
     | StrategyRegistered
     | StrategyStatusChanged
+    | StageChanged
+    | VersionChosen
     | AllocationChanged
     | LimitsChanged
     | MarketDayBegan
@@ -254,6 +260,7 @@ __all__ = [
     "RunStarted",
     "SharesDistributed",
     "Source",
+    "StageChanged",
     "StrategyRegistered",
     "StrategyStatusChanged",
     "StreamChanged",
@@ -266,4 +273,5 @@ __all__ = [
     "TradeUpdated",
     "TradingSuspended",
     "TrailMoved",
+    "VersionChosen",
 ]

@@ -6,6 +6,7 @@ from datetime import datetime
 from deskd.domain.ids import RunId, StrategyId, UserId
 from deskd.domain.money import Cash
 from deskd.domain.run import RunEnd, StrategyStatus
+from deskd.domain.stage import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,4 +81,27 @@ class RunStalled:
     run_id: RunId
     strategy_id: StrategyId
     detail: str  # for how long, how many lines wait, and the last that it handled
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageChanged:
+    """Somebody brought a strategy to another stage: paused, shadow or active. It holds until the next, over restarts."""
+
+    strategy_id: StrategyId
+    stage: Stage
+    by: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionChosen:
+    """Somebody chose which version of a strategy lies in its folder from now on. Recorded before the folder is switched."""
+
+    strategy_id: StrategyId
+    code_hash: str
+    previous: str  # the hash of what lay there; empty: nothing did
+    how: str  # deploy or rollback
+    by: str
     at: datetime
