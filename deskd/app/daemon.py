@@ -49,6 +49,7 @@ from deskd.config.keys import BrokerKeys
 from deskd.config.load import Loaded
 from deskd.control import Control
 from deskd.control.building import BuildRoute
+from deskd.control.deploying import DeployRoutes
 from deskd.control.events import EventRoutes
 from deskd.control.jail import JailRoute
 from deskd.control.jobs import JobRoutes
@@ -57,6 +58,7 @@ from deskd.control.ledger import LedgerRoutes
 from deskd.control.live_events import LiveEvents
 from deskd.control.reconciling import Reconciling
 from deskd.control.reloading import ReloadRoute
+from deskd.control.stages import StageRoutes
 from deskd.control.why import WhyRoute
 from deskd.core.desk import MARKET
 from deskd.core.silence import Silence
@@ -73,7 +75,9 @@ from deskd.ledger.roots import ROOTS, load_key
 from deskd.market.hub import Hub, Wanted
 from deskd.ports import Clock, SystemClock
 from deskd.runtime import Runtime
+from deskd.supervision.deploying import Deployer
 from deskd.supervision.supervisor import Supervisor
+from deskd.supervision.versions import Versions
 from deskd.wire.drop_copy import DropCopy
 
 SYNC_S = 30.0  # from start to the first reconcile; after that the desk runs, and takes orders when it comes
@@ -228,6 +232,14 @@ class Daemon:
             on_spec=self._on_spec,
             past=desk.streaks.get,
         )
+        self.deployer = Deployer(
+            versions=Versions(root=config.desk.state_dir / "versions", strategies_dir=config.desk.strategies_dir),
+            runs=self.supervisor,
+            clock=wall,
+            keep=self.runtime.keep,
+            stage_of=desk.stages.of,
+            chosen=desk.versions,
+        )
         self.market_watch = MarketWatch(
             runtime=self.runtime,
             broker=broker,
@@ -320,7 +332,16 @@ class Daemon:
                 post=self.runtime.post,
                 until_idle=self.runtime.until_idle,
             ),
+            stages=desk.stages,
             more=[
+                DeployRoutes(
+                    deployer=self.deployer,
+                    runs=self.supervisor,
+                    registered=desk.strategies,
+                    wall=wall,
+                    post=self.runtime.keep,
+                ).add_to,
+                StageRoutes(stages=desk.stages, runs=self.supervisor, wall=wall, post=self.runtime.keep).add_to,
                 LedgerRoutes(db=db_path(config), wall=wall, post=self.runtime.keep, sign=self.roots.sign).add_to,
                 EventRoutes(ledger=db_path(config), live=self.live).add_to,
                 WhyRoute(db_path(config)).add_to,

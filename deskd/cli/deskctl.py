@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from deskd import __version__
-from deskd.cli import audit, events, show, why
+from deskd.cli import audit, deploy, events, show, stages, why
 from deskd.cli.build import build
 from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_option, wide_option
 from deskd.cli.client import Answer, DeskNotReachable, NotDone
@@ -87,8 +87,14 @@ def status(call: Call, name: str | None, *, is_wide: bool, as_json: bool) -> Non
         if value not in (None, [], {}):
             show.say(f"{key.replace('_', ' ')}: {show.cell(key, value)}")
     print()
-    rows = [{**row, "note": _note(row), "lines": _lines(row)} for row in answer["strategies"]]
+    rows = [{**row, "status": _status(row), "note": _note(row), "lines": _lines(row)} for row in answer["strategies"]]
     show.table(show.STATUS, rows, nothing="no strategies: put one into the strategies folder", is_wide=is_wide)
+
+
+def _status(row: dict[str, Any]) -> str:
+    """Return where its process is, and what becomes of its orders where they are not sent."""
+    stage = row.get("stage", "active")
+    return str(row["status"]) if stage == "active" else f"{row['status']}, {stage}"
 
 
 def _note(row: dict[str, Any]) -> str | None:
@@ -272,6 +278,11 @@ def _tell_orders(body: dict[str, Any]) -> None:
         print("no open orders")
 
 
+for _staging in stages.COMMANDS:
+    cli.add_command(_staging)
+cli.add_command(deploy.deploy)
+cli.add_command(deploy.rollback)
+cli.add_command(deploy.versions)
 cli.add_command(kill)
 cli.add_command(release)
 cli.add_command(replace)

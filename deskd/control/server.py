@@ -22,6 +22,7 @@ from deskd.control.listen import SOCKET_NAME, listening
 from deskd.control.names import NoSuchName, the_one
 from deskd.control.people import Caller
 from deskd.control.reconciling import CannotResolve, Reconciling
+from deskd.core.stages import Stages
 from deskd.domain.effects import Refuse
 from deskd.domain.errors import ConfigError, LedgerError, SandboxUnavailable
 from deskd.domain.events import CommandGiven
@@ -61,6 +62,7 @@ class Control:
     status: Callable[[], Json]  # the desk's own state, for `deskctl status`
     issue: Callable[[StrategyId], str]  # a token for laptops; raises ConfigError where there are none
     reconciling: Reconciling
+    stages: Stages
     who_is: Callable[[int], Caller] = people.look_up
     more: Sequence[AddRoutes] = ()  # what has a file of its own
     _commands: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
@@ -144,6 +146,8 @@ class Control:
         typed = request.query.get("strategy")
         wanted = self.runs.strategies() if typed is None else [self._named(typed)]
         rows = [(views.strategy(found, self.runs, self.orders), found) for found in wanted]
+        for row, found in rows:
+            row["stage"] = self.stages.of(found.strategy_id).value
         await runs.with_last_ends([row for row, _ in rows], self.reader)
         strategies = [row if _may_manage(caller, found) else views.for_others(row) for row, found in rows]
         desk = views.plain_values(self.status())

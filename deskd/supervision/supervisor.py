@@ -206,6 +206,11 @@ class Supervisor:
                 del self._kept[strategy_id]
                 self.prewarmed.forget(strategy_id)
 
+    async def examine(self, folder: Path) -> StrategySpec | BrokenStrategy:
+        """Return what the folder holds, checked as at a start; it need not lie in strategies_dir."""
+        await self._can_read.wait()
+        return await asyncio.to_thread(discover_one, folder, self._defaults(), self._syntax)
+
     async def test_jail(self) -> Sequence[Mapping[str, str]]:
         """Return what every wall of a jail did under attack, just now; raise SandboxUnavailable where none comes up."""
         await self._can_read.wait()

@@ -8,8 +8,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from deskd.config import Config
 from deskd.control import Control
 from deskd.control.building import BuildRoute
+from deskd.control.deploying import DeployRoutes
 from deskd.control.events import EventRoutes
 from deskd.control.jail import JailRoute
 from deskd.control.jobs import JobRoutes
@@ -19,6 +21,7 @@ from deskd.control.live_events import LiveEvents
 from deskd.control.people import Caller
 from deskd.control.reconciling import Reconciling
 from deskd.control.reloading import ReloadRoute
+from deskd.control.stages import StageRoutes
 from deskd.control.why import WhyRoute
 from deskd.core.deciding import handle
 from deskd.core.desk import Desk
@@ -42,6 +45,9 @@ from deskd.ledger.projections import project
 from deskd.ledger.queries import LedgerReader
 from deskd.ledger.store import LedgerStore
 from deskd.ports import RawMarketMessage, SystemClock
+from deskd.supervision.deploying import Deployer
+from deskd.supervision.discovery import Defaults, discover_one
+from deskd.supervision.versions import Versions
 from deskd.supervision.walls import Row, Verdict, Wall
 from deskd.wire.drop_copy import DropCopy
 from tests.factories import (
@@ -112,6 +118,11 @@ class FakeRuns:
 
     async def reread(self) -> None:
         await asyncio.sleep(0)
+
+    async def examine(self, folder: Path) -> StrategySpec | BrokenStrategy:
+        desk = Config()
+        defaults = Defaults(market=desk.market, risk=desk.risk.strategy)
+        return await asyncio.to_thread(discover_one, folder, defaults, lambda sources: [None] * len(sources))
 
     async def start(self, strategy_id: StrategyId) -> None:
         if not self.has_jails:
@@ -290,6 +301,8 @@ async def a_running_desk(
     config.write_text('[desk]\nstate_dir = "var"\ndb_path = "desk.db"\nruntime_dir = "run"\n')
     logs = folder / "logs"
     logs.mkdir()
+    strategies = folder / "strategies"
+    strategies.mkdir()
     store = await LedgerStore.open(ledger)
     desk = await _traded(store)
     copy = DropCopy()
@@ -339,8 +352,24 @@ async def a_running_desk(
         status=status,
         issue=issue,
         reconciling=_reconciling(desk),
+        stages=desk.stages,
         who_is=lambda _uid: caller,
         more=[
+            StageRoutes(stages=desk.stages, runs=runs, wall=SystemClock(), post=keep).add_to,
+            DeployRoutes(
+                deployer=Deployer(
+                    versions=Versions(root=folder / "var" / "versions", strategies_dir=strategies),
+                    runs=runs,
+                    clock=SystemClock(),
+                    keep=keep,
+                    stage_of=desk.stages.of,
+                    chosen=desk.versions,
+                ),
+                runs=runs,
+                registered=desk.strategies,
+                wall=SystemClock(),
+                post=post,
+            ).add_to,
             LedgerRoutes(db=ledger, wall=SystemClock(), post=post, sign=sign).add_to,
             EventRoutes(ledger=ledger, live=live, stall_s=stall_s).add_to,
             WhyRoute(ledger).add_to,
