@@ -12,6 +12,7 @@ from deskd.cli import show
 from deskd.cli.call import Call, json_option, pass_call
 from deskd.cli.client import DeskNotReachable, NotDone
 from deskd.cli.place import config_file, root_of
+from deskd.cli.verbs import Verbs
 from deskd.domain.errors import LedgerError
 from deskd.domain.shown import one_line
 
@@ -31,7 +32,7 @@ db_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Verbs)
 def audit() -> None:
     """Prove that nobody edited the results. No desk needs to run, and a running one is not disturbed."""
 

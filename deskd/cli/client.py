@@ -47,9 +47,9 @@ class Desk:
 
     path: Path
 
-    def look(self, what: str, query: Query | None = None) -> dict[str, Any]:
+    def look(self, what: str, query: Query | None = None, *, timeout_s: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
         """Return what the desk says of itself."""
-        return self._ask("GET", _target(what, query), b"", ANSWER_TIMEOUT_S).body
+        return self._ask("GET", _target(what, query), b"", timeout_s).body
 
     def command(self, what: str, arguments: Mapping[str, object], *, timeout_s: float = COMMAND_TIMEOUT_S) -> Answer:
         """Have the desk do something; the answer tells of each thing whether it is done."""

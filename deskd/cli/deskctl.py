@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from deskd import __version__
-from deskd.cli import audit, deploy, events, show, stages, why
+from deskd.cli import audit, deploy, events, show, stages, verbs, why
 from deskd.cli.build import build
 from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_option, wide_option
 from deskd.cli.client import Answer, DeskNotReachable, NotDone
@@ -32,7 +32,7 @@ from deskd.domain.shown import in_json, printable
 REFUSED, NOT_REACHABLE = 1, 3
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=verbs.Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -43,7 +43,7 @@ REFUSED, NOT_REACHABLE = 1, 3
 def cli(context: click.Context, config: Path | None) -> None:
     """Look at the running desk, and command it.
 
-    Names of strategies and orders may be shortened as long as they are unambiguous.
+    Commands, names of strategies and orders may be shortened as long as they are unambiguous.
     """
     context.obj = Call(config)
 
@@ -320,6 +320,7 @@ cli.add_command(jail)
 cli.add_command(handover)
 cli.add_command(jobs)
 cli.add_command(report)
+cli.add_command(verbs.completion)
 
 
 # --- configuration and the machine ------------------------------------------------------------------------------------

@@ -10,13 +10,14 @@ import click
 from deskd.cli import show
 from deskd.cli.call import Call, json_option, pass_call
 from deskd.cli.client import DeskNotReachable, NotDone
+from deskd.cli.verbs import Verbs
 
 A_WALL_IS_MISSING = 1  # exit code
 WALLS: show.Columns = {"wall": "wall", "tried": "probe", "": "result", "got": "found"}
 MISSING: show.Columns = {"missing wall": "wall", "protects": "protects", "remedy": "remedy"}
 
 
-@click.group()
+@click.group(cls=Verbs)
 def jail() -> None:
     """Look after the jails that strategies run in."""
 

@@ -34,6 +34,15 @@ def root_of(file: Path) -> Path:
 
 def control_socket(named: Path | None, environment: Mapping[str, str]) -> Path:
     """Return the control socket of the desk that uses this configuration, without judging the rest of it."""
+    return _folder(named, environment, "runtime_dir", "var/run") / "control.sock"
+
+
+def strategies_dir(named: Path | None, environment: Mapping[str, str]) -> Path:
+    """Return where that desk's strategies lie."""
+    return _folder(named, environment, "strategies_dir", "strategies")
+
+
+def _folder(named: Path | None, environment: Mapping[str, str], key: str, default: str) -> Path:
     file = config_file(named)
     try:
         desk = tomllib.loads(file.read_text()).get("desk", {})
@@ -41,6 +50,6 @@ def control_socket(named: Path | None, environment: Mapping[str, str]) -> Path:
         raise NoConfiguration(f"{file}: cannot be read: {error.strerror}; name another file with --config") from error
     except ValueError as error:
         raise NoConfiguration(f"{file}: cannot be read ({error}); `deskctl config check` says more") from error
-    in_file = desk.get("runtime_dir") if isinstance(desk, dict) else None
-    runtime_dir = environment.get("DESKD_DESK__RUNTIME_DIR") or (in_file if isinstance(in_file, str) else "var/run")
-    return root_of(file) / os.path.expanduser(runtime_dir) / "control.sock"  # noqa: PTH111  as config.rules does
+    in_file = desk.get(key) if isinstance(desk, dict) else None
+    folder = environment.get(f"DESKD_DESK__{key.upper()}") or (in_file if isinstance(in_file, str) else default)
+    return root_of(file) / os.path.expanduser(folder)  # noqa: PTH111  as config.rules does
