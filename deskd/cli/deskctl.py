@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from deskd import __version__
-from deskd.cli import audit, deploy, events, show, stages, verbs, why
+from deskd.cli import audit, deploy, events, show, stages, top, verbs, why
 from deskd.cli.build import build
 from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_option, wide_option
 from deskd.cli.client import Answer, DeskNotReachable, NotDone
@@ -223,6 +223,7 @@ cli.add_command(audit.audit)
 cli.add_command(audit.backup)
 cli.add_command(why.why)
 cli.add_command(events.events)
+cli.add_command(top.top)
 
 
 # --- commanding -------------------------------------------------------------------------------------------------------

@@ -48,11 +48,9 @@ ELSEWHERE = {
     "GET /outages": "test_outages: whom it concerned",
     "GET /events": "test_events: what a member sees",
     "POST /deploy": "test_deploying: members deploy what is theirs to themselves",
-    "POST /audit/sign": "test_ledger: officers",
     "POST /backup": "test_ledger: officers",
     "POST /jail/test": "test_jail: officers",
     "POST /sign": "test_ledger: officers",
-    "POST /jail": "test_jail: officers",
 }
 
 
