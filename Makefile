@@ -90,9 +90,13 @@ install-previous:  ## go back to the version that was installed before (as root)
 uninstall:  ## take the desk off systemd (as root); ledger, logs, strategies, configuration and keys stay
 	@tools/install.sh uninstall
 
-deploy:  ## on the running desk: start every enabled strategy, and those that run with the code that lies there now
+deploy:  ## on the running desk: every enabled strategy with the code that lies there now; DIR=folder AS=shadow: that one
+ifdef DIR
+	@.venv/bin/deskctl deploy "$(DIR)" $(if $(AS),--as $(AS))
+else
 	@.venv/bin/deskctl restart --all
 	@.venv/bin/deskctl start --all
+endif
 
 start:  ## on the running desk: start every enabled strategy
 	@.venv/bin/deskctl start --all
