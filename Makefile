@@ -90,9 +90,9 @@ install-previous:  ## go back to the version that was installed before (as root)
 uninstall:  ## take the desk off systemd (as root); ledger, logs, strategies, configuration and keys stay
 	@tools/install.sh uninstall
 
-deploy:  ## on the running desk: every enabled strategy with the code that lies there now; DIR=folder AS=shadow: that one
+deploy:  ## on the running desk: every enabled strategy with the code that lies there now; DIR=folder STAGE=shadow: that one
 ifdef DIR
-	@.venv/bin/deskctl deploy "$(DIR)" $(if $(AS),--as $(AS))
+	@.venv/bin/deskctl deploy "$(DIR)" $(if $(STAGE),--as $(STAGE))
 else
 	@.venv/bin/deskctl restart --all
 	@.venv/bin/deskctl start --all

@@ -40,6 +40,7 @@ TABLE: dict[str, tuple[Ask | None, Ask]] = {
     "POST /release": (None, ("/release", {"strategy": "alice", "reason": "test"})),
     "POST /token": (None, ("/token", {"name": "alice"})),
     "POST /reconcile": (None, ("/reconcile", {})),
+    "POST /config/reload": (None, ("/config/reload", {})),
     "POST /build": (None, ("/build", {"name": "alice"})),
 }
 # Held by tests of their own, where the answer has another form.
