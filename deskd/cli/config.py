@@ -11,6 +11,7 @@ import click
 from deskd.cli import show
 from deskd.cli.call import Call, json_option, pass_call, wide_option
 from deskd.cli.place import config_file, root_of
+from deskd.cli.verbs import Verbs
 from deskd.domain.errors import ConfigError
 from deskd.domain.shown import one_line, printable
 
@@ -18,7 +19,7 @@ REFUSED = 1
 CHANGES: show.Columns = {"key": "key", "old": "old", "new": "new", "": "applies"}
 
 
-@click.group()
+@click.group(cls=Verbs)
 def config() -> None:
     """Check the configuration, show it, or have the running desk read it again."""
 
