@@ -35,6 +35,7 @@ from deskd.domain.money import Price
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
 from deskd.domain.priority import Priority
 from deskd.domain.reasons import RefusalReason
+from deskd.latency import Latency
 from deskd.ledger.projections import project
 from deskd.ports import Broker, Clock, Ledger, OnFact, Quotes, RawMarketMessage, Tells
 
@@ -98,10 +99,15 @@ class Runtime:
     inbox: asyncio.Queue[ev.Event] = field(default_factory=lambda: asyncio.Queue(INBOX_MAX))
     closing: str | None = "the desk is starting"  # why no new orders are taken; None: they are
     disk_low: str | None = None  # what the disk lacks for new orders; None: nothing
+    to_send: Latency = field(default_factory=Latency)  # from an order's request until it leaves for the broker
+    to_answer: Latency = field(default_factory=Latency)  # from then until the broker has it
+    commits: Latency = field(default_factory=Latency)  # of the ledger, each of a batch of facts
+    refusals: dict[str, int] = field(default_factory=dict)  # of requests of which no order came to be
     _waiters: dict[ClientOrderId, list[_Waiter]] = field(default_factory=dict)
     _kept: list[tuple[ev.Event, "asyncio.Future[None]"]] = field(default_factory=list)
     _looking_up: set[ClientOrderId] = field(default_factory=set)
     _waiting: set[ClientOrderId] = field(default_factory=set)  # for their turn to leave for the broker
+    _left_at: dict[ClientOrderId, float] = field(default_factory=dict)  # of orders that the broker has to answer
     _canceling: set[ClientOrderId] = field(default_factory=set)
     _reconcile_why: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(1))
     _committed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -139,7 +145,10 @@ class Runtime:
                 self.desk.refused.clear()  # its end, if there was one, told them
         facts = [effect.fact for effect, _ in effects if isinstance(effect, ef.Record)]
         if facts:
-            await self.ledger.append(facts, project(facts, self.desk))
+            statements = project(facts, self.desk)
+            began = self.wall.monotonic()
+            await self.ledger.append(facts, statements)
+            self.commits.observe(self.wall.monotonic() - began)
         for event in batch:
             if isinstance(event, ev.BrokerSnapshot):
                 its = tuple(e.fact for e, why in effects if why is event and isinstance(e, ef.Record))
@@ -205,8 +214,10 @@ class Runtime:
         oid = request.client_order_id
         try:
             answer = await self.broker.submit(request, priority=priority, leaves=lambda: self._leaves(oid, priority))
+            self._answered(oid, answer)
         finally:
             self._waiting.discard(oid)
+            self._left_at.pop(oid, None)
         await self.inbox.put(answer)
 
     async def _replace(self, request: OrderRequest, broker_order_id: BrokerOrderId) -> None:
@@ -216,8 +227,10 @@ class Runtime:
             answer = await self.broker.replace(
                 request, broker_order_id, priority=priority, leaves=lambda: self._leaves(oid, priority)
             )
+            self._answered(oid, answer)
         finally:
             self._waiting.discard(oid)
+            self._left_at.pop(oid, None)
         await self.inbox.put(answer)
 
     def _leaves(self, oid: ClientOrderId, priority: Priority) -> str | None:
@@ -228,8 +241,16 @@ class Runtime:
             return why
         if not self.desk.is_trade_stream_up and priority is not Priority.KILL:  # to be flat unseen beats to be in
             return f"while it waited for its turn {STREAM_DOWN}"
-        self._waiting.discard(oid)
+        if oid in self._waiting:  # else it leaves once more: the broker had turned it away
+            self.to_send.observe((self.wall.now() - self.desk.orders[oid].requested_at).total_seconds())
+            self._waiting.discard(oid)
+        self._left_at[oid] = self.wall.monotonic()
         return None
+
+    def _answered(self, oid: ClientOrderId, answer: ev.SubmitAccepted | ev.SubmitRejected | ev.SubmitInDoubt) -> None:
+        left_at = self._left_at.get(oid)
+        if left_at is not None and isinstance(answer, ev.SubmitAccepted):
+            self.to_answer.observe(self.wall.monotonic() - left_at)
 
     def _withdraw(self, fact: ev.OrderCancelRequested | ev.StreamChanged) -> None:
         """Let orders not leave that wait for their turn, where *fact* is why."""
@@ -351,7 +372,7 @@ class Runtime:
         if refusal is not None and oid not in self.desk.orders:
             return self._counted(request.strategy_id, Refuse(oid, refusal.reason, refusal.message))
         if oid not in self.desk.orders and (refusal := self._crowded(oid, request.strategy_id)):
-            return refusal
+            return self._counted(request.strategy_id, refusal)
         quote, market_day = self._market(request.symbol)
         event = ev.OrderRequested(
             request=request,
@@ -383,7 +404,7 @@ class Runtime:
         if refusal is not None and oid not in self.desk.orders:
             return self._counted(old.request.strategy_id, Refuse(oid, refusal.reason, refusal.message))
         if oid not in self.desk.orders and (refusal := self._crowded(oid, old.request.strategy_id)):
-            return refusal
+            return self._counted(old.request.strategy_id, refusal)
         quote, market_day = self._market(old.request.symbol)
         event = ev.ReplaceRequested(
             client_order_id=oid,
@@ -407,9 +428,11 @@ class Runtime:
         return Refuse(oid, RefusalReason.RATE, text, retry_after_s=math.ceil(wait_s))
 
     def _counted(self, who: StrategyId, outcome: Order | Refuse) -> Order | Refuse:
-        """Return *outcome*; where the trade stream's outage cost the strategy its order, count that for the record."""
-        if isinstance(outcome, Refuse) and outcome.reason is RefusalReason.TRADE_STREAM_DOWN:
-            self.desk.refused[who] = self.desk.refused.get(who, 0) + 1
+        """Return *outcome*, counted where it is a refusal; what the trade stream's outage cost goes on record, too."""
+        if isinstance(outcome, Refuse):
+            self.refusals[outcome.reason] = self.refusals.get(outcome.reason, 0) + 1
+            if outcome.reason is RefusalReason.TRADE_STREAM_DOWN:
+                self.desk.refused[who] = self.desk.refused.get(who, 0) + 1
         return outcome
 
     def _market(self, symbol: Symbol) -> tuple[Quote | None, date]:

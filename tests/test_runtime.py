@@ -889,3 +889,29 @@ async def test_a_schedule_rests_on_a_clock_that_was_heard_within_a_minute() -> N
         assert await figure("c") == "before_close_min=2.2"
         world.wall.time += timedelta(seconds=16)
         assert await figure("d") == "before_close_min=unknown"
+
+
+async def test_an_orders_way_is_timed() -> None:
+    """From request to sending, from sending to the broker's answer, and each commit."""
+    async with a_world() as world:
+        await world.runtime.place(a_request(), timeout_s=5)
+        runtime = world.runtime
+        assert (runtime.to_send.count, runtime.to_answer.count) == (1, 1)
+        assert runtime.commits.count == len(world.ledger.batches)
+        assert runtime.to_send.sum_s == 0.0  # the clock stands
+
+
+async def test_an_order_without_an_answer_is_not_timed_as_one_with() -> None:
+    """What the broker did not answer says nothing of how fast it answers."""
+    async with a_world() as world:
+        world.broker.answers = False
+        await world.runtime.place(a_request(), timeout_s=5)
+        assert (world.runtime.to_send.count, world.runtime.to_answer.count) == (1, 0)
+
+
+async def test_a_refusal_is_counted_by_its_code() -> None:
+    """No fact tells of a request of which no order came to be: the count does."""
+    async with a_world() as world:
+        world.runtime.closing = "the desk is stopping"
+        await world.runtime.place(a_request(), timeout_s=5)
+        assert world.runtime.refusals == {RefusalReason.DESK_NOT_READY: 1}

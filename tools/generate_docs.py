@@ -22,6 +22,7 @@ from deskd.core.words import FOLLOWS, STATES, WORDS, Follows
 from deskd.domain import reasons
 from deskd.domain.order import OrderStatus
 from deskd.domain.streak import AFTER
+from deskd.metrics.families import FAMILIES
 from deskd.wire import event_line
 from tools import fact_reference, jail_reference
 
@@ -34,6 +35,7 @@ def generate() -> dict[str, str]:
     return {
         "etc/desk.toml": shipped_configuration(),
         "docs/reference/config.md": config_reference(),
+        "docs/reference/metrics.md": metrics(),
         "docs/reference/reason-codes.md": reason_codes(),
         "docs/reference/restarts.md": restarts(),
         "docs/reference/order-states.md": order_states(),
@@ -117,6 +119,28 @@ def config_reference() -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+def metrics() -> str:
+    """Return every figure that the desk shows to Prometheus."""
+    lines = [
+        GENERATED,
+        "# Metrics",
+        "",
+        "`GET /metrics` at `[metrics] listen` tells these to Prometheus. A counter counts since the desk started, or of a run since",
+        "that started. A figure that is not known is absent, not zero. A histogram has `_bucket`, `_sum` and `_count` behind its name.",
+        "Beside them stand `process_*` of the desk's own process, as prometheus-client has them.",
+        "",
+        "`GET /health` answers 200 as long as the desk's loop turns; `GET /ready` 200 while orders are taken, else 503 with the reason.",
+        "`etc/grafana/deskd.json` is a dashboard of them.",
+        "",
+        "| name | kind | labels | says |",
+        "| --- | --- | --- | --- |",
+    ]
+    for one in FAMILIES:
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        lines.append(f"| `{one.name}` | {one.kind} | {labels} | {_cell(one.meaning)} |")
+    return "\n".join(lines) + "\n"
 
 
 # --- reasons ----------------------------------------------------------------------------------------------------------

@@ -92,6 +92,17 @@ class MarketStream:
             return "not needed yet" if not self._wanted else "connecting"
         return f"{'up' if self._is_up else 'down'}: {self._last_why}"
 
+    @property
+    def is_up(self) -> bool:
+        """Tell whether what is wanted is subscribed."""
+        return self._is_up
+
+    def silence_s(self) -> float | None:
+        """Return for how long no data have come; None where none are held, or none ever came."""
+        if not self._held or not self._has_data:
+            return None
+        return max(0.0, asyncio.get_running_loop().time() - self._data_at)
+
     async def run(self) -> NoReturn:
         """Keep the stream connected until canceled. What only an officer can mend is told, and tried again."""
         while not self._wanted:

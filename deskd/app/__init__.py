@@ -111,6 +111,7 @@ async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier, read
             begun(config, keys) as parts,
             (await asyncio.to_thread(_rest)).built(config, parts, read) as daemon,
             daemon.control.serve(config.desk.runtime_dir),
+            daemon.metrics.serve(),
         ):
             _leave_the_start_alone()
             notifier.say(status="starting: reconciling with the broker")

@@ -73,6 +73,10 @@ from deskd.ledger.fact_reader import FactReader
 from deskd.ledger.queries import LedgerReader
 from deskd.ledger.roots import ROOTS, load_key
 from deskd.market.hub import Hub, Wanted
+from deskd.metrics import MetricsPage
+from deskd.metrics.collector import Collector
+from deskd.metrics.counts import Counts
+from deskd.metrics.loop_lag import LoopLag
 from deskd.ports import Clock, SystemClock
 from deskd.runtime import Runtime
 from deskd.supervision.deploying import Deployer
@@ -317,6 +321,30 @@ class Daemon:
             keep=self.runtime.keep,
             wall=wall,
         )
+        self.loop_lag = LoopLag(clock=wall)
+        counts = Counts(orders=desk.orders, wall=wall)
+        self.runtime.on_fact.append(counts.on_fact)
+        self.metrics = MetricsPage(
+            listen=config.metrics.listen,
+            collector=Collector(
+                broker=config.broker.mode,
+                started_at=self.started_at,
+                wall=wall,
+                runtime=self.runtime,
+                hub=self.hub,
+                runs=self.supervisor,
+                counts=counts,
+                lag=self.loop_lag,
+                clock=lambda: self.market_watch.clock,
+                market_stream_is_up=lambda: self.market_stream.is_up,
+                market_silence_s=self.market_stream.silence_s,
+                requests=broker.requests,
+                ledger_entries=lambda: parts.ledger.last_seq,
+                shows_money=config.metrics.money,
+            ),
+            refusal=self.runtime.refusal,
+            clock=wall,
+        )
         self.control = Control(
             orders=self.runtime,
             runs=self.supervisor,
@@ -377,6 +405,7 @@ class Daemon:
         sessions = SessionWatch(hub=self.hub, clock=self.runtime.market_clock, schedules=self.runtime.desk.schedules)
         self._spawn(sessions.run(), "sessions")
         self._spawn(self._beat(), "heartbeat")
+        self._spawn(self.loop_lag.run(), "loop lag")
         self._spawn(self.kills.run(), "kills")
         self._spawn(self.kill_triggers.run(), "kill file")
         self._spawn(self.kill_watch.run(), "kill watch")

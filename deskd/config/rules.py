@@ -25,6 +25,7 @@ def broken(config: Config, root: Path) -> Broken:
     yield from _symbols(config)
     yield from _packages(config)
     yield from _schedule(config)
+    yield from _metrics(config)
     yield from _rest(config)
 
 
@@ -83,6 +84,20 @@ def _exchange(config: Config, root: Path) -> Broken:
     for entry in exchange.tape:
         if config.broker.mode == "embedded" and entry != "synthetic" and not _exists(absolute(root, Path(entry))):
             yield "exchange.tape", f"there is no {absolute(root, Path(entry))}; a relative path starts from {root}"
+
+
+def _metrics(config: Config) -> Broken:
+    listen = config.metrics.listen
+    if not listen:
+        return
+    host, colon, port = listen.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+        yield "metrics.listen", f'is "{listen}"; allowed: HOST:PORT, as in 127.0.0.1:9464, or "" (off)'
+    elif host.strip("[]") not in _LOOPBACK and not config.metrics.allow_public:
+        yield (
+            "metrics.listen",
+            f'is "{listen}": other machines reach it; allowed: 127.0.0.1:{port}, or metrics.allow_public = true beside it',
+        )
 
 
 def _exists(path: Path) -> bool:

@@ -462,6 +462,19 @@ class ApiSection(_Section):
     connections_max: int = Field(16, ge=1, description="open connections of one run")
 
 
+class MetricsSection(_Section):
+    """[metrics]: figures for Prometheus, at http://LISTEN/metrics, and the desk's health, at /health and /ready."""
+
+    listen: str = Field("127.0.0.1:9464", description='HOST:PORT; "" = off; port 0 takes any free one')
+    allow_public: bool = Field(
+        False,
+        description="must be true before listen may name an address that other machines reach: nothing asks who reads",
+    )
+    money: bool = Field(
+        True, description="show P&L, equity and positions of each strategy; every user of this machine can read them"
+    )
+
+
 class LogSection(_Section):
     """[log]."""
 
@@ -494,6 +507,7 @@ class Config(BaseSettings):
     orders: OrdersSection = OrdersSection()
     jobs: JobsSection = JobsSection()
     api: ApiSection = ApiSection()
+    metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
 
     @classmethod

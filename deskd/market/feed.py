@@ -91,6 +91,11 @@ class Feed:
         """Return how many lines were conflated away."""
         return self._buffer.dropped
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how much waits for room in the pipe."""
+        return self._buffer.size
+
     def start(self, history: Batch) -> None:
         """Let the lines flow: *history* first, then what came meanwhile."""
         self.is_started = True

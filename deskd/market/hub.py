@@ -22,8 +22,10 @@ from deskd.domain.ids import RunId, StrategyId, Symbol
 from deskd.domain.market import Quote
 from deskd.domain.money import Price
 from deskd.domain.strategy import Channel, Delivery, History, StrategySpec
+from deskd.latency import Latency
 from deskd.market.buffer import Batch, Buffer, Line, batch_of
 from deskd.market.feed import Feed, set_pipe_size
+from deskd.market.figures import MarketFigures
 from deskd.market.interest import KIND_OF, Audience, Interest, wanted
 from deskd.market.late import MINUTE, Fetch, LateBars, MarketNow
 from deskd.market.prices import Prices
@@ -92,6 +94,10 @@ class Hub:
             "s": self._status_line,
         }
         self.malformed = 0  # messages that were no such thing as their kind says
+        self.to_stdin = Latency()  # from a message's arrival until its line is written, or kept for a run that is slow
+        self._oldest = 0.0  # of the lines of this flush, when the first arrived
+        self._messages = self._flushes = self._gathered = 0
+        self._delivered_before = self._dropped_before = 0  # to runs that are gone
 
     # -- from the stream
 
@@ -99,6 +105,7 @@ class Hub:
         """Take one frame's messages: keep the prices, gather each run's lines, and send them if it is time."""
         now = self._clock.now()
         arrived = self._clock.monotonic()
+        self._messages += len(messages)
         for message in messages:
             try:
                 self._take(message, now, arrived)
@@ -178,7 +185,11 @@ class Hub:
         self._is_due = False
         if self._round:
             return
+        if self._dirty:
+            self._flushes += 1
+            self._oldest = self._dirty[0].lines[0].arrived
         for audience in self._dirty:
+            self._gathered += len(audience.lines)
             batch, audience.lines = batch_of(audience.lines), []
             self._round.extend([(feed, batch) for feed in audience.feeds])
         self._dirty.clear()
@@ -188,15 +199,18 @@ class Hub:
         self._write_slice()
 
     def _write_slice(self) -> None:
-        for _ in range(min(SLICE, len(self._round))):
+        count = min(SLICE, len(self._round))
+        for _ in range(count):
             feed, batch = self._round.popleft()
             feed.write(batch)
             if not feed.is_open:
                 self._interest.remove(feed)
+        now = self._clock.monotonic()
+        if count:  # one look at the clock for all of them: a run's own write is what takes the time
+            self.to_stdin.observe(now - self._oldest, count)
         if self._round:
             asyncio.get_running_loop().call_soon(self._write_slice)
             return
-        now = self._clock.monotonic()
         self._next_flush = now + self._pause
         self._flush_when_due(now)
 
@@ -245,7 +259,22 @@ class Hub:
         if feed in self._unplaced:
             self._unplaced.remove(feed)
         feed.close()
+        self._delivered_before += feed.delivered
+        self._dropped_before += feed.dropped
         self._say_wanted()
+
+    def figures(self) -> MarketFigures:
+        """Return what became of the market's messages since the desk started."""
+        feeds = self._feeds.values()
+        return MarketFigures(
+            messages=self._messages,
+            malformed=self.malformed,
+            flushes=self._flushes,
+            gathered=self._gathered,
+            delivered=self._delivered_before + sum([feed.delivered for feed in feeds]),
+            dropped=self._dropped_before + sum([feed.dropped for feed in feeds]),
+            waiting_bytes=sum([feed.waiting_bytes for feed in feeds]),
+        )
 
     def counts(self, run_id: RunId) -> Delivery:
         """Return what became of the run's lines; zeros where it is not fed."""

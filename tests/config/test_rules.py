@@ -44,6 +44,10 @@ RULES = {
     'sandbox.requirements_index: is "wheels"; allowed: an address like https://HOST, or the absolute path of a folder': (
         '[sandbox]\nrequirements_index = "wheels"'
     ),
+    'metrics.listen: is "9464"; allowed: HOST:PORT, as in 127.0.0.1:9464, or "" (off)': ('[metrics]\nlisten = "9464"'),
+    'metrics.listen: is "0.0.0.0:9464": other machines reach it; allowed: 127.0.0.1:9464, or metrics.allow_public = true beside it': (
+        '[metrics]\nlisten = "0.0.0.0:9464"'
+    ),
     "desk.state_dir: is empty; allowed: a path in quotes": '[desk]\nstate_dir = ""',
     'market.symbols: "spy" is no symbol; allowed: capital letters as in "SPY" or "BRK.B"': (
         '[market]\nsymbols = ["spy"]'
@@ -100,3 +104,13 @@ def test_a_rule_between_a_wrong_key_and_a_right_one_is_not_judged(tmp_path: Path
     with pytest.raises(ConfigError) as caught:
         load(None, root=tmp_path, environment={"DESKD_EXCHANGE__LISTEN": "8080", "DESKD_BROKER__PAPER": "perhaps"})
     assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == ["broker.paper", "exchange.listen"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['listen = ""', 'listen = "[::1]:9464"', 'listen = "localhost:0"', 'listen = "10.0.0.5:9464"\nallow_public = true'],
+)
+def test_figures_go_where_the_configuration_says_in_so_many_words(text: str, tmp_path: Path) -> None:
+    """Off, loopback, and what is public on purpose."""
+    config = load_text(tmp_path, f"[metrics]\n{text}").config
+    assert f'listen = "{config.metrics.listen}"' in text

@@ -358,3 +358,16 @@ async def test_a_run_that_wants_status_hears_where_the_day_is_and_of_changes_onc
     for one in (run, plain):
         desk.hub.detach(one.run_id)
         one.close()
+
+
+async def test_what_became_of_the_market_is_counted() -> None:
+    """Messages, lines and flushes are told, those of runs that are gone included; and how long a line took."""
+    desk = Desk()
+    alice = await desk.run(Channel.TRADES)
+    bob = await desk.run(Channel.TRADES, **BOB_RUN)
+    desk.hub.on_messages([a_trade(1), a_trade(2), {"T": "t", "S": "AAPL"}])
+    await the_end(desk, alice, bob)
+    told = desk.hub.figures()
+    assert (told.messages, told.malformed, told.flushes, told.gathered) == (3, 1, 1, 2)
+    assert (told.delivered, told.dropped, told.waiting_bytes) == (4, 0, 0)
+    assert desk.hub.to_stdin.count == 2  # once for each write
