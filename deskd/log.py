@@ -1,4 +1,7 @@
-"""How the desk writes its log: text for people, JSON lines for programs. An event is a constant, all else is keys.
+"""How the desk writes its log: text for people, JSON lines for programs, fields for the systemd journal.
+
+An event is a constant, all else is keys. Under systemd an entry is one of the journal's own: its priority is the
+level, its fields are the keys (CONTRACTS 7), and its message is what a person reads.
 
 Rule 1: a secret that is known never gets out, wherever it hides in an entry.
 Rule 2: what others wrote (members, the broker) is shown escaped: it cannot move the cursor or fake a line.
@@ -17,11 +20,33 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from deskd.domain.shown import STEERING, one_line, printable
+from deskd.journal import FIELD, Journal, is_journal
 
 MASK = "***"
 SECRET_LENGTH_MIN = 6  # masking shorter text would eat half of the log
 
+PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}  # syslog's numbers
+# The keys that everybody looks for have short names; any other key is DESK_ and its name.
+FIELDS = {
+    "event": "DESK_EVENT",
+    "strategy_id": "DESK_STRATEGY",
+    "user_id": "DESK_USER",
+    "client_order_id": "DESK_ORDER",
+    "symbol": "DESK_SYMBOL",
+    "run_id": "DESK_RUN",
+}
+_NO_FIELDS = frozenset({"timestamp", "level", "exception", "stack"})  # the journal's own, and what the message has
+
 _encode = msgspec.json.Encoder().encode
+
+
+def journal_of(
+    format: Literal["auto", "text", "json"],  # noqa: A002  the setting's own name
+    environment: Mapping[str, str],
+    stream: TextIO,
+) -> Journal | None:
+    """Return the journal, where the log is to go there: nobody asked for another form, and *stream* leads to it."""
+    return Journal() if format == "auto" and is_journal(environment, stream) else None
 
 
 def configure(
@@ -30,25 +55,38 @@ def configure(
     format: Literal["auto", "text", "json"],  # noqa: A002  the setting's own name
     stream: TextIO | None = None,
     secrets: Iterable[str] = (),
+    journal: Journal | None = None,
 ) -> None:
-    """Set up structlog, and logging for libraries, to write to *stream* (stderr); later calls replace earlier ones."""
+    """Set up structlog, and logging for libraries, to write to *stream* (stderr); later calls replace earlier ones.
+
+    With a *journal* entries go there, and to *stream* only where it is gone.
+    """
     stream = stream or sys.stderr
+    secrets = list(secrets)
     is_text = format == "text" or (format == "auto" and stream.isatty())
     shared: list[Processor] = [structlog.processors.format_exc_info, masked(secrets), escaped]
     render: Processor = _text(stream) if is_text else _json
     stamped: list[Processor] = [structlog.processors.add_log_level, _stamp]
+    processors: list[Processor] = [*stamped, *shared, render]
+    if journal is not None:
+        processors[-1] = _ToJournal(journal)
+    elif not is_text:
+        processors = [*stamped, _Json(secrets, [*shared, _json])]
     structlog.configure(
-        processors=[*stamped, *shared, render] if is_text else [*stamped, _Json(secrets, [*shared, _json])],
+        processors=processors,
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,  # a module's logger, made at import, follows this set-up
     )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_named, *stamped, *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+    handler: logging.Handler = logging.StreamHandler(stream)
+    if journal is not None:
+        handler = _JournalHandler([_named, *stamped, *shared], _ToJournal(journal), stream)
+    else:
+        handler.setFormatter(
+            structlog.stdlib.ProcessorFormatter(
+                foreign_pre_chain=[_named, *stamped, *shared],
+                processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+            )
         )
-    )
     logging.getLogger().handlers[:] = [handler]
     set_level(level)
 
@@ -60,6 +98,64 @@ def set_level(level: Literal["debug", "info", "warning", "error"]) -> None:
     root.setLevel(level.upper())
     for noisy in ("asyncio", "aiohttp.access", "websockets", "urllib3"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+class _ToJournal:
+    """The last processor: sends the entry; what the journal does not take is returned as text for stderr."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._text = structlog.dev.ConsoleRenderer(
+            colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        )
+
+    def __call__(self, logger: WrappedLogger, name: str, entry: EventDict) -> str:
+        """Send it, or return it."""
+        fields, text = self.fields(logger, name, entry)
+        if self._journal.send(fields):
+            raise structlog.DropEvent
+        priority = PRIORITIES.get(str(entry.get("level")), PRIORITIES["info"])
+        return f"<{priority}>{text}"  # as sd-daemon(3) has it: the journal that comes back reads that
+
+    def fields(self, logger: WrappedLogger, name: str, entry: EventDict) -> tuple[list[tuple[str, str]], str]:
+        """Return the entry's fields, and its message."""
+        shown = {key: value for key, value in entry.items() if not key.startswith("_")}
+        text = str(self._text(logger, name, {k: v for k, v in shown.items() if k not in {"timestamp", "level"}}))
+        priority = PRIORITIES.get(str(entry.get("level")), PRIORITIES["info"])
+        fields = [("MESSAGE", text.strip()), ("PRIORITY", str(priority)), ("SYSLOG_IDENTIFIER", "deskd")]
+        for key, value in shown.items():
+            field = FIELDS.get(key) or f"DESK_{key.upper()}"
+            if value is not None and key not in _NO_FIELDS and FIELD.fullmatch(field):
+                fields.append((field, value if isinstance(value, str) else _value(value)))
+        return fields, text
+
+
+class _JournalHandler(logging.Handler):
+    """What libraries say, as entries of the journal."""
+
+    def __init__(self, processors: Sequence[Processor], send: _ToJournal, stream: TextIO) -> None:
+        super().__init__()
+        self._processors = processors
+        self._send = send
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send the record."""
+        try:
+            entry: Any = {"event": record.getMessage(), "_record": record}
+            if record.exc_info:
+                entry["exc_info"] = record.exc_info
+            for processor in self._processors:
+                entry = processor(None, record.levelname.lower(), entry)
+            self._stream.write(self._send(None, record.levelname.lower(), entry) + "\n")
+        except structlog.DropEvent:
+            pass
+        except Exception:  # noqa: BLE001  as every handler of the standard library
+            self.handleError(record)
+
+
+def _value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 class _Json:
@@ -88,11 +184,20 @@ class _Json:
 
 def masked(secrets: Iterable[str]) -> Processor:
     """Return a processor that hides every one of *secrets* in every value, at any depth."""
+    secrets = list(secrets)
+    if not any(len(secret) >= SECRET_LENGTH_MIN for secret in secrets):
+        return lambda _logger, _name, entry: entry
+    hide = hiding(secrets)
+    return lambda _logger, _name, entry: _mapped(entry, hide)
+
+
+def hiding(secrets: Iterable[str]) -> Callable[[str], str]:
+    """Return what hides every one of *secrets* in a text."""
     known = sorted({secret for secret in secrets if len(secret) >= SECRET_LENGTH_MIN}, key=len, reverse=True)
     if not known:
-        return lambda _logger, _name, entry: entry
+        return lambda text: text
     pattern = re.compile("|".join(map(re.escape, known)))
-    return lambda _logger, _name, entry: _mapped(entry, lambda text: pattern.sub(MASK, text))
+    return lambda text: pattern.sub(MASK, text)
 
 
 def escaped(_logger: WrappedLogger, _name: str, entry: EventDict) -> EventDict:

@@ -3,13 +3,17 @@
 import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
-from deskd.log import MASK, configure, set_level
+from deskd.journal import Journal
+from deskd.log import MASK, configure, journal_of, set_level
+from tests.a_journal import FakeJournal
 
 SECRET = "s3cretkeyofthedesk"
 
@@ -115,3 +119,107 @@ def test_the_level_can_be_changed_while_the_desk_runs() -> None:
     set_level("info")
     log.info("heard")
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["heard"]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[tuple[Journal, FakeJournal]]:
+    fake = FakeJournal(tmp_path)
+    journal = Journal(fake.address)
+    yield journal, fake
+    journal.close()
+    fake.close()
+
+
+def test_an_entry_of_the_journal_has_its_fields(journal: tuple[Journal, FakeJournal]) -> None:
+    """The keys that people look for have the names of CONTRACTS 7; the message reads well by itself."""
+    stream = io.StringIO()
+    configure(level="info", format="auto", stream=stream, journal=journal[0])
+    structlog.get_logger().info(
+        "order_denied",
+        strategy_id="alice_momentum",
+        user_id="alice",
+        client_order_id="a-1",
+        symbol="AAPL",
+        run_id="alice_momentum.1",
+        reason="QUOTE_STALE",
+        affected=["x"],
+        is_up=True,
+        nothing=None,
+    )
+    (entry,) = journal[1].entries()
+    assert entry.pop("MESSAGE").startswith("order_denied")
+    assert entry == {
+        "PRIORITY": "6",
+        "SYSLOG_IDENTIFIER": "deskd",
+        "DESK_EVENT": "order_denied",
+        "DESK_STRATEGY": "alice_momentum",
+        "DESK_USER": "alice",
+        "DESK_ORDER": "a-1",
+        "DESK_SYMBOL": "AAPL",
+        "DESK_RUN": "alice_momentum.1",
+        "DESK_REASON": "QUOTE_STALE",
+        "DESK_AFFECTED": '["x"]',
+        "DESK_IS_UP": "true",
+    }
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(("level", "priority"), [("debug", "7"), ("info", "6"), ("warning", "4"), ("error", "3")])
+def test_a_level_is_its_priority(journal: tuple[Journal, FakeJournal], level: str, priority: str) -> None:
+    """`journalctl -p err` shows what an officer must act on, and nothing else."""
+    configure(level="debug", format="auto", journal=journal[0])
+    getattr(structlog.get_logger(), level)("x_happened")
+    assert [entry["PRIORITY"] for entry in journal[1].entries()] == [priority]
+
+
+def test_one_event_is_one_entry(journal: tuple[Journal, FakeJournal]) -> None:
+    """Foreign text makes no line and no field; a traceback and a library's words are one entry, too."""
+    configure(level="info", format="auto", journal=journal[0], secrets=[SECRET])
+    log = structlog.get_logger()
+    log.info("order_invalid", text="x\nDESK_USER=root\x1b[2J")
+    try:
+        int(SECRET)
+    except ValueError:
+        log.exception("crashed")
+    logging.getLogger("aiohttp.client").error("sent %s", SECRET)
+    try:
+        int(SECRET)
+    except ValueError:
+        logging.getLogger("aiohttp.server").exception("broke")
+    invalid, crashed, spoken, broke = journal[1].entries()
+    assert "DESK_USER" not in invalid
+    assert "\n" not in invalid["MESSAGE"]
+    assert "\x1b" not in invalid["MESSAGE"]
+    assert crashed["MESSAGE"].count("ValueError") == 1
+    assert (spoken["DESK_EVENT"], spoken["DESK_LIBRARY"], spoken["PRIORITY"]) == (
+        "library_spoke",
+        "aiohttp.client",
+        "3",
+    )
+    assert "Traceback" in broke["MESSAGE"]
+    assert not any(SECRET in value for entry in (invalid, crashed, spoken, broke) for value in entry.values())
+
+
+def test_a_journal_that_is_gone_leaves_the_entry_to_stderr(tmp_path: Path) -> None:
+    """Nothing is lost; the priority stands before the line, as sd-daemon(3) has it."""
+    stream = io.StringIO()
+    journal = Journal(str(tmp_path / "none.sock"))
+    configure(level="info", format="auto", stream=stream, journal=journal)
+    structlog.get_logger().warning("stream_dropped", why="closed")
+    logging.getLogger("aiohttp.client").error("lost")
+    journal.close()
+    first, second = stream.getvalue().splitlines()
+    assert first.startswith("<4>stream_dropped")
+    assert second.startswith("<3>library_spoke")
+
+
+def test_the_journal_is_used_where_the_log_leads_to_it(tmp_path: Path) -> None:
+    """A form that was asked for is kept, and a stream that leads elsewhere, too."""
+    with (tmp_path / "log").open("w") as file:
+        at = os.fstat(file.fileno())
+        ours = {"JOURNAL_STREAM": f"{at.st_dev}:{at.st_ino}"}
+        assert journal_of("json", ours, file) is None
+        assert journal_of("auto", {}, file) is None
+        journal = journal_of("auto", ours, file)
+        assert journal is not None
+        journal.close()

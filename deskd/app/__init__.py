@@ -31,7 +31,8 @@ def run(config: Config, *, keys: BrokerKeys | None, read: Callable[[], Loaded] |
     A wrong configuration is 78 however late it shows: another start would end the same, and systemd leaves it alone.
     """
     hidden = [keys.secret_key, keys.key_id] if keys else []
-    logs.configure(level=config.log.level, format=config.log.format, secrets=hidden)
+    journal = logs.journal_of(config.log.format, os.environ, sys.stderr)
+    logs.configure(level=config.log.level, format=config.log.format, secrets=hidden, journal=journal)
     faulthandler.enable()  # systemd ends a desk that hangs by SIGABRT: where it hung belongs into the journal
     notifier = Notifier.of(os.environ, os.getpid())
     code = 0

@@ -6,6 +6,8 @@ Stop: app/stopping.py. Whoever asks a desk that still starts gets its end at onc
 
 import asyncio
 import contextlib
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -72,6 +74,7 @@ from deskd.domain.strategy import BrokenStrategy, StrategySpec
 from deskd.ledger.fact_reader import FactReader
 from deskd.ledger.queries import LedgerReader
 from deskd.ledger.roots import ROOTS, load_key
+from deskd.log import hiding, journal_of
 from deskd.market.hub import Hub, Wanted
 from deskd.metrics import MetricsPage
 from deskd.metrics.collector import Collector
@@ -80,6 +83,7 @@ from deskd.metrics.loop_lag import LoopLag
 from deskd.ports import Clock, SystemClock
 from deskd.runtime import Runtime
 from deskd.supervision.deploying import Deployer
+from deskd.supervision.prints import Prints
 from deskd.supervision.supervisor import Supervisor
 from deskd.supervision.versions import Versions
 from deskd.wire.drop_copy import DropCopy
@@ -235,6 +239,7 @@ class Daemon:
             registered=desk.strategies.get,
             on_spec=self._on_spec,
             past=desk.streaks.get,
+            prints=self._prints(keys),
         )
         self.deployer = Deployer(
             versions=Versions(root=config.desk.state_dir / "versions", strategies_dir=config.desk.strategies_dir),
@@ -386,6 +391,11 @@ class Daemon:
                 BuildRoute(runs=self.supervisor, wall=wall, post=self.runtime.keep, build=self.supervisor.build).add_to,
             ],
         )
+
+    def _prints(self, keys: Keys) -> Prints | None:
+        """Return the way of strategies' prints to the journal, where the desk's own log goes there."""
+        journal = journal_of(self.config.log.format, os.environ, sys.stderr)
+        return None if journal is None else Prints(journal.send, self.wall, hiding([keys.secret, keys.key_id]))
 
     # --- start and stop ----------------------------------------------------------------------------------------------
 

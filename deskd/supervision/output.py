@@ -6,7 +6,7 @@ Lines are stored as they came, each behind its time and stream; whoever displays
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,6 +74,7 @@ class Output:
     bytes_per_s: int
     flood_s: float  # so long over the bound without a pause is a flood
     is_noise: Callable[[bytes], bool]  # lines of our own tools on the run's standard error
+    on_lines: Callable[[str, Sequence[bytes]], None] = lambda _stream, _lines: None  # that were stored
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))
     recent_errors: deque[str] = field(default_factory=lambda: deque(maxlen=ERRORS_MAX))
     dropped_bytes: int = 0  # since the run started
@@ -138,10 +139,13 @@ class Output:
                 stored.append(b"%s%s\n" % (head, line))
                 kept.append(line)
             if is_over:  # the story of the run's end has its last lines, whether or not the log has room for them
+                self.on_lines(stream, tuple(kept))
                 kept += lines[max(number, len(lines) - ERRORS_MAX) :]
                 # The rest of the chunk goes, too: a flood is not looked through for what might still fit
                 stored.append(self._drop(sum(map(len, lines[number:])) + len(lines) - number))
                 break
+        if kept and not is_over:
+            self.on_lines(stream, kept)
         self._remember(stream, kept[-ERRORS_MAX:])
         self._write(b"".join(stored))
         return is_over

@@ -19,6 +19,7 @@ from deskd.supervision.launches import Turn
 from deskd.supervision.lifecycle import Step, step
 from deskd.supervision.output import Output, RotatingLog, is_jail_noise
 from deskd.supervision.prewarmed import Prewarmed, Warm
+from deskd.supervision.prints import Prints
 from deskd.supervision.run import Counts, Run
 
 log = structlog.get_logger()
@@ -35,6 +36,7 @@ class Hands:
     counts: Counts
     launcher: Launcher
     prewarmed: Prewarmed
+    prints: Prints | None = None
 
     async def run_once(self, kept: Kept, spec: StrategySpec, run_id: RunId, turn: Turn) -> RunEnd:
         """Run it once. Whatever goes wrong ends this run alone."""
@@ -71,6 +73,8 @@ class Hands:
             flood_s=self.config.sandbox.log_flood_s,
             is_noise=is_jail_noise,
         )
+        if self.prints is not None:
+            output.on_lines = self.prints.of(spec, run_id)
         where = "" if self.launcher.is_jailed else " WITHOUT a jail: sandbox.unsafe_without_jail = true"
         output.note(f"run {run_id} of version {spec.version} ({spec.code_hash[:12]}) starts{where}")
         return Run(
