@@ -205,7 +205,7 @@ class Daemon:
             reconcile_every=timedelta(seconds=config.broker.reconcile_every_s),
             clock_age_max=CLOCK_AGE_MAX if exchange is None else timedelta(0),  # our own exchange counts no requests
             silence=Silence(timedelta(seconds=config.broker.stream_silence_s)),
-            on_fact=[FactLog(desk.orders), self.live],
+            on_fact=[FactLog(desk.orders, desk.strategies), self.live],
         )
         self.roots = RootKeeper(
             key=load_key(config.desk.state_dir),

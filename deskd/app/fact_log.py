@@ -1,7 +1,7 @@
 """One line in the log for each fact that a person may look for, its identities as keys."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -10,7 +10,7 @@ from deskd.core.house import cause_of
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
 from deskd.domain.breaker import BreakerState
-from deskd.domain.ids import ClientOrderId
+from deskd.domain.ids import ClientOrderId, RunId, StrategyId
 from deskd.domain.job import JobOutcome
 from deskd.domain.kill import KillScope, KillTarget
 from deskd.domain.order import Order, OrderRequest
@@ -21,15 +21,37 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class FactLog:
-    """Writes facts into the log; *orders* tell whose an order is."""
+    """Writes facts into the log; *orders* tell whose an order is, *strategies* whose a strategy.
+
+    The run that a strategy is in when something happens to it stands beside: it was placed by that one, or is told it.
+    """
 
     orders: Mapping[ClientOrderId, Order]
+    strategies: Mapping[StrategyId, ev.StrategyRegistered] = field(default_factory=dict)
+    _runs: dict[StrategyId, RunId] = field(default_factory=dict)
 
     def __call__(self, fact: ev.Fact) -> None:
         """Write the fact into the log: one line a fact, its identities as keys."""
+        if isinstance(fact, ev.RunStarted):
+            self._runs[fact.strategy_id] = fact.run_id
         name, level, keys = _words(fact)
         if name:
-            getattr(log, level)(name, **(dict(self._identities(fact)) | dict(keys)))
+            entry = dict(self._identities(fact)) | dict(keys)
+            getattr(log, level)(name, **entry, **self._whose(entry))
+        if isinstance(fact, ev.RunEnded):
+            self._runs.pop(fact.strategy_id, None)
+
+    def _whose(self, entry: Mapping[str, object]) -> Mapping[str, object]:
+        """Return member and run of the entry's strategy, as far as they are known and not said."""
+        who = entry.get("strategy_id")
+        known: dict[str, object] = {}
+        if isinstance(who, str):
+            strategy_id = StrategyId(who)
+            if registered := self.strategies.get(strategy_id):
+                known["user_id"] = registered.user_id
+            if run_id := self._runs.get(strategy_id):
+                known["run_id"] = run_id
+        return {key: value for key, value in known.items() if key not in entry}
 
     def _identities(self, fact: ev.Fact) -> Mapping[str, object]:
         oid = getattr(fact, "client_order_id", None)
@@ -42,7 +64,8 @@ class FactLog:
 def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
     match fact:
         case ev.OrderApproved(request=r):
-            return "order_approved", "info", _about(r) | {"side": r.side, "qty": str(r.qty or r.notional)}
+            about = _about(r) | {"side": r.side, "qty": str(r.qty or r.notional)}
+            return "order_approved", "info", about | {"quoted_at": fact.quote.quoted_at.isoformat()}
         case ev.OrderDenied(request=r, reason=reason, message=message):
             return "order_denied", "info", _about(r) | {"reason": reason, "detail": message}
         case ev.OrderFilled():

@@ -30,6 +30,7 @@ from tests.factories import (
     of_strategy,
     price,
     qty,
+    registered,
 )
 
 OID = a_request().client_order_id
@@ -276,3 +277,27 @@ def test_what_nobody_looks_for_is_no_line() -> None:
     with capture_logs() as lines:
         FactLog({})(ev.PositionsMarked(marks=(), at=NOON))
     assert lines == []
+
+
+def test_member_and_run_stand_beside_what_happens_to_a_strategy() -> None:
+    """`journalctl DESK_RUN=...` shows a run from its start to its end, its orders and their fills included."""
+    run = RunId("alice.1")
+    told = FactLog({OID: AN_ORDER}, {ALICE: registered(ALICE)})
+    with capture_logs() as lines:
+        told(ev.RunStarted(run_id=run, strategy_id=ALICE, at=NOON))
+        told(a_fact_of_a_fill(a_request(), 10))
+        told(ev.RunEnded(run_id=run, strategy_id=ALICE, end=RunEnd(reason=ExitReason.CLEAN, detail="x"), at=NOON))
+        told(a_fact_of_a_fill(a_request(), 10))
+    assert [line.get("run_id") for line in lines] == [run, run, run, None]
+    assert {line["user_id"] for line in lines} == {registered(ALICE).user_id}
+
+
+def test_an_order_tells_the_quote_that_it_rested_on() -> None:
+    """From the fill by client_order_id to the request, and by the market's stamp to the line that was read."""
+    fact = ev.OrderApproved(
+        request=a_request(), quote=a_quote(), reserved_cash=cash(1), reserved_qty=qty(0), market_day=MONDAY, at=NOON
+    )
+    with capture_logs() as lines:
+        FactLog({})(fact)
+    assert lines[0]["quoted_at"] == a_quote().quoted_at.isoformat()
+    assert lines[0]["client_order_id"] == OID
