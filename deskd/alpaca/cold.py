@@ -134,7 +134,7 @@ class ColdPaths:
 
     async def _in_thread(self, ask: Callable[[], Any]) -> Any:
         """Return the answer; raise OSError (PermissionError for bad keys) with what happened in words."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _in_words, ask)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _in_words, ask, self.keys)
 
 
 def _tame(client: Any, timeout: tuple[float, float]) -> None:
@@ -145,12 +145,12 @@ def _tame(client: Any, timeout: tuple[float, float]) -> None:
     session.request = functools.partial(session.request, timeout=timeout)
 
 
-def _in_words(ask: Callable[[], Any]) -> Any:
+def _in_words(ask: Callable[[], Any], keys: Keys) -> Any:
     try:
         return ask()
     except APIError as error:
         status = error.status_code or 0
-        raise refused(status, str(error).encode()) from None
+        raise refused(status, keys.hidden_in_body(str(error).encode())) from None
     except OSError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # alpaca-py counts items without a look

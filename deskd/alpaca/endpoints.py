@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from deskd.config import BrokerSection
 from deskd.domain.errors import ConfigError
+from deskd.log import MASK, SECRET_LENGTH_MIN
 
 PAPER_TRADING = "https://paper-api.alpaca.markets"
 LIVE_TRADING = "https://api.alpaca.markets"
@@ -23,6 +24,17 @@ class Keys:
         return f"Keys({self.key_id[:2]}…, …)"
 
     __str__ = __repr__
+
+    def hidden_in(self, text: str) -> str:
+        """Return *text* without the keys: what the broker says goes into the ledger, and its errors may quote them."""
+        return self.hidden_in_body(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+    def hidden_in_body(self, body: bytes) -> bytes:
+        """Return an answer's body without the keys."""
+        for known in (self.secret, self.key_id):
+            if len(known) >= SECRET_LENGTH_MIN:
+                body = body.replace(known.encode(), MASK.encode())
+        return body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

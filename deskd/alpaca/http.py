@@ -106,7 +106,7 @@ class Http:
                 method, self.url + path, params=params, data=body, headers=headers, allow_redirects=False
             ) as response:
                 give_back = partial(self.pacer.answered, response.status, response.headers)
-                return Answer(response.status, await _read(response))
+                return Answer(response.status, self.keys.hidden_in_body(await _read(response)))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             give_back = self.pacer.not_sent
             return NotSent(f"the broker cannot be reached at {self.url}: {error}")

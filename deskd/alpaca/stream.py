@@ -150,6 +150,7 @@ class MarketStream:
         await self._tell(is_up=False, why=why)
 
     async def _tell(self, *, is_up: bool, why: str) -> None:
+        why = self.keys.hidden_in(why)
         if (is_up, why) != (self._is_up, self._last_why):
             self._is_up, self._last_why = is_up, why
             await self.on_state(is_up, why)

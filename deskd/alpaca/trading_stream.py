@@ -60,6 +60,7 @@ class TradeStream:
         self._socket.cut()
 
     async def _on_lost(self, why: str) -> None:
+        why = self.keys.hidden_in(why)
         if why != self._last_lost:  # one fact for a night of refused connections
             self._last_lost = why
             await self.on_state(False, why)
@@ -78,7 +79,7 @@ class TradeStream:
         try:
             async with asyncio.timeout(self.timing.ack_s) as unanswered:
                 while True:
-                    message = decode_text(await socket.recv())
+                    message = decode_text(self._hidden_in(await socket.recv()))
                     if message.get("stream") == "listening":
                         unanswered.reschedule(None)
                         await self._on_listening(message)
@@ -94,6 +95,9 @@ class TradeStream:
             if self._left:
                 raise ConnectionError(self._left) from None
             raise
+
+    def _hidden_in(self, frame: str | bytes) -> str | bytes:
+        return self.keys.hidden_in(frame) if isinstance(frame, str) else self.keys.hidden_in_body(frame)
 
     async def close(self) -> None:
         """Close the socket."""

@@ -62,3 +62,11 @@ def test_keys_show_nowhere() -> None:
     for text in (repr(keys), str(keys), f"{keys}", repr([keys])):
         assert "very-secret" not in text
         assert "PKABCDEFGH" not in text
+
+
+def test_what_the_broker_says_never_quotes_the_keys() -> None:
+    """Its words go into the ledger, which is for ever; a text so short that it may be anything stays."""
+    keys = Keys("PK1234567", "very-secret")
+    assert keys.hidden_in("key PK1234567 with very-secret is unknown\ud800") == "key *** with *** is unknown\ud800"
+    assert keys.hidden_in_body(b'{"message":"very-secret"}') == b'{"message":"***"}'
+    assert Keys("PK1", "x").hidden_in("PK1 x") == "PK1 x"

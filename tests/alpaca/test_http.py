@@ -84,3 +84,10 @@ async def test_a_proxy_of_the_environment_is_not_obeyed(monkeypatch: pytest.Monk
     async with some_http() as (fake, http):
         fake.answer("GET", "/x", web.Response())
         assert isinstance(await http.send("GET", "/x", turn=NOW), Answer)
+
+
+async def test_an_answer_that_quotes_the_keys_is_read_without_them() -> None:
+    """An error that repeats what was sent reaches neither ledger nor log."""
+    async with some_http() as (fake, http):
+        fake.answer("GET", "/x", web.Response(status=401, text=f"no such secret: {KEYS.secret}"))
+        assert await http.send("GET", "/x", turn=NOW) == Answer(401, b"no such secret: ***")

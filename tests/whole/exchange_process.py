@@ -59,25 +59,27 @@ def exchange_command(
     return [sys.executable, "-m", "deskd", "exchange", "--listen", listen, *options]
 
 
-def keys_headers() -> dict[str, str]:
+def keys_headers(keys: Mapping[str, str] = KEYS) -> dict[str, str]:
     """Return what a request to it must carry."""
-    return {"APCA-API-KEY-ID": KEYS["APCA_API_KEY_ID"], "APCA-API-SECRET-KEY": KEYS["APCA_API_SECRET_KEY"]}
+    return {"APCA-API-KEY-ID": keys["APCA_API_KEY_ID"], "APCA-API-SECRET-KEY": keys["APCA_API_SECRET_KEY"]}
 
 
 @asynccontextmanager
-async def an_exchange(state: Path, *, speed: int = 5, listen: str = "127.0.0.1:0") -> AsyncIterator[Exchange]:
+async def an_exchange(
+    state: Path, *, speed: int = 5, listen: str = "127.0.0.1:0", keys: Mapping[str, str] = KEYS
+) -> AsyncIterator[Exchange]:
     """Run `deskd exchange` with its switches; its account is the file *state*."""
     process = await asyncio.create_subprocess_exec(
         *exchange_command(state, speed=speed, listen=listen),
         cwd=ROOT,
-        env=os.environ | KEYS,
+        env=os.environ | dict(keys),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
     assert process.stdout is not None
     try:
         url = json.loads(await process.stdout.readline())["url"]
-        async with aiohttp.ClientSession(headers=keys_headers()) as session:
+        async with aiohttp.ClientSession(headers=keys_headers(keys)) as session:
             yield Exchange(url, session)
     finally:
         process.kill()
