@@ -479,7 +479,9 @@ class LogSection(_Section):
     """[log]."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
-    format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, JSON otherwise")
+    format: Literal["auto", "text", "json"] = Field(
+        "auto", description="auto: text on a terminal, fields in the journal, JSON otherwise"
+    )
 
 
 class Config(BaseSettings):
