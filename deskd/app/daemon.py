@@ -29,7 +29,7 @@ from deskd.api import tokens
 from deskd.api.endpoint import Api
 from deskd.app.bounds import allocation_of, lane_rules_of, limits_in_words, limits_of, schedule_within, timing_of
 from deskd.app.day_jobs import day_jobs, reports_dir
-from deskd.app.desk_status import Moment, status
+from deskd.app.desk_status import Moment, equity_of, status
 from deskd.app.disk import DiskGuard
 from deskd.app.exit_watch import ExitWatch, rules_of
 from deskd.app.fact_log import FactLog
@@ -609,6 +609,9 @@ class Daemon:
                     market_is_open=clock.is_open if (clock := self.market_watch.clock) else None,
                     ledger_seq=self.live.last_seq,
                     at=self.wall.now(),
+                    equity=equity_of(self.runtime.desk),
+                    positions=sum(bool(p.qty) for p in self.runtime.positions(None)),
+                    streams_down=tuple(self.runtime.desk.outages.open),
                 )
             )
 

@@ -12,7 +12,7 @@ from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
 from deskd.domain.ids import HOUSE, StrategyId
 from deskd.domain.market import MarketClock
-from deskd.domain.money import ZERO
+from deskd.domain.money import ZERO, Cash
 from deskd.ports import RequestFigures
 
 
@@ -87,6 +87,11 @@ def in_sum(desk: Desk) -> str:
     told = desk.last_reconciled
     broker = "not reconciled yet" if told is None else f"{told.cash:.2f} at {told.at:%H:%M:%S} UTC"
     return f"strategies {whole - house:.2f} + house {house:.2f} = {whole:.2f} cash; broker: {broker}"
+
+
+def equity_of(desk: Desk) -> Cash:
+    """Return what all books are worth at mark, the house's among them."""
+    return Cash(sum((book.worth().equity for book in desk.portfolio.books.values()), ZERO))
 
 
 def _day(desk: Desk, owned: Sequence[StrategyId]) -> str:

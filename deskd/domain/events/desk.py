@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from deskd.domain.ids import StrategyId
+from deskd.domain.money import Cash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,9 @@ class Heartbeat:
     market_is_open: bool | None  # None: the broker's clock has not been heard yet
     ledger_seq: int  # the last fact before it
     at: datetime
+    equity: Cash | None = None  # of all books, the house's among them; None: a fact from before this was kept
+    positions: int | None = None  # held, over all strategies
+    streams_down: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
