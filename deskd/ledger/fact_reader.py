@@ -118,6 +118,20 @@ class FactReader:
             )
         return [(ClientOrderId(str(oid)), str(user_id)) for oid, user_id in exact]
 
+    def owner_of(self, order: ClientOrderId) -> tuple[str, str, str, str] | None:
+        """Return strategy_id, user_id, symbol and side of the order; None where the ledger has none of that id."""
+        sql = "SELECT strategy_id, user_id, symbol, side FROM orders WHERE client_order_id = ?"
+        found = self._ask(sql, (order,))
+        if not found:
+            return None
+        strategy, member, symbol, side = map(str, found[0])
+        return strategy, member, symbol, side
+
+    def member_of(self, strategy: StrategyId) -> str | None:
+        """Return the member that the strategy trades for, as the ledger has it now."""
+        found = self._ask("SELECT user_id FROM strategies WHERE strategy_id = ?", (strategy,))
+        return str(found[0][0]) if found else None
+
     def is_open(self, order: ClientOrderId) -> bool:
         """Tell whether the order may still fill."""
         found = self._ask("SELECT status FROM orders WHERE client_order_id = ?", (order,))

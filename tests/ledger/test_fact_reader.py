@@ -120,6 +120,17 @@ def test_the_run_that_was_up_is_found_with_its_end(ledger: Path) -> None:
         assert history.runs_of(ALICE, before=2) == []
 
 
+def test_whose_an_order_and_a_strategy_are_stands_in_the_ledger(ledger: Path) -> None:
+    """Unknown ones are nobody's."""
+    with FactReader(ledger) as history:
+        [(order, member)] = history.orders_named("alice-1")[:1]
+        owner = history.owner_of(order)
+        assert owner is not None
+        assert owner[:2] == (ALICE, member)
+        assert history.member_of(ALICE) == member
+        assert history.owner_of(ClientOrderId("nobody-1")) is None
+
+
 def test_what_is_no_ledger_says_so(tmp_path: Path) -> None:
     """A reader names the file and what is wrong."""
     (tmp_path / "desk.db").write_text("no database")
