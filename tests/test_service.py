@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from deskd.alerts.office import END_S
 from deskd.app.stopping import CANCEL_S, CLOSE_S, LAST_FACT_S
 from deskd.cli.daemon import CONFIG_WRONG
 from deskd.cli.place import INSTALLED
@@ -37,9 +38,9 @@ def value(lines: list[str], name: str) -> str:
 
 
 def test_systemd_waits_for_every_stage_of_a_stop(lines: list[str]) -> None:
-    """Runs end, orders are canceled, the last fact is written, what is left is closed, the exchange ends: then SIGKILL."""
+    """Runs end, orders are canceled, the last fact is written and told, what is left is closed, the exchange ends: then SIGKILL."""
     grace = Config().sandbox.stop_grace_s
-    stages = (grace + CLOSE_S) + CANCEL_S + LAST_FACT_S + (grace + CLOSE_S) + STOP_S
+    stages = (grace + CLOSE_S) + CANCEL_S + LAST_FACT_S + END_S + (grace + CLOSE_S) + STOP_S
     assert stages < float(value(lines, "TimeoutStopSec"))
 
 

@@ -19,6 +19,9 @@ import structlog
 
 from deskd import __version__
 from deskd import log as logs
+from deskd.alerts.office import Office
+from deskd.alerts.outbox import NAME as OUTBOX
+from deskd.alerts.routes import plan_of, read_routes
 from deskd.alpaca.account_switch import AccountSwitch
 from deskd.alpaca.broker import AlpacaBroker, open_broker
 from deskd.alpaca.budget import UNLIMITED
@@ -30,7 +33,7 @@ from deskd.api.endpoint import Api
 from deskd.app.bounds import allocation_of, lane_rules_of, limits_in_words, limits_of, schedule_within, timing_of
 from deskd.app.day_jobs import day_jobs, reports_dir
 from deskd.app.desk_status import Moment, equity_of, status
-from deskd.app.disk import DiskGuard
+from deskd.app.disk import DiskGuard, disk_told
 from deskd.app.exit_watch import ExitWatch, rules_of
 from deskd.app.fact_log import FactLog
 from deskd.app.kill_keeper import KillKeeper
@@ -316,6 +319,17 @@ class Daemon:
             sign=self.roots.sign,
             snapshot=self.snapshots.renew,
         )
+        routes = read_routes(config.notifications, os.environ)
+        self.notifications = Office(
+            desk=config.desk.name,
+            ledger=db_path(config),
+            outbox=config.desk.state_dir / OUTBOX,
+            first_seq=parts.ledger.last_seq,
+            routes=routes,
+            plan=plan_of(config, routes),
+            wall=wall,
+        )
+        self.runtime.on_fact.append(self.notifications.on_fact)
         self.disk = DiskGuard(
             ledger=db_path(config), least=config.desk.disk_free_min_mb * 2**20, on_change=self._on_disk
         )
@@ -407,6 +421,7 @@ class Daemon:
         self._spawn(self.runtime.run(), "runtime")
         if self.exchange is not None:
             self._spawn(self.exchange.watch(), "exchange")
+        self._spawn(self.notifications.run(), "notifications")
         self._spawn(self.disk.run(), "disk")
         self._spawn(self.trade_stream.run(), "trade stream")
         self._spawn(self.market_stream.run(), "market stream")
@@ -456,6 +471,7 @@ class Daemon:
     async def stop(self) -> None:
         """Refuse orders, end runs, cancel open orders, write the last fact."""
         await self.stopping.run()
+        await self.notifications.close()
 
     async def close(self) -> None:
         """End every task, in whatever state the desk is; no run outlives it."""
@@ -562,6 +578,7 @@ class Daemon:
 
     def _on_disk(self, low: str | None) -> None:
         self.runtime.disk_low = low
+        self._spawn(self.notifications.post(disk_told(low, self.wall.now())), "disk notification")
 
     def _on_slow(self, run_id: RunId) -> None:
         detail = "it did not read its order lines: the bound of market.order_lines_max was reached"

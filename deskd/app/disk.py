@@ -8,10 +8,13 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
 import structlog
+
+from deskd.domain.notifications import Notification, Severity, Topic
 
 LOOK_EVERY_S = 5.0
 AGAIN = 1.1  # of the bound must be free before orders are taken again: a disk at its bound would flap
@@ -19,6 +22,17 @@ WAL_LONG = 256 * 2**20  # of a write-ahead log: somebody has been reading the le
 _MIB = 2**20
 
 log = structlog.get_logger()
+
+
+def disk_told(low: str | None, now: datetime) -> Notification:
+    """Return what people are told when room runs out, or is there again. It is no fact: the ledger may have no room."""
+    if low is None:
+        title, text, severity = "The disk has room again", "New orders are taken again.", Severity.WARNING
+    else:
+        title, severity = "The disk of the ledger is nearly full", Severity.CRITICAL
+        text = f"{low}\nNo new orders are taken, cancels pass. To do: free room there (df -h; old backups, logs, tapes)"
+    key = f"disk:{now.isoformat()}"
+    return Notification(key=key, topic=Topic.SYSTEM_ALERTS, severity=severity, title=title, text=text, at=now)
 
 
 @dataclass(slots=True, kw_only=True)

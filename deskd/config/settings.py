@@ -475,6 +475,35 @@ class MetricsSection(_Section):
     )
 
 
+class NotificationsSection(_Section):
+    """[notifications]: who hears of what: names of routes by topic; their addresses stand in a file of their own."""
+
+    routes_file: FilePath | None = Field(
+        None,
+        description="TOML, 0600: [routes] NAME = apprise address, [members] MEMBER = names; default: the credential notification_routes",
+    )
+    paper_trading: Texts = Field((), description="routes of fills and rejections, paper money and embedded exchange")
+    live_trading: Texts = Field((), description="routes of fills and rejections, real money")
+    heartbeat: Texts = Field((), description="routes of the desk's heartbeat, every desk.heartbeat_s")
+    system_alerts: Texts = Field(
+        (), description="routes of streams, discrepancies, disk, failed strategies, start, stop"
+    )
+    risk: Texts = Field((), description="routes of kills, exits, limits on losses")
+    daily_summary: Texts = Field((), description="routes of the day's summary")
+    backtest_results: Texts = Field((), description="routes of backtests' results")
+    scanner: Texts = Field((), description="routes of what a scan of the market found")
+    calendar: Texts = Field((), description="routes of market days and corporate actions")
+    digest_s: Seconds = Field(60.0, description="fills are gathered for so long, then told as one message")
+    stream_down_after_s: Seconds = Field(60.0, description="a stream that is down for less is not told")
+    per_minute_max: int = Field(10, ge=1, le=600, description="messages on one route; what is more is told together")
+    tries_max: int = Field(
+        8,
+        ge=1,
+        le=100,
+        description="then a notification waits for `deskctl notify retry`; tries are 5 s to 15 min apart",
+    )
+
+
 class LogSection(_Section):
     """[log]."""
 
@@ -510,6 +539,7 @@ class Config(BaseSettings):
     jobs: JobsSection = JobsSection()
     api: ApiSection = ApiSection()
     metrics: MetricsSection = MetricsSection()
+    notifications: NotificationsSection = NotificationsSection()
     log: LogSection = LogSection()
 
     @classmethod

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from deskd.app.disk import WAL_LONG, DiskGuard
+from deskd.app.disk import WAL_LONG, DiskGuard, disk_told
+from deskd.domain.notifications import Severity, Topic
+from tests.factories import NOON
 from tests.small_disk import small_disk
 
 MIB = 2**20
@@ -75,3 +77,12 @@ async def test_a_log_that_somebody_keeps_from_being_cut_is_a_warning(
         async with guarding(tmp_path / "desk.db", 0):
             await asyncio.sleep(0.1)
     assert [line["event"] for line in logs] == events
+
+
+def test_low_and_room_again_are_told_each_with_a_key_of_its_own() -> None:
+    """Figures and remedy; what is critical passes quiet hours."""
+    low = disk_told("disk_free_mb=3 disk_free_min_mb=100", NOON)
+    assert (low.severity, low.topic, low.key) == (Severity.CRITICAL, Topic.SYSTEM_ALERTS, f"disk:{NOON.isoformat()}")
+    assert "disk_free_mb=3" in low.text
+    assert "free room there" in low.text
+    assert disk_told(None, NOON).severity is Severity.WARNING

@@ -1,0 +1,76 @@
+"""Names in desk.toml, addresses in a file of their own: what is wrong is named, and no address is ever shown."""
+
+from pathlib import Path
+
+import pytest
+
+from deskd.alerts.routes import CREDENTIAL, plan_of, read_routes
+from deskd.config import Config, NotificationsSection
+from deskd.domain.errors import ConfigError
+from deskd.domain.ids import UserId
+from deskd.domain.notifications import Topic
+
+GOOD = '[routes]\nclub = "json://s3cr3t@127.0.0.1"\nphone = "ntfys://t0k3n"\n[members]\nann = ["phone"]\n'
+
+
+def a_file(folder: Path, text: str = GOOD, mode: int = 0o600) -> Path:
+    file = folder / CREDENTIAL
+    file.write_text(text)
+    file.chmod(mode)
+    return file
+
+
+def test_topics_and_members_have_their_routes(tmp_path: Path) -> None:
+    """From the file that desk.toml names, else from systemd's credential."""
+    section = NotificationsSection(routes_file=a_file(tmp_path), paper_trading=("club",), digest_s=30)
+    routes = read_routes(section, {})
+    assert routes.addresses["club"] == "json://s3cr3t@127.0.0.1"
+    assert read_routes(NotificationsSection(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == routes
+    plan = plan_of(Config(notifications=section), routes)
+    assert (plan.topics[Topic.PAPER_TRADING], plan.topics[Topic.RISK]) == (("club",), ())
+    assert (plan.members, plan.digest.total_seconds(), plan.is_live) == ({UserId("ann"): ("phone",)}, 30, False)
+
+
+def test_without_a_file_there_are_no_routes(tmp_path: Path) -> None:
+    """A desk that nobody configured sends nothing, and starts no worker."""
+    assert read_routes(NotificationsSection(), {}).addresses == {}
+    assert read_routes(NotificationsSection(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}).addresses == {}
+
+
+def test_routes_are_shown_by_name_alone(tmp_path: Path) -> None:
+    """In a log, a traceback, a page."""
+    routes = read_routes(NotificationsSection(routes_file=a_file(tmp_path)), {})
+    assert f"{routes} {routes!r}" == "Routes(club, phone) Routes(club, phone)"
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "why"),
+    [
+        (GOOD, 0o644, "everybody can read or write it, and addresses hold secrets: chmod 0600"),
+        ("[routes]\nx = json://s3cr3t", 0o600, "is not TOML"),
+        ("[route]\n", 0o600, r"\[route\]: no such section"),
+        ("routes = 5", 0o600, "are sections"),
+        ('[routes]\nx = "s3cr3t"', 0o600, r"routes.x: is no address \(not shown\)"),
+        ('[routes]\nclub = "json://s3cr3t"\n[members]\nann = ["clup"]', 0o600, 'no route "clup"; did you mean "club"'),
+        ('[members]\nann = ["club"]', 0o600, "there are: none"),
+        ('[members]\nann = "club"', 0o600, "write a list of routes"),
+        ("x" * 70_000, 0o600, "has 70000 bytes"),
+    ],
+)
+def test_a_wrong_file_is_named_with_rule_and_remedy(tmp_path: Path, text: str, mode: int, why: str) -> None:
+    """And never with what stands in it."""
+    with pytest.raises(ConfigError, match=why) as raised:
+        read_routes(NotificationsSection(routes_file=a_file(tmp_path, text, mode)), {})
+    assert "s3cr3t" not in str(raised.value)
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_a_topic_without_its_route_is_an_error(tmp_path: Path) -> None:
+    """An alarm that goes nowhere would be noticed too late."""
+    file = a_file(tmp_path)
+    with pytest.raises(ConfigError, match=r'notifications.risk: there is no route "clup" in .*did you mean "club"'):
+        read_routes(NotificationsSection(routes_file=file, risk=("clup",)), {})
+    with pytest.raises(ConfigError, match=r"there is no file of routes: set notifications.routes_file"):
+        read_routes(NotificationsSection(risk=("club",)), {})
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        read_routes(NotificationsSection(routes_file=tmp_path / "none"), {})
