@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from random import SystemRandom
 from typing import BinaryIO, assert_never
@@ -154,6 +155,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the desk's: it says when to end
     os.nice(10)
     wall = SystemClock()
+    import_module("apprise")  # now, and not in the first message's time: half a second, more on a loaded machine
 
     def say(words: Heard) -> None:
         sys.stdout.buffer.write(line(words))

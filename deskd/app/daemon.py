@@ -61,6 +61,7 @@ from deskd.control.jobs import JobRoutes
 from deskd.control.kill import KillRoutes
 from deskd.control.ledger import LedgerRoutes
 from deskd.control.live_events import LiveEvents
+from deskd.control.notifications import NotificationRoutes
 from deskd.control.reconciling import Reconciling
 from deskd.control.reloading import ReloadRoute
 from deskd.control.stages import StageRoutes
@@ -402,6 +403,14 @@ class Daemon:
                 JailRoute(self.supervisor.test_jail).add_to,
                 ReloadRoute(reload=self._reload_for).add_to,
                 JobRoutes(jobs=self.jobs, reports=reports_dir(config), wall=wall, post=self.runtime.keep).add_to,
+                NotificationRoutes(
+                    outbox=self.notifications.outbox,
+                    wall=wall,
+                    post=self.runtime.keep,
+                    tell=self.notifications.post,
+                    nudge=self.notifications.nudge,
+                    is_open=lambda: self.notifications.is_open,
+                ).add_to,
                 BuildRoute(runs=self.supervisor, wall=wall, post=self.runtime.keep, build=self.supervisor.build).add_to,
             ],
         )

@@ -21,6 +21,7 @@ from deskd.cli.handover import handover
 from deskd.cli.jail import jail
 from deskd.cli.jobs import jobs, report
 from deskd.cli.kill import kill, release, tell_kills
+from deskd.cli.notify import notify
 from deskd.cli.outages import outages
 from deskd.cli.place import NoConfiguration, config_file
 from deskd.cli.reconcile import reconcile
@@ -288,6 +289,7 @@ cli.add_command(kill)
 cli.add_command(release)
 cli.add_command(replace)
 cli.add_command(build)
+cli.add_command(notify)
 cli.add_command(outages)
 cli.add_command(runs)
 

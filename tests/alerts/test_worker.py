@@ -63,10 +63,12 @@ def statuses(folder: Path) -> list[str]:
 
 
 async def test_what_waits_is_sent_and_a_stop_ends_it(tmp_path: Path) -> None:
-    """Addresses come over the pipe; what is due at the stop is sent before the end."""
+    """Addresses come over the pipe; what is on its way at the stop arrives before the end."""
     keep(tmp_path, "a")
     async with http_receiver() as receiver, a_worker(tmp_path) as worker:
-        await worker.told(Told(plan=PLAN, addresses={"club": receiver.address()}, is_stop=True))
+        await worker.told(Told(plan=PLAN, addresses={"club": receiver.address()}))
+        await receiver.came.wait()
+        await worker.told(Told(is_stop=True))
         assert await worker.process.wait() == 0
         assert receiver.titles() == ["[club] title of a"]
     assert statuses(tmp_path) == ["sent"]
@@ -84,8 +86,11 @@ async def test_a_message_that_was_on_its_way_is_sent_again_after_a_kill(tmp_path
             await worker.process.wait()
         assert statuses(tmp_path) == ["waiting"]
         receiver.is_hanging = False
+        receiver.came.clear()
         async with a_worker(tmp_path) as worker:
-            await worker.told(Told(plan=PLAN, addresses={"club": receiver.address()}, is_stop=True))
+            await worker.told(Told(plan=PLAN, addresses={"club": receiver.address()}))
+            await receiver.came.wait()
+            await worker.told(Told(is_stop=True))
             assert await worker.process.wait() == 0
     assert receiver.titles()[-1] == "[club] title of a"
     assert statuses(tmp_path) == ["sent"]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from deskd.app.desk_status import Moment, in_sum, in_words, status
+from deskd.app.desk_status import Moment, equity_of, in_sum, in_words, status
 from deskd.config import Config
 from deskd.core.desk import TRADES, Desk
 from deskd.domain import events as ev
@@ -86,3 +86,8 @@ def test_the_books_are_told_as_a_sum_and_members_by_their_day() -> None:
     assert told["members"] == {"alice": "equity 10000.00, day +0.00", "bob": "equity 10000.00, day +0.00"}
     assert told["market_day"] == "2026-01-05"
     assert "broker: not reconciled yet" in in_sum(Desk())
+
+
+def test_the_desks_equity_is_that_of_all_books() -> None:
+    """The house's among them: it is the shared account's."""
+    assert equity_of(a_desk()) == cash(100_000)

@@ -8,6 +8,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from deskd.alerts.outbox import opened
+from deskd.alerts.plan import Plan
 from deskd.config import Config
 from deskd.control import Control
 from deskd.control.building import BuildRoute
@@ -18,6 +20,7 @@ from deskd.control.jobs import JobRoutes
 from deskd.control.kill import KillRoutes, view
 from deskd.control.ledger import LedgerRoutes
 from deskd.control.live_events import LiveEvents
+from deskd.control.notifications import NotificationRoutes
 from deskd.control.people import Caller
 from deskd.control.reconciling import Reconciling
 from deskd.control.reloading import ReloadRoute
@@ -34,6 +37,7 @@ from deskd.domain.job import JobName
 from deskd.domain.look import Look
 from deskd.domain.market import MarketClock
 from deskd.domain.money import Price
+from deskd.domain.notifications import Notification, Topic
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
 from deskd.domain.reasons import RefusalReason
 from deskd.domain.run import ExitReason, RunEnd, RunStatus
@@ -318,6 +322,10 @@ async def a_running_desk(
             await post(event)
         handle(desk, event)
 
+    async def tell(said: Notification) -> None:
+        with opened(folder / "notifications.db") as outbox:
+            outbox.add([said], Plan(topics={Topic.RISK: ["club"]}), SystemClock().now())
+
     def status() -> dict[str, object]:
         kills = [view(kill) for kill in desk.kills.in_force.values()]
         about = {"name": "testdesk", "mode": "embedded", "trade_stream_up": True, "equity": Decimal("100.50")}
@@ -376,6 +384,14 @@ async def a_running_desk(
             JailRoute(runs.test_jail).add_to,
             ReloadRoute(reload=reload).add_to,
             JobRoutes(jobs=_jobs(desk, keep), reports=folder / "reports", wall=SystemClock(), post=post).add_to,
+            NotificationRoutes(
+                outbox=folder / "notifications.db",
+                wall=SystemClock(),
+                post=post,
+                tell=tell,
+                nudge=lambda: None,
+                is_open=(folder / "notifications.db").exists,
+            ).add_to,
             BuildRoute(runs=runs, wall=SystemClock(), post=post, build=runs.build).add_to,
             KillRoutes(
                 kills=desk.kills, runs=runs, wall=SystemClock(), post=keep, held_by=lambda: held[0] if held else None
