@@ -136,14 +136,19 @@ def _wash(new: Newcomer, against: Iterable[Rival]) -> Conflict | None:
 
 def could_trade(new: Newcomer, rival: Rival) -> bool:
     """Tell whether both could trade with each other, so that the broker takes the second for a wash trade."""
-    if rival.is_exempt:
-        return False
-    if new.limit_price is None or rival.limit_price is None:
+    return not rival.is_exempt and _meet(new, rival.limit_price)
+
+
+def could_trade_with(new: Newcomer, request: OrderRequest) -> bool:
+    """Tell the same of an open order that no rival was made of: most are far away, and making one costs some µs."""
+    return _meet(new, request.limit_price) and not is_exempt(request)
+
+
+def _meet(new: Newcomer, limit_price: Price | None) -> bool:
+    """Tell whether *new* and an order of the other side with *limit_price* leave each other a price to trade at."""
+    if new.limit_price is None or limit_price is None:
         return True
-    buy, sell = (new, rival) if new.side is Side.BUY else (rival, new)
-    assert buy.limit_price is not None, "both have one"
-    assert sell.limit_price is not None, "both have one"
-    return buy.limit_price >= sell.limit_price
+    return new.limit_price >= limit_price if new.side is Side.BUY else limit_price >= new.limit_price
 
 
 def auction_window(time_in_force: TimeInForce, market_time: datetime) -> str | None:

@@ -67,20 +67,27 @@ def conflict_of(
 ) -> Conflict | None:
     """Return which of the broker's rules an order for *qty* would break beside what is open, and *ahead* of it."""
     group = set() if replaces is None else set(_group(desk, replaces))
-    is_other = (order for order in desk.open_in(request.symbol) if order.request.client_order_id not in group)
-    orders = [order for order in is_other if not order.is_held]
     position_qty, side = desk.portfolio.total_qty(request.symbol), request.side
-    if position_qty * side.sign >= 0:  # it opens: no order of its own side is in its way
-        orders = [order for order in orders if order.request.side is not side]
-    rivals = rivals_among(desk, [*orders, *ahead], closing=side)
     # A trailing stop may have been triggered unheard: what takes its place is then judged as a market order.
     is_sure = replaces is None or replaces.request.order_type is not OrderType.TRAILING_STOP
     new = conflicts.newcomer(
         request, _most(request, qty), is_exit=replaces is not None and replaces.parent_id is not None
     )
+    new = new if is_sure else replace(new, is_exempt=False)
+    opens, is_flat = position_qty * side.sign >= 0, not position_qty
+    orders = [
+        order
+        for order in desk.open_in(request.symbol)
+        # An order that opens has nothing of its own side in its way. Of the other side, what cannot meet it is not in
+        # its way but where the account is flat.
+        if (not opens if order.request.side is side else is_flat or conflicts.could_trade_with(new, order.request))
+        and not order.is_held
+        and order.request.client_order_id not in group
+    ]
+    rivals = rivals_among(desk, [*orders, *ahead], closing=side)
     if replaces is not None and replaces.request.order_class is not OrderClass.SIMPLE:
         rivals = [rival for rival in rivals if rival.side is request.side]  # the rules between two sides spare it
-    return conflicts.find(new if is_sure else replace(new, is_exempt=False), position_qty, rivals)
+    return conflicts.find(new, position_qty, rivals)
 
 
 def _most(request: OrderRequest, qty: Qty) -> Qty:

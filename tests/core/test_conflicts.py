@@ -4,16 +4,29 @@ import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 
 import pytest
 
-from deskd.core.conflicts import Conflict, Newcomer, Rival, Rule, auction_window, find
+from deskd.core.conflicts import (
+    Conflict,
+    Newcomer,
+    Rival,
+    Rule,
+    auction_window,
+    could_trade,
+    could_trade_with,
+    find,
+    is_exempt,
+    newcomer,
+)
 from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import ClientOrderId, StrategyId
 from deskd.domain.money import NO_QTY, Price, Qty
 from deskd.domain.order import OrderClass, OrderType, Side, TimeInForce
 from deskd.exchange.errors import ApiError
 from deskd.exchange.order import ENTRY, TAKE_PROFIT, ExchangeOrder, NewOrder
+from tests import factories
 from tests.exchange.given import Trading, a_request, at_limit, loss, ny, price, profit, qty, trading
 
 SEQUENCES = int(os.environ.get("DESKD_EXAMPLES", "60"))
@@ -233,3 +246,26 @@ def test_model_and_exchange_agree_on_every_conflict() -> None:
             if account.random.random() < 0.3:
                 account.change()
     assert met == {None, *Rule}, "a rule that no sequence meets is not tried"
+
+
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("new_limit", [None, "99", "100", "101"])
+@pytest.mark.parametrize("limit", [None, "99", "100", "101"])
+@pytest.mark.parametrize("kind", ["simple", "oto", "trailing"])
+def test_an_order_meets_another_whether_or_not_a_rival_was_made_of_it(
+    side: Side, new_limit: str | None, limit: str | None, kind: str
+) -> None:
+    """What is left out because it is far away is exactly what the rule of wash trades would have let pass."""
+    at: dict[str | None, dict[str, Any]] = {
+        None: {},
+        **{p: {"order_type": OrderType.LIMIT, "limit_price": price(p)} for p in ("99", "100", "101")},
+    }
+    exempts: dict[str, dict[str, Any]] = {
+        "simple": {},
+        "oto": {"order_class": OrderClass.OTO},
+        "trailing": {"order_type": OrderType.TRAILING_STOP, "trail_price": price("1")},
+    }
+    new = newcomer(factories.a_request(side=side, **at[new_limit]), qty(1))
+    request = factories.a_request(side=Side.SELL if side is Side.BUY else Side.BUY, **{**at[limit], **exempts[kind]})
+    rival = a_rival(request.side, limit, is_exempt=is_exempt(request))
+    assert could_trade_with(new, request) is could_trade(new, rival)
