@@ -471,7 +471,7 @@ class MetricsSection(_Section):
         description="must be true before listen may name an address that other machines reach: nothing asks who reads",
     )
     money: bool = Field(
-        True, description="show P&L, equity and positions of each strategy; every user of this machine can read them"
+        False, description="show P&L, equity and positions of each strategy: to every user of this machine"
     )
 
 

@@ -60,9 +60,7 @@ class RejectReason(StrEnum):
     """Why an approved order ended without the broker trading it."""
 
     BROKER_REJECTED = "BROKER_REJECTED"  # the broker answered no; the message is the broker's
-    NOT_SENT = (
-        "NOT_SENT"  # not sent, or turned away unread: the broker cannot be reached, or its request limit is used up
-    )
+    NOT_SENT = "NOT_SENT"  # not sent, or turned away unread: the broker is away, or its request limit is used up
     NEVER_ARRIVED = "NEVER_ARRIVED"  # the broker says that it never saw the order
     BROKER_REFUSED_LATER = "BROKER_REFUSED_LATER"  # the broker accepted first, and rejected after
     HELD_TOO_LONG = "HELD_TOO_LONG"  # waited at the desk for another order to end, for as long as it may; never sent

@@ -42,12 +42,19 @@ TABLE: dict[str, tuple[Ask | None, Ask]] = {
     "POST /reconcile": (None, ("/reconcile", {})),
     "POST /config/reload": (None, ("/config/reload", {})),
     "POST /build": (None, ("/build", {"name": "alice"})),
+    "POST /jobs/run": (None, ("/jobs/run", {"name": "checks"})),
+    "POST /notifications/retry": (None, ("/notifications/retry", {})),
+    "POST /notifications/test": (None, ("/notifications/test", {"topic": "risk"})),
 }
 # Held by tests of their own, where the answer has another form.
 ELSEWHERE = {
     "GET /status": "test_server: of another's strategy a member sees that it is there",
     "GET /outages": "test_outages: whom it concerned",
     "GET /events": "test_events: what a member sees",
+    "GET /jobs": "test_jobs: everybody sees the list",
+    "GET /report": "test_jobs: a member reads his own report and no other",
+    "GET /reports": "test_jobs: a member reads his own report and no other",
+    "GET /notifications": "test_notifications: a member sees their own",
     "POST /deploy": "test_deploying: members deploy what is theirs to themselves",
     "POST /backup": "test_ledger: officers",
     "POST /jail/test": "test_jail: officers",
