@@ -195,6 +195,17 @@ position_share_max = 1
 daily_loss_max = 10000
 duplicate_window_s = 0.05
 requests_per_s = 15
+# What the run does is what these are for: they would end it. Breakers open, and soon close again.
+[risk.automatic]
+drift_s = 0
+stale_stream_s = 0
+deaths_max = 0
+rejects_max = 0
+loop_lag_s = 0
+[risk.breaker]
+cooldown_s = 3.0
+cooldown_max_s = 6.0
+trips_max = 0
 """)
     return file
 
