@@ -691,6 +691,8 @@ class Daemon:
         self.exit_watch.every_s = risk.exits.look_s
         self.kills.uses_extended_hours = risk.kill.after_hours == "extended"
         self.kill_triggers.depth = KillDepth(risk.kill.depth)
+        self.kill_watch.rules = automatic_rules_of(risk.automatic)
+        self.kill_watch.breaker_rules = breaker_rules_of(risk.breaker)
         self.market_stream.stale_after_s = config.market.stale_after_s
         self.runtime.doubt_check = timedelta(seconds=config.broker.doubt_check_s)
         self.runtime.reconcile_every = timedelta(seconds=config.broker.reconcile_every_s)

@@ -29,7 +29,16 @@ class Applies(StrEnum):
 
 
 # All of these, those that will be added included: they are limits, and whoever judges by them has them from here.
-_SECTIONS_NOW = ("risk.desk", "risk.member", "risk.members", "risk.strategy", "risk.strategies", "risk.schedule")
+_SECTIONS_NOW = (
+    "risk.desk",
+    "risk.member",
+    "risk.members",
+    "risk.strategy",
+    "risk.strategies",
+    "risk.schedule",
+    "risk.automatic",
+    "risk.breaker",
+)
 _KEYS: Mapping[str, Applies] = {
     "desk.name": Applies.NOW,
     "desk.cancel_orders_on_stop": Applies.NOW,

@@ -57,7 +57,9 @@ def test_a_key_that_nobody_thought_of_needs_a_restart() -> None:
     assert applies("broker.mode") is Applies.RESTART
 
 
-@pytest.mark.parametrize("section", ["risk.desk", "risk.member", "risk.strategy", "risk.schedule"])
+@pytest.mark.parametrize(
+    "section", ["risk.desk", "risk.member", "risk.strategy", "risk.schedule", "risk.automatic", "risk.breaker"]
+)
 def test_every_limit_is_applied_while_the_desk_runs(section: str) -> None:
     """Nobody stops a desk to tighten a limit."""
     waits = {key for key in leaves() if key.startswith(f"{section}.") and applies(key) is Applies.RESTART}
