@@ -12,7 +12,7 @@ import pytest
 from tests.jail.attacks import ATTACKS
 from tests.testbed.bed import Bed
 
-pytestmark = [pytest.mark.needs_testbed, pytest.mark.xdist_group("testbed"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs_testbed, pytest.mark.xdist_group("long"), pytest.mark.timeout(900)]
 
 TOLD_CHARACTERS = 6_000
 WALLS = "sh tests/testbed/guest/walls.sh"
