@@ -559,6 +559,7 @@ class Daemon:
         self.runtime.desk.limits[spec.strategy_id] = limits
         self.runtime.desk.schedules[spec.strategy_id] = spec.schedule
         self.runtime.desk.exit_rules[spec.strategy_id] = rules_of(spec, self.config.risk.exits)
+        self.notifications.wish(spec.strategy_id, spec.wishes)
         listed = self.runtime.desk.instruments
         if listed and (unknown := sorted(set(spec.symbols) - listed.keys())):
             consequence = "no data and no orders for them: check the spelling in config.json"

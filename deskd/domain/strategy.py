@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from deskd.domain.exits import NO_EXITS, ExitRules
 from deskd.domain.ids import StrategyId, Symbol, UserId
+from deskd.domain.notifications import NO_WISHES, Wishes
 from deskd.domain.schedule import ALWAYS, Schedule
 
 
@@ -49,6 +50,7 @@ class StrategySpec:
     is_enabled: bool
     schedule: Schedule = ALWAYS  # the desk's, tightened by its own
     exits: ExitRules = NO_EXITS  # its own; those of [risk.exits] hold beside them
+    wishes: Wishes = NO_WISHES  # what its member hears of it, and when
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

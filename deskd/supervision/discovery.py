@@ -23,6 +23,7 @@ from deskd.supervision.exits import OwnExits, own_exits
 from deskd.supervision.folder import FolderError, read_folder
 from deskd.supervision.requirements import FILE, OwnPackages
 from deskd.supervision.schedule import OwnSchedule, own_schedule
+from deskd.supervision.wishes import OwnWishes, own_wishes
 
 ENTRIES_MAX = 10_000  # of strategies_dir
 CONFIG_BYTES_MAX = 65_536
@@ -116,6 +117,7 @@ def _read_one(folder: Path, defaults: Defaults) -> tuple[StrategySpec | BrokenSt
         _check_limits(config, defaults.risk)
         exits = own_exits(config.exits, defaults.exits)
         schedule = own_schedule(config.schedule, defaults.schedule)
+        wishes = own_wishes(config.notifications)
         if defaults.own_packages is not None:
             defaults.own_packages.check(folder.name, files.get(_REQUIREMENTS))
     except FolderError as problem:
@@ -136,6 +138,7 @@ def _read_one(folder: Path, defaults: Defaults) -> tuple[StrategySpec | BrokenSt
         is_enabled=config.enabled,
         exits=exits,
         schedule=schedule,
+        wishes=wishes,
     )
     return spec, source
 
@@ -246,6 +249,7 @@ class _Config(BaseModel):
     enabled: bool = True
     exits: OwnExits = OwnExits()
     schedule: OwnSchedule = OwnSchedule()
+    notifications: OwnWishes = OwnWishes()
 
 
 def _read_config(text: bytes) -> _Config:
@@ -288,6 +292,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
             "history": _History.model_fields,
             "exits": OwnExits.model_fields,
             "schedule": OwnSchedule.model_fields,
+            "notifications": OwnWishes.model_fields,
         }
         known = parts.get(str(problem["loc"][0]), ()) if "." in place else _Config.model_fields
         meant = nearest(_cut(str(problem["loc"][-1])), known)
