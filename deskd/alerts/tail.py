@@ -46,6 +46,12 @@ KINDS = frozenset(
         ev.DeskStopped,
         ev.Heartbeat,
         ev.MarketDayBegan,
+        ev.BreakerMoved,
+        ev.TradingSuspended,
+        ev.StageChanged,
+        ev.VersionChosen,
+        ev.JobEnded,
+        ev.DaySummarized,
     )
 )
 

@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo
 
 from deskd.core.exits import in_words
 from deskd.domain import events as ev
+from deskd.domain.breaker import BreakerState
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol, UserId
+from deskd.domain.job import JobOutcome
 from deskd.domain.kill import KillScope, KillTarget
 from deskd.domain.money import Cash, Price, Qty, notional, plain
 from deskd.domain.notifications import Notification, Severity, Topic, Trade
@@ -21,11 +23,18 @@ from deskd.domain.order import Side
 from deskd.domain.reasons import DenialReason
 from deskd.domain.run import ExitReason, StrategyStatus
 from deskd.domain.shown import one_line
+from deskd.domain.stage import Stage
 
 WORDS_MAX = 400  # characters of somebody else's words
+_HASH_SHOWN = 12  # as deskctl shows it
 _NEW_YORK = ZoneInfo("America/New_York")
 _LOSSES = frozenset({DenialReason.DAILY_LOSS_MAX, DenialReason.DRAWDOWN_MAX})
 _QUIET_ENDS = frozenset({ExitReason.CLEAN, ExitReason.STOPPED})
+_IN_STAGE = {
+    Stage.PAUSED: "It runs, and no order of it is taken; cancels pass.",
+    Stage.SHADOW: "Its orders are judged and recorded, and not sent.",
+    Stage.ACTIVE: "Its orders are sent.",
+}
 _DESK = "desk"  # the stream's name in an OutageEnded that is the desk's own
 
 
@@ -96,6 +105,10 @@ class Wording:
                 return _on_target(
                     target, known, _told(Topic.RISK, Severity.CRITICAL, f"Kill of {target}: not flat", text, fact.at)
                 )
+            case ev.BreakerMoved():
+                return _breaker(fact, known)
+            case ev.TradingSuspended():
+                return _suspended(fact)
             case ev.StreamChanged():
                 return self._stream(fact)
             case ev.OutageEnded():
@@ -127,6 +140,17 @@ class Wording:
                 return _of(who, known, _told(Topic.SYSTEM_ALERTS, Severity.WARNING, f"{who}: stalled", text, fact.at))
             case ev.RunEnded():
                 return _run_ended(fact, known)
+            case ev.StageChanged(strategy_id=who, stage=stage):
+                text = f"By {_cut(fact.by)}: {_cut(fact.why)}. {_IN_STAGE[stage]}"
+                return _of(who, known, _system(Severity.INFO, f"{who}: {stage}", text, fact.at))
+            case ev.VersionChosen():
+                return _version(fact, known)
+            case ev.JobEnded(name=name, outcome=JobOutcome.FAILED):
+                day = fact.session.isoformat()
+                text = f"{_cut(fact.detail)}\nTo do: mend that, then: deskctl jobs run {name} --session {day}"
+                return _system(Severity.CRITICAL, f"Job {name} of {day} failed", text, fact.at)
+            case ev.DaySummarized():
+                return _summary(fact)
             case ev.DeskStarted():
                 title = f"Desk started: version {_cut(fact.version)}, broker {_cut(fact.broker)}"
                 return _system(Severity.WARNING, title, "Strategies start once the account is reconciled.", fact.at)
@@ -240,9 +264,52 @@ def _killed(fact: ev.KillEngaged, known: Known) -> Notification:
     option = f"{narrowed.get(target.scope, '--symbol ')}{target.name}"
     remedy = f"when you know why: deskctl release {option}".rstrip() + " --reason TEXT"
     text = f"By {_cut(fact.by)} ({fact.cause}): {_cut(fact.reason)}\nDepth: {fact.depth}. To do, {remedy}"
-    return _on_target(
-        target, known, _told(Topic.RISK, Severity.CRITICAL, f"KILL {target}: {fact.depth}", text, fact.at)
+    found = f", {fact.cause} {_cut(fact.figure)} (bound {_cut(fact.threshold)})" if fact.figure else ""
+    title = f"KILL {target}: {fact.depth}{found}"
+    return _on_target(target, known, _told(Topic.RISK, Severity.CRITICAL, title, text, fact.at))
+
+
+def _breaker(fact: ev.BreakerMoved, known: Known) -> Notification | None:
+    who = fact.strategy_id
+    match fact.state:
+        case BreakerState.OPEN:
+            until = "" if fact.until is None else f" until {_clock(fact.until)}"
+            text = (
+                f"{_cut(fact.why)}. Opened {fact.trips} times in a row. Only orders that close a position pass{until}.\n"
+                f"To do: deskctl logs {who}; an officer ends it early: deskctl release --strategy {who} --reason TEXT"
+            )
+            return _of(who, known, _told(Topic.RISK, Severity.WARNING, f"{who}: breaker open", text, fact.at))
+        case BreakerState.CLOSED:
+            text = f"{_cut(fact.why)}: all its orders pass as before."
+            return _of(who, known, _told(Topic.RISK, Severity.INFO, f"{who}: breaker closed", text, fact.at))
+        case BreakerState.HALF_OPEN:
+            return None  # one of the other two follows
+
+
+def _suspended(fact: ev.TradingSuspended) -> Notification:
+    if fact.is_suspended:
+        text = f"{_cut(fact.why)}. The broker takes nobody's new orders until the kill is released: deskctl release --reason TEXT"
+        return _told(Topic.RISK, Severity.CRITICAL, "The account is being suspended at the broker", text, fact.at)
+    text = f"{_cut(fact.why)}. What holds in the desk itself: deskctl status"
+    return _told(Topic.RISK, Severity.WARNING, "The account is not suspended at the broker", text, fact.at)
+
+
+def _version(fact: ev.VersionChosen, known: Known) -> Notification:
+    who, back = fact.strategy_id, ""
+    if fact.previous:
+        back = f" Before it: {_cut(fact.previous[:_HASH_SHOWN])}; back to that: deskctl rollback {fact.strategy_id}"
+    title = f"{who}: version {_cut(fact.code_hash[:_HASH_SHOWN])} by {_cut(fact.how)}"
+    return _of(who, known, _system(Severity.INFO, title, f"By {_cut(fact.by)}.{back}", fact.at))
+
+
+def _summary(fact: ev.DaySummarized) -> Notification:
+    day = fact.market_day.isoformat()
+    text = (
+        f"Equity {dollars(fact.equity)}, day's P&L {dollars(fact.day_pnl)}, fees of the house {dollars(fact.fees)}\n"
+        f"Orders: {fact.orders}, fills: {fact.fills}, denied: {fact.denied}, deaths: {fact.deaths}\n"
+        f"More: deskctl report {day}"
     )
+    return _told(Topic.DAILY_SUMMARY, Severity.INFO, f"{day}: day's P&L {dollars(fact.day_pnl)}", text, fact.at)
 
 
 def _outage(fact: ev.OutageEnded) -> Notification:
