@@ -198,7 +198,7 @@ switch_to() {
 }
 
 # By a desk that runs on. The name comes by a pipe: it would find itself in grep's own arguments.
-is_used() { grep -qsFzf - /proc/[0-9]*/cmdline <<<"$opt/versions/$1/"; }
+is_used() { grep -qsFzf - /proc/[0-9]*/cmdline <<<"$root$opt/versions/$1/"; }
 
 prune() {
     local folder name

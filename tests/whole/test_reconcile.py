@@ -73,6 +73,8 @@ async def a_desk(folder: Path) -> AsyncIterator[tuple[Exchange, DeskProcess]]:
             position_share_max = 1
             daily_loss_max = 10000
             requests_per_s = 200
+            [risk.breaker]
+            denials_max = 0  # strategies that ask 200 times a second are denied as often
         """)
         yield exchange, desk
 
