@@ -67,7 +67,13 @@ def test_a_reload_says_when_it_began(ear: socket.socket) -> None:
 def test_nobody_listening_is_no_trouble(tmp_path: Path) -> None:
     """A desk on a laptop, or one whose systemd is busy, goes on."""
     Notifier(None, None).say("READY=1")
-    Notifier(str(tmp_path / "nobody"), None).say("READY=1", status="up")
+    late = Notifier(str(tmp_path / "late"), None)
+    late.say("READY=1", status="up")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "late"))
+        listener.settimeout(5)
+        late.say(status="up again")
+        assert told(listener) == ["STATUS=up again"]
 
 
 def test_an_abstract_address_is_understood() -> None:

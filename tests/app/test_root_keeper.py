@@ -20,22 +20,10 @@ from deskd.ledger.projections import project
 from deskd.ledger.roots import is_signed, read_roots
 from deskd.ledger.store import LedgerStore
 from tests.factories import NOON
+from tests.fixed_clock import FixedClock
 from tests.ledger.life import KEY
 
 MONDAY, TUESDAY = date(2026, 1, 5), date(2026, 1, 6)
-
-
-@dataclass
-class FixedClock:
-    """Stands still."""
-
-    at: datetime = NOON
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 @dataclass

@@ -14,20 +14,10 @@ from deskd.domain.market import MarketClock
 from deskd.jobs.plan import Times
 from deskd.jobs.runner import Done, Failed, JobRunner, Work
 from tests.factories import DAY, MONDAY, NOON
+from tests.fixed_clock import FixedClock
 
 TIMES = Times(before_open=timedelta(minutes=30), after_close=timedelta(minutes=5))
 EVENING = DAY.close_at + timedelta(minutes=10)
-
-
-@dataclass
-class FixedClock:
-    """Stands still."""
-
-    def now(self) -> datetime:
-        return NOON
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 @dataclass

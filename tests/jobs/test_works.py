@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -37,23 +37,11 @@ from tests.factories import (
     requested,
     updated,
 )
+from tests.fixed_clock import FixedClock
 from tests.jobs.a_week import TUESDAY, a_week
 from tests.ledger.life import KEY, a_life, written
 
 AFTER = DAY.close_at + timedelta(minutes=5)
-
-
-@dataclass
-class FixedClock:
-    """Stands still until it is moved."""
-
-    at: datetime = NOON
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 @dataclass
