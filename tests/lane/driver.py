@@ -1,57 +1,81 @@
-"""Many strategies on one desk against the embedded exchange, in one process, over a line that is late and reorders.
+"""Plays a plan: many strategies on one desk against the embedded exchange, over a line that is late and reorders.
 
-Rule 1: the desk is the core alone: what it wants sent is carried to the exchange here, and the answers back.
-Rule 2: what the exchange says arrives in its order, some time later; what is sent arrives in any order.
+Rule 1: the desk is the core alone: what it wants sent is carried to the exchange here, and the answers back. Nothing is
+        written to bytes, stored or logged: the decisions are the real ones, on both sides.
+Rule 2: the exchange's stream arrives in its order, some time later; what is sent, and the answers to it, in any order.
 Rule 3: a refusal by the exchange for a rule between orders of one account is a failure, whatever led to it.
+
+A policy that is new needs nothing here: `ConflictPolicy` is what is played, and each kind of fact is counted by its name.
+What must hold of a new kind of fact is a function in ON_FACT, of a new kind of end one in AT_THE_END.
 """
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from random import Random
+from typing import Protocol
 
+from deskd.core import conflicts
 from deskd.core.checks import MARKET_MARGIN
+from deskd.core.conflicts import Rule
 from deskd.core.deciding import handle
 from deskd.core.desk import TRADES, Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
-from deskd.domain.events import BrokerOrder
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
+from deskd.domain.activity import HouseCause
+from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
 from deskd.domain.lane import LaneRules
-from deskd.domain.market import Quote
+from deskd.domain.limits import Limits
+from deskd.domain.market import Instrument, Quote
 from deskd.domain.money import NO_QTY, Cash, Price, Qty
-from deskd.domain.order import Fill, Order, OrderClass, OrderRequest, OrderType, Replacement, Side, TimeInForce, fill_id
+from deskd.domain.order import Fill, Order, OrderRequest, OrderStatus, Replacement
 from deskd.domain.run import StrategyStatus
+from deskd.exchange.account import Asset
 from deskd.exchange.errors import ApiError
+from deskd.exchange.exchange import Exchange
 from deskd.exchange.fill_model import IMMEDIATE, PAPER
-from deskd.exchange.order import ExchangeOrder, NewOrder, OrderChanges, OrderEvent
-from tests.exchange.given import Trading, loss, profit, trading
-from tests.factories import (
-    AAPL,
-    MONDAY,
-    SPY,
-    a_quote,
-    a_request,
-    a_snapshot,
-    an_instrument,
-    cash,
-    price,
-    qty,
-    registered,
-    some_limits,
-)
+from deskd.exchange.order import ExchangeOrder, OrderChanges
+from tests.exchange.given import NOON, a_day
+from tests.factories import MONDAY, a_snapshot, an_instrument, cash, price, qty, registered, some_limits
+from tests.lane import told
+from tests.lane.plan import MIDDLE, SYMBOLS, Ask, Cancel, Move, Plan, Replace, Restart, Wait
 
-# How the exchange begins to say that an order breaks a rule between orders of one account.
-CONFLICTS = (
-    "insufficient qty",
-    "cannot open a",
-    "potential wash trade",
-    "bracket orders must be entry",
-    "fractional orders cannot be sold short",
-)
-MONEY = 100_000_000
-FILL_WORDS = frozenset({"fill", "partial_fill"})
+MONEY, ALLOCATION = 100_000_000, 1_000_000
+LATE_MAX = timedelta(seconds=8)  # under the desk's doubt_settle: later nothing arrives at the broker
+ROUNDS_MAX = 8  # in which all that is on its way arrives, and what is in doubt is asked for
+PENDING = frozenset({OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_REPLACE})
+_ASSETS = tuple(Asset(id=f"aaaa-{symbol}", symbol=symbol, name=symbol, exchange="NASDAQ") for symbol in SYMBOLS)
+_INSTRUMENTS = {symbol: an_instrument(symbol) for symbol in SYMBOLS}
+_DAY = a_day()
+_SIZE = qty(100)
+_CENT = Decimal("0.01")
+
+
+def _limits(*, is_short_allowed: bool) -> Limits:
+    return some_limits(
+        is_short_allowed=is_short_allowed,
+        order_notional_max=cash(MONEY),
+        position_notional_max=cash(MONEY),
+        open_orders_max=1000,
+        orders_per_day_max=100_000,
+    )
+
+
+_LIMITS = {True: _limits(is_short_allowed=True), False: _limits(is_short_allowed=False)}
+
+
+def _opening(who: StrategyId) -> tuple[ev.Fact, ...]:
+    active = StrategyStatus.ACTIVE
+    return (
+        registered(who),
+        ev.StrategyStatusChanged(strategy_id=who, status=active, why="test", at=NOON),
+        ev.AllocationChanged(strategy_id=who, allocation=cash(ALLOCATION), by="test", at=NOON),
+    )
+
+
+_OPENINGS = {StrategyId(f"s{n}"): _opening(StrategyId(f"s{n}")) for n in range(10)}
+_SNAPSHOT = a_snapshot(cash=Cash(Decimal(MONEY)), at=NOON)
 
 
 @dataclass
@@ -61,59 +85,74 @@ class Counts:
     sequences: int = 0
     asked: int = 0
     sent: int = 0
-    fills: int = 0
-    held: int = 0
-    released: int = 0
-    denied: dict[str, int] = field(default_factory=dict)
-    rejected: dict[str, int] = field(default_factory=dict)
+    facts: Counter[str] = field(default_factory=Counter)  # by their kind: OrderHeld, OrderFilled, ...
+    denied: Counter[str] = field(default_factory=Counter)  # by reason
+    rejected: Counter[str] = field(default_factory=Counter)  # by reason
+    answers: Counter[str] = field(default_factory=Counter)  # of the exchange to orders and replaces
+    conflicts: Counter[str] = field(default_factory=Counter)  # of those, for a rule between orders; none, if all is well
+
+    def add(self, other: "Counts") -> None:
+        """Count what *other* has counted."""
+        self.sequences += other.sequences
+        self.asked += other.asked
+        self.sent += other.sent
+        for name in ("facts", "denied", "rejected", "answers", "conflicts"):
+            getattr(self, name).update(getattr(other, name))
+
+
+class MakeDesk(Protocol):
+    """Makes a desk from what is no part of its fold: `Desk`, or one that does not see all."""
+
+    def __call__(self, *, limits: dict[StrategyId, Limits], instruments: dict[Symbol, Instrument], lane: LaneRules) -> Desk:
+        """Return a desk without a history."""
 
 
 @dataclass
 class Story:
-    """One sequence: some strategies, two symbols, one account."""
+    """One plan as it is played."""
 
-    seed: int
-    rules: LaneRules
+    plan: Plan
     counts: Counts
-    strategies: int = 6
-    random: Random = field(init=False)
-    world: Trading = field(init=False)
+    make_desk: MakeDesk = Desk
+    is_strict: bool = True  # False: a refusal for a conflict is counted, and nothing is checked
+    exchange: Exchange = field(init=False)
     desk: Desk = field(init=False)
-    to_broker: list[ef.Submit | ef.Replace | ef.Cancel] = field(default_factory=list)
-    to_desk: deque[ev.Event] = field(default_factory=deque)
-    number: int = 0
-    asked_at: dict[ClientOrderId, Price] = field(default_factory=dict)
+    now: datetime = NOON
+    quotes: dict[Symbol, tuple[Price, Price]] = field(default_factory=dict)
+    to_broker: list[tuple[datetime, ef.Effect]] = field(default_factory=list)  # since when on its way
+    answers: list[ev.Event] = field(default_factory=list)  # of the broker to what was sent, on their way
+    stream: deque[ev.TradeUpdated] = field(default_factory=deque)  # the same of its stream
+    wakes: list[tuple[datetime, ClientOrderId]] = field(default_factory=list)  # when the desk looks at an order again
+    facts: list[ev.Fact] = field(default_factory=list)
+    fills: dict[str, list[Fill]] = field(default_factory=dict)  # by the exchange's id of the order
+    asked_at: dict[ClientOrderId, Price] = field(default_factory=dict)  # at what price an order for money was asked for
+    is_look_due: bool = False
+    has_restarted: bool = False  # something was lost: the desk has to ask
 
     def __post_init__(self) -> None:
         """Open the account, and give each strategy its part of it."""
-        self.random = Random(self.seed)
-        is_paper = self.random.random() < 0.7
-        self.world = trading(money=MONEY, fills=PAPER if is_paper else IMMEDIATE, seed=self.seed + 1)
-        limits = some_limits(
-            is_short_allowed=self.random.random() < 0.6,
-            order_notional_max=cash(MONEY),
-            position_notional_max=cash(MONEY),
-            open_orders_max=1000,
-            orders_per_day_max=100_000,
+        plan = self.plan
+        fills = PAPER if plan.is_paper else IMMEDIATE
+        self.exchange = Exchange(
+            assets=_ASSETS, cash=_SNAPSHOT.cash, fills=fills, seed=plan.seed + 1, id_seed=7, now=NOON
         )
-        names = [StrategyId(f"s{n}") for n in range(self.strategies)]
-        self.desk = Desk(
-            limits=dict.fromkeys(names, limits),
-            instruments={AAPL: an_instrument(AAPL), SPY: an_instrument(SPY)},
-            lane=self.rules,
-        )
-        self.tell(ev.StreamChanged(stream=TRADES, is_up=True, why="listening", at=self.now))
-        self.tell(a_snapshot(cash=Cash(Decimal(MONEY)), at=self.now))
-        for who in names:
-            self.desk.apply(registered(who))
-            active = StrategyStatus.ACTIVE
-            self.desk.apply(ev.StrategyStatusChanged(strategy_id=who, status=active, why="test", at=self.now))
-            self.desk.apply(ev.AllocationChanged(strategy_id=who, allocation=cash(1_000_000), by="test", at=self.now))
+        self.exchange.on_session(_DAY, NOON)
+        for symbol in SYMBOLS:
+            self._move(symbol, MIDDLE)
+        self.desk = self._new_desk()
+        self._keep(ev.StreamChanged(stream=TRADES, is_up=True, why="listening", at=NOON))
+        self.tell(_SNAPSHOT)
+        for who in plan.strategies:
+            for fact in _OPENINGS[who]:
+                self._keep(fact)
 
-    @property
-    def now(self) -> datetime:
-        """Return the one clock of desk and market."""
-        return self.world.now
+    def _new_desk(self) -> Desk:
+        limits = dict.fromkeys(self.plan.strategies, _LIMITS[self.plan.is_short_allowed])
+        return self.make_desk(limits=limits, instruments=_INSTRUMENTS, lane=self.plan.rules)
+
+    def _keep(self, fact: ev.Fact) -> None:
+        self.desk.apply(fact)
+        self.facts.append(fact)
 
     # --- the line ----------------------------------------------------------------------------------------------------
 
@@ -121,124 +160,189 @@ class Story:
         """Let the desk handle *event*; what it wants sent is on its way."""
         for effect in handle(self.desk, event):
             match effect:
-                case ef.Submit() | ef.Replace() | ef.Cancel():
-                    self.to_broker.append(effect)
-                case ef.Record(ev.OrderDenied(reason=reason)):
-                    self.counts.denied[reason] = self.counts.denied.get(reason, 0) + 1
-                case ef.Record(ev.OrderRejected(reason=reason)):
-                    self.counts.rejected[reason] = self.counts.rejected.get(reason, 0) + 1
-                case ef.Record(ev.OrderHeld()):
-                    self.counts.held += 1
-                case ef.Record(ev.OrderReleased()):
-                    self.counts.released += 1
-                case ef.Record(ev.OrderFilled()):
-                    self.counts.fills += 1
+                case ef.Record(fact):
+                    self._recorded(fact)
+                case ef.Submit() | ef.Replace():
+                    self.to_broker.append((self.now, effect))
+                case ef.Cancel() | ef.LookUp():
+                    if all(effect != one for _, one in self.to_broker):  # however often it is asked for
+                        self.to_broker.append((self.now, effect))
+                case ef.LookAgain(oid, after):
+                    self.wakes.append((self.now + after, oid))
+                case ef.Reconcile():
+                    self.is_look_due = True
                 case _:
                     pass
 
-    def carry(self, most: int) -> None:
-        """Bring up to *most* of what was sent to the exchange, in any order."""
-        for _ in range(min(most, len(self.to_broker))):
-            self._act(self.to_broker.pop(self.random.randrange(len(self.to_broker))))
-            self.listen()
+    def _recorded(self, fact: ev.Fact) -> None:
+        self.facts.append(fact)
+        kind, counts = type(fact), self.counts
+        counts.facts[kind.__name__] += 1
+        if kind is ev.OrderDenied:
+            assert isinstance(fact, ev.OrderDenied)
+            counts.denied[str(fact.reason)] += 1
+        elif kind is ev.OrderRejected:
+            assert isinstance(fact, ev.OrderRejected)
+            counts.rejected[str(fact.reason)] += 1
+        if self.is_strict and (check := ON_FACT.get(kind)):
+            check(self, fact)
 
-    def _act(self, effect: ef.Submit | ef.Replace | ef.Cancel) -> None:
+    def carry(self, picks: Sequence[float]) -> None:
+        """Bring some of what was sent to the exchange, in any order."""
+        for pick in picks:
+            if not self.to_broker:
+                break
+            self._act(self.to_broker.pop(int(pick * len(self.to_broker)))[1])
+
+    def hear(self, picks: Sequence[float]) -> None:
+        """Let some of what the exchange said arrive: its stream in order, its answers in any."""
+        for pick in picks:
+            if self.answers and (pick < 0.5 or not self.stream):
+                self.tell(self.answers.pop(int(pick * 2 * len(self.answers)) % len(self.answers)))
+            elif self.stream:
+                self.tell(self.stream.popleft())
+            else:
+                break
+
+    def _listen(self) -> None:
+        for event in self.exchange.take_events():
+            update = told.update(event)
+            if update.fill is not None:
+                self.fills.setdefault(event.order.id, []).append(update.fill)
+            self.stream.append(update)
+
+    def _act(self, effect: ef.Effect) -> None:
         match effect:
             case ef.Submit(request):
                 self.counts.sent += 1
-                self._answered(request, self.world.exchange.submit(_new_order(request), self.now))
+                self._answered(request, self.exchange.submit(told.new_order(request), self.now))
             case ef.Replace(request, broker_order_id):
                 wanted = request.replacement
                 assert wanted is not None
                 changes = OrderChanges(
                     qty=wanted.qty, limit_price=wanted.limit_price, client_order_id=request.client_order_id
                 )
-                self._answered(request, self.world.exchange.replace(broker_order_id, changes, self.now))
+                self._answered(request, self.exchange.replace(broker_order_id, changes, self.now))
             case ef.Cancel(oid, broker_order_id):
-                error = self.world.exchange.cancel(broker_order_id, self.now)
+                error = self.exchange.cancel(broker_order_id, self.now)
                 refusal = None if error is None else error.message
-                self.to_desk.append(ev.CancelAnswered(client_order_id=oid, refusal=refusal, at=self.now))
+                self.answers.append(ev.CancelAnswered(client_order_id=oid, refusal=refusal, at=self.now))
+            case ef.LookUp(oid):
+                self.answers.append(self._found(oid))
+            case _:
+                raise AssertionError(f"{effect} is nothing that is sent")
+        self._listen()
 
     def _answered(self, request: OrderRequest, answer: ExchangeOrder | ApiError) -> None:
         oid = request.client_order_id
-        if isinstance(answer, ApiError):
-            # Shares for an amount of money are those at the price at which they arrive; 2 % are provided for.
-            is_surprise = request.notional is not None and self._has_moved(request)
-            is_conflict = answer.message.startswith(CONFLICTS) and not is_surprise
-            assert not is_conflict, f"seed={self.seed} {self.rules.conflict}: {answer.message}: {request}"
-            self.to_desk.append(ev.SubmitRejected(client_order_id=oid, message=answer.message, at=self.now))
-        else:
-            legs = tuple(map(_told, self.world.legs(answer)))
-            told = _told(answer, legs)
-            self.to_desk.append(ev.SubmitAccepted(client_order_id=oid, order=told, at=self.now))
+        if not isinstance(answer, ApiError):
+            self.counts.answers["200"] += 1
+            self.answers.append(ev.SubmitAccepted(client_order_id=oid, order=self._told(answer), at=self.now))
+            return
+        rule = told.conflict_in(answer.message)
+        # Shares for an amount of money are those at the price at which they arrive; 2 % are provided for.
+        is_surprise = rule is not None and request.notional is not None and self._has_moved(request)
+        self.counts.answers[f"{answer.http} {'surprise' if is_surprise else rule or answer.message[:40]}"] += 1
+        if rule is not None and not is_surprise:
+            self.counts.conflicts[rule] += 1
+            assert not self.is_strict, f"the broker says: {answer.message}: {request}"
+        self.answers.append(ev.SubmitRejected(client_order_id=oid, message=answer.message, at=self.now))
 
     def _has_moved(self, request: OrderRequest) -> bool:
-        then = self.asked_at[request.client_order_id]
-        return abs(self._quote(request.symbol).ask_price / then - 1) > MARKET_MARGIN
+        then, (_, ask) = self.asked_at[request.client_order_id], self.quotes[request.symbol]
+        return abs(ask / then - 1) > MARKET_MARGIN
 
-    def listen(self) -> None:
-        """Put what the exchange has said on its way to the desk."""
-        self.world._listen()
-        for event in self.world.events:
-            self.to_desk.append(_update(event))
-        self.world.events.clear()
+    def _told(self, theirs: ExchangeOrder) -> ev.BrokerOrder:
+        by_id = self.exchange.order
+        return told.order(theirs, [leg for leg_id in theirs.legs if (leg := by_id(leg_id))])
 
-    def hear(self, most: int) -> None:
-        """Let up to *most* of what the exchange said arrive."""
-        for _ in range(min(most, len(self.to_desk))):
-            self.tell(self.to_desk.popleft())
+    def _found(self, oid: ClientOrderId) -> ev.OrderLookedUp:
+        theirs = self.exchange.by_client_order_id(oid)
+        if theirs is None:
+            return ev.OrderLookedUp(client_order_id=oid, order=None, fills=(), at=self.now)
+        successors: list[ev.BrokerOrder] = []
+        link: ExchangeOrder | None = theirs
+        while link is not None and link.replaced_by is not None:
+            link = self.exchange.order(link.replaced_by)
+            assert link is not None
+            successors.append(self._told(link))
+        fills = tuple(self.fills.get(theirs.id, ()))
+        found = self._told(theirs)
+        return ev.OrderLookedUp(client_order_id=oid, order=found, fills=fills, successors=tuple(successors), at=self.now)
+
+    def _look(self) -> None:
+        """Look at the whole account, as after each start."""
+        self.is_look_due = False
+        theirs = [self._told(order) for order in self.exchange.orders(status="all", limit=1_000, is_descending=False)]
+        known = {order.client_order_id for order in theirs}
+        leaving = {one.request.client_order_id for _, one in self.to_broker if isinstance(one, ef.Submit | ef.Replace)}
+        ids = {order.request.client_order_id: None for order in self.desk.sent_orders()}
+        fills = {order.client_order_id: tuple(self.fills.get(order.broker_order_id, ())) for order in theirs}
+        snapshot = ev.BrokerSnapshot(
+            cash=self.exchange.account().cash,
+            equity=_SNAPSHOT.equity,
+            buying_power=_SNAPSHOT.buying_power,
+            positions=tuple(
+                ev.BrokerPosition(symbol=Symbol(one.symbol), qty=one.qty, avg_entry_price=one.avg_entry_price)
+                for one in self.exchange.positions()
+            ),
+            orders=tuple(theirs),
+            fills=tuple((oid, found) for oid, found in fills.items() if found),
+            missing=tuple(oid for oid in ids if oid not in known and oid not in leaving),
+            fill_count=self.desk.execution_count,
+            why="test",
+            at=self.now,
+        )
+        self.tell(snapshot)
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
-    def run(self, steps: int) -> None:
-        """Play *steps*, then let all that is on its way arrive, and compare the books with the account."""
-        for _ in range(steps):
-            self.step()
-        self.settle()
+    def play(self) -> None:
+        """Play the plan, then let all that is on its way arrive, and compare the books with the account."""
+        for step in self.plan.steps:
+            match step.what:
+                case Ask(request):
+                    self._ask(request)
+                case Cancel(pick):
+                    if known := self._an_open_order(pick):
+                        asked = ev.CancelRequested(client_order_id=known.request.client_order_id, by="x", at=self.now)
+                        self.tell(asked)
+                case Replace() as wish:
+                    if known := self._an_open_order(wish.pick):
+                        self._replace(known, wish)
+                case Move(symbol, middle):
+                    self._move(symbol, middle)
+                case Wait(seconds):
+                    self._wait(seconds)
+                case Restart(arrives):
+                    self._restart(arrives)
+            self.carry(step.carried)
+            self.hear(step.heard)
+            if self.is_look_due:
+                self._look()
+            if self.is_strict and self.desk.held_ids:
+                self._nobody_waits_for_nothing()
+        self._settle()
         self.counts.sequences += 1
 
-    def step(self) -> None:
-        """Do one thing, and let some of what is on its way arrive."""
-        match self.random.choices(["order", "cancel", "replace", "move", "wait"], (60, 12, 6, 10, 12))[0]:
-            case "order":
-                self.counts.asked += 1
-                self._ask(self._a_request())
-            case "cancel" if known := self._an_open_order():
-                self.tell(ev.CancelRequested(client_order_id=known.request.client_order_id, by="x", at=self.now))
-            case "replace" if known := self._an_open_order():
-                self._replace(known)
-            case "move":
-                self._move(self.random.choice((AAPL, SPY)))
-            case _:
-                self.world.wait(self.random.choice((0.01, 0.2, 2)))
-        self.listen()
-        self.carry(self.random.choice((0, 1, 1, 3)))
-        self.hear(self.random.choice((0, 1, 4, 16)))
-        if self.desk.held_ids:
-            self.tell(ev.MarksTaken(marks=(), at=self.now))
-        for oid in self.desk.held_ids:
-            until = self.desk.orders[oid].held_until
-            assert until is not None
-            assert self.now < until, f"seed={self.seed}: {oid} waits longer than it may"
-
     def _ask(self, request: OrderRequest) -> None:
+        self.counts.asked += 1
         quote = self._quote(request.symbol)
-        self.asked_at[request.client_order_id] = quote.ask_price
+        if request.notional is not None:
+            self.asked_at[request.client_order_id] = quote.ask_price
         self.tell(ev.OrderRequested(request=request, quote=quote, market_day=MONDAY, at=self.now))
 
-    def _replace(self, old: Order) -> None:
-        if old.qty is None:
+    def _replace(self, old: Order, wish: Replace) -> None:
+        if old.qty is None or old.qty + wish.more <= 0:
             return
-        self.number += 1
-        is_limit = old.request.limit_price is not None
-        moved = Price(old.request.limit_price + self.random.randint(-2, 2)) if old.request.limit_price else None
+        limit_price = old.request.limit_price
         wanted = Replacement(
             replaces=old.request.client_order_id,
-            qty=Qty(old.qty + self.random.randint(0, 3)) if old.parent_id is None else None,
-            limit_price=moved if is_limit else None,
+            qty=Qty(old.qty + wish.more) if old.parent_id is None else None,
+            limit_price=None if limit_price is None else Price(limit_price + wish.higher),
         )
         asked = ev.ReplaceRequested(
-            client_order_id=ClientOrderId(f"r{self.number}"),
+            client_order_id=wish.client_order_id,
             replacement=wanted,
             quote=self._quote(old.request.symbol),
             market_day=MONDAY,
@@ -248,121 +352,145 @@ class Story:
         self.tell(asked)
 
     def _quote(self, symbol: Symbol) -> Quote:
-        nbbo = self.world.exchange._prices.nbbo(symbol, self.now - timedelta(days=1))
-        assert nbbo is not None
-        return a_quote(symbol=symbol, bid_price=nbbo.bid, ask_price=nbbo.ask, quoted_at=self.now, received_at=self.now)
-
-    def _move(self, symbol: Symbol) -> None:
-        middle = 100 + self.random.randint(-3, 3)
-        self.world.quote(symbol, bid=middle - 0.01, ask=middle + 0.01)
-        self.world.trade(float(middle), symbol)
-
-    def _an_open_order(self) -> Order | None:
-        ids = list(self.desk.open_ids)
-        return self.desk.orders[self.random.choice(ids)] if ids else None
-
-    def _a_request(self) -> OrderRequest:
-        random = self.random
-        self.number += 1
-        who = StrategyId(f"s{random.randrange(self.strategies)}")
-        side = random.choice((Side.BUY, Side.SELL))
-        kind = random.choice((OrderType.MARKET, OrderType.LIMIT, OrderType.LIMIT, OrderType.LIMIT, *OrderType))
-        fields: dict[str, object] = {"qty": qty(random.randint(1, 9))}
-        sign, limit_price = side.sign, price(100 + random.randint(-4, 4))
-        match kind:
-            case OrderType.MARKET if random.random() < 0.15:
-                fields = {"qty": None, "notional": cash(random.randint(50, 900))}
-            case OrderType.LIMIT:
-                fields |= {"limit_price": limit_price}
-            case OrderType.STOP:
-                fields |= {"stop_price": price(100 + sign * 5)}
-            case OrderType.STOP_LIMIT:
-                fields |= {"stop_price": price(100 + sign * 5), "limit_price": price(100 + sign * 6)}
-            case OrderType.TRAILING_STOP:
-                fields |= {"trail_price": price(3)}
-            case _ if random.random() < 0.25:
-                legs = {"take_profit": profit(100 + sign * 9), "stop_loss": loss(100 - sign * 9)}
-                fields |= {"order_class": OrderClass.BRACKET, **legs}
-            case _:
-                pass
-        if kind is OrderType.LIMIT and random.random() < 0.1:
-            fields |= {"time_in_force": random.choice((TimeInForce.GTC, TimeInForce.IOC))}
-        return a_request(
-            strategy_id=who,
-            client_order_id=ClientOrderId(f"o{self.number}"),
-            symbol=random.choice((AAPL, SPY)),
-            side=side,
-            order_type=kind,
-            **fields,
+        bid, ask = self.quotes[symbol]
+        return Quote(
+            symbol=symbol,
+            bid_price=bid,
+            bid_size=_SIZE,
+            ask_price=ask,
+            ask_size=_SIZE,
+            quoted_at=self.now,
+            received_at=self.now,
         )
+
+    def _move(self, symbol: Symbol, middle: int) -> None:
+        self.quotes[symbol] = Price(middle - _CENT), Price(middle + _CENT)
+        bid, ask = self.quotes[symbol]
+        self.exchange.on_quote(symbol, bid, _SIZE, ask, _SIZE, self.now)
+        self.exchange.on_trade(symbol, price(middle), _SIZE, self.now)
+        self._listen()
+
+    def _wait(self, seconds: float) -> None:
+        """Let time pass; nothing is on its way to the broker for longer than the desk knows (`doubt_settle`)."""
+        now = self.now + timedelta(seconds=seconds)
+        for one in [one for one in self.to_broker if now - one[0] >= LATE_MAX]:
+            self.to_broker.remove(one)
+            self._act(one[1])
+        self.now = now
+        self.exchange.advance(self.now)
+        self._listen()
+        due = [oid for at, oid in self.wakes if at <= self.now]
+        self.wakes = [one for one in self.wakes if one[0] > self.now]
+        for oid in due:
+            self._look_at(oid)
+        if self.has_restarted:
+            for order in self.desk.open_orders():
+                if self._is_doubtful(order):
+                    self._look_at(order.request.client_order_id)
+        if self.is_strict:
+            for oid in self.desk.held_ids:
+                until = self.desk.orders[oid].held_until
+                assert until is not None
+                assert self.now < until, f"{oid} waits longer than it may"
+
+    def _look_at(self, oid: ClientOrderId) -> None:
+        if oid in self.desk.open_ids:
+            self.tell(ev.DoubtTimedOut(client_order_id=oid, at=self.now))
+
+    def _restart(self, arrives: Sequence[bool]) -> None:
+        """Kill the desk. One that replays the same facts is the same desk; then it asks the broker how things stand."""
+        again = self._new_desk()
+        for fact in self.facts:
+            again.apply(fact)
+        if self.is_strict:
+            assert again == self.desk, "the replay of its facts is another desk"
+        lost = [one for n, one in enumerate(self.to_broker) if arrives[n % len(arrives)]]
+        self.to_broker.clear()
+        is_early = self.now - lost[0][0] > LATE_MAX / 2 if lost else False
+        if is_early:
+            self._arrive_unheard(lost)
+        self.answers.clear()
+        self.stream.clear()
+        self.desk, self.wakes, self.has_restarted = again, [], True
+        self.tell(ev.DeskStarted(version="test", broker="test", at=self.now))
+        self.tell(ev.TradeStreamChanged(is_up=True, why="listening", at=self.now))
+        self._look()
+        if not is_early:
+            self._arrive_unheard(lost)
+        for oid in self.desk.held_ids:
+            until = self.desk.orders[oid].held_until
+            assert until is not None
+            self.wakes.append((until, oid))
+
+    def _arrive_unheard(self, left: Sequence[tuple[datetime, ef.Effect]]) -> None:
+        """Let arrive what had left before the desk died: nobody hears the answers."""
+        for _, effect in left:
+            self._act(effect)
+            self.answers.pop()
+
+    def _an_open_order(self, pick: float) -> Order | None:
+        ids = list(self.desk.open_ids)
+        return self.desk.orders[ids[int(pick * len(ids))]] if ids else None
+
+    def _nobody_waits_for_nothing(self) -> None:
+        """Have the first in line of each symbol wait for an order at the broker: so the line always moves."""
+        desk, seen = self.desk, set[Symbol]()
+        for oid in desk.held_ids:
+            order = desk.orders[oid]
+            symbol = order.request.symbol
+            if symbol in seen:
+                continue
+            seen.add(symbol)
+            if not desk.is_synced or any(not desk.orders[one].is_held for one in desk.open_by_symbol[symbol]):
+                continue
+            new = conflicts.newcomer(order.request, desk.reservations.of(order).opening)
+            found = conflicts.find(new, desk.portfolio.total_qty(symbol), ())
+            # What it would do to the position may have become impossible meanwhile: the time it may wait ends that.
+            assert found is not None, f"{oid} waits for nothing"
+            assert found.rule in {Rule.ZERO, Rule.POSITION}, f"{oid} waits for nothing: {found}"
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def settle(self) -> None:
-        """Let everything arrive; nothing waits for ever, and the sum over the books is the account."""
-        for _ in range(3):
-            self.world.wait(self.rules.hold_max.total_seconds() + 1)
-            self.tell(ev.MarksTaken(marks=(), at=self.now))
-            while self.to_broker or self.to_desk:
-                self.carry(100)
-                self.listen()
-                self.hear(10_000)
-            self.listen()
-            self.hear(10_000)
-        assert not self.desk.held_ids, f"seed={self.seed}: somebody waits for ever"
-        for symbol in (AAPL, SPY):
-            view = self.world.exchange.position(symbol)
-            has = NO_QTY if view is None else view.qty
-            assert self.desk.portfolio.total_qty(symbol) == has, f"seed={self.seed}: books and account differ"
-        assert self.desk.portfolio.cash() == self.world.exchange._portfolio.cash, f"seed={self.seed}: cash differs"
+    def _settle(self) -> None:
+        """Let everything arrive, and ask for what is in doubt."""
+        for n in range(ROUNDS_MAX):
+            self._wait(self.plan.rules.hold_max.total_seconds() + 1)
+            while self.to_broker or self.answers or self.stream:
+                self.carry((0.0,) * len(self.to_broker))
+                self.hear((0.0,) * len(self.answers) + (0.9,) * len(self.stream))
+            if self.is_look_due:
+                self._look()
+            if n >= 2 and not self.has_restarted:
+                break
+        if self.is_strict:
+            for check in AT_THE_END:
+                check(self)
+
+    def _is_doubtful(self, order: Order) -> bool:
+        """Tell whether the runtime asks for the order from time to time."""
+        return order.broker_order_id is None or order.status in PENDING or self.desk.has_lost_its_group(order)
 
 
-def _new_order(r: OrderRequest) -> NewOrder:
-    return NewOrder(
-        symbol=r.symbol,
-        side=r.side,
-        order_type=r.order_type,
-        time_in_force=r.time_in_force,
-        qty=r.qty,
-        notional=r.notional,
-        limit_price=r.limit_price,
-        stop_price=r.stop_price,
-        trail_price=r.trail_price,
-        client_order_id=r.client_order_id,
-        order_class=r.order_class,
-        take_profit=r.take_profit,
-        stop_loss=r.stop_loss,
-    )
+def nobody_waits(story: Story) -> None:
+    """Have nobody wait at the end."""
+    assert not story.desk.held_ids, "somebody waits for ever"
 
 
-def _told(order: ExchangeOrder, legs: tuple[BrokerOrder, ...] = ()) -> BrokerOrder:
-    return BrokerOrder(
-        broker_order_id=BrokerOrderId(order.id),
-        client_order_id=ClientOrderId(order.client_order_id),
-        status=order.status,
-        raw_status=order.status.value,
-        symbol=Symbol(order.symbol),
-        side=order.side,
-        order_type=order.order_type,
-        time_in_force=order.time_in_force,
-        qty=order.qty,
-        notional=order.notional,
-        limit_price=order.limit_price,
-        stop_price=order.stop_price,
-        filled_qty=order.filled_qty,
-        filled_avg_price=order.filled_avg_price,
-        submitted_at=order.submitted_at,
-        legs=legs,
-        replaced_by=None if order.replaced_by is None else BrokerOrderId(order.replaced_by),
-        replaces=None if order.replaces is None else BrokerOrderId(order.replaces),
-    )
+def books_are_the_account(story: Story) -> None:
+    """Have the sum over the books be the account, to the last cent and share."""
+    holdings = story.desk.portfolio.holdings()
+    for symbol in SYMBOLS:
+        view = story.exchange.position(symbol)
+        has = NO_QTY if view is None else view.qty
+        assert holdings.get(symbol, NO_QTY) == has, f"books and account differ in {symbol}"
+    assert story.desk.portfolio.cash() == story.exchange.account().cash, "cash differs"
 
 
-def _update(event: OrderEvent) -> ev.TradeUpdated:
-    order, fill = event.order, None
-    if event.event.value in FILL_WORDS:
-        assert event.qty is not None
-        assert event.price is not None
-        name = fill_id(BrokerOrderId(order.id), order.filled_qty)
-        fill = Fill(fill_id=name, qty=event.qty, price=event.price, at=event.at)
-    return ev.TradeUpdated(event=event.event.value, order=_told(order), fill=fill, at=event.at)
+def house_takes_nothing(_story: Story, fact: ev.Fact) -> None:
+    """Have each fill be some strategy's: the house takes what was there before, and nothing else."""
+    assert isinstance(fact, ev.HouseAdjusted)
+    assert fact.cause is HouseCause.OPENING, f"the house takes {fact}"
+
+
+ON_FACT: dict[type[ev.Fact], Callable[[Story, ev.Fact], None]] = {ev.HouseAdjusted: house_takes_nothing}
+AT_THE_END: tuple[Callable[[Story], None], ...] = (nobody_waits, books_are_the_account)

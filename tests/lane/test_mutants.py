@@ -1,0 +1,55 @@
+"""A clean run means something: a desk that sees less is caught by the same sequences."""
+
+from collections import Counter
+
+import pytest
+
+from deskd.core.desk import Desk
+from deskd.domain.lane import ConflictPolicy
+from tests.lane.driver import Counts, MakeDesk, Story
+from tests.lane.mutants import LANE_OFF, MUTANTS
+from tests.lane.plan import a_plan
+from tests.lane.shrink import failure_of, shrunk
+
+SEQUENCES = 150
+ENOUGH = 3_000
+
+
+def test_without_the_lane_the_broker_refuses_by_each_of_its_rules() -> None:
+    """The sequences of the differential test reach every rule between orders: it is the lane that keeps them clean."""
+    without, with_lane = Counts(), Counts()
+    for seed in range(SEQUENCES):
+        plan = a_plan(seed, ConflictPolicy.DENY)
+        Story(plan, without, LANE_OFF, is_strict=False).play()
+        Story(plan, with_lane, Desk, is_strict=False).play()
+    assert not with_lane.conflicts
+    assert without.conflicts.keys() == {"held_shares_or_zero", "long_and_short", "wash_trade", "account_position"}
+    assert without.conflicts.total() > SEQUENCES, "there is more than one conflict in a sequence"
+
+
+@pytest.mark.parametrize("what", MUTANTS)
+def test_a_desk_that_forgets_is_caught(what: str) -> None:
+    """Each thing that the lane looks at is one without which the broker refuses an order."""
+    caught = next((seed for seed in range(ENOUGH) if _refused(MUTANTS[what], seed)), None)
+    assert caught is not None, f"a desk that {what} was not found out"
+
+
+def _refused(mutant: MakeDesk, seed: int) -> bool:
+    counts = Counts()
+    Story(a_plan(seed, ConflictPolicy.DENY), counts, mutant, is_strict=False).play()
+    return bool(counts.conflicts)
+
+
+def test_a_failing_plan_is_made_smaller() -> None:
+    """What is left fails as the whole did, and not without any of its steps."""
+    mutant = MUTANTS["sees no other order"]
+    plan = next(
+        plan
+        for plan in (a_plan(seed, ConflictPolicy.DENY) for seed in range(ENOUGH))
+        if failure_of(plan, Counts(), mutant)
+    )
+    smallest = shrunk(plan, mutant)
+    assert failure_of(smallest, Counts(), mutant)
+    assert len(smallest.steps) < len(plan.steps)
+    kinds = Counter(type(step.what).__name__ for step in smallest.steps)
+    assert kinds["Ask"] >= 2, "a conflict is between two"
