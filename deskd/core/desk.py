@@ -41,6 +41,7 @@ DENIED_KEPT = 1_000  # of each strategy in memory: a loop that is denied for a d
 VERSIONS_KEPT = 50  # choices of each strategy in memory; the ledger has all
 TAPE_BACK = timedelta(hours=1)  # no real market's time goes back so far: a tape began anew, and with it the day
 STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
+ENTRIES = frozenset({OrderClass.BRACKET, OrderClass.OTO})  # what they buy is promised to exits at once
 TRADES, MARKET = "trades", "market"  # the streams' names in StreamChanged and OutageEnded
 
 
@@ -83,6 +84,7 @@ class Desk:
     portfolio: Portfolio = field(default_factory=Portfolio)
     reservations: Reservations = field(default_factory=Reservations)
     legs: dict[ClientOrderId, tuple[ClientOrderId, ...]] = field(default_factory=dict)
+    awaits_legs: dict[ClientOrderId, None] = field(default_factory=dict)  # entries whose exits nobody has told yet
     needs: dict[ClientOrderId, Reservation] = field(default_factory=dict)  # of new orders beside those they replace
     fill_ids: set[FillId] = field(default_factory=set)
     days: dict[StrategyId, DayCount] = field(default_factory=dict)
@@ -362,6 +364,12 @@ class Desk:
         else:
             self.open_ids.pop(oid, None)
             in_symbol.pop(oid, None)
+        if order.request.order_class in ENTRIES and order.parent_id is None:
+            lives_on = order.status.is_open or (order.filled_qty and order.status is not OrderStatus.REPLACED)
+            if lives_on and oid not in self.legs:
+                self.awaits_legs.setdefault(oid)
+            else:
+                self.awaits_legs.pop(oid, None)
         if order.is_held:
             self.held_ids.setdefault(oid)
         else:
@@ -421,6 +429,7 @@ class Desk:
             holding.promise(self, leg)
         if legs:
             self.legs[parent.request.client_order_id] = tuple(spec.client_order_id for spec in legs)
+            self.awaits_legs.pop(parent.request.client_order_id, None)
 
     def _mark(self, symbol: Symbol, price: Price, at: datetime) -> None:
         for book in self.portfolio.books.values():

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from deskd.core import conflicts, holding
+from deskd.core import catching_up, conflicts, holding
 from deskd.core.checks import MARKET_MARGIN, Denied, Finding, Valued
 from deskd.core.conflicts import Conflict, Rival, Rule
 from deskd.core.desk import Desk
@@ -84,7 +84,7 @@ def conflict_of(
         and not order.is_held
         and order.request.client_order_id not in group
     ]
-    rivals = rivals_among(desk, [*orders, *ahead], closing=side)
+    rivals = rivals_among(desk, [*orders, *ahead], closing=side) + _untold_exits(desk, request.symbol)
     if replaces is not None and replaces.request.order_class is not OrderClass.SIMPLE:
         rivals = [rival for rival in rivals if rival.side is request.side]  # the rules between two sides spare it
     return conflicts.find(new, position_qty, rivals)
@@ -130,6 +130,26 @@ def rivals_among(desk: Desk, orders: Iterable[Order], *, closing: Side | None = 
             is_exempt=conflicts.is_exempt(request),
         )
         rivals.append(rival)
+    return rivals
+
+
+def _untold_exits(desk: Desk, symbol: Symbol) -> list[Rival]:
+    """Return the exits that hold what their entry has traded, where a fill was faster than the word of them."""
+    rivals: list[Rival] = []
+    for oid in desk.awaits_legs:
+        entry = desk.orders[oid]
+        if entry.request.symbol == symbol and catching_up.lacks_legs(desk, entry):
+            rival = Rival(
+                client_order_id=oid,
+                strategy_id=entry.request.strategy_id,
+                side=Side.SELL if entry.request.side is Side.BUY else Side.BUY,
+                order_type=OrderType.STOP,
+                limit_price=None,
+                promised_qty=holding.bought(desk, oid),
+                opens=False,
+                is_exempt=True,
+            )
+            rivals.append(rival)
     return rivals
 
 
@@ -267,7 +287,8 @@ def moved(desk: Desk, at: datetime) -> list[Effect]:
         request, symbol = order.request, order.request.symbol
         assert order.held_until is not None, "it is held"
         if symbol not in beside:
-            beside[symbol] = rivals_among(desk, [one for one in desk.open_in(symbol) if not one.is_held])
+            sent = [one for one in desk.open_in(symbol) if not one.is_held]
+            beside[symbol] = rivals_among(desk, sent) + _untold_exits(desk, symbol)
         if end := _end_of_wait(desk, order, at):
             effects += [Record(end), Reply(oid)]
             continue

@@ -181,6 +181,28 @@ def test_exits_of_a_bracket_hold_what_their_entry_bought() -> None:
     assert ask(desk, ours("2", side=Side.SELL, qty=qty(1))) is None
 
 
+def test_exits_that_nobody_has_told_yet_hold_the_same() -> None:
+    """A fill can be faster than the answer that names the exits: what it bought is theirs from the beginning."""
+    desk = desk_with_shorts()
+    bracket = theirs(
+        "1",
+        order_class=OrderClass.BRACKET,
+        take_profit=TakeProfit(limit_price=price(110)),
+        stop_loss=StopLoss(stop_price=price(90)),
+    )
+    assert ask(desk, bracket) is None
+    hold(desk, ours("0", qty=qty(1)))
+    handle(desk, filled(bracket, 10))
+    assert list(desk.awaits_legs) == [bracket.client_order_id]
+    assert reason(desk, ours("1", side=Side.SELL, qty=qty(2))) == R.CONFLICT_HELD
+    leg = a_broker_order(theirs("leg", side=Side.SELL, order_type=OrderType.STOP))
+    order = a_broker_order(bracket, legs=(leg,))
+    handle(desk, ev.SubmitAccepted(client_order_id=bracket.client_order_id, order=order, at=requested().at))
+    assert not desk.awaits_legs
+    assert reason(desk, ours("2", side=Side.SELL, qty=qty(2))) == R.CONFLICT_HELD
+    assert ask(desk, ours("3", side=Side.SELL, qty=qty(1))) is None
+
+
 @pytest.mark.parametrize(
     ("tif", "hour", "is_late"),
     [

@@ -173,4 +173,4 @@ def code_id() -> str:
 
 def jobs_max() -> int:
     """Return how many processes the machine runs at a time."""
-    return os.process_cpu_count() or 1
+    return len(os.sched_getaffinity(0))

@@ -89,7 +89,9 @@ class Counts:
     denied: Counter[str] = field(default_factory=Counter)  # by reason
     rejected: Counter[str] = field(default_factory=Counter)  # by reason
     answers: Counter[str] = field(default_factory=Counter)  # of the exchange to orders and replaces
-    conflicts: Counter[str] = field(default_factory=Counter)  # of those, for a rule between orders; none, if all is well
+    conflicts: Counter[str] = field(
+        default_factory=Counter
+    )  # of those, for a rule between orders; none, if all is well
 
     def add(self, other: "Counts") -> None:
         """Count what *other* has counted."""
@@ -103,7 +105,9 @@ class Counts:
 class MakeDesk(Protocol):
     """Makes a desk from what is no part of its fold: `Desk`, or one that does not see all."""
 
-    def __call__(self, *, limits: dict[StrategyId, Limits], instruments: dict[Symbol, Instrument], lane: LaneRules) -> Desk:
+    def __call__(
+        self, *, limits: dict[StrategyId, Limits], instruments: dict[Symbol, Instrument], lane: LaneRules
+    ) -> Desk:
         """Return a desk without a history."""
 
 
@@ -268,7 +272,9 @@ class Story:
             successors.append(self._told(link))
         fills = tuple(self.fills.get(theirs.id, ()))
         found = self._told(theirs)
-        return ev.OrderLookedUp(client_order_id=oid, order=found, fills=fills, successors=tuple(successors), at=self.now)
+        return ev.OrderLookedUp(
+            client_order_id=oid, order=found, fills=fills, successors=tuple(successors), at=self.now
+        )
 
     def _look(self) -> None:
         """Look at the whole account, as after each start."""

@@ -19,7 +19,7 @@ class FlatPortfolio(Portfolio):
 
     __slots__ = ()
 
-    def total_qty(self, symbol: Symbol) -> Qty:  # noqa: ARG002  it does not look
+    def total_qty(self, symbol: Symbol) -> Qty:
         """Return nothing, whatever the account holds."""
         return NO_QTY
 
@@ -46,6 +46,5 @@ MUTANTS: dict[str, MakeDesk] = {
     "takes the account for flat": forgetting(lambda _: False, is_flat=True),
     "forgets what is in doubt": forgetting(lambda order: order.status is OrderStatus.SUBMITTED),
     "takes a cancel that is asked for as done": forgetting(lambda order: order.status is OrderStatus.PENDING_CANCEL),
-    "takes a replace that is asked for as done": forgetting(lambda order: order.status is OrderStatus.PENDING_REPLACE),
     "forgets exits": forgetting(lambda order: order.parent_id is not None),
 }

@@ -32,7 +32,7 @@ STEPS_MIN, STEPS_MAX = 8, 22  # of which some 60 % are orders
 _PRICES = {n: price(n) for n in range(80, 121)}
 _SHARES = {n: qty(n) for n in range(1, 31)}
 _SIDES = (Side.BUY, Side.SELL)
-_TYPES = (OrderType.MARKET, OrderType.LIMIT, OrderType.LIMIT, OrderType.LIMIT, *OrderType)
+_TYPES: tuple[OrderType, ...] = (OrderType.MARKET, OrderType.LIMIT, OrderType.LIMIT, OrderType.LIMIT, *OrderType)
 _SHORT_LIVES = (TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK, TimeInForce.CLS)
 # How many messages arrive after a step, drawn from four: over a slow line, a usual one, one that is nearly prompt.
 _TO_BROKER = ((0, 0, 0, 1), (0, 1, 1, 3), (1, 2, 3, 3))

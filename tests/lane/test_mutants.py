@@ -12,7 +12,7 @@ from tests.lane.plan import a_plan
 from tests.lane.shrink import failure_of, shrunk
 
 SEQUENCES = 150
-ENOUGH = 3_000
+ENOUGH = 1_000
 
 
 def test_without_the_lane_the_broker_refuses_by_each_of_its_rules() -> None:
