@@ -1,17 +1,21 @@
 """Desks that see less than they should: what proves that a clean run means something.
 
 Each forgets one thing that the order lane rests on. The same sequences that are clean on the real desk must show it.
+`python -m tests.lane.mutants` prints the first that does.
 """
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from deskd.core.desk import Desk
 from deskd.core.portfolio import Portfolio
 from deskd.domain.ids import Symbol
+from deskd.domain.lane import ConflictPolicy
 from deskd.domain.money import NO_QTY, Qty
 from deskd.domain.order import Order, OrderStatus
-from tests.lane.driver import MakeDesk
+from tests.lane.driver import Counts, MakeDesk, Story
+from tests.lane.plan import a_plan
 
 
 class FlatPortfolio(Portfolio):
@@ -46,5 +50,23 @@ MUTANTS: dict[str, MakeDesk] = {
     "takes the account for flat": forgetting(lambda _: False, is_flat=True),
     "forgets what is in doubt": forgetting(lambda order: order.status is OrderStatus.SUBMITTED),
     "takes a cancel that is asked for as done": forgetting(lambda order: order.status is OrderStatus.PENDING_CANCEL),
+    "takes a replace that is asked for as done": forgetting(lambda order: order.status is OrderStatus.PENDING_REPLACE),
     "forgets exits": forgetting(lambda order: order.parent_id is not None),
 }
+
+
+def is_caught(mutant: MakeDesk, seed: int) -> bool:
+    """Tell whether the exchange refuses the mutant an order for a conflict in the sequence of *seed*."""
+    counts = Counts()
+    Story(a_plan(seed, ConflictPolicy.DENY), counts, mutant, is_strict=False).play()
+    return bool(counts.conflicts)
+
+
+def main() -> None:
+    """Print for each mutant the first sequence that catches it."""
+    for name, mutant in MUTANTS.items():
+        print(f'    "{name}": {next(seed for seed in count() if is_caught(mutant, seed))},', flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -177,7 +177,7 @@ def _an_order(random: Random, who: StrategyId, symbol: Symbol, oid: str) -> Orde
         case OrderType.MARKET:
             if draw() < 0.12:
                 return _request(who, symbol, side, oid, kind, notional=cash(50 + int(draw() * 850)))
-            if draw() < 0.1:
+            if draw() < 0.2:
                 order_class = OrderClass.BRACKET if draw() < 0.8 else OrderClass.OTO
                 return _request(who, symbol, side, oid, kind, qty=shares, **_exits(order_class, sign))
             return _request(who, symbol, side, oid, kind, qty=shares)
@@ -186,9 +186,9 @@ def _an_order(random: Random, who: StrategyId, symbol: Symbol, oid: str) -> Orde
             match draw():
                 case chance if chance < 0.08:
                     fields = {"time_in_force": _SHORT_LIVES[int(draw() * 4)]}
-                case chance if chance < 0.13:
+                case chance if chance < 0.15:
                     fields = _exits(OrderClass.BRACKET, sign)
-                case chance if chance < 0.16:  # it closes what the other side opened
+                case chance if chance < 0.18:  # it closes what the other side opened
                     fields = _exits(OrderClass.OCO, -sign)
                     return _request(who, symbol, side, oid, kind, qty=shares, **fields)
                 case _:

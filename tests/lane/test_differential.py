@@ -6,7 +6,7 @@ from deskd.domain.lane import ConflictPolicy
 from tests.lane.driver import Counts, Story
 from tests.lane.plan import a_plan
 
-SEQUENCES = 150
+SEQUENCES = 120
 
 
 @pytest.mark.parametrize("policy", ConflictPolicy)
