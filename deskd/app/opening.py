@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from deskd.app.bounds import lane_rules_of
+from deskd.app.time_slice import ask_for_short_turns
 from deskd.config import Config
 from deskd.config.keys import HOME_OF_KEYS, BrokerKeys
 from deskd.core.desk import Desk
@@ -41,6 +42,7 @@ class Begun:
 @asynccontextmanager
 async def begun(config: Config, keys: BrokerKeys | None) -> AsyncIterator[Begun]:
     """Open the ledger, launch the embedded exchange, fold the facts. Both are closed at the end."""
+    ask_for_short_turns()  # before the first thread and the first process, which inherit it
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(await LedgerStore.open(db_path(config)))
         exchange = None

@@ -41,6 +41,9 @@ class Group(Protocol):
     def meter_files(self) -> MeterFiles:
         """Return the files that tell what it uses at the moment."""
 
+    def weigh(self, weight: int) -> None:
+        """Give it that weight among those that want a core: 100 is the kernel's default."""
+
     def is_empty(self) -> bool:
         """Say whether no process is left."""
 
@@ -159,6 +162,9 @@ class ProcessGroup:
     def meter_files(self) -> MeterFiles:
         """There are none."""
         return MeterFiles()
+
+    def weigh(self, weight: int) -> None:
+        """Nothing is weighed."""
 
     def is_empty(self) -> bool:
         """Say whether no process of the session's group is left."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-PERIOD_US = 100_000  # nsjail's own second would freeze a busy strategy for half of one
+PERIOD_US = 10_000  # a busy run holds a core, and then waits, for half of one: measured in docs/decisions/0060
+_QUOTA_LEAST_US, _PERIOD_MOST_US = 1_000, 1_000_000  # the kernel's own bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,12 @@ class MeterFiles:
     memory: Path | None = None  # one figure, in bytes
     cpu: Path | None = None  # one figure, in nanoseconds; None: *cpu_stat* has it as usage_usec
     cpu_stat: Path | None = None
+
+
+def quota_and_period_us(cores: float) -> tuple[int, int]:
+    """Return how long a run may work in each period, both in microseconds, for that many cores."""
+    period = min(max(PERIOD_US, round(_QUOTA_LEAST_US / cores)), _PERIOD_MOST_US)
+    return max(_QUOTA_LEAST_US, round(cores * period)), period
 
 
 def number(file: Path) -> int | None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deskd.config import SandboxSection
-from deskd.supervision.cgroup_files import PERIOD_US, MeterFiles, Usage, number, rmdir, table, write_if_there
+from deskd.supervision.cgroup_files import MeterFiles, Usage, number, quota_and_period_us, rmdir, table, write_if_there
+from deskd.supervision.weight import STARTING, weight_of
 
 _SHARES_OF_WEIGHT = 10.24  # v1 counts 1024 where v2 counts 100
 
@@ -59,6 +60,10 @@ class V1Group:
     def has_cpu_quota(self) -> bool:
         """Say whether the kernel bounds its time."""
         return (number(self.by_controller["cpu"] / "cpu.cfs_quota_us") or 0) > 0
+
+    def weigh(self, weight: int) -> None:
+        """Give it that weight among those that want a core; a group that is gone has none."""
+        write_if_there(self.by_controller["cpu"] / "cpu.shares", str(_shares(weight)))
 
     def is_empty(self) -> bool:
         """Say whether no hierarchy has a process of it."""
@@ -122,9 +127,10 @@ class V1Groups:
         if (memory / "memory.memsw.limit_in_bytes").exists():  # absent without swap accounting
             (memory / "memory.memsw.limit_in_bytes").write_text(str(limit))
         (group.by_controller["pids"] / "pids.max").write_text(str(section.pids))
-        (cpu / "cpu.cfs_period_us").write_text(str(PERIOD_US))
-        (cpu / "cpu.cfs_quota_us").write_text(str(round(section.cpu * PERIOD_US)))
-        (cpu / "cpu.shares").write_text(str(_shares(section.cpu_weight)))
+        quota, period = quota_and_period_us(section.cpu)
+        (cpu / "cpu.cfs_period_us").write_text(str(period))
+        (cpu / "cpu.cfs_quota_us").write_text(str(quota))
+        group.weigh(weight_of(section.cpu_weight, STARTING))
 
     def close(self) -> None:
         """Remove the desk's folders, where they are empty."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
-from deskd.supervision.cgroup_files import PERIOD_US, MeterFiles, Usage, number, rmdir, table, write_if_there
+from deskd.supervision.cgroup_files import MeterFiles, Usage, number, quota_and_period_us, rmdir, table, write_if_there
+from deskd.supervision.weight import STARTING, weight_of
 
 _DESK_WEIGHT = 1_000  # the desk's own, beside all runs together: fifty that spin leave it half of every core
 _LOOKS_MAX = 3  # at the processes of our own group, to move them; nothing there forks for long
@@ -48,6 +49,10 @@ class V2Group:
         """Return what tells its use at the moment."""
         return MeterFiles(memory=self.folder / "memory.current", cpu_stat=self.folder / "cpu.stat")
 
+    def weigh(self, weight: int) -> None:
+        """Give it that weight among those that want a core; a group that is gone has none."""
+        write_if_there(self.folder / "cpu.weight", str(weight))
+
     def is_empty(self) -> bool:
         """Say whether the kernel counts no process in it."""
         return table(self.folder / "cgroup.events").get("populated", 0) == 0
@@ -85,13 +90,14 @@ class V2Groups:
 
     @staticmethod
     def _limit(group: Path, section: SandboxSection) -> None:
+        quota, period = quota_and_period_us(section.cpu)
         limits = {
             "memory.max": str(section.memory_mb << 20),
             "memory.swap.max": "0",
             "memory.oom.group": "1",  # a run dies as a whole, not by its parts
             "pids.max": str(section.pids),
-            "cpu.max": f"{round(section.cpu * PERIOD_US)} {PERIOD_US}",
-            "cpu.weight": str(section.cpu_weight),
+            "cpu.max": f"{quota} {period}",
+            "cpu.weight": str(weight_of(section.cpu_weight, STARTING)),
         }
         for file, value in limits.items():
             if file != "memory.swap.max" or (group / file).exists():  # absent without swap accounting

@@ -14,14 +14,13 @@ from enum import StrEnum
 from deskd.config import SandboxSection
 from deskd.domain.run import ExitReason
 from deskd.domain.strategy import Delivery
-from deskd.supervision.cgroup_files import PERIOD_US
+from deskd.supervision.cgroup_files import quota_and_period_us
 from deskd.supervision.meter import KEPT_S, Sample, Samples
 from deskd.supervision.page import Page
 from deskd.supervision.words import last_line, throttling
 
 TICK_MAX_S = 3.0  # a longer while between two looks counts as one tick: nobody looked
 BUSY_SHARE = 0.5  # of all periods it was throttled in so many: all but a few, on a machine that has time to give
-PERIOD_S = PERIOD_US / 1e6
 _LINE_BYTES = 120  # of a feed, where none was delivered yet
 
 
@@ -114,7 +113,8 @@ class Watch:
             return ""
         periods = (now.periods or 0) - (then.periods or 0)
         throttled = (now.throttled_periods or 0) - (then.throttled_periods or 0)
-        if throttled < max(periods, (now.at - then.at) / PERIOD_S) * BUSY_SHARE:
+        _, period_us = quota_and_period_us(self.section.cpu)
+        if throttled < max(periods, (now.at - then.at) / (period_us / 1e6)) * BUSY_SHARE:
             return ""
         used = (now.cpu_seconds or 0) - (then.cpu_seconds or 0)
         return throttling(used, now.at - then.at, self.section.cpu, throttled, periods)

@@ -20,6 +20,7 @@ from deskd.supervision.output import Output, pump
 from deskd.supervision.page import Page, read_page
 from deskd.supervision.process import Pipes, ended
 from deskd.supervision.state_keeper import StateKeeper
+from deskd.supervision.weight import STARTING, weight_of
 
 LOG_MAX = 65_536  # nsjail writes some 4 KB
 _KILL_AGAIN_S = 0.02
@@ -51,6 +52,7 @@ class Run:
     packages: Mapping[str, str]  # what all strategies can import, by name: its version
     watch: Watch = field(init=False)
     _meter: Meter = field(init=False)
+    _weight: int = field(init=False)  # as the kernel knows it
     _delivery: Delivery = field(default_factory=Delivery)  # as last seen, while the hub had it
     _asked: Asked | None = None
     _grace_s: float = 0.0
@@ -62,6 +64,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.section)
+        self._weight = weight_of(self.section.cpu_weight, STARTING)
         self._meter = Meter.open(self.group.meter_files)
         nothing = Sample(at=self.started_at, memory_bytes=0, cpu_seconds=0, throttled_periods=0, periods=0)
         self.watch.samples.add(nothing)
@@ -138,6 +141,7 @@ class Run:
         if self._asked is not None or not page.is_reached:
             self.watch.samples.add(sample)
             return MOVES
+        self._weigh(self.watch.samples.throttled_share(sample))
         return self.watch.look(Reading(at=now, page=page, delivery=self._seen(), sample=sample))
 
     def liveness(self) -> Liveness:
@@ -182,7 +186,15 @@ class Run:
             if read_page(self.pipes.progress_fd).is_reached:
                 break
             await asyncio.sleep(_UP_LOOK_S)
+        self._weigh(None)
         self.on_up()
+
+    def _weigh(self, throttled_share: float | None) -> None:
+        """Have it weigh what one that is throttled so much weighs; the kernel is told of changes only."""
+        weight = weight_of(self.section.cpu_weight, throttled_share)
+        if weight != self._weight:
+            self._weight = weight
+            self.group.weigh(weight)
 
     async def _end_when_asked(self) -> None:
         await self._is_asked.wait()

@@ -19,9 +19,9 @@ def test_v1_limits_are_written_as_proved(tmp_path: Path) -> None:
     assert written == {
         "memory/run/memory.limit_in_bytes": str(64 << 20),
         "pids/run/pids.max": "8",
-        "cpu/run/cpu.cfs_period_us": "100000",
-        "cpu/run/cpu.cfs_quota_us": "50000",
-        "cpu/run/cpu.shares": "205",
+        "cpu/run/cpu.cfs_period_us": "10000",
+        "cpu/run/cpu.cfs_quota_us": "5000",
+        "cpu/run/cpu.shares": "10",
     }
     assert {file.name for file in group.join_files} == {"tasks"}  # cgroup.procs takes a lock that stops every core
     assert len(group.join_files) == len(CONTROLLERS)

@@ -22,8 +22,8 @@ def test_v2_limits_are_written_as_proved(tmp_path: Path) -> None:
         "memory.max": str(64 << 20),
         "memory.oom.group": "1",
         "pids.max": "8",
-        "cpu.max": "50000 100000",
-        "cpu.weight": "20",
+        "cpu.max": "5000 10000",
+        "cpu.weight": "1",
     }
     assert group.join_files == (tmp_path / "run" / "cgroup.procs",)
 
@@ -32,7 +32,7 @@ def test_v2_says_whether_time_is_bounded(tmp_path: Path) -> None:
     """`max` is the kernel's word for no bound; a file that is not there bounds nothing."""
     group = V2Group(tmp_path)
     assert not group.has_cpu_quota()
-    for quota, is_bounded in (("max 100000", False), ("50000 100000", True)):
+    for quota, is_bounded in (("max 100000", False), ("5000 10000", True)):
         (tmp_path / "cpu.max").write_text(quota)
         assert group.has_cpu_quota() is is_bounded
 

@@ -36,7 +36,7 @@ class Life:
         """Look after a while in which it used *busy* of its share."""
         self.at += after_s
         self.cpu += after_s * busy * self.section.cpu
-        periods = int((self.at - 1_000) * 10) if busy else 0
+        periods = int((self.at - 1_000) * 100) if busy else 0
         sample = Sample(
             at=self.at, cpu_seconds=self.cpu, periods=periods, throttled_periods=periods if busy == 1 else 0
         )
@@ -73,7 +73,7 @@ def test_a_busy_loop_is_ended_with_its_throttle_figures() -> None:
     *_, ended = life.verdicts(62, busy=1)
     assert (ended.still, ended.reason) == (Still.END, ExitReason.CPU_LIMIT)
     assert (
-        "used 0.50 of 0.5 cores for 60 s, throttled 600 of 600 periods, and handled no line meanwhile" in ended.detail
+        "used 0.50 of 0.5 cores for 60 s, throttled 6,000 of 6,000 periods, and handled no line meanwhile" in ended.detail
     )
 
 

@@ -81,7 +81,7 @@ def test_each_run_has_limits_of_its_own_below_the_unit(story: Story) -> None:
     assert len(groups) == len(MEMBERS)
     assert all(group.startswith("0::/system.slice/deskd.service/deskd-") for group in groups)
     limits = {"memory.max": str(96 << 20), "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": "24"}
-    wanted = limits | {"cpu.max": "50000 100000", "cpu.weight": story["limits"]["example_bob"]["cpu.weight"]}
+    wanted = limits | {"cpu.max": "5000 10000", "cpu.weight": story["limits"]["example_bob"]["cpu.weight"]}
     assert story["limits"] == dict.fromkeys(MEMBERS, wanted)
     assert int(wanted["cpu.weight"]) < 100  # the desk goes first
 

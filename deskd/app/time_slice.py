@@ -1,0 +1,26 @@
+"""Short turns on a core, for the desk and all that it starts: who wakes waits for a tenth of a millisecond, not for ticks.
+
+Linux (6.12 and later) hands out turns of some milliseconds to all that are ready, and looks for the next one at its tick,
+four milliseconds. A process may ask for shorter turns; it gets no more time by it, and its children inherit the wish.
+"""
+
+import ctypes
+import os
+import platform
+import struct
+
+SLICE_NS = 100_000
+_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}  # no name for it in the C library of Debian 12
+_ATTR = struct.Struct(
+    "=IIQiIQQQII"
+)  # size, policy, flags, nice, priority, runtime, deadline, period, util_min, util_max
+
+
+def ask_for_short_turns() -> bool:
+    """Ask for this thread and for all that it will start; say whether the kernel took it. Older ones take it and do nothing."""
+    number = _SCHED_SETATTR.get(platform.machine())
+    if number is None:
+        return False
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    wish = _ATTR.pack(_ATTR.size, os.SCHED_OTHER, 0, nice, 0, SLICE_NS, 0, 0, 0, 0)
+    return ctypes.CDLL(None, use_errno=True).syscall(number, 0, wish, 0) == 0
