@@ -2,6 +2,7 @@
 
 Linux (6.12 and later) hands out turns of some milliseconds to all that are ready, and looks for the next one at its tick,
 four milliseconds. A process may ask for shorter turns; it gets no more time by it, and its children inherit the wish.
+A strategy cannot ask for longer ones: its seccomp policy refuses the call. docs/decisions/0060 has what it brings.
 """
 
 import ctypes
@@ -23,4 +24,5 @@ def ask_for_short_turns() -> bool:
         return False
     nice = os.getpriority(os.PRIO_PROCESS, 0)
     wish = _ATTR.pack(_ATTR.size, os.SCHED_OTHER, 0, nice, 0, SLICE_NS, 0, 0, 0, 0)
-    return ctypes.CDLL(None, use_errno=True).syscall(number, 0, wish, 0) == 0
+    taken: int = ctypes.CDLL(None).syscall(number, 0, wish, 0)
+    return taken == 0

@@ -41,6 +41,9 @@ class Group(Protocol):
     def meter_files(self) -> MeterFiles:
         """Return the files that tell what it uses at the moment."""
 
+    def settle(self, cores: float) -> None:
+        """Let it have those cores in short turns: its start is over."""
+
     def weigh(self, weight: int) -> None:
         """Give it that weight among those that want a core: 100 is the kernel's default."""
 
@@ -162,6 +165,9 @@ class ProcessGroup:
     def meter_files(self) -> MeterFiles:
         """There are none."""
         return MeterFiles()
+
+    def settle(self, cores: float) -> None:
+        """Nothing is bounded."""
 
     def weigh(self, weight: int) -> None:
         """Nothing is weighed."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PERIOD_US = 10_000  # a busy run holds a core, and then waits, for half of one: measured in docs/decisions/0060
+STARTING_PERIOD_US = 100_000  # a start is 25 ms of work: it does not wait for the next period
 _QUOTA_LEAST_US, _PERIOD_MOST_US = 1_000, 1_000_000  # the kernel's own bounds
 
 
@@ -30,9 +31,9 @@ class MeterFiles:
     cpu_stat: Path | None = None
 
 
-def quota_and_period_us(cores: float) -> tuple[int, int]:
-    """Return how long a run may work in each period, both in microseconds, for that many cores."""
-    period = min(max(PERIOD_US, round(_QUOTA_LEAST_US / cores)), _PERIOD_MOST_US)
+def quota_and_period_us(cores: float, period_us: int) -> tuple[int, int]:
+    """Return how long a run may work in each period, in microseconds, for that many cores; a longer period where it must be."""
+    period = min(max(period_us, round(_QUOTA_LEAST_US / cores)), _PERIOD_MOST_US)
     return max(_QUOTA_LEAST_US, round(cores * period)), period
 
 

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deskd.config import SandboxSection
-from deskd.supervision.cgroup_files import MeterFiles, Usage, number, quota_and_period_us, rmdir, table, write_if_there
+from deskd.supervision.cgroup_files import (
+    PERIOD_US,
+    STARTING_PERIOD_US,
+    MeterFiles,
+    Usage,
+    number,
+    quota_and_period_us,
+    rmdir,
+    table,
+    write_if_there,
+)
 from deskd.supervision.weight import STARTING, weight_of
 
 _SHARES_OF_WEIGHT = 10.24  # v1 counts 1024 where v2 counts 100
@@ -60,6 +70,12 @@ class V1Group:
     def has_cpu_quota(self) -> bool:
         """Say whether the kernel bounds its time."""
         return (number(self.by_controller["cpu"] / "cpu.cfs_quota_us") or 0) > 0
+
+    def settle(self, cores: float) -> None:
+        """Let it have those cores in short turns: its start is over. The quota first, so that it never has more."""
+        quota, period = quota_and_period_us(cores, PERIOD_US)
+        write_if_there(self.by_controller["cpu"] / "cpu.cfs_quota_us", str(quota))
+        write_if_there(self.by_controller["cpu"] / "cpu.cfs_period_us", str(period))
 
     def weigh(self, weight: int) -> None:
         """Give it that weight among those that want a core; a group that is gone has none."""
@@ -127,7 +143,7 @@ class V1Groups:
         if (memory / "memory.memsw.limit_in_bytes").exists():  # absent without swap accounting
             (memory / "memory.memsw.limit_in_bytes").write_text(str(limit))
         (group.by_controller["pids"] / "pids.max").write_text(str(section.pids))
-        quota, period = quota_and_period_us(section.cpu)
+        quota, period = quota_and_period_us(section.cpu, STARTING_PERIOD_US)
         (cpu / "cpu.cfs_period_us").write_text(str(period))
         (cpu / "cpu.cfs_quota_us").write_text(str(quota))
         group.weigh(weight_of(section.cpu_weight, STARTING))

@@ -7,7 +7,17 @@ from pathlib import Path
 
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
-from deskd.supervision.cgroup_files import MeterFiles, Usage, number, quota_and_period_us, rmdir, table, write_if_there
+from deskd.supervision.cgroup_files import (
+    PERIOD_US,
+    STARTING_PERIOD_US,
+    MeterFiles,
+    Usage,
+    number,
+    quota_and_period_us,
+    rmdir,
+    table,
+    write_if_there,
+)
 from deskd.supervision.weight import STARTING, weight_of
 
 _DESK_WEIGHT = 1_000  # the desk's own, beside all runs together: fifty that spin leave it half of every core
@@ -48,6 +58,11 @@ class V2Group:
     def meter_files(self) -> MeterFiles:
         """Return what tells its use at the moment."""
         return MeterFiles(memory=self.folder / "memory.current", cpu_stat=self.folder / "cpu.stat")
+
+    def settle(self, cores: float) -> None:
+        """Let it have those cores in short turns: its start is over."""
+        quota, period = quota_and_period_us(cores, PERIOD_US)
+        write_if_there(self.folder / "cpu.max", f"{quota} {period}")
 
     def weigh(self, weight: int) -> None:
         """Give it that weight among those that want a core; a group that is gone has none."""
@@ -90,7 +105,7 @@ class V2Groups:
 
     @staticmethod
     def _limit(group: Path, section: SandboxSection) -> None:
-        quota, period = quota_and_period_us(section.cpu)
+        quota, period = quota_and_period_us(section.cpu, STARTING_PERIOD_US)
         limits = {
             "memory.max": str(section.memory_mb << 20),
             "memory.swap.max": "0",

@@ -14,7 +14,7 @@ from enum import StrEnum
 from deskd.config import SandboxSection
 from deskd.domain.run import ExitReason
 from deskd.domain.strategy import Delivery
-from deskd.supervision.cgroup_files import quota_and_period_us
+from deskd.supervision.cgroup_files import PERIOD_US, quota_and_period_us
 from deskd.supervision.meter import KEPT_S, Sample, Samples
 from deskd.supervision.page import Page
 from deskd.supervision.words import last_line, throttling
@@ -113,7 +113,7 @@ class Watch:
             return ""
         periods = (now.periods or 0) - (then.periods or 0)
         throttled = (now.throttled_periods or 0) - (then.throttled_periods or 0)
-        _, period_us = quota_and_period_us(self.section.cpu)
+        _, period_us = quota_and_period_us(self.section.cpu, PERIOD_US)
         if throttled < max(periods, (now.at - then.at) / (period_us / 1e6)) * BUSY_SHARE:
             return ""
         used = (now.cpu_seconds or 0) - (then.cpu_seconds or 0)

@@ -186,6 +186,7 @@ class Run:
             if read_page(self.pipes.progress_fd).is_reached:
                 break
             await asyncio.sleep(_UP_LOOK_S)
+        self.group.settle(self.section.cpu)
         self._weigh(None)
         self.on_up()
 

@@ -1,5 +1,6 @@
 """What happens to a run in a real jail, from its first line to its last."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,30 @@ async def test_what_a_run_leaves_behind_ends_with_it(tmp_path: Path, jail_root: 
         end = await world.run("alice")
         assert end.reason is ExitReason.CLEAN
         assert list(jail_groups(jail_root)) == []
+
+
+async def test_who_uses_up_its_share_of_the_cores_waits_behind_the_others(tmp_path: Path, jail_root: Path) -> None:
+    """A spinner weighs a twentieth of a modest run within seconds; both work in short turns once they are up."""
+    strategies = {"alice": "print('up')\nwhile True: pass\n", "bob": "import time\nprint('up')\ntime.sleep(600)\n"}
+    async with a_world(tmp_path, jail_root, strategies) as world:
+        for name in strategies:
+            await world.start(name)
+            await world.until_printed(name, "up")
+
+        def weights() -> set[tuple[str, str]]:
+            """Return weight and period of both, in the words of this kernel's cgroups."""
+            files = [("cpu.shares", "cpu.cfs_period_us"), ("cpu.weight", "cpu.max")]
+            return {
+                ((folder / weight).read_text().strip(), (folder / period).read_text().split()[-1])
+                for folder in jail_groups(jail_root)
+                for weight, period in files
+                if (folder / weight).exists()
+            }
+
+        wanted = ({("10", "10000"), ("205", "10000")}, {("1", "10000"), ("20", "10000")})
+        async with asyncio.timeout(30):
+            while weights() not in wanted:  # noqa: ASYNC110  the kernel tells nobody
+                await asyncio.sleep(0.1)
 
 
 async def test_a_slow_consumer_is_ended_at_once_and_tried_again(tmp_path: Path, jail_root: Path) -> None:

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from deskd.supervision.cgroup_files import number, rmdir, table, write_if_there
+import pytest
+
+from deskd.supervision.cgroup_files import PERIOD_US, number, quota_and_period_us, rmdir, table, write_if_there
 
 
 def test_a_file_that_is_gone_is_no_figure(tmp_path: Path) -> None:
@@ -22,3 +24,12 @@ def test_figures_are_read(tmp_path: Path) -> None:
     assert (number(tmp_path / "a"), number(tmp_path / "b")) == (12, None)
     assert table(tmp_path / "c") == {"one": 1}
     assert not rmdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cores", "expected"),
+    [(0.5, (5_000, 10_000)), (2.0, (20_000, 10_000)), (0.05, (1_000, 20_000)), (0.0001, (1_000, 1_000_000))],
+)
+def test_a_quota_is_never_less_than_the_kernel_takes(cores: float, expected: tuple[int, int]) -> None:
+    """A small share of a core has longer periods: a quota is a millisecond at least, a period a second at most."""
+    assert quota_and_period_us(cores, PERIOD_US) == expected

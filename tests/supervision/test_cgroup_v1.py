@@ -19,8 +19,8 @@ def test_v1_limits_are_written_as_proved(tmp_path: Path) -> None:
     assert written == {
         "memory/run/memory.limit_in_bytes": str(64 << 20),
         "pids/run/pids.max": "8",
-        "cpu/run/cpu.cfs_period_us": "10000",
-        "cpu/run/cpu.cfs_quota_us": "5000",
+        "cpu/run/cpu.cfs_period_us": "100000",
+        "cpu/run/cpu.cfs_quota_us": "50000",
         "cpu/run/cpu.shares": "10",
     }
     assert {file.name for file in group.join_files} == {"tasks"}  # cgroup.procs takes a lock that stops every core
@@ -59,3 +59,14 @@ def test_v1_counters_are_read(tmp_path: Path) -> None:
     group = V1Group(dict.fromkeys(CONTROLLERS, tmp_path))
     assert group.usage() == Usage(memory_bytes=7, peak_memory_bytes=9, oom_kills=3, forks_refused=4, cpu_seconds=2.5)
     assert group.is_empty()
+
+
+def test_v1_a_run_that_is_up_has_short_turns_and_its_own_weight(tmp_path: Path) -> None:
+    """Until then it starts as one that uses up its share: in long turns, behind all others."""
+    group = V1Groups({controller: tmp_path / controller for controller in CONTROLLERS}).create("run", SandboxSection())
+    group.settle(0.5)
+    group.weigh(20)
+    cpu = tmp_path / "cpu" / "run"
+    assert (cpu / "cpu.cfs_quota_us").read_text() == "5000"
+    assert (cpu / "cpu.cfs_period_us").read_text() == "10000"
+    assert (cpu / "cpu.shares").read_text() == "205"

@@ -22,7 +22,7 @@ def test_v2_limits_are_written_as_proved(tmp_path: Path) -> None:
         "memory.max": str(64 << 20),
         "memory.oom.group": "1",
         "pids.max": "8",
-        "cpu.max": "5000 10000",
+        "cpu.max": "50000 100000",
         "cpu.weight": "1",
     }
     assert group.join_files == (tmp_path / "run" / "cgroup.procs",)
@@ -32,7 +32,7 @@ def test_v2_says_whether_time_is_bounded(tmp_path: Path) -> None:
     """`max` is the kernel's word for no bound; a file that is not there bounds nothing."""
     group = V2Group(tmp_path)
     assert not group.has_cpu_quota()
-    for quota, is_bounded in (("max 100000", False), ("5000 10000", True)):
+    for quota, is_bounded in (("max 100000", False), ("50000 100000", True)):
         (tmp_path / "cpu.max").write_text(quota)
         assert group.has_cpu_quota() is is_bounded
 
@@ -91,3 +91,12 @@ def test_v2_root_started_from_a_shell_has_its_own_folder_at_the_top(tmp_path: Pa
     assert groups.folders == (tmp_path / "deskd-1",)
     assert not (session / "daemon").exists()
     assert not (tmp_path / "daemon").exists()
+
+
+def test_v2_a_run_that_is_up_has_short_turns_and_its_own_weight(tmp_path: Path) -> None:
+    """Until then it starts as one that uses up its share: in long turns, behind all others."""
+    group = V2Group(tmp_path)
+    group.settle(0.5)
+    group.weigh(20)
+    assert (tmp_path / "cpu.max").read_text() == "5000 10000"
+    assert (tmp_path / "cpu.weight").read_text() == "20"

@@ -73,7 +73,8 @@ def test_a_busy_loop_is_ended_with_its_throttle_figures() -> None:
     *_, ended = life.verdicts(62, busy=1)
     assert (ended.still, ended.reason) == (Still.END, ExitReason.CPU_LIMIT)
     assert (
-        "used 0.50 of 0.5 cores for 60 s, throttled 6,000 of 6,000 periods, and handled no line meanwhile" in ended.detail
+        "used 0.50 of 0.5 cores for 60 s, throttled 6,000 of 6,000 periods, and handled no line meanwhile"
+        in ended.detail
     )
 
 
