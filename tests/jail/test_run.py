@@ -114,9 +114,12 @@ async def test_what_a_run_leaves_behind_ends_with_it(tmp_path: Path, jail_root: 
 
 
 async def test_who_uses_up_its_share_of_the_cores_waits_behind_the_others(tmp_path: Path, jail_root: Path) -> None:
-    """A spinner weighs a twentieth of a modest run within seconds; both work in short turns once they are up."""
+    """A spinner weighs a twentieth of a modest run within seconds; both work in short turns once they are up.
+
+    A twentieth of a core, so that it is the quota that bounds the spinner, and not what else this machine does.
+    """
     strategies = {"alice": "print('up')\nwhile True: pass\n", "bob": "import time\nprint('up')\ntime.sleep(600)\n"}
-    async with a_world(tmp_path, jail_root, strategies) as world:
+    async with a_world(tmp_path, jail_root, strategies, sandbox={"cpu": 0.05}) as world:
         for name in strategies:
             await world.start(name)
             await world.until_printed(name, "up")
@@ -131,7 +134,7 @@ async def test_who_uses_up_its_share_of_the_cores_waits_behind_the_others(tmp_pa
                 if (folder / weight).exists()
             }
 
-        wanted = ({("10", "10000"), ("205", "10000")}, {("1", "10000"), ("20", "10000")})
+        wanted = ({("10", "20000"), ("205", "20000")}, {("1", "20000"), ("20", "20000")})
         async with asyncio.timeout(30):
             while weights() not in wanted:  # noqa: ASYNC110  the kernel tells nobody
                 await asyncio.sleep(0.1)
