@@ -695,8 +695,8 @@ class Daemon:
         self.kill_watch.rules = automatic_rules_of(risk.automatic)
         self.kill_watch.breaker_rules = breaker_rules_of(risk.breaker)
         self.market_stream.stale_after_s = config.market.stale_after_s
-        self.runtime.doubt_check = timedelta(seconds=config.broker.doubt_check_s)
-        self.runtime.reconcile_every = timedelta(seconds=config.broker.reconcile_every_s)
+        self.runtime.watching.doubt_check = timedelta(seconds=config.broker.doubt_check_s)
+        self.runtime.looking.every = timedelta(seconds=config.broker.reconcile_every_s)
         self.stopping = replace(self.stopping, cancels_orders=config.desk.cancel_orders_on_stop)
         self.disk.least = config.desk.disk_free_min_mb * 2**20
 

@@ -104,8 +104,8 @@ class Collector:
         yield _by(fam.DENIALS, counts.denials, DenialReason)
         yield _by(fam.REJECTIONS, counts.rejections, RejectReason)
         yield _by(fam.REFUSALS, Counter(runtime.refusals), RefusalReason)
-        yield fam.TO_SEND.durations(runtime.to_send)
-        yield fam.TO_ANSWER.durations(runtime.to_answer)
+        yield fam.TO_SEND.durations(runtime.sending.to_send)
+        yield fam.TO_ANSWER.durations(runtime.sending.to_answer)
         yield fam.TO_FILL.durations(counts.to_fill)
 
     def _broker(self) -> Iterator[Metric]:

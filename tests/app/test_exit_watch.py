@@ -14,7 +14,7 @@ from deskd.domain.ids import Symbol
 from deskd.domain.market import MarketClock, Quote
 from tests.app.test_bounds import a_spec
 from tests.factories import AAPL, ALICE, MONDAY, NOON, a_quote, price, qty
-from tests.test_runtime import World, a_world
+from tests.runtime.a_live_desk import World, a_world
 
 CLOCK = MarketClock(
     timestamp=NOON, is_open=True, next_open=NOON + timedelta(hours=21, minutes=30), next_close=NOON + timedelta(hours=4)

@@ -31,7 +31,7 @@ from tests.factories import (
     of_strategy,
     updated,
 )
-from tests.test_runtime import World, a_world
+from tests.runtime.a_live_desk import World, a_world
 
 DAY = timedelta(days=1)
 OPEN = MarketClock(timestamp=NOON, is_open=True, next_open=NOON + DAY, next_close=NOON + DAY)
@@ -102,7 +102,7 @@ class Killed:
 async def a_killed_desk(**broker: Any) -> AsyncIterator[Killed]:
     async with a_world() as world:
         obliging = Obliging(world, **broker)
-        world.runtime.broker = obliging  # type: ignore[assignment]  # what is not asked of it, it has not
+        world.runtime.sending.broker = obliging  # type: ignore[assignment]  # what is not asked of it, it has not
         clock = OPEN
         keeper = KillKeeper(runtime=world.runtime, wall=world.wall, market=lambda: killed.clock, step_s=0.001)
         world.runtime.on_fact.append(keeper.on_fact)
@@ -139,7 +139,7 @@ async def test_a_kill_that_was_in_force_before_the_start_goes_on() -> None:
     """What is due is a look at the desk: nothing has to be pulled again."""
     async with a_world() as world:
         obliging = Obliging(world)
-        world.runtime.broker = obliging  # type: ignore[assignment]
+        world.runtime.sending.broker = obliging  # type: ignore[assignment]
         await world.runtime.place(a_request(), timeout_s=5)
         await world.runtime.until(lambda d: bool(d.portfolio.qty(ALICE, AAPL)))
         await world.runtime.keep(a_kill(of_strategy(ALICE), KillDepth.FLATTEN))

@@ -11,7 +11,7 @@ from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.kill import THE_DESK, KillCause, KillDepth
 from tests.factories import a_desk, a_kill, a_release
-from tests.test_runtime import Wall
+from tests.runtime.a_live_desk import Wall
 
 
 @dataclass

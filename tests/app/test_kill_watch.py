@@ -15,7 +15,7 @@ from deskd.domain.kill import THE_DESK, KillCause, KillDepth, KillScope
 from deskd.domain.market import MarketClock
 from tests.core.test_losses import a_desk_that_lost
 from tests.factories import AAPL, ALICE, NOON, a_desk, of_strategy, price
-from tests.test_runtime import Wall
+from tests.runtime.a_live_desk import Wall
 
 OPEN = MarketClock(
     timestamp=NOON, is_open=True, next_open=NOON + timedelta(days=1), next_close=NOON + timedelta(hours=3)

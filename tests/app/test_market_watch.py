@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from deskd.app.market_watch import MarketWatch
 from deskd.domain.market import Instrument, MarketClock, TradingDay
 from tests.factories import AAPL, DAY, MONDAY, NOON, an_instrument
-from tests.test_runtime import World, a_world
+from tests.runtime.a_live_desk import World, a_world
 
 
 @dataclass

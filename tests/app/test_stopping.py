@@ -12,7 +12,7 @@ from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
 from deskd.domain.order import Order
 from tests.factories import a_limit_request, a_request
-from tests.test_runtime import OID, World, a_world
+from tests.runtime.a_live_desk import OID, World, a_world
 
 
 @dataclass

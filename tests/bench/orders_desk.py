@@ -133,7 +133,7 @@ async def main(folder: Path, count: int, *, is_there: bool) -> None:
     async with opened(a_config(folder), None) as daemon:
         await daemon.start()
         broker = TimedBroker(daemon.broker, is_there=is_there)
-        daemon.runtime.broker = broker
+        daemon.runtime.sending.broker = broker
         for n in range(count):
             await let_in(daemon, folder, n)
         await daemon.runtime.until_idle()
