@@ -13,7 +13,8 @@ from deskd.domain.effects import Refuse
 from deskd.domain.ids import HOUSE, StrategyId
 from deskd.domain.market import MarketClock
 from deskd.domain.money import ZERO, Cash
-from deskd.ports import RequestFigures
+from deskd.domain.run import RunStatus
+from deskd.ports import RequestFigures, Runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,19 @@ def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
         "broker_requests": None if now.requests is None else _requests(now.requests),
         "orders_waiting": {} if now.requests is None else dict(now.requests.waiting),
     }
+
+
+def in_one_line(config: Config, desk: Desk, runs: Runs, refusal: Refuse | None) -> str:
+    """Return how the desk is, for `systemctl status`."""
+    orders = f"{len(desk.open_ids)} orders open"
+    takes = "takes orders" if refusal is None else f"takes no orders: {refusal.message}"
+    found = len(runs.strategies())
+    return f"{running(runs)} of {found} strategies running, {orders}, {takes}; broker: {config.broker.mode}"
+
+
+def running(runs: Runs) -> int:
+    """Return how many strategies run."""
+    return sum(runs.status(one.strategy_id) is RunStatus.RUNNING for one in runs.strategies())
 
 
 def _requests(figures: RequestFigures) -> Mapping[str, object]:

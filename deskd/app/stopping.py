@@ -21,7 +21,7 @@ LAST_FACT_S = 5.0  # for the last facts to be on disk
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Stopping:
     """Ends what trades; the tasks are ended by who spawned them."""
 

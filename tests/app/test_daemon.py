@@ -1,13 +1,12 @@
-"""What the composition root works out by itself; the desk it builds is proved whole, in tests/whole."""
+"""The daemon as a whole, while it does not run; the desk that runs is proved in tests/whole."""
 
-import asyncio
 from pathlib import Path
 
-import pytest
-
-from deskd.app.daemon import begun_in
 from deskd.app.opening import db_path
 from deskd.config import Config, DeskSection
+from deskd.domain.effects import Refuse
+from deskd.domain.reasons import RefusalReason
+from tests.app.a_small_desk import a_built_desk
 
 
 def test_the_ledger_is_where_the_configuration_says() -> None:
@@ -16,26 +15,16 @@ def test_the_ledger_is_where_the_configuration_says() -> None:
     assert db_path(Config(desk=DeskSection(state_dir=Path("/s"), db_path=Path("/d/x.db")))) == Path("/d/x.db")
 
 
-async def test_what_ends_the_desk_stays_the_first_error() -> None:
-    """A run that is let go while everything ends wants other data: nothing is started for it, and nothing hides."""
-    begun: list[str] = []
-
-    async def seeds() -> None:
-        begun.append("seeds")
-
-    async def breaks(tasks: asyncio.TaskGroup) -> None:
-        tasks.create_task(lets_go(tasks))
-        await asyncio.sleep(0)
-        raise ValueError("the cause")
-
-    async def lets_go(tasks: asyncio.TaskGroup) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            assert begun_in(tasks, seeds(), "seed quotes") is None
-
-    with pytest.raises(ExceptionGroup) as caught:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(breaks(tasks))
-    assert [str(error) for error in caught.value.exceptions] == ["the cause"]
-    assert begun == []
+async def test_a_desk_that_is_only_built_takes_no_orders_and_says_so(tmp_path: Path) -> None:
+    """Everything is there, nothing was sent or written; a reload before the start says what there is to read."""
+    async with a_built_desk(tmp_path) as daemon:
+        refusal = daemon.runtime.refusal()
+        assert isinstance(refusal, Refuse)
+        assert refusal.reason == RefusalReason.DESK_NOT_READY
+        assert daemon.in_one_line() == (
+            "0 of 0 strategies running, 0 orders open, "
+            "takes no orders: the desk is starting: try again later; broker: alpaca"
+        )
+        status = daemon.status()
+        assert (status["takes_orders"], status["jails"], status["market_time"]) == (False, None, None)
+        assert daemon.rooms.ledger.last_seq == 0

@@ -25,6 +25,7 @@ from deskd.app import daemon, opening
 from deskd.app.looks import Looks
 from deskd.app.snapshots import Snapshots
 from deskd.app.stopping import Stopping
+from deskd.app.terms import Terms
 from deskd.cli.daemon import main
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
@@ -314,14 +315,14 @@ def wrap_the_snapshots() -> None:
 
 
 def wrap_the_supervisor() -> None:
-    def ended(_daemon: Any, fact: Any) -> str:
+    def ended(_terms: Any, fact: Any) -> str:
         return "run: to be ended on record" if isinstance(fact, ev.RunEnded) else ""
 
     around(Supervisor, "open", after="runs: ready for them")
     around(Hands, "run_once", before="run: started on record, and not yet started")
     around(Launcher, "prepare", after="run: prepared")
     around(Prepared, "start", after="run: its process lives")
-    around(daemon.Daemon, "_on_run_fact", before=ended)
+    around(Terms, "on_run_fact", before=ended)
 
 
 # --- start and stop --------------------------------------------------------------------------------------------------

@@ -1,0 +1,227 @@
+"""How the desk is put together: every room built once, from its config and what `opening` has begun.
+
+Nothing here waits, speaks or starts: `starting.py` does.
+"""
+
+import os
+import sys
+from datetime import timedelta
+from random import SystemRandom
+
+from deskd.alerts.office import Office
+from deskd.alerts.outbox import NAME as OUTBOX
+from deskd.alerts.routes import plan_of, read_routes
+from deskd.alpaca.broker import AlpacaBroker
+from deskd.alpaca.endpoints import Endpoints, Keys
+from deskd.alpaca.trading_stream import TradeStream
+from deskd.api.endpoint import Api
+from deskd.app.bounds import timing_of
+from deskd.app.day_jobs import day_jobs
+from deskd.app.disk import DiskGuard, disk_told
+from deskd.app.fact_log import FactLog
+from deskd.app.heartbeat import Heartbeat
+from deskd.app.laptops import LaptopDoor, tokens_of
+from deskd.app.looks import Looks
+from deskd.app.market_feed import MarketFeed
+from deskd.app.opening import Begun, db_path
+from deskd.app.root_keeper import RootKeeper
+from deskd.app.snapshots import Snapshots
+from deskd.app.stopping import Stopping
+from deskd.app.tasks import Tasks
+from deskd.app.terms import Terms
+from deskd.app.watches import Watches
+from deskd.config import Config
+from deskd.control.live_events import LiveEvents
+from deskd.core.silence import Silence
+from deskd.domain import events as ev
+from deskd.ledger.fact_reader import FactReader
+from deskd.ledger.roots import ROOTS, load_key
+from deskd.log import hiding, journal_of
+from deskd.metrics.counts import Counts
+from deskd.metrics.loop_lag import LoopLag
+from deskd.ports import Clock
+from deskd.runtime import Runtime
+from deskd.supervision.deploying import Deployer
+from deskd.supervision.prints import Prints
+from deskd.supervision.supervisor import Supervisor
+from deskd.supervision.versions import Versions
+from deskd.wire.drop_copy import DropCopy
+
+CLOCK_AGE_MAX = timedelta(seconds=5)
+
+
+class Rooms:
+    """All that the desk consists of, but the doors for people."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        wall: Clock,
+        parts: Begun,
+        broker: AlpacaBroker,
+        where: Endpoints,
+        keys: Keys,
+        tasks: Tasks,
+    ) -> None:
+        self.wall = wall
+        self.broker = broker
+        self.tasks = tasks
+        self.ledger = parts.ledger
+        self.exchange = exchange = parts.exchange
+        desk, timing = parts.desk, timing_of(config.broker)
+        self.feed = MarketFeed(
+            settings=config.market,
+            url=where.data_stream,
+            keys=keys,
+            timing=timing,
+            broker=broker,
+            wall=wall,
+            tasks=tasks,
+            post=lambda fact: self.runtime.post(fact),  # noqa: PLW0108  built below
+            clock=lambda: self.runtime.clock(),  # noqa: PLW0108  built below
+            end_run=lambda *of: self.supervisor.end(*of),  # noqa: PLW0108  built below
+        )
+        copy = DropCopy()
+        copy.take_over(desk.open_orders(), desk.strategies.values())
+        self.live = LiveEvents(copy, parts.ledger.last_seq, FactReader(db_path(config)))
+        self.runtime = Runtime(
+            desk=desk,
+            ledger=parts.ledger,
+            broker=broker,
+            take_snapshot=Looks(desk=desk, broker=broker, wall=wall).take,
+            quotes=self.feed.hub,
+            marks=self.feed.hub,
+            tells=self.feed.hub,
+            wall=wall,
+            doubt_check=timedelta(seconds=config.broker.doubt_check_s),
+            reconcile_every=timedelta(seconds=config.broker.reconcile_every_s),
+            clock_age_max=CLOCK_AGE_MAX if exchange is None else timedelta(0),  # our own exchange counts no requests
+            silence=Silence(timedelta(seconds=config.broker.stream_silence_s)),
+            on_fact=[FactLog(desk.orders, desk.strategies), self.live],
+        )
+        self.roots = RootKeeper(
+            key=load_key(config.desk.state_dir),
+            ledger=parts.ledger,
+            desk=desk,
+            wall=wall,
+            post=self.runtime.post,
+            file=config.desk.state_dir / ROOTS,
+        )
+        self.runtime.on_fact.append(self.roots.on_fact)
+        self.trade_stream = TradeStream(
+            url=where.trade_stream,
+            keys=keys,
+            clock=wall,
+            on_update=self.runtime.post,
+            on_state=self._on_trade_state,
+            timing=timing,
+        )
+        self.runtime.on_silence.append(self.trade_stream.reconnect)
+        tokens = tokens_of(config.api.local_port, config.desk.state_dir, is_embedded=exchange is not None)
+        self.api = Api(
+            self.runtime, wall, tasks.group, config=config.api, requests_per_s=config.risk.strategy.requests_per_s
+        )
+        routes = read_routes(config.notifications, os.environ)
+        self.notifications = Office(
+            desk=config.desk.name,
+            ledger=db_path(config),
+            outbox=config.desk.state_dir / OUTBOX,
+            first_seq=parts.ledger.last_seq,
+            routes=routes,
+            plan=plan_of(config, routes),
+            wall=wall,
+        )
+        self.terms = Terms(
+            config=config,
+            desk=desk,
+            wall=wall,
+            post=self.runtime.post,
+            keep=self.runtime.keep,
+            strategies=lambda: self.supervisor.strategies(),  # noqa: PLW0108  built below
+            wish=self.notifications.wish,
+        )
+        self.laptops = LaptopDoor(port=config.api.local_port, tokens=tokens, api=self.api, spec_of=self.terms.spec_of)
+        self.supervisor = Supervisor(
+            config=config,
+            clock=wall,
+            jitter=SystemRandom().random,
+            feeds=self.feed.hub,
+            doors=self.api,
+            counts=self.feed.hub.counts,
+            post=self.terms.on_run_fact,
+            registered=desk.strategies.get,
+            on_spec=self.terms.on_spec,
+            past=desk.streaks.get,
+            prints=_prints(config, wall, keys),
+        )
+        self.deployer = Deployer(
+            versions=Versions(root=config.desk.state_dir / "versions", strategies_dir=config.desk.strategies_dir),
+            runs=self.supervisor,
+            clock=wall,
+            keep=self.runtime.keep,
+            stage_of=desk.stages.of,
+            chosen=desk.versions,
+        )
+        desk.exit_quote_age_max = timedelta(seconds=config.risk.exits.quote_age_max_s)
+        self.watches = Watches(
+            config=config,
+            runtime=self.runtime,
+            broker=broker,
+            hub=self.feed.hub,
+            wall=wall,
+            on_open=self.feed.stream.set_market_open,
+            on_clock=self.roots.on_clock,
+        )
+        self.runtime.on_fact.append(self.watches.kills.on_fact)
+        self.heartbeat = Heartbeat(
+            every_s=config.desk.heartbeat_s,
+            runtime=self.runtime,
+            runs=self.supervisor,
+            clock=self.watches.clock,
+            last_seq=lambda: self.live.last_seq,
+            wall=wall,
+        )
+        self.stopping = Stopping(
+            runtime=self.runtime,
+            wall=wall,
+            end_runs=self.supervisor.stop_all,
+            sign=self.roots.sign,
+            grace_s=config.sandbox.stop_grace_s,
+            cancels_orders=config.desk.cancel_orders_on_stop,
+        )
+        self.snapshots = Snapshots(
+            ledger=db_path(config),
+            taken_at=parts.snapshot_seq,
+            last_seq=lambda: parts.ledger.last_seq,
+            wall=wall,
+        )
+        self.jobs = day_jobs(
+            config,
+            runtime=self.runtime,
+            broker=broker,
+            wall=wall,
+            market_stream=self.feed.stream.state,
+            sign=self.roots.sign,
+            snapshot=self.snapshots.renew,
+        )
+        self.runtime.on_fact.append(self.notifications.on_fact)
+        self.disk = DiskGuard(
+            ledger=db_path(config), least=config.desk.disk_free_min_mb * 2**20, on_change=self._on_disk
+        )
+        self.loop_lag = LoopLag(clock=wall)
+        self.counts = Counts(orders=desk.orders, wall=wall)
+        self.runtime.on_fact.append(self.counts.on_fact)
+
+    async def _on_trade_state(self, is_up: bool, why: str) -> None:  # noqa: FBT001  the stream's signature
+        await self.runtime.post(ev.TradeStreamChanged(is_up=is_up, why=why, at=self.wall.now()))
+
+    def _on_disk(self, low: str | None) -> None:
+        self.runtime.disk_low = low
+        self.tasks.spawn(self.notifications.post(disk_told(low, self.wall.now())), "disk notification")
+
+
+def _prints(config: Config, wall: Clock, keys: Keys) -> Prints | None:
+    """Return the way of strategies' prints to the journal, where the desk's own log goes there."""
+    journal = journal_of(config.log.format, os.environ, sys.stderr)
+    return None if journal is None else Prints(journal.send, wall, hiding([keys.secret, keys.key_id]))
