@@ -6,14 +6,13 @@ import os
 import shutil
 import sqlite3
 import sys
+import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from deskd.cli.client import NotDone
-from deskd.cli.deskctl import cli
 from deskd.ledger.roots import read_roots
 from deskd.ledger.store import LedgerStore
 from tests.cli.test_deskctl import deskctl
@@ -119,16 +118,40 @@ async def test_a_desk_that_never_ran_has_no_ledger(tmp_path: Path) -> None:
         assert "name one with --db, or start the desk" in said.err
 
 
-async def test_who_may_not_read_the_ledger_is_not_told_that_it_is_damaged(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A member gets the rule, and where their own orders are shown."""
-    monkeypatch.setattr("deskd.cli.audit.os.access", lambda path, _mode: not str(path).endswith(".db"))
-    said = CliRunner().invoke(cli, ["--config", str(config), "audit", "verify"])
-    assert isinstance(said.exception, NotDone)
-    assert str(said.exception).endswith(
-        "the ledger is kept by officers, and you may not read it; `deskctl orders` shows yours"
-    )
+# The first time as whoever runs the tests: a member could perhaps not read what is imported by it.
+AS_A_MEMBER = """
+import os, sys
+from click.testing import CliRunner
+from deskd.cli.deskctl import cli
+
+asked = [CliRunner().invoke(cli, sys.argv[1:])]
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+asked.append(CliRunner().invoke(cli, sys.argv[1:]))
+print(*(one.exception or one.exit_code for one in asked), sep="\\n")
+"""
+
+
+@pytest.fixture
+def closed(config: Path) -> Iterator[Path]:
+    """Leave the same where others may look for it (pytest's own folder is closed to them), its ledger for officers."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        folder = shutil.copytree(config.parent, Path(made), dirs_exist_ok=True)
+        folder.chmod(0o711)
+        (folder / "var" / "desk.db").chmod(0o600)
+        yield folder / "desk.toml"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else for a moment")
+async def test_who_may_not_read_the_ledger_is_not_told_that_it_is_damaged(closed: Path) -> None:
+    """A member gets the rule, and where their own orders are shown; who may read it is told that it is whole."""
+    command = [sys.executable, "-c", AS_A_MEMBER, "--config", str(closed), "audit", "verify"]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    ledger = closed.parent / "var" / "desk.db"
+    rule = "the ledger is kept by officers, and you may not read it; `deskctl orders` shows yours"
+    assert said.decode().splitlines() == ["0", f"{ledger}: {rule}"]
 
 
 async def test_roots_are_listed(config: Path) -> None:
