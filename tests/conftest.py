@@ -1,6 +1,11 @@
 """What every test may ask for."""
 
+import os
+from typing import Any
+
 import pytest
+
+from tests.turns import LONG_ROOMS, Turns
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -8,15 +13,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files as the code makes them now")
 
 
-LONG_ROOMS = ("whole", "testbed", "chaos", "soak", "jail")  # whose tests take seconds to minutes each
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: whole desks wait for their broker and for time more than they compute."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Turns:
+    """Deal out tests as tests/turns.py says."""
+    return Turns(config, log)
 
 
 @pytest.hookimpl(trylast=True)  # after the shuffle
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long: at the end of the run all workers have work.
-
-    Tests of one xdist group run one after the other: the whole desks are `jails`, bed, chaos and soak are `long`, and on
-    two workers each has one.
-    """
+    """Begin with what takes long: at the end of the run all workers have work."""
     rank = {room: place for place, room in enumerate(LONG_ROOMS)}
     items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))

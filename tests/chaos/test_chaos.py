@@ -10,7 +10,6 @@ from tests.chaos.__main__ import chaos
 pytestmark = [
     pytest.mark.needs_nsjail,
     pytest.mark.usefixtures("needs_jail"),
-    pytest.mark.xdist_group("long"),
     pytest.mark.slow,
     pytest.mark.timeout(1200),  # of which SETTLE_S and slow machines take the most
 ]

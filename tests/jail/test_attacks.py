@@ -17,7 +17,6 @@ from tests.jail.attacks import ATTACKS, NOT_CONTAINED, Attack
 pytestmark = [
     pytest.mark.needs_nsjail,
     pytest.mark.usefixtures("needs_jail"),
-    pytest.mark.xdist_group("attacks"),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 UIDS = 300_000 + os.getpid() % 200 * 1_000  # of this process alone: what is left of a run is found by its uid

@@ -15,7 +15,7 @@ import pytest
 from deskd.domain.ids import RunId
 from tests.supervised import World, a_world
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 MEMORY_MB, PIDS, OPEN_FILES = 96, 24, 128
 VICTIM_S = 2.0  # for a line there and back, on a machine that others use, too

@@ -11,7 +11,6 @@ from tests.soak.soak import AT_ONCE, soak
 pytestmark = [
     pytest.mark.needs_nsjail,
     pytest.mark.usefixtures("needs_jail"),
-    pytest.mark.xdist_group("long"),
     pytest.mark.slow,
     pytest.mark.timeout(600),
 ]

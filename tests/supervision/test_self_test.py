@@ -26,7 +26,7 @@ from deskd.supervision.uids import can_map_uids
 from deskd.supervision.walls import PROBES, Row, Verdict, Wall, complaint
 from tests.supervised import a_config
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 test_here.__test__ = False  # type: ignore[attr-defined]  # it is no test of ours
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="takes down what only root can take down")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.needs_testbed, pytest.mark.xdist_group("long"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs_testbed, pytest.mark.timeout(900)]
 Story = dict[str, Any]
 
 CAPABILITIES = "00000000000000c1"  # CAP_CHOWN, CAP_SETGID, CAP_SETUID

@@ -11,7 +11,7 @@ from deskd.ledger.migrating import migrations
 from tests.whole.books import agree
 from tests.whole.desk_process import DeskProcess, a_desk_process
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 FAST = """
     [exchange]

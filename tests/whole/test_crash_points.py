@@ -251,7 +251,6 @@ async def test_killed_at_any_point_with_its_exchange_both_agree_again(case: Case
 @pytest.mark.slow
 @pytest.mark.needs_nsjail
 @pytest.mark.usefixtures("needs_jail")
-@pytest.mark.xdist_group("jails")
 @pytest.mark.parametrize("case", IN_JAILS, ids=name_of)
 async def test_killed_with_jails_no_jail_is_left(case: Case, in_jails: Stories) -> None:
     """Runs end with the desk, wherever that happens, and the next one starts them anew."""

@@ -12,7 +12,7 @@ import pytest
 from tests.whole.books import agree, played_until, soon_agree, strategies_that_asked
 from tests.whole.desk_process import ROOT, a_desk_process, alive, all_gone
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 TRADER = """
     import json, sys

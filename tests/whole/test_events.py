@@ -16,7 +16,7 @@ from deskd.wire.event_line import EventLine, decode
 from tests.whole.desk_process import ROOT, DeskProcess, a_desk_process
 from tests.whole.test_desk import FAST, TRADER
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 
 async def follower(desk: DeskProcess, *options: str) -> asyncio.subprocess.Process:

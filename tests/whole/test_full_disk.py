@@ -13,7 +13,7 @@ from tests.whole.desk_process import DeskProcess, a_desk_process
 from tests.whole.test_bad_input import until_printed
 
 __all__ = ["small_disk"]
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 MIB = 2**20
 TRADER = """

@@ -6,13 +6,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from tests.whole.killed_desk import REFUSING, RESTING, a_busy_desk, at_the_broker
 from tests.whole.sums import soon_add_up
 
 STRATEGIES = 6
-pytestmark = pytest.mark.xdist_group("jails")  # they need the machine for themselves
 
 
 def kinds(state: Path) -> list[str]:

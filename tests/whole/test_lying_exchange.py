@@ -13,7 +13,7 @@ from tests.whole.books import replayed, soon_agree, the_exchanges
 from tests.whole.desk_process import a_desk_process
 from tests.whole.exchange_process import KEYS, an_exchange
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 ANN, SPY = StrategyId("ann"), Symbol("SPY")
 ORDERS = {"method": "POST", "path": "/v2/orders"}

@@ -16,7 +16,7 @@ from tests.whole.desk_process import ROOT, DeskProcess, a_desk_process
 from tests.whole.exchange_process import KEYS, Exchange, an_exchange
 from tests.whole.test_bad_input import refused, until_printed
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 # Asks whether or not it hears of prices; says what it is answered whenever that changes, and of its first line.
 ASKS = """

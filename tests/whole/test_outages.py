@@ -15,7 +15,7 @@ from tests.whole.books import replayed, soon_agree
 from tests.whole.desk_process import DeskProcess, a_desk_process
 from tests.whole.exchange_process import KEYS, Exchange, an_exchange
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 TRADER = """
     import json, sys

@@ -6,7 +6,7 @@ import pytest
 
 from tests.whole.desk_process import a_desk_process
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 BUYER = """
     import sys

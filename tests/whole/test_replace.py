@@ -14,7 +14,7 @@ from tests.whole.books import soon_agree
 from tests.whole.desk_process import a_desk_process
 from tests.whole.exchange_process import KEYS, an_exchange
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 REPLACER = """
     import json, sys, time

@@ -14,7 +14,7 @@ from tests.whole.books import the_desks, the_exchanges
 from tests.whole.desk_process import a_desk_process, all_gone
 from tests.whole.test_desk import FAST, TRADER
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 
 async def test_a_ledger_that_was_destroyed_is_restored_and_nothing_is_lost_or_doubled(folder: Path) -> None:

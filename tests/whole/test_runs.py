@@ -10,7 +10,7 @@ import pytest
 
 from tests.whole.desk_process import ROOT, DeskProcess, a_desk_process
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 
 async def told(desk: DeskProcess, *arguments: str) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from tests.whole.desk_process import ROOT, a_desk_process
 from tests.whole.exchange_process import an_exchange
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 KEY_ID, SECRET = "PKPLANTEDKEYID0001", "planted-secret-0123456789"
 PLANTED = {"APCA_API_KEY_ID": KEY_ID, "APCA_API_SECRET_KEY": SECRET}

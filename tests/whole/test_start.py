@@ -13,7 +13,7 @@ from tests.whole.desk_process import DeskProcess, a_desk_process
 from tests.whole.long_desk import a_long_life
 from tests.whole.test_bad_input import refused
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 ORDERS = 5_000  # some 17,000 facts: over what a start may leave without a snapshot
 OPEN = 500
