@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from deskd.alerts.office import END_S
+from deskd.alerts.routes import CREDENTIAL
 from deskd.app.stopping import CANCEL_S, CLOSE_S, LAST_FACT_S
 from deskd.cli.daemon import CONFIG_WRONG
 from deskd.cli.place import INSTALLED
@@ -53,7 +54,8 @@ def test_the_unit_finds_configuration_and_keys_where_the_desk_does(lines: list[s
     """The names are the code's."""
     assert value(lines, "ExecStart").endswith(f"run --config {INSTALLED}")
     loaded = {line.partition("=")[2].partition(":")[0] for line in lines if line.startswith("LoadCredential=")}
-    assert loaded == {ID_CREDENTIAL, SECRET_CREDENTIAL}
+    assert loaded == {ID_CREDENTIAL, SECRET_CREDENTIAL, CREDENTIAL}
+    assert value(lines, "SetCredential").partition(":")[0] == CREDENTIAL  # where its file is not there
 
 
 def test_nothing_that_breaks_jails_is_in_the_unit(lines: list[str]) -> None:

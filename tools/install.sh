@@ -140,6 +140,20 @@ configuration() {  # the shipped one, with the places of an installed desk
         -e "s|^strategies_dir = \"strategies\"  *#|strategies_dir = \"$state/strategies\" #|" etc/desk.toml
 }
 
+routes() {  # a comment: it names nobody
+    cat <<-END
+		# Who is told: addresses as apprise's documentation writes them. They hold secrets: root's, 0600.
+		# Names of routes go into the topics of [notifications] in desk.toml. Read at start: systemctl restart deskd;
+		# then try them: deskctl notify test
+		#
+		# [routes]
+		# officers = "mailtos://USER:PASSWORD@mail.example.org?to=officers@example.org"
+		# phone = "ntfys://ntfy.sh/TOPIC"
+		# [members]
+		# alice = ["phone"]
+	END
+}
+
 write_configuration() {
     local file=$root$etc/desk.toml key
     install -d -m 0755 "$root$etc"
@@ -155,6 +169,11 @@ write_configuration() {
     for key in alpaca_key_id alpaca_secret_key; do  # a credential that is not there would keep the unit from starting
         [ -e "$root$etc/$key" ] || install -m 0600 /dev/null "$root$etc/$key"
     done
+    [ -e "$root$etc/notification_routes" ] || {
+        install -m 0600 /dev/null "$root$etc/notification_routes"
+        routes >"$root$etc/notification_routes"
+        say "wrote $etc/notification_routes: nobody is told of anything until it names somebody; then: deskctl doctor"
+    }
 }
 
 write_unit() {

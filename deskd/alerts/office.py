@@ -46,6 +46,7 @@ class Office:
     again_first_s: float = AGAIN_FIRST_S
     started: asyncio.Event = field(default_factory=asyncio.Event)  # a worker has been up
     _process: asyncio.subprocess.Process | None = None
+    _has_routes: asyncio.Event = field(default_factory=asyncio.Event)
     _is_nudged: bool = False
     _ending: asyncio.Event = field(default_factory=asyncio.Event)
     _posting: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -56,9 +57,12 @@ class Office:
         return bool(self.routes.addresses)
 
     async def run(self) -> None:
-        """Keep a worker until the office is closed."""
+        """Keep a worker from when there is a route until the office is closed."""
         wait_s = self.again_first_s
-        while self.is_open and not self._ending.is_set():
+        if self.is_open:
+            self._has_routes.set()
+        await self._has_routes.wait()
+        while not self._ending.is_set():
             began = self.wall.monotonic()
             code = await self._work()
             if self._ending.is_set():
@@ -113,6 +117,13 @@ class Office:
         if self.plan.wishes.get(strategy) != wishes:
             self.plan = replace(self.plan, wishes={**self.plan.wishes, strategy: wishes})
             self._say(Told(plan=self.plan))
+
+    def take(self, routes: Routes, plan: Plan) -> None:
+        """Go by other routes from the next message on; members keep their wishes."""
+        self.routes, self.plan = routes, replace(plan, wishes=self.plan.wishes)
+        self._say(Told(plan=self.plan, addresses=dict(routes.addresses)))
+        if self.is_open:
+            self._has_routes.set()
 
     async def post(self, said: Notification) -> None:
         """Keep a notification that no fact tells; return when it is on disk, and will be sent."""

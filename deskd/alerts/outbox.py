@@ -189,17 +189,20 @@ class Outbox:
 
     # --- what people ask ---------------------------------------------------------------------------------------------
 
-    def rows(self, *, status: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-        """Return the newest deliveries, the newest last."""
-        where = "" if status is None else "WHERE d.status = ?"
-        columns = (
-            "id, at, topic, severity, title, text, member, strategy, route, status, due_at, tries, problem, settled_at"
-        )
+    def rows(
+        self, *, status: str | None = None, keys: Sequence[str] | None = None, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """Return the newest deliveries, the newest last; *keys*: of those notifications alone."""
+        asked = [*(() if status is None else (status,)), *(keys or ())]
+        conditions = [] if status is None else ["d.status = ?"]
+        conditions += [] if keys is None else [f"n.key IN ({','.join('?' * len(keys))})"]
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        columns = "id, key, at, topic, severity, title, text, member, strategy, route, status, due_at, tries, problem, settled_at"
         rows = self._db.execute(
-            f"""SELECT n.id, n.at, n.topic, n.severity, n.title, n.text, n.member, n.strategy, d.route, d.status, d.due_at,
+            f"""SELECT n.id, n.key, n.at, n.topic, n.severity, n.title, n.text, n.member, n.strategy, d.route, d.status, d.due_at,
             d.tries, d.problem, d.settled_at FROM deliveries d JOIN notifications n ON n.id = d.notification_id {where}
-            ORDER BY n.id DESC, d.route LIMIT ?""",  # noqa: S608  one of two conditions
-            (*(() if status is None else (status,)), limit),
+            ORDER BY n.id DESC, d.route LIMIT ?""",  # noqa: S608  conditions of ours, with marks
+            (*asked, limit),
         ).fetchall()
         return [dict(zip(columns.split(", "), row, strict=True)) for row in reversed(rows)]
 
@@ -211,8 +214,12 @@ class Outbox:
                 f"UPDATE deliveries SET status = ?, tries = 0, due_at = ?, settled_at = NULL WHERE status = ?{some}",  # noqa: S608  marks only
                 (WAITING, _text(now), DEAD, *(ids or ())),
             )
-            self._db.execute("DELETE FROM routes")
+        self.hurry()
         return found.rowcount
+
+    def hurry(self) -> None:
+        """Try every route at once, those that are left alone after a failure as well."""
+        self._db.execute("DELETE FROM routes")
 
     def count(self) -> dict[str, int]:
         """Return how many deliveries are in which status."""

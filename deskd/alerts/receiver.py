@@ -5,7 +5,9 @@ An address holds secrets: nothing that is returned or logged has any part of it.
 
 import logging
 import re
+import socket
 import threading
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from deskd.alerts.digest import Message
@@ -16,6 +18,8 @@ PROBLEM_MAX = 300
 _PART_MIN = 4  # shorter parts of an address are words like `x`: masking them would mask everything
 _MASK = "***"
 _SPLIT = re.compile(r"[/:@?&=#,]+")
+_UNKNOWN = "apprise does not know this kind of address, or it is not whole; `apprise --details` lists them"
+_PORTS = {"http": 80, "https": 443}
 
 
 def send(address: str, message: Message) -> str | None:
@@ -31,7 +35,7 @@ def send(address: str, message: Message) -> str | None:
         # Apprise's own `notify` shares some threads between all receivers: those that hang would hold up the others.
         receiver = apprise.Apprise.instantiate(address, asset=asset)
         if receiver is None:
-            return "apprise does not know this kind of address, or it is not whole; `apprise --details` lists them"
+            return _UNKNOWN
         kind = {
             Severity.INFO: apprise.NotifyType.INFO,
             Severity.WARNING: apprise.NotifyType.WARNING,
@@ -47,6 +51,55 @@ def send(address: str, message: Message) -> str | None:
     if is_sent:
         return None
     return masked("; ".join(heard.words) or "the receiver did not take it", address)
+
+
+def flaw(address: str) -> str | None:
+    """Return what is wrong with the address as it is written; None where a message could be sent there. Nothing is."""
+    return _UNKNOWN if _receiver(address) is None else None
+
+
+def unreachable(address: str, timeout_s: float) -> str | None:
+    """Return why its host takes no connection, without naming it; None where it does, or the address names none.
+
+    Nothing is sent: whether the receiver knows us, only a test tells.
+    """
+    place = _place(_receiver(address))
+    if place is None:
+        return None
+    try:
+        socket.create_connection(place, timeout=timeout_s).close()
+    except OSError as error:
+        return f"its host takes no connection on port {place[1]} ({masked(error.strerror or str(error), address)})"
+    return None
+
+
+def _receiver(address: str) -> Any:
+    """Return apprise's receiver of that address; None where it knows none. What it says of the address is not logged."""
+    import apprise  # noqa: PLC0415
+
+    logger = logging.getLogger("apprise")
+    logger.propagate = False
+    heard = _Heard(threading.get_ident())
+    logger.addHandler(heard)
+    try:
+        return apprise.Apprise.instantiate(address)
+    finally:
+        logger.removeHandler(heard)
+
+
+def _place(receiver: Any) -> tuple[str, int] | None:
+    """Return the host and port that apprise would speak with: the service's own, or the one that the address names."""
+    kept = "cloud_notify_url" if getattr(receiver, "mode", None) == "cloud" else "notify_url"
+    service = getattr(receiver, kept, None)
+    if isinstance(service, str) and "{" not in service:
+        parts = urlsplit(service)
+        return (parts.hostname, parts.port or _PORTS.get(parts.scheme, 443)) if parts.hostname else None
+    mail = getattr(receiver, "smtp_host", None)
+    host = mail or getattr(receiver, "host", None)
+    if not isinstance(host, str) or not ("." in host or host == "localhost"):
+        return None  # what apprise calls a host is a token of many services
+    secure = bool(getattr(receiver, "secure", False))
+    return host, getattr(receiver, "port", None) or (25 if mail else 443 if secure else 80)
 
 
 def masked(words: str, address: str) -> str:

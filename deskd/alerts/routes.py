@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deskd.alerts.plan import Plan
 from deskd.config import Config, NotificationsSection
+from deskd.config.changes import MASK, NOT_SET, Applies, Change
 from deskd.config.near import nearest
 from deskd.domain.errors import ConfigError
 from deskd.domain.ids import UserId
@@ -37,15 +38,24 @@ class Routes:
     __str__ = __repr__
 
 
-def read_routes(config: NotificationsSection, environment: Mapping[str, str]) -> Routes:
-    """Return the routes; none where there is no file. Raise ConfigError with file, key, rule and remedy."""
+def file_of_routes(
+    config: NotificationsSection, environment: Mapping[str, str], installed: Path | None = None
+) -> Path | None:
+    """Return where the routes stand: in the file that desk.toml names, in the desk's credential; None: nowhere.
+
+    *installed*: from where the unit loads that credential, for people who look at the desk from outside.
+    """
     folder = environment.get("CREDENTIALS_DIRECTORY")
-    file = config.routes_file
-    if file is None and folder and Path(folder, CREDENTIAL).is_file():
-        file = Path(folder, CREDENTIAL)
+    places = (Path(folder, CREDENTIAL) if folder else None, installed)
+    return config.routes_file or next((place for place in places if place is not None and place.is_file()), None)
+
+
+def read_routes(config: NotificationsSection, environment: Mapping[str, str], installed: Path | None = None) -> Routes:
+    """Return the routes; none where there is no file. Raise ConfigError with file, key, rule and remedy."""
+    file = file_of_routes(config, environment, installed)
     routes = Routes() if file is None else _read(file)
     for topic in Topic:
-        for name in _named(config, topic):
+        for name in routes_of(config, topic):
             if name not in routes.addresses:
                 key, known = f"notifications.{_key(topic)}", routes.addresses
                 if file is None:
@@ -56,11 +66,26 @@ def read_routes(config: NotificationsSection, environment: Mapping[str, str]) ->
     return routes
 
 
+def changes_of_routes(old: Routes, new: Routes) -> tuple[Change, ...]:
+    """Return which routes and members are others than before; no address is in it."""
+    found = []
+    for name in sorted({*old.addresses, *new.addresses}):
+        before, after = old.addresses.get(name), new.addresses.get(name)
+        if before != after:
+            shown = [NOT_SET if one is None else MASK for one in (before, after)]
+            found.append(Change(key=f"routes.{name}", old=shown[0], new=shown[1], applies=Applies.NOW))
+    for member in sorted({*old.members, *new.members}):
+        names = [", ".join(routes.members.get(member, ())) or NOT_SET for routes in (old, new)]
+        if names[0] != names[1]:
+            found.append(Change(key=f"members.{member}", old=names[0], new=names[1], applies=Applies.NOW))
+    return tuple(found)
+
+
 def plan_of(config: Config, routes: Routes) -> Plan:
     """Return what desk.toml and the routes make of who hears what; members' wishes come with their strategies."""
     section = config.notifications
     return Plan(
-        topics={topic: _named(section, topic) for topic in Topic},
+        topics={topic: routes_of(section, topic) for topic in Topic},
         members=routes.members,
         digest=timedelta(seconds=section.digest_s),
         per_minute=section.per_minute_max,
@@ -70,7 +95,8 @@ def plan_of(config: Config, routes: Routes) -> Plan:
     )
 
 
-def _named(config: NotificationsSection, topic: Topic) -> tuple[str, ...]:
+def routes_of(config: NotificationsSection, topic: Topic) -> tuple[str, ...]:
+    """Return the names of the routes that desk.toml gives the topic."""
     names: tuple[str, ...] = getattr(config, _key(topic))
     return names
 

@@ -52,6 +52,7 @@ KINDS = frozenset(
         ev.VersionChosen,
         ev.JobEnded,
         ev.DaySummarized,
+        ev.NoticeGiven,
     )
 )
 

@@ -22,7 +22,7 @@ from deskd.domain.notifications import Notification, Severity, Topic, Trade
 from deskd.domain.order import Side
 from deskd.domain.reasons import DenialReason
 from deskd.domain.run import ExitReason, StrategyStatus
-from deskd.domain.shown import one_line
+from deskd.domain.shown import one_line, printable
 from deskd.domain.stage import Stage
 
 WORDS_MAX = 400  # characters of somebody else's words
@@ -151,6 +151,8 @@ class Wording:
                 return _system(Severity.CRITICAL, f"Job {name} of {day} failed", text, fact.at)
             case ev.DaySummarized():
                 return _summary(fact)
+            case ev.NoticeGiven():
+                return _notice(fact, known)
             case ev.DeskStarted():
                 title = f"Desk started: version {_cut(fact.version)}, broker {_cut(fact.broker)}"
                 return _system(Severity.WARNING, title, "Strategies start once the account is reconciled.", fact.at)
@@ -300,6 +302,12 @@ def _version(fact: ev.VersionChosen, known: Known) -> Notification:
         back = f" Before it: {_cut(fact.previous[:_HASH_SHOWN])}; back to that: deskctl rollback {fact.strategy_id}"
     title = f"{who}: version {_cut(fact.code_hash[:_HASH_SHOWN])} by {_cut(fact.how)}"
     return _of(who, known, _system(Severity.INFO, title, f"By {_cut(fact.by)}.{back}", fact.at))
+
+
+def _notice(fact: ev.NoticeGiven, known: Known) -> Notification:
+    text = f"{printable(fact.text)}\nSaid by {_cut(fact.by)}."
+    said = _told(fact.topic, fact.severity, _cut(fact.title), text, fact.at)
+    return said if fact.strategy_id is None else _of(fact.strategy_id, known, said)
 
 
 def _summary(fact: ev.DaySummarized) -> Notification:

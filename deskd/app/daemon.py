@@ -6,11 +6,13 @@ Whoever asks a desk that still starts gets its end at once: no strategy runs bef
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
 
+from deskd.alerts.routes import plan_of, read_routes
 from deskd.alpaca.broker import open_broker
 from deskd.alpaca.budget import UNLIMITED
 from deskd.alpaca.endpoints import Keys, embedded, endpoints
@@ -95,6 +97,9 @@ class Daemon:
             take=self.in_force.take,
             keep=rooms.runtime.keep,
             wall=rooms.wall,
+            read_routes=lambda config: read_routes(config.notifications, os.environ),
+            routes=lambda: rooms.notifications.routes,
+            take_routes=lambda config, routes: rooms.notifications.take(routes, plan_of(config, routes)),
         )
         self.control = control_of(config, rooms, status=self.status, reload=self._reload_for)
         self.metrics = metrics_of(config, rooms, self.started_at)

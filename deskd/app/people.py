@@ -20,6 +20,7 @@ from deskd.control.reconciling import Reconciling
 from deskd.control.reloading import ReloadRoute
 from deskd.control.stages import StageRoutes
 from deskd.control.why import WhyRoute
+from deskd.domain.strategy import StrategySpec
 from deskd.ledger.queries import LedgerReader
 from deskd.metrics import MetricsPage
 from deskd.metrics.collector import Collector
@@ -75,6 +76,10 @@ def control_of(
                 tell=told.post,
                 nudge=told.nudge,
                 is_open=lambda: told.is_open,
+                plan=lambda: told.plan,
+                members=lambda: {
+                    one.strategy_id: one.user_id if isinstance(one, StrategySpec) else None for one in runs.strategies()
+                },
             ).add_to,
             BuildRoute(runs=runs, wall=wall, post=keep, build=runs.build).add_to,
         ],

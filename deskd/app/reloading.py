@@ -4,6 +4,7 @@ Rule 1: the whole file is judged first. A wrong one changes nothing, says all th
         line until a good one was read: `systemctl reload` itself cannot tell.
 Rule 2: who changed what is a fact before it counts; what became of limits and allocations are facts of their own.
 Rule 3: what needs a restart stays as it was, and is named.
+Rule 4: the file of notifications' routes is read and judged with it; its addresses are never shown.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 
 import structlog
 
+from deskd.alerts.routes import Routes, changes_of_routes
 from deskd.config import Config
 from deskd.config.changes import Applies, Change, changes, with_applied
 from deskd.config.load import Loaded
@@ -68,29 +70,38 @@ class Reloading:
     take: Callable[[Config, str], Awaitable[Misfits]]  # the settings that count from now on, and who says so
     keep: Callable[[ev.CommandGiven], Awaitable[None]]  # return when it is on disk
     wall: Clock
+    read_routes: Callable[[Config], Routes]  # raises ConfigError
+    routes: Callable[[], Routes]  # in force
+    take_routes: Callable[[Config, Routes], None]
     problem: str | None = None  # what the last reload stumbled over
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def reload(self, by: str, *, is_dry: bool = False) -> Reloaded:
         """Return what changed; one at a time."""
         async with self._turn:
+            old = self.in_force()
             try:
-                loaded = await asyncio.to_thread(self.read or _no_file)
+                loaded, routes = await asyncio.to_thread(self._judged, old)
             except ConfigError as error:
                 return self._refused(by, str(error).splitlines(), is_dry=is_dry)
-            old = self.in_force()
-            found = changes(old, loaded.config)
+            found = changes(old, loaded.config) + changes_of_routes(self.routes(), routes)
             file = None if loaded.file is None else str(loaded.file)
             if is_dry:
                 return Reloaded(file=file, changes=found, is_dry=True)
             await self.keep(
                 ev.CommandGiven(by=by, command="config reload", arguments=_in_one_line(found), at=self.wall.now())
             )
-            misfits = await self.take(with_applied(old, loaded.config), by)
+            config = with_applied(old, loaded.config)
+            misfits = await self.take(config, by)
+            self.take_routes(config, routes)
             reloaded = Reloaded(file=file, changes=found, misfits=misfits)
             self.problem = None
             self._say(reloaded, by)
             return reloaded
+
+    def _judged(self, old: Config) -> tuple[Loaded, Routes]:
+        loaded = (self.read or _no_file)()
+        return loaded, self.read_routes(with_applied(old, loaded.config))
 
     def _refused(self, by: str, problems: list[str], *, is_dry: bool) -> Reloaded:
         refused = Reloaded(file=None, problems=tuple(problems), is_dry=is_dry)

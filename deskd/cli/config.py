@@ -29,16 +29,19 @@ def config() -> None:
 @json_option
 @pass_call
 def check(call: Call, file: Path | None, *, as_json: bool) -> None:
-    """Read the whole configuration and name everything that is wrong with it."""
+    """Read the whole configuration, and the routes of notifications, and name everything that is wrong with them."""
+    from deskd.cli.route_checks import problems_with_routes
     from deskd.config.keys import read_keys
     from deskd.config.load import load
 
     file = file or config_file(call.config)
     problems: list[str] = []
     try:
-        load(file, root=root_of(file), environment=os.environ)
+        config = load(file, root=root_of(file), environment=os.environ).config
     except ConfigError as error:
         problems += str(error).splitlines()
+    else:
+        problems += problems_with_routes(config, file, os.environ)
     try:
         read_keys(os.environ)
     except ConfigError as error:

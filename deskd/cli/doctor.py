@@ -18,6 +18,7 @@ from deskd.cli.check import BAD, GOOD, WARNING, Check, not_yours
 from deskd.cli.client import Desk, DeskNotReachable, NotDone
 from deskd.cli.machine import Machine, nsjail
 from deskd.cli.place import root_of
+from deskd.cli.route_checks import examine_routes
 from deskd.config import Config
 from deskd.config.keys import HOME_OF_KEYS, BrokerKeys, read_keys
 from deskd.config.load import load
@@ -65,6 +66,7 @@ def examine(file: Path, environment: Mapping[str, str]) -> Iterator[Check]:
     for check in checks:
         yield check(config)
     yield from _desk(config)
+    yield from examine_routes(config, file, environment, _desk_user(config))
     yield _broker(config, environment)
 
 

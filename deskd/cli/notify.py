@@ -1,10 +1,17 @@
 """`deskctl notify`: what became of notifications, and what to do about those that did not arrive."""
 
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import click
 
 from deskd.cli import show
 from deskd.cli.call import Call, json_option, limit_option, pass_call, wide_option
 
+REFUSED = 1
+WAIT_S = 20.0  # the first message of a worker that just began takes some seconds
+LOOK_S = 0.3
 NOTIFICATIONS: show.Columns = {
     "id": "id",
     "at (UTC)": "at",
@@ -19,7 +26,7 @@ NOTIFICATIONS: show.Columns = {
 
 @click.group()
 def notify() -> None:
-    """Show notifications, send what is dead again, try a topic's routes."""
+    """Show notifications, send what is dead again, try routes, tell people something."""
 
 
 @notify.command(name="list")
@@ -53,13 +60,82 @@ def retry(call: Call, ids: tuple[int, ...], *, as_json: bool) -> None:
 
 
 @notify.command()
-@click.argument("topic")
+@click.argument("topic", required=False)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0, 300),
+    default=WAIT_S,
+    show_default=True,
+    help="For so many seconds.",
+)
 @json_option
 @pass_call
-def test(call: Call, topic: str, *, as_json: bool) -> None:
-    """Send a test on every route of TOPIC. Officers only; `deskctl notify list` shows whether it arrived."""
+def test(call: Call, topic: str | None, wait_s: float, *, as_json: bool) -> None:
+    """Send a test on every route of TOPIC, or of all topics, and wait for what becomes of it. Officers only.
+
+    Exit 0: all arrived. A route that failed is tried at once, however long it was to be left alone.
+    """
     body = call.desk().command("/notifications/test", {"topic": topic}).body
+    rows = _settled(call, [one["key"] for one in body["tests"]], wait_s)
+    if as_json:
+        show.as_json({**body, "deliveries": rows})
+    else:
+        for row in rows:
+            show.say(f"{row['topic']} on {row['route']}: {_fate(row)}")
+        if not rows:
+            show.say("no topic of these has a route: write names of routes into [notifications] of desk.toml")
+    if not rows or any(row["status"] != "sent" for row in rows):
+        sys.exit(REFUSED)
+
+
+@notify.command()
+@click.argument("topic")
+@click.argument("text")
+@click.option("--title", help="Default: the first line of TEXT.")
+@click.option(
+    "--severity",
+    type=click.Choice(["info", "warning", "critical"]),
+    default="info",
+    show_default=True,
+    help="What is critical is told in quiet hours, too.",
+)
+@click.option("--strategy", metavar="NAME", help="Its member hears of it as well.")
+@json_option
+@pass_call
+def send(
+    call: Call, topic: str, text: str, *, title: str | None, severity: str, strategy: str | None, as_json: bool
+) -> None:
+    """Tell people TEXT on the routes of TOPIC: for officers, and their scripts. `-`: standard input. It is on record.
+
+    As in: scan.py | deskctl notify send scanner - --title "Scan of the morning"
+    """
+    words = sys.stdin.read() if text == "-" else text
+    given = {"topic": topic, "text": words, "title": title, "severity": severity, "strategy": strategy}
+    body = call.desk().command("/notifications/send", given).body
     if as_json:
         show.as_json(body)
     else:
-        show.say(f"a test of {body['topic']} is on its way; look with: deskctl notify list")
+        show.say(f"on its way by {', '.join(body['routes'])}; look with: deskctl notify list")
+
+
+def _settled(call: Call, keys: Sequence[str], wait_s: float) -> list[dict[str, Any]]:
+    """Return what became of these, when all arrived or failed, or the time is up."""
+    import time
+
+    until = time.monotonic() + wait_s
+    while True:
+        found = call.desk().look("/notifications", {"key": keys})["notifications"]
+        rows: list[dict[str, Any]] = sorted(found, key=lambda row: (row["topic"], row["route"]))
+        is_settled = all(row["status"] != "waiting" or row["tries"] for row in rows)
+        if is_settled or time.monotonic() >= until:
+            return rows
+        time.sleep(LOOK_S)
+
+
+def _fate(row: Mapping[str, Any]) -> str:
+    if row["status"] == "sent":
+        return "arrived"
+    if row["tries"]:
+        return f"FAILED: {row['problem']}"
+    return "not sent yet: is the desk's worker up? Look with: deskctl notify list"

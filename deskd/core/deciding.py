@@ -166,6 +166,7 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             | ev.RunStalled()
             | ev.RunEnded()
             | ev.CommandGiven()
+            | ev.NoticeGiven()
             | ev.RootSigned()
             | ev.JobStarted()
             | ev.JobEnded()

@@ -227,7 +227,14 @@ class Desk:
                 for symbol, price in fact.marks:
                     self._mark(symbol, price, fact.at)
                 self._rise()
-            case ev.RunStarted() | ev.RunStalled() | ev.CommandGiven() | ev.DaySummarized() | ev.Heartbeat():
+            case (
+                ev.RunStarted()
+                | ev.RunStalled()
+                | ev.CommandGiven()
+                | ev.NoticeGiven()
+                | ev.DaySummarized()
+                | ev.Heartbeat()
+            ):
                 pass  # kept for people; no decision rests on them
             case _:
                 assert_never(fact)

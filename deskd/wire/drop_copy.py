@@ -190,6 +190,10 @@ class DropCopy:
                 return [(E.RECONCILED, {"why": fact.why, "cash": plain(fact.cash), "differences": differences(fact)})]
             case ev.CommandGiven():
                 return [(E.COMMAND_GIVEN, {"by": fact.by, "command": fact.command, "arguments": fact.arguments})]
+            case ev.NoticeGiven(strategy_id=who):
+                what = {"topic": fact.topic.value, "severity": fact.severity.value, "title": fact.title}
+                whose = {} if who is None else self._of(who)
+                return [(E.NOTICE_GIVEN, {**whose, **what, "message": fact.text, "by": fact.by})]
             case ev.KillEngaged(depth=depth, cause=cause, by=by, reason=reason):
                 how = {"depth": depth.value, "cause": cause.value, "by": by, "why": reason}
                 return [(E.KILL_ENGAGED, self._killed(fact.target) | how)]

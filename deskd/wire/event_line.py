@@ -67,6 +67,7 @@ class DeskEvent(StrEnum):
     HOUSE_ADJUSTED = "house_adjusted"  # the house book took what nobody's fills explain
     RECONCILED = "reconciled"  # books and broker were compared
     COMMAND_GIVEN = "command_given"  # a person commanded the desk
+    NOTICE_GIVEN = "notice_given"  # an officer, or a script of theirs, told people something
     KILL_ENGAGED = "kill_engaged"  # the kill switch was pulled, or pulled deeper: it holds until an officer releases it
     KILL_RELEASED = "kill_released"  # an officer released it
     FLATTEN_COMPLETED = "flatten_completed"  # under a kill that flattens nothing is open and nothing is held
@@ -137,6 +138,7 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.HOUSE_ADJUSTED: "symbol cash qty price cause why",
     E.RECONCILED: "why cash differences",
     E.COMMAND_GIVEN: "by command arguments",
+    E.NOTICE_GIVEN: "strategy_id user_id topic severity title message by",
     E.KILL_ENGAGED: "scope name strategy_id user_id symbol depth cause by why",
     E.KILL_RELEASED: "scope name strategy_id user_id symbol by why",
     E.FLATTEN_COMPLETED: "scope name strategy_id user_id symbol",
@@ -200,6 +202,7 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.HOUSE_ADJUSTED: (ev.HouseAdjusted,),
     E.RECONCILED: (ev.AccountReconciled,),
     E.COMMAND_GIVEN: (ev.CommandGiven,),
+    E.NOTICE_GIVEN: (ev.NoticeGiven,),
     E.KILL_ENGAGED: (ev.KillEngaged,),
     E.KILL_RELEASED: (ev.KillReleased,),
     E.FLATTEN_COMPLETED: (ev.FlattenCompleted,),
@@ -348,6 +351,9 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     deaths: int | None = None  # runs that did not end well
     strategies: dict[str, str] | None = None  # each with its day's P&L
     left: list[str] | None = None  # what cannot be closed, a line each
+    topic: str | None = None  # of a notice: by which routes it goes
+    severity: str | None = None  # info, warning, critical
+    title: str | None = None
 
 
 encode = msgspec.json.Encoder().encode

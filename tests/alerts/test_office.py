@@ -102,6 +102,24 @@ async def test_without_routes_there_is_no_worker(tmp_path: Path) -> None:
     assert not (tmp_path / "o.db").exists()
 
 
+async def test_routes_that_come_later_are_told(tmp_path: Path) -> None:
+    """A reload brought them; the same worker goes by others when they change, and members' wishes stay."""
+    wishes = Wishes(digest=timedelta(minutes=5))
+    async with http_receiver() as receiver, http_receiver() as other, an_office(tmp_path, None) as (office, _):
+        office.wish(ALICE, wishes)
+        office.take(Routes(addresses={"club": receiver.address(30)}), PLAN)
+        async with asyncio.timeout(30):
+            await office.started.wait()
+        await office.post(a_note("disk:1", title="disk low"))
+        await came(receiver)
+        office.take(Routes(addresses={"club": other.address(30)}), PLAN)
+        await office.post(a_note("disk:2", title="disk lower"))
+        await came(other)
+        await office.close()
+        assert (receiver.titles(), other.titles()) == (["[club] disk low"], ["[club] disk lower"])
+        assert office.plan.wishes == {ALICE: wishes}
+
+
 async def test_members_wishes_reach_the_worker(tmp_path: Path) -> None:
     """Each strategy's, once, as they change."""
     async with an_office(tmp_path, None) as (office, _):

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from deskd.alerts.digest import Message
-from deskd.alerts.receiver import masked, send
+from deskd.alerts.receiver import _place, _receiver, flaw, masked, send, unreachable
 from deskd.domain.notifications import Severity
 from tests.alerts.notes import Mailbox, http_receiver, mail_server
 
@@ -75,3 +75,37 @@ def test_every_part_of_an_address_is_masked() -> None:
     said = masked("POST t0kena to T0KENB with p@ssw0rd and p%40ssw0rd\nkey abcdefg failed: 404", address)
     assert "failed: 404" in said
     assert not any(part in said.lower() for part in ("t0ken", "ssw0rd", "abcdefg"))
+
+
+def test_an_address_is_judged_without_sending(caplog: pytest.LogCaptureFixture) -> None:
+    """As it is written: known and whole, or not; nothing is logged of it."""
+    assert flaw("json://robot:s3cr3t-pass@127.0.0.1/t0k3n-of-club") is None
+    for wrong in ("json://", "slack://t0k3n-of-club", "carrier-pigeon://s3cr3t-pass", "no address"):
+        assert "not whole" in str(flaw(wrong))
+    assert not any(secret in caplog.text for secret in SECRETS)
+
+
+def test_a_host_is_knocked_at(caplog: pytest.LogCaptureFixture) -> None:
+    """One that listens, and one that does not; where an address names none, nothing is said."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert unreachable(f"json://127.0.0.1:{port}/t0k3n-of-club", 2) is None
+    problem = unreachable(f"json://robot:s3cr3t-pass@127.0.0.1:{port}/t0k3n-of-club", 2)
+    assert f"port {port}" in str(problem)
+    assert not any(secret in str(problem) for secret in (*SECRETS, "127.0.0.1"))
+    assert unreachable("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", 2) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", ("discord.com", 443)),
+        ("ntfys://topic", ("ntfy.sh", 443)),
+        ("ntfy://ntfy.club.test/topic", ("ntfy.club.test", 80)),
+        ("mailtos://ada:s3cr3t-pass@mail.club.test:465?to=b@club.test", ("mail.club.test", 465)),
+        ("jsons://club.test/x", ("club.test", 443)),
+    ],
+)
+def test_the_host_is_the_one_that_apprise_speaks_with(address: str, place: tuple[str, int]) -> None:
+    """The service's own, where the address only holds a token."""
+    assert _place(_receiver(address)) == place

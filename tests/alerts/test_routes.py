@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deskd.alerts.routes import CREDENTIAL, plan_of, read_routes
+from deskd.alerts.routes import CREDENTIAL, Routes, changes_of_routes, file_of_routes, plan_of, read_routes
 from deskd.config import Config, NotificationsSection
 from deskd.domain.errors import ConfigError
 from deskd.domain.ids import UserId
@@ -35,6 +35,34 @@ def test_without_a_file_there_are_no_routes(tmp_path: Path) -> None:
     """A desk that nobody configured sends nothing, and starts no worker."""
     assert read_routes(NotificationsSection(), {}).addresses == {}
     assert read_routes(NotificationsSection(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}).addresses == {}
+
+
+def test_a_credential_that_names_nobody_is_no_route(tmp_path: Path) -> None:
+    """Empty, or the comment that the unit has in its place: the desk starts, and tells nobody."""
+    for text in ("", "# none"):
+        a_file(tmp_path, text)
+        assert read_routes(NotificationsSection(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}).addresses == {}
+
+
+def test_people_look_where_the_unit_loads_them_from(tmp_path: Path) -> None:
+    """A credential lies in no officer's environment; what the desk itself has counts first."""
+    file = a_file(tmp_path)
+    assert read_routes(NotificationsSection(), {}, file).addresses.keys() == {"club", "phone"}
+    assert read_routes(NotificationsSection(), {}, tmp_path / "none").addresses == {}
+    assert file_of_routes(NotificationsSection(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}, tmp_path / "x") == file
+
+
+def test_what_a_reload_changes_is_named_without_addresses() -> None:
+    """Which names came, went and have another address; who has which."""
+    old = Routes(addresses={"a": "x://1", "b": "x://2"}, members={UserId("ann"): ("a",)})
+    new = Routes(addresses={"b": "x://3", "c": "x://4"}, members={UserId("ann"): ("b", "c")})
+    assert [(change.key, change.old, change.new) for change in changes_of_routes(old, new)] == [
+        ("routes.a", "***", "-"),
+        ("routes.b", "***", "***"),
+        ("routes.c", "-", "***"),
+        ("members.ann", "a", "b, c"),
+    ]
+    assert changes_of_routes(new, new) == ()
 
 
 def test_routes_are_shown_by_name_alone(tmp_path: Path) -> None:

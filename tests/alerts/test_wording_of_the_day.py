@@ -61,7 +61,26 @@ DAY = ev.DaySummarized(
     at=NOON,
 )
 
+NOTICE = ev.NoticeGiven(
+    topic=Topic.SCANNER,
+    severity=Severity.WARNING,
+    title="3 found\x1b[2J",
+    text="A\nB\x1b[2J",
+    by="ada (uid 0)",
+    at=NOON,
+    strategy_id=ALICE,
+)
+
 CASES: list[tuple[ev.Fact, Topic, Severity, str, tuple[str, ...], str | None]] = [
+    (NOTICE, Topic.SCANNER, Severity.WARNING, "3 found\\x1b[2J", ("A\nB\\x1b[2J\nSaid by ada (uid 0).",), "ann"),
+    (
+        replace(NOTICE, strategy_id=None, topic=Topic.CALENDAR, title="CPI at 08:30"),
+        Topic.CALENDAR,
+        Severity.WARNING,
+        "CPI at 08:30",
+        ("Said by ada",),
+        None,
+    ),
     (
         OPENED,
         Topic.RISK,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
+from deskd.alerts.routes import Routes, read_routes
 from deskd.app.reloading import NO_FILE, Misfits, Reloading
 from deskd.config import Config
 from deskd.config.load import load
@@ -26,6 +27,7 @@ class Reread:
     config: Config = field(init=False)
     happened: list[str] = field(default_factory=list)
     misfits: dict[StrategyId, str] = field(default_factory=dict)
+    routes: Routes = field(default_factory=Routes)
     reloading: Reloading = field(init=False)
 
     def __post_init__(self) -> None:
@@ -33,13 +35,24 @@ class Reread:
         read = partial(load, self.file, root=self.file.parent, environment={})
         self.config = read().config
         self.reloading = Reloading(
-            read=read, in_force=lambda: self.config, take=self._take, keep=self._keep, wall=SystemClock()
+            read=read,
+            in_force=lambda: self.config,
+            take=self._take,
+            keep=self._keep,
+            wall=SystemClock(),
+            read_routes=lambda config: read_routes(config.notifications, {}),
+            routes=lambda: self.routes,
+            take_routes=self._take_routes,
         )
 
     async def _take(self, config: Config, by: str) -> Misfits:
         self.config = config
         self.happened.append(f"taken by {by}")
         return self.misfits
+
+    def _take_routes(self, config: Config, routes: Routes) -> None:
+        assert config is self.config
+        self.routes = routes
 
     async def _keep(self, fact: ev.CommandGiven) -> None:
         self.happened.append(f"{fact.by}: {fact.command}: {fact.arguments}")
@@ -122,3 +135,47 @@ async def test_a_fact_names_so_many_changes_and_counts_the_rest(tmp_path: Path) 
     desk.file.write_text(named)
     await desk.reloading.reload("ada")
     assert desk.happened[0].endswith("; and 1 more")
+
+
+async def test_routes_are_read_again_and_their_addresses_never_shown(tmp_path: Path) -> None:
+    """Also where desk.toml is as it was: who hears of what changes at once, and which names, on record."""
+    desk = Reread(tmp_path / "desk.toml")
+    routes = tmp_path / "routes.toml"
+    routes.write_text('[routes]\nclub = "json://s3cr3t@127.0.0.1"\n')
+    routes.chmod(0o600)
+    desk.file.write_text(f'[notifications]\nroutes_file = "{routes}"\nrisk = ["club"]\n')
+    reloaded = await desk.reloading.reload("ada")
+    assert {change.key for change in reloaded.changes} == {
+        "notifications.routes_file",
+        "notifications.risk",
+        "routes.club",
+    }
+    assert desk.routes.addresses == {"club": "json://s3cr3t@127.0.0.1"}
+    routes.write_text('[routes]\nclub = "json://n3w@127.0.0.1"\n[members]\nann = ["club"]\n')
+    reloaded = await desk.reloading.reload("ada")
+    assert [str(change) for change in reloaded.changes] == [
+        "routes.club: *** -> *** (applied)",
+        "members.ann: - -> club (applied)",
+    ]
+    assert desk.routes.addresses == {"club": "json://n3w@127.0.0.1"}
+    assert not any(secret in " ".join(desk.happened) for secret in ("s3cr3t", "n3w"))
+
+
+async def test_a_wrong_file_of_routes_changes_nothing(tmp_path: Path) -> None:
+    """Not the routes, and nothing else that desk.toml says in the same reload."""
+    desk = Reread(tmp_path / "desk.toml")
+    routes = tmp_path / "routes.toml"
+    routes.write_text('[routes]\nclub = "json://127.0.0.1"\n')
+    routes.chmod(0o600)
+    section = f'[notifications]\nroutes_file = "{routes}"\nrisk = ["club"]\n'
+    desk.file.write_text(section)
+    await desk.reloading.reload("ada")
+    before, in_force = desk.config, desk.routes
+    routes.write_text('[routes]\nclup = "json://127.0.0.1"\n')
+    desk.file.write_text(f'{section}[risk.strategy]\nallocation = "500"\n')
+    with capture_logs():
+        reloaded = await desk.reloading.reload("ada")
+    assert (desk.config, desk.routes) == (before, in_force)
+    [problem] = reloaded.problems
+    assert 'there is no route "club"' in problem
+    assert "did you mean" in problem

@@ -73,6 +73,10 @@ from tests.factories import (
 from tests.ledger.life import KEY
 
 WRECK = StrategyId("wreck")
+PLAN = Plan(
+    topics={Topic.RISK: ["club", "phone"], Topic.SYSTEM_ALERTS: ["club", "mail"], Topic.SCANNER: ["club"]},
+    members={UserId("ben"): ["ben"]},
+)
 OFFICER = Caller(uid=0, name="ada", is_officer=True)
 MEMBER = Caller(uid=1001, name="alice", is_officer=False)
 
@@ -114,6 +118,7 @@ class FakeRuns:
     walls: list[Row] = field(
         default_factory=lambda: [Row(wall=Wall.NO_PROC, probe="list /proc", result=Verdict.HOLDS, found="'ENOENT'")]
     )
+    built: list[str] = field(default_factory=list)  # what new versions asked for
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     may_stop: asyncio.Event | None = None
 
@@ -148,8 +153,14 @@ class FakeRuns:
         await self.stop(strategy_id)
         await self.start(strategy_id)
 
-    async def build(self, strategy_id: StrategyId) -> str:
+    async def is_to_be_built(self, folder: Path) -> bool:
         await asyncio.sleep(0)
+        return (folder / "requirements.txt").exists() and not self.built
+
+    async def build(self, strategy_id: StrategyId, folder: Path | None = None) -> str:
+        await asyncio.sleep(0)
+        if folder is not None:
+            self.built.append((folder / "requirements.txt").read_text())
         if strategy_id == WRECK:
             raise ValueError("requirements.txt: line 1: `-e .`: an editable checkout")
         return "built ta 0.11.0"
@@ -286,6 +297,8 @@ class RunningDesk:
     held: list[str]
     reloads: list[tuple[str, bool]]  # who asked, and whether only to look
     reload_problems: list[str]  # of the file
+    notices: list[ev.NoticeGiven]
+    fates: dict[str, str]  # what becomes of messages, by route: empty, or a problem; else they wait
 
     async def happens(self, *events: ev.Event) -> None:
         """Let each be decided, committed, and told, as the runtime does."""
@@ -324,7 +337,26 @@ async def a_running_desk(
 
     async def tell(said: Notification) -> None:
         with opened(folder / "notifications.db") as outbox:
-            outbox.add([said], Plan(topics={Topic.RISK: ["club"]}), SystemClock().now())
+            now = SystemClock().now()
+            outbox.add([said], PLAN, now)
+            for row in outbox.rows(keys=[said.key]):
+                match fates.get(row["route"]):
+                    case None:
+                        continue
+                    case "":
+                        outbox.sent(row["route"], [row["id"]], now)
+                    case problem:
+                        outbox.failed(row["route"], [row["id"]], problem, next_at=now, tries_max=9, now=now)
+
+    fates = dict[str, str]()
+
+    notices = list[ev.NoticeGiven]()
+
+    async def give(event: ev.CommandGiven | ev.NoticeGiven) -> None:
+        if isinstance(event, ev.NoticeGiven):
+            notices.append(event)
+        else:
+            await post(event)
 
     def status() -> dict[str, object]:
         kills = [view(kill) for kill in desk.kills.in_force.values()]
@@ -387,10 +419,12 @@ async def a_running_desk(
             NotificationRoutes(
                 outbox=folder / "notifications.db",
                 wall=SystemClock(),
-                post=post,
+                post=give,
                 tell=tell,
                 nudge=lambda: None,
                 is_open=(folder / "notifications.db").exists,
+                plan=lambda: PLAN,
+                members=lambda: {ALICE: UserId(ALICE), BOB: UserId("ben"), WRECK: None},
             ).add_to,
             BuildRoute(runs=runs, wall=SystemClock(), post=post, build=runs.build).add_to,
             KillRoutes(
@@ -400,7 +434,20 @@ async def a_running_desk(
     )
     async with store, control.serve(folder / "run") as socket:
         yield RunningDesk(
-            folder, config, socket, runs, commands, control, desk, store, live, held, reloads, reload_problems
+            folder,
+            config,
+            socket,
+            runs,
+            commands,
+            control,
+            desk,
+            store,
+            live,
+            held,
+            reloads,
+            reload_problems,
+            notices,
+            fates,
         )
 
 

@@ -9,10 +9,12 @@ import pytest
 from deskd.alerts.outbox import opened
 from deskd.alerts.plan import Plan
 from deskd.cli.client import Desk, NotDone
-from deskd.domain.notifications import Topic
+from deskd.control.notifications import covering
+from deskd.domain.notifications import Severity, Topic
+from deskd.ports import SystemClock
 from tests.alerts.notes import a_note
 from tests.control.a_running_desk import MEMBER, RunningDesk, a_running_desk
-from tests.factories import NOON
+from tests.factories import BOB, NOON
 
 PLAN = Plan(topics={Topic.SYSTEM_ALERTS: ["club"]}, tries_max=1)
 
@@ -60,6 +62,59 @@ async def test_a_test_goes_the_topics_way(tmp_path: Path) -> None:
         assert "ada (uid 0)" in row["text"]
 
 
+async def test_a_test_without_a_topic_reaches_every_route_of_officers(tmp_path: Path) -> None:
+    """By as few topics as that takes; a route that was left alone after a failure is tried at once."""
+    number = keep_a_dead_one(tmp_path)
+    async with a_running_desk(tmp_path) as desk:
+        told = await ask(desk, "test")
+        assert {one["topic"] for one in told["tests"]} == {"risk", "system-alerts"}
+        rows = await look(desk, key=told["tests"][0]["key"])
+        assert {row["key"] for row in rows} == {told["tests"][0]["key"]}
+        assert {row["route"] for row in await look(desk) if row["id"] != number} == {"club", "phone", "mail"}
+        with opened(tmp_path / "notifications.db") as outbox:
+            assert outbox.due_routes(SystemClock().now()) == ["club", "mail", "phone"]
+
+
+def test_topics_that_reach_most_come_first() -> None:
+    """None where no topic has a route."""
+    plan = Plan(topics={Topic.RISK: ["a"], Topic.HEARTBEAT: ["b", "c"], Topic.SCANNER: ["a", "b"]})
+    assert covering(plan) == [Topic.HEARTBEAT, Topic.RISK]
+    assert covering(Plan(topics={Topic.RISK: []})) == []
+
+
+async def test_what_an_officer_says_is_on_record(tmp_path: Path) -> None:
+    """Topic, words, whose member hears it too, and who said it; the routes by which it goes are the answer."""
+    keep_a_dead_one(tmp_path)
+    async with a_running_desk(tmp_path) as desk:
+        told = await ask(desk, "send", topic="scanner", text="3 found\nA, B, C", strategy="bob", severity="warning")
+        assert told == {"topic": "scanner", "title": "3 found", "routes": ["ben", "club"]}
+        [notice] = desk.notices
+        assert (notice.topic, notice.severity, notice.strategy_id) == (Topic.SCANNER, Severity.WARNING, BOB)
+        assert (notice.title, notice.text, notice.by) == ("3 found", "3 found\nA, B, C", "ada (uid 0)")
+        assert [(c.command, c.arguments) for c in desk.commands] == [("notify send", "scanner: 3 found")]
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"topic": "scaner", "text": "x"}, "topic='scaner': there are paper-trading"),
+        ({"topic": "scanner", "text": " "}, "text: from 1 to 4000 characters"),
+        ({"topic": "scanner", "text": "x" * 4_001}, "text: from 1 to 4000 characters"),
+        ({"topic": "scanner", "text": "x", "title": "x" * 121}, "title: from 1 to 120 characters"),
+        ({"topic": "scanner", "text": "x", "severity": "loud"}, "severity='loud': there are info"),
+        ({"topic": "scanner", "text": "x", "strategy": "bop"}, "there is no strategy 'bop'"),
+        ({"topic": "calendar", "text": "x"}, "calendar has no route; set notifications.calendar"),
+    ],
+)
+async def test_words_that_cannot_be_told_are_refused(tmp_path: Path, body: dict[str, Any], why: str) -> None:
+    """With what is allowed: a script must know that nobody heard it."""
+    keep_a_dead_one(tmp_path)
+    async with a_running_desk(tmp_path) as desk:
+        with pytest.raises(NotDone, match=why):
+            await ask(desk, "send", **body)
+        assert desk.notices == []
+
+
 async def test_a_member_sees_their_own_and_commands_nothing(tmp_path: Path) -> None:
     """Others' notifications are none of theirs."""
     keep_a_dead_one(tmp_path)
@@ -68,7 +123,12 @@ async def test_a_member_sees_their_own_and_commands_nothing(tmp_path: Path) -> N
         with opened(tmp_path / "notifications.db") as outbox:
             outbox.add([a_note("mine", member="alice")], PLAN, NOON)
         assert [row["member"] for row in await look(desk)] == ["alice"]
-        for what, body in (("retry", {}), ("test", {"topic": "risk"})):
+        commands: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("retry", {}),
+            ("test", {"topic": "risk"}),
+            ("send", {"topic": "scanner", "text": "x"}),
+        )
+        for what, body in commands:
             with pytest.raises(NotDone, match="kept by officers: alice is none"):
                 await ask(desk, what, **body)
         assert desk.commands == []

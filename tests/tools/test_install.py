@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from deskd.alerts.routes import CREDENTIAL, read_routes
+from deskd.config import NotificationsSection
 from deskd.config.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +83,11 @@ def test_everything_has_its_place(machine: Machine) -> None:
     for key in ("alpaca_key_id", "alpaca_secret_key"):
         file = machine.at(f"etc/deskd/{key}")
         assert (file.read_text(), file.stat().st_mode & 0o777) == ("", 0o600)
+    routes = machine.at(f"etc/deskd/{CREDENTIAL}")
+    assert routes.stat().st_mode & 0o777 == 0o600
+    assert read_routes(NotificationsSection(routes_file=routes), {}).addresses == {}
+    routes.write_text("".join(line.removeprefix("# ") for line in routes.read_text().splitlines(keepends=True)[4:]))
+    assert list(read_routes(NotificationsSection(routes_file=routes), {}).addresses) == ["officers", "phone"]
 
 
 def test_the_installed_configuration_has_the_units_places(machine: Machine) -> None:
@@ -187,6 +194,7 @@ def test_an_uninstallation_keeps_data_and_configuration(machine: Machine) -> Non
         "etc/deskd/alpaca_key_id",
         "etc/deskd/alpaca_secret_key",
         "etc/deskd/desk.toml",
+        "etc/deskd/notification_routes",
         "var/lib/deskd/desk.db",
     ]
     assert "to remove these as well: rm -r /etc/deskd /var/lib/deskd" in ran.stdout

@@ -14,6 +14,7 @@ from deskd.domain.exits import ExitKind
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId, UserId
 from deskd.domain.job import JobName, JobOutcome
 from deskd.domain.kill import THE_DESK, KillScope, KillTarget
+from deskd.domain.notifications import Severity, Topic
 from deskd.domain.order import OrderClass, OrderType, Replacement, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.domain.reasons import DenialReason
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
@@ -197,6 +198,9 @@ def one_of_each() -> list[ev.Fact]:
         ev.TrailMoved(strategy_id=ALICE, symbol=AAPL, price=price(110), at=NOON),
         ev.PositionsMarked(marks=((AAPL, price(3)),), at=NOON),
         ev.CommandGiven(by="ada (uid 0)", command="stop", arguments="alice", at=NOON),
+        ev.NoticeGiven(
+            topic=Topic.SCANNER, severity=Severity.INFO, title="3 found", text="A, B, C", by="ada (uid 0)", at=NOON
+        ),
         a_kill(of_strategy(ALICE)),
         ev.TradingSuspended(is_suspended=True, why="the desk is killed", at=NOON),
         ev.TradingSuspended(is_suspended=False, why="the kill was released", at=NOON),

@@ -39,6 +39,7 @@ from deskd.domain.events.desk import (
     DeskStopped,
     Heartbeat,
     MarketDayBegan,
+    NoticeGiven,
     OutageEnded,
     RootSigned,
     StreamChanged,
@@ -133,6 +134,7 @@ type Fact = (
     | StreamChanged
     | OutageEnded
     | CommandGiven
+    | NoticeGiven
     | KillEngaged
     | KillReleased
     | FlattenCompleted
@@ -161,6 +163,7 @@ type PlainFact = (
     | RunStalled
     | StreamChanged
     | CommandGiven
+    | NoticeGiven
     | KillEngaged
     | KillReleased
     | FlattenCompleted
@@ -228,6 +231,7 @@ __all__ = [
     "MarketDayBegan",
     "MarketResumed",
     "MarksTaken",
+    "NoticeGiven",
     "OrderAccepted",
     "OrderAdopted",
     "OrderApproved",

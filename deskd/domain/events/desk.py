@@ -5,6 +5,7 @@ from datetime import date, datetime
 
 from deskd.domain.ids import StrategyId
 from deskd.domain.money import Cash
+from deskd.domain.notifications import Severity, Topic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,19 @@ class CommandGiven:
     command: str
     arguments: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeGiven:
+    """An officer, or a script of theirs, has something to tell: notifications carry it to whom the topic concerns."""
+
+    topic: Topic
+    severity: Severity
+    title: str
+    text: str
+    by: str
+    at: datetime
+    strategy_id: StrategyId | None = None  # whose member hears it, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
