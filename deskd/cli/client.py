@@ -55,11 +55,13 @@ class Desk:
         """Have the desk do something; the answer tells of each thing whether it is done."""
         return self._ask("POST", what, json.dumps(arguments).encode(), timeout_s)
 
-    def upload(self, what: str, head: Mapping[str, object], contents: Sequence[bytes]) -> Answer:
+    def upload(
+        self, what: str, head: Mapping[str, object], contents: Sequence[bytes], *, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> Answer:
         """Have the desk do something with files: their names and sizes stand in the head."""
         text = json.dumps(head).encode()
         body = b"".join((b"%010d" % len(text), text, *contents))
-        return self._ask("POST", what, body, COMMAND_TIMEOUT_S)
+        return self._ask("POST", what, body, timeout_s)
 
     def stream(self, what: str, query: Query, *, is_endless: bool) -> Iterator[bytes]:
         """Yield the text of an answer as it comes."""

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from deskd.cli import show
+from deskd.cli.build import TIMEOUT_S
 from deskd.cli.call import Call, json_option, pass_call
 from deskd.cli.client import NotDone
 
@@ -31,7 +32,7 @@ SHOWN = 12  # of a hash: enough to name it with --to
 def deploy(call: Call, folder: Path, stage: str | None, name: str | None, *, as_json: bool) -> None:
     """Bring the strategy in DIR into use: checked, kept as a version, put in place at once, and started with it.
 
-    What fails a check changes nothing. Without --as a known strategy keeps its stage, and a new one is active.
+    Packages of its own are built first, where an officer deploys. What fails a check changes nothing. Without --as a known strategy keeps its stage, and a new one is active.
     """
     from deskd.supervision.folder import FolderError, read_folder
 
@@ -42,7 +43,8 @@ def deploy(call: Call, folder: Path, stage: str | None, name: str | None, *, as_
         raise NotDone(f"{folder}: {problem}") from None
     sizes = [[str(path), len(content)] for path, content in files.items()]
     head = {"name": name or folder.name, "stage": stage, "files": sizes}
-    _tell(call.desk().upload("/deploy", head, list(files.values())).body, as_json=as_json)
+    answer = call.desk().upload("/deploy", head, list(files.values()), timeout_s=TIMEOUT_S)
+    _tell(answer.body, as_json=as_json)
 
 
 @click.command()
@@ -52,7 +54,8 @@ def deploy(call: Call, folder: Path, stage: str | None, name: str | None, *, as_
 @pass_call
 def rollback(call: Call, name: str, to: str | None, *, as_json: bool) -> None:
     """Bring the version before the present one back into use; twice is back again."""
-    _tell(call.desk().command("/rollback", {"name": name, "to": to}).body, as_json=as_json)
+    answer = call.desk().command("/rollback", {"name": name, "to": to}, timeout_s=TIMEOUT_S)
+    _tell(answer.body, as_json=as_json)
 
 
 def _tell(done: dict[str, Any], *, as_json: bool) -> None:

@@ -62,7 +62,14 @@ class DeployRoutes:
         as_stage = f" --as {head.stage}" if head.stage else ""
         by = await self._record(request, "deploy", f"{name}{as_stage}")
         return await self._done(
-            self.deployer.deploy(name, files, by=by, allow=_allow(request[CALLER]), stage=head.stage)
+            self.deployer.deploy(
+                name,
+                files,
+                by=by,
+                allow=_allow(request[CALLER]),
+                stage=head.stage,
+                builds=request[CALLER].is_officer,
+            )
         )
 
     async def _rollback(self, request: web.Request) -> web.StreamResponse:
@@ -73,7 +80,8 @@ class DeployRoutes:
         name = self._named(typed)
         self._must_manage(request[CALLER], name)
         by = await self._record(request, "rollback", f"{name} --to {to}" if to else name)
-        return await self._done(self.deployer.rollback(name, to, by=by, allow=_allow(request[CALLER])))
+        caller = request[CALLER]
+        return await self._done(self.deployer.rollback(name, to, by=by, allow=_allow(caller), builds=caller.is_officer))
 
     async def _versions(self, request: web.Request) -> web.StreamResponse:
         name = self._named(request.match_info["name"])

@@ -2,7 +2,8 @@
 
 Rule 1: what fails a check changes nothing.
 Rule 2: the choice is a fact before the folder is switched.
-Rule 3: a stricter stage holds before the new code runs, a looser one after the old code ended: no code ever trades in
+Rule 3: packages of its own are built on the way, where an officer deploys: members cause no download.
+Rule 4: a stricter stage holds before the new code runs, a looser one after the old code ended: no code ever trades in
         a stage that was not meant for it, whenever the desk is killed.
 """
 
@@ -32,6 +33,12 @@ class Strategies(Protocol):
 
     async def examine(self, folder: Path) -> StrategySpec | BrokenStrategy:
         """Return what the folder holds, checked as at a start."""
+
+    async def is_to_be_built(self, folder: Path) -> bool:
+        """Return whether the folder asks for packages that officers let be built, and that are not yet."""
+
+    async def build(self, strategy_id: StrategyId, folder: Path) -> str:
+        """Build what the folder's requirements.txt asks for; raise ValueError with the remedy."""
 
     async def reread(self) -> None:
         """Read strategies_dir anew."""
@@ -70,17 +77,27 @@ class Deployer:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def deploy(
-        self, name: StrategyId, files: Files, *, by: str, allow: Allow, stage: Stage | None = None, how: str = "deploy"
+        self,
+        name: StrategyId,
+        files: Files,
+        *,
+        by: str,
+        allow: Allow,
+        stage: Stage | None = None,
+        how: str = "deploy",
+        builds: bool = False,
     ) -> Deployed:
         """Bring the files into use as the strategy *name*; raise CannotDeploy, and leave all as it was.
 
-        What ran runs with them when this returns, and what is new is started, if it is enabled.
+        What ran runs with them when this returns, and what is new is started, if it is enabled. *builds*: who deploys
+        may have packages fetched.
         """
         if self._turn.locked():
             raise CannotDeploy("another version is being deployed: try again when that is done")
         async with self._turn:
             try:
                 fresh = await asyncio.to_thread(self.versions.lay_out, name, files)
+                await self._built(name, fresh, builds=builds)
                 spec = await self.runs.examine(fresh)
                 if isinstance(spec, BrokenStrategy):
                     raise CannotDeploy(spec.problem.replace(f"{self.versions.strategies_dir / AT_WORK}/", ""))
@@ -88,6 +105,20 @@ class Deployer:
                 return await self._bring(spec, files, fresh, by=by, stage=stage, how=how)
             finally:
                 await asyncio.to_thread(self.versions.sweep)
+
+    async def _built(self, name: StrategyId, fresh: Path, *, builds: bool) -> None:
+        """Have the packages that the version asks for, or say who can have them built."""
+        if not await self.runs.is_to_be_built(fresh):
+            return
+        if not builds:
+            raise CannotDeploy(
+                f"{name}/requirements.txt: asks for packages that are not built here, and fetching them is an officer's "
+                f"to do: ask one for `deskctl deploy DIR`, which builds them"
+            )
+        try:
+            await self.runs.build(name, fresh)
+        except ValueError as problem:
+            raise CannotDeploy(f"{name}: its packages cannot be built: {problem}") from None
 
     async def listed(self, name: StrategyId) -> list[Mapping[str, object]]:
         """Return what is kept of the strategy, the newest first: which lies there now, and who chose each last."""
@@ -102,11 +133,13 @@ class Deployer:
             _row(one.code_hash, one.kept_at, last.get(one.code_hash), is_present=one.code_hash == now) for one in kept
         ]
 
-    async def rollback(self, name: StrategyId, typed: str | None, *, by: str, allow: Allow) -> Deployed:
+    async def rollback(
+        self, name: StrategyId, typed: str | None, *, by: str, allow: Allow, builds: bool = False
+    ) -> Deployed:
         """Bring back the version before the present one, or that whose hash begins so."""
         wanted = await asyncio.to_thread(self._wanted, name, typed)
         files = await asyncio.to_thread(self.versions.files_of, name, wanted)
-        return await self.deploy(name, files, by=by, allow=allow, how="rollback")
+        return await self.deploy(name, files, by=by, allow=allow, how="rollback", builds=builds)
 
     def _wanted(self, name: StrategyId, typed: str | None) -> str:
         kept = [version.code_hash for version in self.versions.kept(name)]

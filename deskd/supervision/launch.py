@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -102,6 +103,7 @@ class Launcher:
     maps_uids: bool
     lock: int
     saves: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SAVES_MAX))
+    is_closing: threading.Event = field(default_factory=threading.Event)  # builds end, and none begins
 
     @classmethod
     def open(cls, config: Config) -> Self:
@@ -246,7 +248,13 @@ class Launcher:
         number = self.uids.of(StrategyId(f"build.{strategy_id}"))  # no strategy's name has a dot
         owns = self.is_jailed and self.maps_uids
         who = Identity(number, number, False) if owns else Identity(os.geteuid(), os.getegid(), True)
-        shop = Workshop(section=self.section, folder=self.folder, environment=self.environment, groups=self.groups)
+        shop = Workshop(
+            section=self.section,
+            folder=self.folder,
+            environment=self.environment,
+            groups=self.groups,
+            is_closing=self.is_closing,
+        )
         return Builder(shop=shop, own=self.own_packages, name=strategy_id, who=who)
 
     def close(self) -> None:

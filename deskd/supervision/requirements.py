@@ -63,6 +63,11 @@ class OwnPackages:
         if self.place(wanted) is None:
             raise FolderError(f"{FILE}: is not built for this environment: an officer runs `deskctl build {name}`")
 
+    def is_to_be_built(self, content: bytes | None) -> bool:
+        """Return whether it asks for something that officers let be built, and that is not yet."""
+        wanted = self.read(content)
+        return bool(wanted) and self.policy == "wheels" and self.place(wanted) is None
+
     def key(self, wanted: Collection[Requirement]) -> str:
         """Return the name of the set."""
         made_from = [[one.line() for one in sorted(wanted)], sorted(self.shared.items()), self.python]

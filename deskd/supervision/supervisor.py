@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import structlog
 
@@ -25,12 +25,14 @@ from deskd.supervision.changes import Changes
 from deskd.supervision.discovery import Defaults, discover, discover_one
 from deskd.supervision.ending import Asked
 from deskd.supervision.environment import BUILD_COMMAND, described
+from deskd.supervision.folder import FolderError, read_folder
 from deskd.supervision.kept import Kept
 from deskd.supervision.launch import Launcher
 from deskd.supervision.launches import Launches
 from deskd.supervision.lifecycle import FAULTS_MANY, Step, after_end, backoff, counted_anew, step, went_well
 from deskd.supervision.prewarmed import Prewarmed
 from deskd.supervision.prints import Prints
+from deskd.supervision.requirements import FILE as REQUIREMENTS
 from deskd.supervision.requirements import prune_unused
 from deskd.supervision.requirements_build import CannotBuild, build_for
 from deskd.supervision.run import Counts, Run
@@ -145,6 +147,8 @@ class Supervisor:
     async def stop_all(self, why: str) -> None:
         """End every run, all at once; return when they are gone. Nothing is started after by itself."""
         self._is_stopping = True
+        if self._is_open:
+            self.launcher.is_closing.set()
         if self._watching is not None:
             self._watching.cancel()
         running = [kept for kept in self._kept.values() if not kept.at_rest.is_set()]
@@ -153,6 +157,8 @@ class Supervisor:
         await self.prewarmed.close()  # meanwhile the runs end
         for kept in running:
             await kept.at_rest.wait()
+        async with self._building:  # it is ended, and cleans up
+            return
 
     async def start_enabled(self, *, but_not: Collection[StrategyId] = ()) -> None:
         """Start every strategy that is enabled; *but_not*: those that somebody stopped.
@@ -220,15 +226,28 @@ class Supervisor:
             raise SandboxUnavailable("strategies run WITHOUT jails here: set [sandbox] unsafe_without_jail = false")
         return [row.as_dict() for row in await asyncio.to_thread(self.launcher.test)]
 
-    async def build(self, strategy_id: StrategyId) -> str:
+    async def is_to_be_built(self, folder: Path) -> bool:
+        """Return whether the folder asks for packages that officers let be built, and that are not yet."""
+        await self._can_read.wait()
+        return await asyncio.to_thread(self._is_to_be_built, folder)
+
+    def _is_to_be_built(self, folder: Path) -> bool:
+        try:
+            files, _ = read_folder(folder)
+            return self.launcher.own_packages.is_to_be_built(files.get(PurePosixPath(REQUIREMENTS)))
+        except FolderError:
+            return False  # whoever examines it says what is wrong
+
+    async def build(self, strategy_id: StrategyId, folder: Path | None = None) -> str:
         """Build what the strategy's requirements.txt asks for, read it anew, and say what was done.
 
-        Raise CannotBuild or FolderError, with the remedy; one build at a time, for it may take minutes.
+        *folder*: where it lies, if that is not its place yet. Raise CannotBuild or FolderError, with the remedy; one
+        build at a time, for it may take minutes.
         """
         if self._building.locked():
             raise CannotBuild("another strategy's packages are being built: try again when that is done")
         async with self._building:
-            folder = Path(self._kept[strategy_id].found.path)
+            folder = Path(self._kept[strategy_id].found.path) if folder is None else folder
             builder = await asyncio.to_thread(self.launcher.builder, strategy_id)  # it may write down a new uid
             told = await asyncio.to_thread(build_for, folder, builder)
             now, strategies_dir = self.clock.now().timestamp(), self.config.desk.strategies_dir

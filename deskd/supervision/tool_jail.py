@@ -10,10 +10,11 @@ import shutil
 import signal
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
 from nsjail.config import Exe, MountPt
@@ -39,8 +40,10 @@ _NETWORK = tuple(
     Path(name)
     for name in ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl/certs", "/usr/share/ca-certificates")
 )
+# Of the sockets that a tool with the host's network can make none reaches a service of this machine by its name: those
+# without a file (abstract) are not kept out by mounts.
 _NO_INET = "ERRNO(97) { socket { family != 1 }, socketpair { family != 1 } }"
-_INET = "ERRNO(97) { socket { family != 1 && family != 2 && family != 10 }, socketpair { family != 1 } }"
+_INET = "ERRNO(97) { socket { family != 2 && family != 10 }, socketpair { family != 1 } }"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class Workshop:
     folder: JailFolder
     environment: Environment
     groups: Groups
+    is_closing: threading.Event = field(default_factory=threading.Event)  # then every tool is ended, and none begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +161,7 @@ def run_tool(shop: Workshop, tool: Tool) -> Outcome:
             )
             try:
                 pipes.close_theirs()
-                return _watch(process, pipes, tool)
+                return _watch(process, pipes, tool, shop.is_closing)
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
@@ -212,8 +216,8 @@ def _of_the_host(path: Path) -> MountPt:
     return bind_mount(path.resolve(), PurePath(path), noexec=True)
 
 
-def _watch(process: "subprocess.Popen[bytes]", pipes: Pipes, tool: Tool) -> Outcome:
-    """Keep the end of what it says, and kill it at its bounds."""
+def _watch(process: "subprocess.Popen[bytes]", pipes: Pipes, tool: Tool, is_closing: threading.Event) -> Outcome:
+    """Keep the end of what it says, and kill it at its bounds, or when nobody waits for it any more."""
     said: dict[int, bytes] = {pipes.stdout: b"", pipes.stderr: b"", pipes.log: b""}
     open_pipes, problem = set(said), None
     deadline = time.monotonic() + tool.timeout_s
@@ -224,7 +228,9 @@ def _watch(process: "subprocess.Popen[bytes]", pipes: Pipes, tool: Tool) -> Outc
             else:
                 open_pipes.discard(fd)
         if problem is None:
-            if time.monotonic() > deadline:
+            if is_closing.is_set():
+                problem = "the desk stops"
+            elif time.monotonic() > deadline:
                 problem = f"it took longer than {tool.timeout_s} s"
             elif (size := _size_of(tool.work / "out", tool.who)) is None:
                 problem = "it shut a folder that it made, so that nobody can see how large it is"

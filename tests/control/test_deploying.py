@@ -87,6 +87,20 @@ async def test_members_deploy_what_is_theirs_to_themselves(tmp_path: Path) -> No
     assert [c.command for c in desk.commands] == ["deploy", "deploy"]
 
 
+async def test_an_officers_deployment_builds_and_a_members_does_not(tmp_path: Path) -> None:
+    """Packages are fetched by nobody else: a member is told whom to ask."""
+    files = {"strategy.py": b"", "config.json": ALICES, "requirements.txt": b"ta == 1.0"}
+    for place in ("member", "officer"):
+        (tmp_path / place).mkdir()
+    async with a_running_desk(tmp_path / "member", caller=MEMBER) as desk:
+        with pytest.raises(NotDone, match="fetching them is an officer's to do"):
+            await deploy(desk, "alice", files)
+        assert desk.runs.built == []
+    async with a_running_desk(tmp_path / "officer") as desk:
+        await deploy(desk, "alice", files)
+        assert desk.runs.built == ["ta == 1.0"]
+
+
 @pytest.mark.parametrize(
     ("head", "why"),
     [

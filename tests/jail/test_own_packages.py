@@ -8,16 +8,20 @@ import time
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
 from deskd.domain.ids import StrategyId
 from deskd.domain.run import ExitReason
+from deskd.domain.stage import Stage
 from deskd.domain.strategy import BrokenStrategy
+from deskd.ports import SystemClock
+from deskd.supervision.deploying import Deployer
 from deskd.supervision.folder import FolderError
 from deskd.supervision.requirements_build import CannotBuild
+from deskd.supervision.versions import CannotDeploy, Versions
 from tests.supervised import World, a_world
 from tests.wheels import a_wheel
 
@@ -206,3 +210,60 @@ async def test_unused_sets_go_and_used_ones_stay(tmp_path: Path, jail_root: Path
         kept = own.place(own.read(b"third==1.0"))
         assert kept is not None
         assert json.dumps((kept / "lock.txt").read_text()).count("sha256") == 1
+
+
+async def test_a_desk_that_stops_ends_a_build(tmp_path: Path, jail_root: Path) -> None:
+    """An index that never answers holds up no stop: nothing of the build is left, and whoever waits is told."""
+    asked, held = asyncio.Event(), list[asyncio.StreamWriter]()
+
+    async def never(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+        asked.set()
+
+    async with await asyncio.start_server(never, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/simple"
+        async with a_desk(tmp_path, jail_root, Path("/unused"), "signals == 9.9", requirements_index=url) as world:
+
+            async def build() -> None:
+                with pytest.raises(CannotBuild, match="resolving: the desk stops"):
+                    await world.supervisor.build(ALICE)
+
+            async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+                tasks.create_task(build(), name="build")
+                await asked.wait()
+                await world.supervisor.stop_all("the desk stopped")
+        for writer in held:
+            writer.close()
+    assert nothing_is_left(jail_root)
+
+
+async def test_a_deployment_builds_what_it_asks_for(tmp_path: Path, jail_root: Path, index: Path) -> None:
+    """On the way, where an officer deploys; what a member deploys must be built, and they are told who can have it."""
+    files = {PurePosixPath("strategy.py"): IMPORTS.encode(), PurePosixPath("requirements.txt"): b"signals == 1.0\n"}
+    async with a_desk(tmp_path, jail_root, index, "") as world:
+        kept: list[object] = []
+
+        async def keep(fact: object) -> None:
+            kept.append(fact)
+
+        deployer = Deployer(
+            versions=Versions(root=tmp_path / "versions", strategies_dir=world.strategies_dir),
+            runs=world.supervisor,
+            clock=SystemClock(),
+            keep=keep,
+            stage_of=lambda _: Stage.ACTIVE,
+            chosen={},
+        )
+        with pytest.raises(CannotDeploy, match="ask one for `deskctl deploy DIR`, which builds them"):
+            await deployer.deploy(ALICE, files, by="alice", allow=lambda _: None)
+        wrong = files | {PurePosixPath("requirements.txt"): b"no-such-thing == 1.0\n"}
+        with pytest.raises(CannotDeploy, match="alice: its packages cannot be built: resolving: "):
+            await deployer.deploy(ALICE, wrong, by="ada", allow=lambda _: None, builds=True)
+        assert kept == []
+        await deployer.deploy(ALICE, files, by="ada", allow=lambda _: None, builds=True)
+        new = StrategyId("carol")
+        await deployer.deploy(new, files, by="ada", allow=lambda _: None, builds=True)
+        end = await world.run("alice")
+        assert (end.reason, world.printed("alice")) == (ExitReason.CLEAN, ["1.0"])
+        await world.until(lambda: bool(world.ends("carol")))
+        assert world.printed("carol") == ["1.0"]

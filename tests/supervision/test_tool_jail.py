@@ -1,6 +1,8 @@
 """The desk's own tools run on hostile things in jails with bounds on all they can use up."""
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,13 +90,24 @@ def test_a_tools_files_are_the_desks_to_read(shop: Workshop, jail_root: Path) ->
     assert modes == [0o755, 0o755, 0o755, 0o644]
 
 
-INET = "import socket\nfor f in (socket.AF_INET, socket.AF_NETLINK, socket.AF_VSOCK):\n  try: socket.socket(f); print('made')\n  except OSError as e: print(e.errno)"
+INET = "import socket\nfor f in (socket.AF_INET, socket.AF_UNIX, socket.AF_NETLINK, socket.AF_VSOCK):\n  try: socket.socket(f); print('made')\n  except OSError as e: print(e.errno)"
 
 
 def test_only_who_fetches_has_a_network(shop: Workshop) -> None:
-    """And of it only what a download takes: no netlink, no vsock."""
-    assert ran(shop, INET) == ("97\n97\n97\n", None)
-    assert ran(shop, INET, has_network=True) == ("made\n97\n97\n", None)
+    """And of it only what a download takes: no netlink, no vsock, and none of the machine's sockets without a file."""
+    assert ran(shop, INET) == ("97\nmade\n97\n97\n", None)
+    assert ran(shop, INET, has_network=True) == ("made\n97\n97\n97\n", None)
+
+
+def test_a_shop_that_closes_ends_its_tools(shop: Workshop) -> None:
+    """The one at work within a moment, and none that comes after it begins in earnest: a stop has a bound."""
+    timer = threading.Timer(0.5, shop.is_closing.set)
+    timer.start()
+    began = time.monotonic()
+    assert ran(shop, "import time; time.sleep(60)", timeout_s=60)[1] == "the desk stops"
+    assert ran(shop, "import time; time.sleep(60)", timeout_s=60)[1] == "the desk stops"
+    assert time.monotonic() - began < 30
+    timer.join()
 
 
 @pytest.mark.parametrize(
