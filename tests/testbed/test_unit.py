@@ -13,6 +13,7 @@ NONE = "0" * 16
 MEMBERS = {"example_bob", "simple_strategy"}
 ABOUT_THE_BED = {"disk", "packages"}  # it is small, and has no numpy for strategies
 QUOTA_USEC = 50_000  # in each period of 100 ms
+WATCH_S = 5  # the bed's
 EXPOSURE_MAX = 3.5  # of 10; systemd's own measure
 
 
@@ -249,6 +250,40 @@ def test_a_hanging_desk_is_ended_by_its_watchdog(story: Story) -> None:
     assert story["hang_noticed"]
     assert story["hang_stack"]
     assert story["hang_back"]
+
+
+def test_a_loop_that_blocks_is_ended_by_its_watchdog(story: Story) -> None:
+    """By a call that waits in the kernel: its process lives, nobody feeds. The journal has the line that blocked."""
+    assert story["block_restart"] == [0, ""]
+    assert story["block_noticed"]
+    assert story["block_noticed_s"] < WATCH_S * 2 + 10
+    assert story["block_stack"]
+    assert story["block_back"]
+    assert story["block_orphans"] == []
+    assert story["block_end"] == [0, ""]
+
+
+def test_a_desk_without_a_file_of_routes_starts(story: Story) -> None:
+    """Whoever removed it, or upgraded from a version that had none, has a desk that tells nobody."""
+    mode, text = story["routes_shipped"]
+    assert (mode, all(line.startswith("#") for line in text.splitlines())) == ("0o600", True)
+    assert story["routes_absent"] == [[0, ""], {"ActiveState": "active"}]
+
+
+def test_people_are_told_by_routes_that_only_root_can_read(story: Story) -> None:
+    """The unit loads them; check and doctor judge them; a test says what arrived; no address is in what is said."""
+    code, said = story["routes_wrong"]
+    assert (code, 'did you mean "club"?' in said) == (1, True)
+    assert story["routes_check"] == story["routes_check_member"] == [0, "/etc/deskd/desk.toml: good"]
+    assert story["routes_restart"] == [0, ""]
+    assert story["routes_test"] == [0, "system-alerts on club: arrived"]
+    assert story["routes_send"] == [0, "on its way by club; look with: deskctl notify list"]
+    assert {"[deskd] Test of system-alerts", "[deskd] 3 found"} <= set(story["routes_titles"])
+    found = {one["check"]: one for one in story["routes_doctor"]}["notifications"]
+    assert (found["verdict"], "club; try them all" in found["found"]) == ("good", True), found
+    assert {one["check"]: one for one in story["routes_doctor_member"]}["notifications"]["verdict"] == "not yours"
+    assert story["routes_leaked"] == []
+    assert story["routes_end"] == [0, ""]
 
 
 def test_a_stop_ends_runs_in_order_and_leaves_nothing(story: Story) -> None:

@@ -10,11 +10,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 OUT = Path("/out/facts.json")
 STATE, CODE = Path("/var/lib/deskd"), Path("/srv/deskd/strategies")
@@ -41,6 +44,15 @@ requirements = "wheels"
 requirements_index = "/srv/deskd/index"
 [restart]
 give_up_after = 1
+"""
+ROUTES = Path("/etc/deskd/notification_routes")
+ADDRESS = "json://robot:s3cr3t-pass@127.0.0.1:8099/t0k3n-of-club"
+# Blocks the loop where it stands, by a call that waits in the kernel: as code would that forgot that it must not.
+BLOCKING = """
+import signal, sys, time
+signal.signal(signal.SIGUSR2, lambda *_: time.sleep(600))
+from deskd.cli.daemon import main
+main()
 """
 BED = "[Service]\nWatchdogSec=5\n"  # a watch of 30 s would only make the story longer
 STRATEGIES = {
@@ -316,6 +328,7 @@ def upgrade() -> None:
     facts["upgrade_ran_from"] = runs_from()
     facts["upgrade_toml_kept"] = TOML.read_text() == CONFIG
     facts["upgrade_again"] = run("sh", "tests/testbed/guest/install.sh", timeout=240)
+    run("systemctl", "reset-failed", "deskd")
     facts["upgrade_restart"] = run("systemctl", "restart", "deskd", timeout=150)
     facts["upgrade_runs_from"] = runs_from()
     facts["upgrade_status"] = shown("StatusText", "ActiveState")
@@ -325,7 +338,7 @@ def uninstall() -> None:
     facts["uninstall"] = run("tools/install.sh", "uninstall", timeout=120)
     gone = ("/opt/deskd", "/etc/systemd/system/deskd.service", "/usr/local/bin/deskctl", "/usr/local/bin/deskd")
     facts["uninstall_left"] = [path for path in gone if os.path.lexists(path)]
-    kept = (str(TOML), "/etc/deskd/alpaca_key_id", "/var/lib/deskd/desk.db", "/var/lib/deskd/uids.json")
+    kept = (str(TOML), "/etc/deskd/alpaca_key_id", str(ROUTES), "/var/lib/deskd/desk.db", "/var/lib/deskd/uids.json")
     facts["uninstall_lost"] = [path for path in kept if not Path(path).exists()]
 
 
@@ -347,6 +360,76 @@ def hang() -> None:
     facts["hang_noticed"] = until(lambda: any("Watchdog timeout" in line for line in journal()), 20)
     facts["hang_back"] = until(lambda: shown("ActiveState")["ActiveState"] == "active" and main_pid() not in (0, desk))
     facts["hang_stack"] = [line for line in journal() if "Fatal Python error: Aborted" in line]
+
+
+def watchdog_bites() -> int:
+    return sum("Watchdog timeout" in line for line in journal())
+
+
+def block() -> None:
+    """Have the loop block in a call of its own, as the unit's own process: nobody stops it from outside."""
+    script, drop_in = Path("/srv/deskd/blocking.py"), DROP_IN / "blocking.conf"
+    script.write_text(BLOCKING)
+    script.chmod(0o644)
+    command = f"/opt/deskd/venv/bin/python -P {script} run --config {TOML}"
+    drop_in.write_text(f"[Service]\nExecStart=\nExecStart={command}\n")
+    run("systemctl", "daemon-reload")
+    facts["block_restart"] = run("systemctl", "restart", "deskd", timeout=150)
+    bites, desk = watchdog_bites(), main_pid()
+    until(lambda: len(processes()) >= 4)
+    before = list(processes())
+    os.kill(desk, signal.SIGUSR2)
+    began = time.monotonic()
+    facts["block_noticed"] = until(lambda: watchdog_bites() > bites, 20)
+    facts["block_noticed_s"] = time.monotonic() - began
+    facts["block_back"] = until(lambda: shown("ActiveState")["ActiveState"] == "active" and main_pid() not in (0, desk))
+    facts["block_stack"] = [line for line in journal() if "blocking.py" in line and "in <lambda>" in line]
+    facts["block_orphans"] = [pid for pid in before if Path(f"/proc/{pid}").exists()]
+    drop_in.unlink()
+    run("systemctl", "daemon-reload")
+    run("systemctl", "reset-failed", "deskd")  # the story starts it more often than an officer would
+    facts["block_end"] = run("systemctl", "restart", "deskd", timeout=150)
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes what apprise's json:// sends."""
+
+    titles: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.titles.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["title"])
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def routes() -> None:
+    """Without its file the unit starts; with it people are told; what is said of it shows no address."""
+    facts["routes_shipped"] = (oct(ROUTES.stat().st_mode & 0o777), ROUTES.read_text())
+    ROUTES.unlink()
+    run("systemctl", "reset-failed", "deskd")
+    facts["routes_absent"] = (run("systemctl", "restart", "deskd", timeout=150), shown("ActiveState"))
+    threading.Thread(target=HTTPServer(("127.0.0.1", 8099), Receiver).serve_forever, daemon=True).start()
+    ROUTES.touch(mode=0o600)
+    ROUTES.write_text(f'[routes]\nclub = "{ADDRESS}"\n')
+    TOML.write_text(CONFIG + '[notifications]\nrisk = ["club"]\nsystem_alerts = ["club"]\nscanner = ["clup"]\n')
+    facts["routes_wrong"] = run(CTL, "config", "check")
+    TOML.write_text(CONFIG + '[notifications]\nrisk = ["club"]\nsystem_alerts = ["club"]\nscanner = ["club"]\n')
+    facts["routes_check"] = run(CTL, "config", "check")
+    facts["routes_check_member"] = as_member(CTL, "config", "check")
+    facts["routes_restart"] = run("systemctl", "restart", "deskd", timeout=150)
+    facts["routes_test"] = run(CTL, "notify", "test", "--wait", "60", timeout=90)
+    facts["routes_send"] = run(CTL, "notify", "send", "scanner", "3 found")
+    until(lambda: any("3 found" in title for title in Receiver.titles))
+    facts["routes_titles"] = Receiver.titles
+    facts["routes_doctor"] = json.loads(run(CTL, "doctor", "--json", timeout=120)[1])
+    facts["routes_doctor_member"] = json.loads(as_member(CTL, "doctor", "--json")[1])
+    said = [*map(json.dumps, facts.values()), *journal()]
+    facts["routes_leaked"] = [line for line in said if "s3cr3t" in line or "t0k3n" in line]
+    TOML.write_text(CONFIG)
+    facts["routes_end"] = run("systemctl", "restart", "deskd", timeout=150)
 
 
 def stop() -> None:
@@ -404,9 +487,11 @@ CHAPTERS = (
     stop_deaf,
     reload,
     doctor,
+    routes,
     upgrade,
     kill,
     hang,
+    block,
     stop,
     wrong_configuration,
     one_uid,
