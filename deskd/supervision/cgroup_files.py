@@ -29,6 +29,7 @@ class MeterFiles:
     memory: Path | None = None  # one figure, in bytes
     cpu: Path | None = None  # one figure, in nanoseconds; None: *cpu_stat* has it as usage_usec
     cpu_stat: Path | None = None
+    pids_events: Path | None = None
 
 
 def quota_and_period_us(cores: float, period_us: int) -> tuple[int, int]:

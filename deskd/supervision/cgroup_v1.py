@@ -65,6 +65,7 @@ class V1Group:
             memory=self.by_controller["memory"] / "memory.usage_in_bytes",
             cpu=None if cpuacct is None else cpuacct / "cpuacct.usage",
             cpu_stat=self.by_controller["cpu"] / "cpu.stat",
+            pids_events=self.by_controller["pids"] / "pids.events",
         )
 
     def has_cpu_quota(self) -> bool:

@@ -57,7 +57,11 @@ class V2Group:
     @property
     def meter_files(self) -> MeterFiles:
         """Return what tells its use at the moment."""
-        return MeterFiles(memory=self.folder / "memory.current", cpu_stat=self.folder / "cpu.stat")
+        return MeterFiles(
+            memory=self.folder / "memory.current",
+            cpu_stat=self.folder / "cpu.stat",
+            pids_events=self.folder / "pids.events",
+        )
 
     def settle(self, cores: float) -> None:
         """Let it have those cores in short turns: its start is over."""

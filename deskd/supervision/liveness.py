@@ -5,7 +5,8 @@
 2. Lines wait when bytes lie unread in the pipe, or when the runner holds lines that the script has not asked for. A line
    that was never delivered waits for nobody, and neither does the one that the script is at work on.
 3. Only time in which we looked counts: a desk, or a machine, that slept blames nobody for it.
-4. A run that stands still though it has used its whole share of the CPU is a busy loop; any other is stalled.
+4. A run that stands still though it has used its whole share of the CPU is a busy loop; any other is stalled. One that
+   meanwhile asks again and again for processes that it may not have is ended for that.
 """
 
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from deskd.supervision.page import Page
 from deskd.supervision.words import last_line, throttling
 
 TICK_MAX_S = 3.0  # a longer while between two looks counts as one tick: nobody looked
+ASKS_S = 5.0  # who was not refused a process for so long asks for none
 BUSY_SHARE = 0.5  # of all periods it was throttled in so many: all but a few, on a machine that has time to give
 _LINE_BYTES = 120  # of a feed, where none was delivered yet
 
@@ -89,6 +91,8 @@ class Watch:
     def _stands(self, reading: Reading) -> Verdict:
         section = self.section
         if section.busy_after_s and self.still_s >= section.busy_after_s and (figures := self._busy(reading)):
+            if refused := self._refused(reading):
+                return Verdict(still=Still.END, reason=ExitReason.PIDS_LIMIT, detail=f"{refused}; {_waiting(reading)}")
             text = f"it {figures}, and handled no line meanwhile; {_waiting(reading)}{_after(reading)}: look for a loop"
             return Verdict(still=Still.END, reason=ExitReason.CPU_LIMIT, detail=f"{text} that does not end")
         if not section.stalled_after_s or self.still_s < section.stalled_after_s:
@@ -100,8 +104,25 @@ class Watch:
         if section.stalled_end_after_s and self.still_s >= section.stalled_after_s + section.stalled_end_after_s:
             if not reading.page.read and not self._taken:
                 text += "; a strategy that wants no market data says so in config.json: " + '"channels": ["orders"]'
+            if refused := self._refused(reading):
+                return Verdict(still=Still.END, reason=ExitReason.PIDS_LIMIT, detail=f"{refused}; {_waiting(reading)}")
             return Verdict(still=Still.END, reason=ExitReason.STALLED, detail=text)
         return MOVES
+
+    def _refused(self, reading: Reading) -> str:
+        """Return how often it was refused a process since it stands still, where it goes on asking; else nothing."""
+        now = reading.sample.forks_refused
+        before = self.samples.since(reading.at - min(self.still_s, KEPT_S))
+        lately = self.samples.since(reading.at - ASKS_S)
+        if now is None or before is None or lately is None or lately.forks_refused is None:
+            return ""
+        if now <= lately.forks_refused:
+            return ""  # it was, once; that is not what keeps it
+        count = now - (before.forks_refused or 0)
+        return (
+            f"it asked for more than its {self.section.pids} processes and threads ({count:,} refused in the last "
+            f"{min(self.still_s, KEPT_S):.0f} s, and it goes on asking), and handled no line meanwhile"
+        )
 
     def _busy(self, reading: Reading) -> str:
         """Return the figures of a run that used its whole share of the CPU since it stands still; else nothing."""

@@ -26,19 +26,31 @@ class Life:
     watch: Watch = field(init=False)
     at: float = 1_000.0
     cpu: float = 0.0
+    refused: int = 0
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.section)
 
     def look(
-        self, delivery: Delivery = WAITING, page: Page | None = None, *, after_s: float = 1.0, busy: float = 0.0
+        self,
+        delivery: Delivery = WAITING,
+        page: Page | None = None,
+        *,
+        after_s: float = 1.0,
+        busy: float = 0.0,
+        forks: int = 0,
     ) -> Verdict:
-        """Look after a while in which it used *busy* of its share."""
+        """Look after a while in which it used *busy* of its share, and was refused *forks*."""
         self.at += after_s
+        self.refused += forks
         self.cpu += after_s * busy * self.section.cpu
         periods = int((self.at - 1_000) * 100) if busy else 0
         sample = Sample(
-            at=self.at, cpu_seconds=self.cpu, periods=periods, throttled_periods=periods if busy == 1 else 0
+            at=self.at,
+            cpu_seconds=self.cpu,
+            periods=periods,
+            throttled_periods=periods if busy == 1 else 0,
+            forks_refused=self.refused,
         )
         return self.watch.look(Reading(at=self.at, page=page or Page(), delivery=delivery, sample=sample))
 
@@ -76,6 +88,24 @@ def test_a_busy_loop_is_ended_with_its_throttle_figures() -> None:
         "used 0.50 of 0.5 cores for 60 s, throttled 6,000 of 6,000 periods, and handled no line meanwhile"
         in ended.detail
     )
+
+
+@pytest.mark.parametrize("busy", [0.0, 1.0])
+def test_a_fork_bomb_that_swallows_its_refusals_is_ended_for_them(busy: float) -> None:
+    """Whether it waits between them or not: it is the bound on processes that it runs into, and it is told which."""
+    life = Life()
+    *_, ended = life.verdicts(92, busy=busy, forks=3)
+    assert (ended.still, ended.reason) == (Still.END, ExitReason.PIDS_LIMIT)
+    assert f"it asked for more than its {SECTION.pids} processes and threads (" in ended.detail
+    assert "refused in the last 60 s, and it goes on asking)" in ended.detail
+
+
+def test_who_was_refused_a_thread_once_and_stalls_later_is_stalled() -> None:
+    """A package that wanted a thread at its import is not what keeps it."""
+    life = Life()
+    life.look(forks=5)
+    *_, ended = life.verdicts(92)
+    assert ended.reason is ExitReason.STALLED
 
 
 def test_one_core_of_two_is_no_busy_loop_but_stalled() -> None:

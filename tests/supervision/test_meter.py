@@ -18,13 +18,16 @@ V1_STAT = "nr_periods 600\nnr_throttled 598\nthrottled_time 5000000000\n"
 V2_STAT = "usage_usec 1500000\nuser_usec 1\nnr_periods 600\nnr_throttled 598\nthrottled_usec 5000000\n"
 
 
-EXPECTED = Sample(at=7.0, memory_bytes=4096, cpu_seconds=1.5, throttled_periods=598, periods=600)
+EXPECTED = Sample(at=7.0, memory_bytes=4096, cpu_seconds=1.5, throttled_periods=598, periods=600, forks_refused=12)
 
 
 def test_both_kernels_kinds_of_files_are_read(tmp_path: Path) -> None:
     """v1 has CPU time in a file of its own, v2 in cpu.stat."""
     for number, files in enumerate(
-        ({"memory": "4096\n", "cpu": "1500000000\n", "cpu_stat": V1_STAT}, {"memory": "4096\n", "cpu_stat": V2_STAT})
+        (
+            {"memory": "4096\n", "cpu": "1500000000\n", "cpu_stat": V1_STAT, "pids_events": "max 12\n"},
+            {"memory": "4096\n", "cpu_stat": V2_STAT, "pids_events": "max 12\n"},
+        )
     ):
         folder = tmp_path / str(number)
         folder.mkdir()

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,46 +70,91 @@ def find() -> Path:
 
 def prepare() -> Bed:
     """Build what is not in the cache yet (a minute, once), and return the bed; raise NoBed with the reason."""
-    folder = find()
+    folder, cache = find(), _cache()
+    with _turn(cache / "lock"):
+        base = _base(folder, cache / "base")
+        pins = (ROOT / "requirements" / "dev.txt").read_bytes() + Path(__file__).read_bytes()
+        return Bed(folder / "boot-run.sh", _image(base, cache, "desk", pins, lambda tree: _pack(tree, cache, pins)))
+
+
+def prepare_bare() -> Bed:
+    """Return a bed on which no desk ever was: Debian's Python as it is, and beside it the pinned wheels as files."""
+    folder, cache = find(), _cache()
+    with _turn(cache / "lock"):
+        base = _base(folder, cache / "bare-base", f"python{GUEST_PYTHON}-venv passwd apparmor")
+        pins = (ROOT / "requirements" / "run.txt").read_bytes() + Path(__file__).read_bytes()
+        wheels = _wheels(cache, pins)
+        return Bed(folder / "boot-run.sh", _image(base, cache, "bare", pins, lambda tree: _lay(wheels, tree)))
+
+
+def _cache() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deskd" / "testbed"
     cache.mkdir(parents=True, exist_ok=True)
-    with _turn(cache / "lock"):
-        base = cache / "base"
-        build = [str(folder / "build-image.sh"), "--cache", str(base), "--beds", "u", "--uml-suite", "sid"]
-        built = subprocess.run(build, capture_output=True, text=True, timeout=BUILD_S, check=False)
-        if built.returncode != 0:
-            raise NoBed(f"the test bed's image could not be built: {(built.stderr or built.stdout).strip()[-400:]}")
-        return Bed(folder / "boot-run.sh", _with_packages(base, cache))
+    return cache
 
 
-def _with_packages(base: Path, cache: Path) -> Path:
-    """Return an image that has the desk's packages as well: to copy them at each boot would take longer than the boot."""
-    pins = (ROOT / "requirements" / "dev.txt").read_bytes() + Path(__file__).read_bytes()
-    place = cache / f"desk-{hashlib.sha256((base / 'key').read_bytes() + pins).hexdigest()[:16]}"
+def _base(folder: Path, base: Path, packages: str = "") -> Path:
+    """Return the bed's own image, with further packages of Debian's."""
+    build = [str(folder / "build-image.sh"), "--cache", str(base), "--beds", "u", "--uml-suite", "sid"]
+    build += ["--packages", packages] if packages else []
+    built = subprocess.run(build, capture_output=True, text=True, timeout=BUILD_S, check=False)
+    if built.returncode != 0:
+        raise NoBed(f"the test bed's image could not be built: {(built.stderr or built.stdout).strip()[-400:]}")
+    return base
+
+
+def _image(base: Path, cache: Path, name: str, pins: bytes, fill: Callable[[Path], None]) -> Path:
+    """Return an image that has more in it: to copy that at each boot would take longer than the boot."""
+    place = cache / f"{name}-{hashlib.sha256((base / 'key').read_bytes() + pins).hexdigest()[:16]}"
     if place.is_dir():
         return place
-    for old in cache.glob("desk-*"):
+    for old in cache.glob(f"{name}-{'?' * 16}"):
         shutil.rmtree(old)
     fresh = cache / "fresh"
     shutil.rmtree(fresh, ignore_errors=True)
     tree = fresh / "tree"
     fresh.mkdir()
     subprocess.run(["cp", "-al", str(base / "rootfs"), str(tree)], check=True)
-    packages, is_not_packed = _packages(cache, pins), shutil.ignore_patterns(*_NOT_PACKED)
-
-    def left_out(folder: str, names: list[str]) -> set[str]:
-        return is_not_packed(folder, names) if Path(folder) == packages else set()
-
-    shutil.copytree(packages, tree / _PACKAGES, symlinks=True, ignore=left_out)
+    fill(tree)
     image = fresh / "root.img"
     with image.open("wb") as file:
         file.truncate(IMAGE_MB << 20)
     options = ["-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard", "-d", str(tree)]
     subprocess.run(["mkfs.ext4", *options, str(image)], check=True, capture_output=True)
     shutil.rmtree(tree)
-    for name in ("linux.uml", "umllib", "uml-args", "key"):
-        (fresh / name).symlink_to(base / name)
+    for part in ("linux.uml", "umllib", "uml-args", "key"):
+        (fresh / part).symlink_to(base / part)
     fresh.rename(place)
+    return place
+
+
+def _pack(tree: Path, cache: Path, pins: bytes) -> None:
+    """Put the desk's packages where its Python finds them."""
+    packages, is_not_packed = _packages(cache, pins), shutil.ignore_patterns(*_NOT_PACKED)
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        return is_not_packed(folder, names) if Path(folder) == packages else set()
+
+    shutil.copytree(packages, tree / _PACKAGES, symlinks=True, ignore=left_out)
+
+
+def _lay(wheels: Path, tree: Path) -> None:
+    shutil.copytree(wheels, tree / "opt" / "wheels")
+
+
+def _wheels(cache: Path, pins: bytes) -> Path:
+    """Return a folder with the wheels that an installation pins, as they are fetched where there is a network."""
+    place = cache / f"wheels-{hashlib.sha256(pins).hexdigest()[:16]}"
+    if not place.is_dir():
+        fresh = cache / "wheels"
+        shutil.rmtree(fresh, ignore_errors=True)
+        wanted = ["--require-hashes", "--no-deps", "-r", str(ROOT / "requirements" / "run.txt")]
+        target = ["--dest", str(fresh), "--python-version", GUEST_PYTHON, "--only-binary=:all:"]
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        done = subprocess.run([*pip, *target, *wanted], capture_output=True, text=True, timeout=BUILD_S, check=False)
+        if done.returncode != 0:
+            raise NoBed(f"the wheels that an installation pins cannot be fetched: {done.stderr.strip()[-400:]}")
+        fresh.rename(place)
     return place
 
 
