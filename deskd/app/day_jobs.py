@@ -13,7 +13,7 @@ from deskd.jobs.works import Account, Kept, Places, Works
 from deskd.ports import Clock
 from deskd.runtime import Runtime
 
-_MIB = 2**20
+MIB = 2**20
 
 
 def reports_dir(config: Config) -> Path:
@@ -28,6 +28,7 @@ def day_jobs(
     broker: Account,
     wall: Clock,
     market_stream: Callable[[], str],
+    disk_free_min_mb: Callable[[], int],
     sign: Callable[[date], Awaitable[ev.RootSigned | None]],
     snapshot: Callable[[], Awaitable[bool]],
 ) -> JobRunner:
@@ -39,7 +40,7 @@ def day_jobs(
         market=runtime.market_clock,
         market_stream=market_stream,
         is_tape=config.broker.mode == "embedded",
-        disk_min=config.desk.disk_free_min_mb * _MIB,
+        disk_min=lambda: disk_free_min_mb() * MIB,
         broker=broker,
         post=runtime.post,
         keep=runtime.keep,

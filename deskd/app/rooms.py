@@ -202,6 +202,7 @@ class Rooms:
             broker=broker,
             wall=wall,
             market_stream=self.feed.stream.state,
+            disk_free_min_mb=lambda: self.disk.least // 2**20,
             sign=self.roots.sign,
             snapshot=self.snapshots.renew,
         )

@@ -17,10 +17,10 @@ from urllib.parse import quote, urlsplit
 from deskd.cli.check import BAD, GOOD, WARNING, Check, not_yours
 from deskd.cli.client import Desk, DeskNotReachable, NotDone
 from deskd.cli.machine import Machine, nsjail
-from deskd.cli.place import root_of
+from deskd.cli.place import INSTALLED, root_of
 from deskd.cli.route_checks import examine_routes
 from deskd.config import Config
-from deskd.config.keys import HOME_OF_KEYS, BrokerKeys, read_keys
+from deskd.config.keys import HOME_OF_KEYS, SECRET_CREDENTIAL, BrokerKeys, read_keys
 from deskd.config.load import load
 from deskd.control.listen import SOCKET_NAME
 from deskd.domain.errors import ConfigError, SandboxUnavailable
@@ -67,7 +67,7 @@ def examine(file: Path, environment: Mapping[str, str]) -> Iterator[Check]:
         yield check(config)
     yield from _desk(config)
     yield from examine_routes(config, file, environment, _desk_user(config))
-    yield _broker(config, environment)
+    yield _broker(config, file, environment)
 
 
 def _python() -> Check:
@@ -243,11 +243,22 @@ def _desk(config: Config) -> Iterator[Check]:
         yield Check("jails", BAD, f"the running desk fails to start {name} {why}", "see the other lines, and its log")
 
 
-def _broker(config: Config, environment: Mapping[str, str]) -> Check:
+def credentials_of_unit(file: Path, installed: Path = INSTALLED) -> Mapping[str, str] | None:
+    """Return an environment that leads to the keys from where the unit loads them; None where they are not ours to read."""
+    folder = file.absolute().parent
+    if file.absolute() != installed or not os.access(folder / SECRET_CREDENTIAL, os.R_OK):
+        return None
+    return {"CREDENTIALS_DIRECTORY": str(folder)}
+
+
+def _broker(config: Config, file: Path, environment: Mapping[str, str]) -> Check:
     if config.broker.mode == "embedded":
         return Check("broker", GOOD, "the embedded exchange: no keys, no network")
     if _desk_user(config) != os.geteuid():  # a unit's credentials are in nobody's environment
-        return not_yours("broker", "the key pair of the desk")
+        found = credentials_of_unit(file)
+        if found is None:
+            return not_yours("broker", "the key pair of the desk")
+        environment = found
     try:
         keys = read_keys(environment)
     except ConfigError as error:

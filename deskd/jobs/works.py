@@ -75,7 +75,7 @@ class Works:
     market: Callable[[], MarketClock | None]
     market_stream: Callable[[], str]
     is_tape: bool
-    disk_min: int
+    disk_min: Callable[[], int]  # bytes; a reload may change it
     broker: Account
     post: Callable[[ev.Event], Awaitable[None]]
     keep: Callable[[ev.Event], Awaitable[None]]  # returns when it is on disk
@@ -122,7 +122,7 @@ class Works:
             is_tape=self.is_tape,
             calendar=self.desk.calendar,
             disk_free=free,
-            disk_min=self.disk_min,
+            disk_min=self.disk_min(),
             account=await self._account(),
             is_trade_stream_up=self.desk.is_trade_stream_up,
             is_synced=self.desk.is_synced,

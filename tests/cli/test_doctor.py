@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from deskd.cli.check import Check
-from deskd.cli.doctor import examine
+from deskd.cli.doctor import credentials_of_unit, examine
+from deskd.config.keys import read_keys
 from tests.control.a_running_desk import a_running_desk
 
 NOBODY = 65_534
@@ -177,3 +178,15 @@ def test_root_asks_as_the_desks_own_user(tmp_path: Path) -> None:
         jail = checks(tmp_path, f'[desk]\nstate_dir = "{state}"\n')["jail"]
         assert jail.verdict == "good" or jail.remedy
         assert {path.lstat().st_uid for path in state.iterdir()} <= {NOBODY}
+
+
+def test_root_judges_the_keys_that_the_unit_loads(tmp_path: Path) -> None:
+    """Before the desk is started again with them; nobody else can read them, and no other configuration leads there."""
+    file = tmp_path / "desk.toml"
+    assert credentials_of_unit(file, installed=file) is None
+    (tmp_path / "alpaca_key_id").write_text("PK1\n")
+    (tmp_path / "alpaca_secret_key").write_text("s3cr3t\n")
+    found = credentials_of_unit(file, installed=file)
+    assert found is not None
+    assert read_keys(found) == ("PK1", "s3cr3t")
+    assert credentials_of_unit(file) is None

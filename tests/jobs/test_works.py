@@ -67,7 +67,7 @@ class World:
             ),
             market_stream=lambda: "up",
             is_tape=True,
-            disk_min=1,
+            disk_min=lambda: 1,
             broker=self,
             post=self.post,
             keep=self.keep,

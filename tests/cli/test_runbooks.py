@@ -1,0 +1,74 @@
+"""Runbooks and guides name what there is: commands with their options, keys, events, settings, each other.
+
+Whoever follows one at three in the morning must not find out that a word of it is wrong.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from deskd.cli.deskctl import cli
+from deskd.config import Config
+from deskd.config.changes import values
+from deskd.config.leaves import leaves
+
+ROOT = Path(__file__).parents[2]
+RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
+PAGES = [*RUNBOOKS, ROOT / "docs" / "officers-guide.md", ROOT / "docs" / "members-guide.md"]
+COMMAND = re.compile(r"(?:`|^ {4,}(?:sudo )?)(deskctl [a-z](?:[^`\n#|]|\|(?! ))*)", re.MULTILINE)
+CODE = "\n".join(path.read_text() for folder in ("deskd", "sandbox", "tools") for path in (ROOT / folder).rglob("*.py"))
+
+
+def problem(line: str) -> str | None:
+    """Return why deskctl would not take the line as it is written; capital words stand for what a person fills in."""
+    words = [word.partition("|")[0] for word in shlex.split(re.sub(r"\[[^\]]*\]", "", line).replace("…", "..."))][1:]
+    command: click.Command = cli
+    context = click.Context(cli, info_name="deskctl")
+    while isinstance(command, click.Group):
+        if not words:
+            return None if command is not cli and command.invoke_without_command else "names no command"
+        name = words.pop(0)
+        found = command.get_command(context, name)
+        if found is None:
+            return f"there is no {name}"
+        command, context = found, click.Context(found, context, info_name=name)
+    try:
+        given, left, _ = command.make_parser(context).parse_args(words)
+    except click.UsageError as error:
+        return error.format_message()
+    if left and left != ["..."]:
+        return f"takes no {left}"
+    lacking = [
+        p.name for p in command.params if isinstance(p, click.Argument) and p.required and not given.get(str(p.name))
+    ]
+    return f"lacks {lacking}" if lacking and words else None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_can_be_typed_as_it_is_written(page: Path) -> None:
+    """With its options; `deskctl NAME` alone stands for the command."""
+    lines = [match.strip() for match in COMMAND.findall(page.read_text())]
+    assert [f"{line}: {why}" for line in lines if (why := problem(line))] == []
+    assert lines
+
+
+@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
+def test_every_word_of_the_desks_is_one(page: Path) -> None:
+    """Events, reasons and files in backticks stand in the code; settings in the configuration."""
+    known = {key.rpartition(".")[2] for key, _ in values(Config())} | {key.rpartition(".")[2] for key in leaves()}
+    words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+|[A-Z]+(?:_[A-Z]+)+)`", page.read_text()))
+    assert [word for word in sorted(words) if word not in known and not re.search(rf"\b{word}\b", CODE)] == []
+    keys = set(re.findall(r"`\[(\w+)\] (\w+)`", page.read_text()))
+    assert [f"{section}.{key}" for section, key in sorted(keys) if f"{section}.{key}" not in leaves()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """To a page that is there."""
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    tests = re.findall(r"`(tests/[\w/.]+)`", page.read_text())
+    assert [test for test in tests if not (ROOT / test).exists()] == []
