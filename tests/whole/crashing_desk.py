@@ -32,9 +32,11 @@ from deskd.domain import events as ev
 from deskd.ledger import store
 from deskd.ledger.store import LedgerStore
 from deskd.runtime import Runtime
+from deskd.supervision import versions
 from deskd.supervision.launch import Launcher, Prepared
 from deskd.supervision.running import Hands
 from deskd.supervision.supervisor import Supervisor
+from deskd.supervision.versions import Versions
 from deskd.venue.child import EmbeddedExchange
 
 # Every point there is; tests/whole/test_crash_points.py dies at each.
@@ -98,6 +100,14 @@ POINTS = (
     "stop: to be closed",
     "stop: closed",
 )
+# On the way of a deployment; tests/whole/test_deploying.py dies at each.
+DEPLOYING = (
+    "deploy: checked",
+    "deploy: chosen on record",
+    "deploy: beside its place, on disk",
+    "deploy: exchanged",
+    "deploy: the old one removed",
+)
 WORKER_S = 0.1  # from the start of the worker that takes a snapshot: it lives, and is not done
 SENT_WAIT_S = 0.05  # from the request's leaving to the crash: the broker has done it, and nobody has read its answer
 
@@ -117,7 +127,7 @@ def crossed(point: str) -> None:
     """Die here, if this is where and when."""
     if not point or point != _where:
         return
-    assert point in POINTS, f"{point} is not in the table"
+    assert point in POINTS + DEPLOYING, f"{point} is not in the table"
     _crossings[point] += 1
     if _crossings[point] == int(_times):
         note("CRASH_NOTE", point)
@@ -337,6 +347,16 @@ def wrap_start_and_stop() -> None:
     around(daemon.Daemon, "close", before="stop: to be closed", after="stop: closed")
 
 
+def wrap_deployments() -> None:
+    def chosen(_runtime: Runtime, event: Any, *_more: Any) -> str:
+        return "deploy: chosen on record" if isinstance(event, ev.VersionChosen) else ""
+
+    around(Supervisor, "examine", after="deploy: checked")
+    around(Runtime, "keep", after=chosen)
+    around(versions, "_exchange", before="deploy: beside its place, on disk", after="deploy: exchanged")
+    around(Versions, "switch", after="deploy: the old one removed")
+
+
 if __name__ == "__main__":
     wraps: tuple[Callable[[], None], ...] = (
         wrap_the_ledger,
@@ -348,6 +368,7 @@ if __name__ == "__main__":
         wrap_the_snapshots,
         wrap_the_supervisor,
         wrap_start_and_stop,
+        wrap_deployments,
     )
     for wrap in wraps:
         wrap()
