@@ -41,9 +41,12 @@ def audit() -> None:
 @db_option
 @click.option("--root", "roots_file", type=_file, metavar="FILE", help="Roots kept elsewhere: a copy of roots.jsonl.")
 @click.option("--key", "key_file", type=_file, metavar="FILE", help="The desk's public keys: a copy of ledger-key.pub.")
+@click.option("--backup", "is_backup", is_flag=True, help="FILE may end before the newest roots: it is a copy.")
 @json_option
 @pass_call
-def verify(call: Call, *, db: Path | None, roots_file: Path | None, key_file: Path | None, as_json: bool) -> None:
+def verify(
+    call: Call, *, db: Path | None, roots_file: Path | None, key_file: Path | None, is_backup: bool, as_json: bool
+) -> None:
     """Replay every fact; compare every row, rule and signed root with what the facts give.
 
     Of the configured desk's ledger, its own ledger-key.pub and roots.jsonl are used where none are given. Exit code 0:
@@ -67,7 +70,7 @@ def verify(call: Call, *, db: Path | None, roots_file: Path | None, key_file: Pa
     except LedgerError as error:
         raise click.UsageError(str(error)) from None
     with _progress() as on_progress:
-        verdict = judged(path, keys=keys, kept=kept, on_progress=on_progress)
+        verdict = judged(path, keys=keys, kept=kept, is_backup=is_backup, on_progress=on_progress)
     if as_json:
         told = for_programs(path, verdict, key_file=key_file, roots_file=roots_file)
         show.as_json({**told, "roots_cut_off": cut_off})

@@ -7,8 +7,8 @@ from pathlib import Path
 from deskd.ledger.audit import Verdict
 
 _REMEDY = (
-    "what to do: keep this file as it is, restore the newest backup that `deskctl audit verify --db` calls whole, start"
-    " the desk: it asks the broker for what came after"
+    "what to do: keep this file as it is, restore the newest backup that `deskctl audit verify --backup --db` calls whole"
+    " (runbook restore), start the desk: it asks the broker for what came after"
 )
 
 
@@ -33,6 +33,7 @@ def as_json(path: Path, verdict: Verdict, *, key_file: Path | None, roots_file: 
         "tables": list(verdict.tables),
         "proved_by": root,
         "only_chained": _only_chained(verdict),
+        "roots_after": verdict.roots_after,
         "key_file": None if key_file is None else str(key_file),
         "roots_file": None if roots_file is None else str(roots_file),
         "damages": [asdict(damage) for damage in verdict.damages],
@@ -52,6 +53,8 @@ def report(path: Path, verdict: Verdict, *, key_file: Path | None) -> Iterator[s
         yield from (f"also: {damage}" for damage in others)
         yield f"whole before it: {verdict.facts:,} facts"
     yield _proof(verdict, key_file)
+    if verdict.roots_after:
+        yield f"older than {verdict.roots_after:,} of the roots kept elsewhere, as a backup is: what came after is not in it"
     if not verdict.is_whole:
         yield _REMEDY
 

@@ -8,7 +8,7 @@ Rule 3: nothing is written, and one read transaction sees one moment: a running 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deskd.domain.errors import LedgerError
@@ -34,6 +34,7 @@ class Verdict:
     proved: RootSigned | None  # the newest root that stands, and its signature with it
     tables: tuple[str, ...]  # that were compared with the replay
     damages: tuple[Damage, ...]
+    roots_after: int = 0  # kept elsewhere, of entries after the end of what is a backup
 
     @property
     def is_whole(self) -> bool:
@@ -46,15 +47,26 @@ def verify(
     *,
     keys: Collection[str] | None = None,
     kept: Sequence[RootSigned] = (),
+    is_backup: bool = False,
     on_progress: Progress | None = None,
 ) -> Verdict:
-    """Hold the ledger against its facts, its roots, and those *kept* elsewhere; *keys*: whose signatures count."""
+    """Hold the ledger against its facts, its roots, and those *kept* elsewhere; *keys*: whose signatures count.
+
+    *is_backup*: it may end before the newest root. That is how somebody who removed entries would have it look, too.
+    """
     try:
         with closing(read_only(path)) as db:
             db.execute("BEGIN")
-            return _verified(db, keys, kept, on_progress)
+            after = [root for root in kept if is_backup and root.seq > _last_seq(db)]
+            verdict = _verified(db, keys, [root for root in kept if root not in after], on_progress)
+            return replace(verdict, roots_after=len(after))
     except UNREADABLE as error:
         return _unreadable(error)
+
+
+def _last_seq(db: sqlite3.Connection) -> int:
+    (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM facts").fetchone()
+    return int(last)
 
 
 def _unreadable(error: sqlite3.Error | UnicodeDecodeError) -> Verdict:

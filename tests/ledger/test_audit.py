@@ -332,6 +332,22 @@ async def test_entries_that_were_removed_are_missed_by_a_root_kept_elsewhere(who
     assert verdict.damages[0].actual.startswith("the ledger ends with entry 50")
 
 
+async def test_a_backup_may_be_older_than_the_newest_root_and_that_is_told(whole: Path, tmp_path: Path) -> None:
+    """All that it has is as whole as ever; of a copy that was changed no word makes a whole one."""
+    life = Life(31)
+    life.goes_on(100)
+    copy = await written(tmp_path / "desk.db", life.facts[:50])
+    newest = verify(whole).proved
+    assert newest is not None
+    verdict = verify(copy, kept=[newest], is_backup=True)
+    assert (verdict.is_whole, verdict.roots_after) == (True, 1)
+    verdict = verify(whole, kept=[newest], is_backup=True)
+    assert (verdict.proved, verdict.roots_after) == (newest, 0)
+    with closing(sqlite3.connect(copy)) as db, db:
+        db.execute("UPDATE strategies SET name = 'another'")
+    assert not verify(copy, kept=[newest], is_backup=True).is_whole
+
+
 async def test_a_root_kept_elsewhere_proves_a_ledger_that_lost_its_own(whole: Path, tmp_path: Path) -> None:
     """A root is worth the same wherever it is kept."""
     life = Life(31)

@@ -29,12 +29,17 @@ async def test_a_ledger_that_was_destroyed_is_restored_and_nothing_is_lost_or_do
         assert await desk.ctl("backup", str(copy)) == 0
         assert await desk.ctl("audit", "verify") == 0  # of the running desk
         so_far = sum(line.get("event") == "order_filled" for line in desk.log)
+        assert await desk.ctl("audit", "sign") == 0  # a day that ended after the copy was made
         await desk.hears("order_filled", so_far + 15)
         below = desk.children()
         await desk.end(signal.SIGKILL)
         await all_gone(below)
         kept = desk.state / "roots.jsonl"
         destroy(desk.state)
+        roots, key = ("--root", str(kept)), ("--key", str(desk.state / "ledger-key.pub"))
+        assert await desk.ctl("audit", "verify", "--db", str(copy), *roots, *key) == 1
+        assert await desk.ctl("audit", "verify", "--backup", "--db", str(copy), *roots, *key) == 0
+        kept.rename(desk.state / "roots.before")
         copy.rename(desk.state / "desk.db")
         await desk.start()
         await desk.hears("order_filled", 10)
