@@ -26,7 +26,7 @@ class Life:
     watch: Watch = field(init=False)
     at: float = 1_000.0
     cpu: float = 0.0
-    refused: int = 0
+    refused: float = 0
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.section)
@@ -50,7 +50,7 @@ class Life:
             cpu_seconds=self.cpu,
             periods=periods,
             throttled_periods=periods if busy == 1 else 0,
-            forks_refused=self.refused,
+            forks_refused=int(self.refused),
         )
         return self.watch.look(Reading(at=self.at, page=page or Page(), delivery=delivery, sample=sample))
 
