@@ -38,7 +38,7 @@ class Life:
         *,
         after_s: float = 1.0,
         busy: float = 0.0,
-        forks: int = 0,
+        forks: float = 0,
     ) -> Verdict:
         """Look after a while in which it used *busy* of its share, and was refused *forks*."""
         self.at += after_s

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 IMAGE_MB = 1_600
 MEMORY_MB = 1_536
-BUILD_S, BOOT_S = 600, 400
+BUILD_S, BOOT_S = 1_200, 400
 GUEST_PYTHON = "3.13"
 _PACKAGES = Path("opt/deskd/venv/lib") / f"python{GUEST_PYTHON}" / "site-packages"
 _NOT_SHARED = (".git", ".venv", "var", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis")
@@ -95,7 +95,17 @@ def _cache() -> Path:
 
 def _base(folder: Path, base: Path, packages: str = "") -> Path:
     """Return the bed's own image, with further packages of Debian's."""
-    build = [str(folder / "build-image.sh"), "--cache", str(base), "--beds", "u", "--uml-suite", "sid"]
+    build = [
+        str(folder / "build-image.sh"),
+        "--cache",
+        str(base),
+        "--beds",
+        "u",
+        "--uml-suite",
+        "sid",
+        "--time-limit",
+        str(BUILD_S),
+    ]
     build += ["--packages", packages] if packages else []
     built = subprocess.run(build, capture_output=True, text=True, timeout=BUILD_S, check=False)
     if built.returncode != 0:

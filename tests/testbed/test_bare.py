@@ -45,7 +45,7 @@ def test_users_are_made_without_sysusers(bare: dict[str, Any]) -> None:
 
 def test_the_profile_compiles(bare: dict[str, Any]) -> None:
     """AppArmor's own compiler takes it; a kernel that loads it is not to be had here."""
-    assert bare["profile"] == [0, ""]
+    assert bare["profile"][0] == 0, bare["profile"]
 
 
 def test_what_pip_installed_trades(bare: dict[str, Any]) -> None:
