@@ -22,6 +22,7 @@ from deskd.supervision.words import last_line, throttling
 
 TICK_MAX_S = 3.0  # a longer while between two looks counts as one tick: nobody looked
 ASKS_S = 5.0  # who was not refused a process for so long asks for none
+AT_WORK_SHARE = 0.9  # of all periods it wanted to work in so many
 BUSY_SHARE = 0.5  # of all periods it was throttled in so many: all but a few, on a machine that has time to give
 _LINE_BYTES = 120  # of a feed, where none was delivered yet
 
@@ -97,12 +98,13 @@ class Watch:
             return Verdict(still=Still.END, reason=ExitReason.CPU_LIMIT, detail=f"{text} that does not end")
         if not section.stalled_after_s or self.still_s < section.stalled_after_s:
             return MOVES
-        text = f"it handled no line for {self.still_s:.0f} s; {_waiting(reading)}{_after(reading)}"
+        at_work = self._at_work(reading)
+        text = f"it handled no line for {self.still_s:.0f} s; {_waiting(reading)}{_after(reading)}{at_work}"
         if not self.is_warned:
             self.is_warned = True
             return Verdict(still=Still.WARN, reason=ExitReason.STALLED, detail=text)
         if section.stalled_end_after_s and self.still_s >= section.stalled_after_s + section.stalled_end_after_s:
-            if not reading.page.read and not self._taken:
+            if not reading.page.read and not self._taken and not at_work:
                 text += "; a strategy that wants no market data says so in config.json: " + '"channels": ["orders"]'
             if refused := self._refused(reading):
                 return Verdict(still=Still.END, reason=ExitReason.PIDS_LIMIT, detail=f"{refused}; {_waiting(reading)}")
@@ -122,6 +124,23 @@ class Watch:
         return (
             f"it asked for more than its {self.section.pids} processes and threads ({count:,} refused in the last "
             f"{min(self.still_s, KEPT_S):.0f} s, and it goes on asking), and handled no line meanwhile"
+        )
+
+    def _at_work(self, reading: Reading) -> str:
+        """Return what a run got that wanted to work in every period, and was not throttled; else nothing.
+
+        It may loop, or be slow because the machine is: nobody is blamed for a machine that has no more to give.
+        """
+        now, then = reading.sample, self.samples.since(reading.at - min(self.still_s, KEPT_S))
+        if then is None or now.at <= then.at or None in {now.cpu_seconds, then.cpu_seconds, now.periods, then.periods}:
+            return ""
+        seconds, used = now.at - then.at, (now.cpu_seconds or 0) - (then.cpu_seconds or 0)
+        _, period_us = quota_and_period_us(self.section.cpu, PERIOD_US)
+        if (now.periods or 0) - (then.periods or 0) < seconds / (period_us / 1e6) * AT_WORK_SHARE:
+            return ""
+        return (
+            f"; it was at work all the time and got {used / seconds:.2f} of its {self.section.cpu:g} cores: it loops, or the "
+            "machine has no more to give (then tell an officer)"
         )
 
     def _busy(self, reading: Reading) -> str:

@@ -114,6 +114,20 @@ def test_one_core_of_two_is_no_busy_loop_but_stalled() -> None:
     assert {verdict.reason for verdict in life.verdicts(95, busy=0.5)} == {ExitReason.STALLED}
 
 
+def test_who_works_and_gets_little_is_not_blamed_for_it() -> None:
+    """It may loop, or the machine is short of time: both are said, with what it got; who waits is told something else."""
+    untouched = Delivery(delivered=100, sent_bytes=9_000, unread_bytes=9_000)
+    *_, ended = Life().verdicts(95, untouched, busy=0.2)
+    assert ended.reason is ExitReason.STALLED
+    assert (
+        "got 0.10 of its 0.5 cores: it loops, or the machine has no more to give (then tell an officer)" in ended.detail
+    )
+    assert "channels" not in ended.detail
+    *_, ended = Life().verdicts(95, untouched)
+    assert "cores" not in ended.detail
+    assert '"channels": ["orders"]' in ended.detail
+
+
 def test_one_line_a_while_is_progress() -> None:
     """However busy and however slow: 25 seconds a line is slow, and never ended."""
     life = Life()
