@@ -138,9 +138,13 @@ def _signed_at_rest(call: Call) -> object:
     metavar="FILE",
     help="A new file; default: standard output.",
 )
+@json_option
 @pass_call
-def export(call: Call, *, db: Path | None, out: Path | None) -> None:
-    """Write every fact as a line of JSON (docs/reference/facts.md): enough to make the ledger again."""
+def export(call: Call, *, db: Path | None, out: Path | None, as_json: bool) -> None:
+    """Write every fact as a line of JSON (docs/reference/facts.md): enough to make the ledger again.
+
+    On standard output the lines are all there is, with --json or without; with --out it says how many there were.
+    """
     from deskd.ledger.export import export as exported
     from deskd.ledger.export import written
 
@@ -151,19 +155,26 @@ def export(call: Call, *, db: Path | None, out: Path | None) -> None:
             sys.stdout.buffer.flush()
         else:
             chain = written(path, out, on_progress=on_progress)
-    click.echo(f"{chain.seq:,} facts, last hash {chain.hash}", err=True)
+    if as_json and out is not None:
+        show.as_json({"file": str(out), "facts": chain.seq, "last_hash": chain.hash})
+    else:
+        click.echo(f"{chain.seq:,} facts, last hash {chain.hash}", err=True)
 
 
 @audit.command()
 @click.argument("file", type=_file)
 @click.option("--db", "target", type=click.Path(path_type=Path, dir_okay=False), metavar="NEW", required=True)
-def rebuild(file: Path, *, target: Path) -> None:
+@json_option
+def rebuild(file: Path, *, target: Path, as_json: bool) -> None:
     """Make a fresh ledger NEW of an export, tables and all; a line that is not what the desk wrote is named."""
     from deskd.ledger.export import rebuild as rebuilt
 
     with _said(), file.open("rb") as lines, _progress() as on_progress:
         chain = rebuilt(lines, target, on_progress=on_progress)
-    click.echo(f"{target}: {chain.seq:,} facts, last hash {chain.hash}")
+    if as_json:
+        show.as_json({"file": str(target), "facts": chain.seq, "last_hash": chain.hash})
+    else:
+        click.echo(f"{target}: {chain.seq:,} facts, last hash {chain.hash}")
 
 
 @click.command()

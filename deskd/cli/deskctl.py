@@ -49,10 +49,10 @@ def cli(context: click.Context, config: Path | None) -> None:
     context.obj = Call(config)
 
 
-def main() -> None:
-    """Run one command; say in one sentence why it cannot be done."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command, of the command line where none is given; say in one sentence why it cannot be done."""
     try:
-        cli(prog_name="deskctl")
+        cli(arguments, prog_name="deskctl")
     except (DeskNotReachable, NoConfiguration) as error:
         print(f"deskctl: {printable(str(error))}", file=sys.stderr)
         sys.exit(NOT_REACHABLE)

@@ -9,6 +9,7 @@ import click
 
 from deskd.cli import show
 from deskd.cli.call import Call, json_option, pass_call, wide_option
+from deskd.cli.verbs import Verbs
 
 JOB_TIMEOUT_S = 1_900.0  # a job is ended after 1800
 KINDS = ("html", "json", "strategies.csv", "orders.csv", "fills.csv", "denials.csv", "runs.csv")
@@ -23,7 +24,7 @@ JOBS: show.Columns = {
 }
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Verbs, invoke_without_command=True)
 @wide_option
 @json_option
 @click.pass_context

@@ -8,6 +8,7 @@ import click
 
 from deskd.cli import show
 from deskd.cli.call import Call, json_option, limit_option, pass_call, wide_option
+from deskd.cli.verbs import Verbs
 
 REFUSED = 1
 WAIT_S = 20.0  # the first message of a worker that just began takes some seconds
@@ -24,7 +25,7 @@ NOTIFICATIONS: show.Columns = {
 }
 
 
-@click.group()
+@click.group(cls=Verbs)
 def notify() -> None:
     """Show notifications, send what is dead again, try routes, tell people something."""
 

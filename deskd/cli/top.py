@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from deskd.cli import show
-from deskd.cli.call import Call, pass_call
+from deskd.cli.call import Call, json_option, pass_call
 from deskd.cli.client import Desk, DeskNotReachable
 from deskd.cli.kill import tell_kills
 from deskd.domain.shown import one_line
@@ -39,10 +39,14 @@ _OTHER_SCREEN, _FIRST_SCREEN, _CLEAR = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1
 @click.command()
 @click.option("--once", is_flag=True, help="Show it once, and end; so it is in a pipe.")
 @click.option("--every", "every_s", type=click.FloatRange(0.2, 60), default=1.0, show_default=True, help="Seconds.")
+@json_option
 @pass_call
-def top(call: Call, *, once: bool, every_s: float) -> None:
-    """Watch the desk: strategies, money, and the latest orders; Ctrl-C ends it."""
+def top(call: Call, *, once: bool, every_s: float, as_json: bool) -> None:
+    """Watch the desk: strategies, money, and the latest orders; Ctrl-C ends it. With --json it is shown once."""
     desk = call.desk()
+    if as_json:
+        show.as_json({**desk.look("/status"), "orders": _latest(desk)})
+        return
     if once or not sys.stdout.isatty():
         frame(desk)
         return
@@ -70,7 +74,7 @@ def watch(draw: Callable[[], None], wait: Callable[[float], None], every_s: floa
 def frame(desk: Desk) -> None:
     """Print how it is now."""
     status = desk.look("/status")
-    orders = desk.look("/orders", {"limit": str(ORDERS_SHOWN)})["orders"]
+    orders = _latest(desk)
     about: dict[str, Any] = status["desk"]
     tell_kills(about.get("kills", []))
     figures = [
@@ -81,3 +85,8 @@ def frame(desk: Desk) -> None:
     show.table(STRATEGIES, status["strategies"], nothing="no strategies")
     print()
     show.table(LATEST, orders, nothing="no orders")
+
+
+def _latest(desk: Desk) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = desk.look("/orders", {"limit": str(ORDERS_SHOWN)})["orders"]
+    return rows

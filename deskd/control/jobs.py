@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from aiohttp import web
 
+from deskd.control.answers import JobAnswer, JobRunAnswer
 from deskd.control.asking import CALLER, Refused, body_of
 from deskd.control.people import Caller
 from deskd.control.views import instant
@@ -177,7 +178,7 @@ def _day(typed: object) -> date | None:
         raise Refused(400, f"{typed!r} is no day: write it as 2026-01-31") from None
 
 
-def view(one: ListedJob) -> dict[str, Any]:
+def view(one: ListedJob) -> JobAnswer:
     """Return a job as `deskctl jobs` shows it."""
     return {
         "name": one.job.name,
@@ -190,7 +191,7 @@ def view(one: ListedJob) -> dict[str, Any]:
     }
 
 
-def run_view(run: JobRun) -> dict[str, Any]:
+def run_view(run: JobRun) -> JobRunAnswer:
     """Return one run."""
     return {
         "name": run.name,

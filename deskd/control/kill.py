@@ -7,11 +7,11 @@ Rule 3: what is answered stands in the ledger already; how far cancelling and cl
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from aiohttp import web
 
+from deskd.control.answers import KillAnswer
 from deskd.control.asking import CALLER, Refused, body_of, not_yours
 from deskd.control.names import the_one
 from deskd.control.people import Caller
@@ -141,7 +141,7 @@ def _by(caller: Caller) -> str:
     return f"{caller.name} (uid {caller.uid})"
 
 
-def view(kill: Kill) -> dict[str, Any]:
+def view(kill: Kill) -> KillAnswer:
     """Return the kill as `status` and the answers show it."""
     return {
         "scope": kill.target.scope.value,

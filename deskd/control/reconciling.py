@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, get_args
+from typing import get_args
 
+from deskd.control.answers import BookingAnswer, DifferenceAnswer, FrozenAnswer, ReconciledAnswer, SuspectedAnswer
 from deskd.control.views import instant
 from deskd.core.desk import Desk
 from deskd.core.house import cause_of
@@ -72,19 +73,21 @@ class Reconciling:
                 look = await self.look(f"deskctl reconcile by {by}")
         except TimeoutError:
             look = Look(problem=f"no look at the broker's account came to an end within {LOOK_S:g} s")
-        return report(self.desk, look) | {"resolved": None if resolution is None else resolution.subject}
+        return report(self.desk, look, None if resolution is None else resolution.subject)
 
 
-def report(desk: Desk, look: Look) -> dict[str, Any]:
+def report(desk: Desk, look: Look, resolved: str | None = None) -> ReconciledAnswer:
     """Return what the look brought, and what stands between the books and the broker."""
     standing, last = desk.standing, desk.last_reconciled
     orders = {fact.client_order_id for fact in look.facts if isinstance(fact, _ORDER_FACTS)}
-    suspected = [] if last is None else [{"subject": s, "more": m, "since": instant(at)} for s, m, at in last.suspected]
-    open_ = [
+    suspected: list[SuspectedAnswer] = (
+        [] if last is None else [{"subject": s, "more": m, "since": instant(at)} for s, m, at in last.suspected]
+    )
+    open_: list[DifferenceAnswer] = [
         {"subject": subject, "more": plain(one.more), "found_at": instant(one.found_at), "officer": one.needs_officer}
         for subject, one in sorted(standing.open.items())
     ]
-    frozen = [
+    frozen: list[FrozenAnswer] = [
         {"symbol": fact.symbol, "why": fact.why, "since": instant(fact.at)}
         for _, fact in sorted(standing.frozen.items())
     ]
@@ -97,10 +100,11 @@ def report(desk: Desk, look: Look) -> dict[str, Any]:
         "suspected": suspected,
         "open": open_,
         "frozen": frozen,
+        "resolved": resolved,
     }
 
 
-def _booking(fact: ev.HouseAdjusted) -> dict[str, Any]:
+def _booking(fact: ev.HouseAdjusted) -> BookingAnswer:
     return {
         "cause": str(cause_of(fact)),
         "activity_id": fact.activity_id,

@@ -1,11 +1,11 @@
 """What the control socket answers, as JSON: names of columns and words of CONTRACTS 5, decimals as text."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from deskd.control import answers
 from deskd.domain.book import Account, Position
 from deskd.domain.money import plain
 from deskd.domain.order import Order
@@ -15,12 +15,12 @@ from deskd.ports import Orders, Runs
 type View = dict[str, Any]
 
 
-def strategy(found: StrategySpec | BrokenStrategy, runs: Runs, orders: Orders) -> View:
+def strategy(found: StrategySpec | BrokenStrategy, runs: Runs, orders: Orders) -> answers.StrategyAnswer:
     """Return all that is known of a strategy at a glance."""
     if isinstance(found, BrokenStrategy):
         return {"strategy_id": found.strategy_id, "status": "broken", "problem": found.problem}
     name = found.strategy_id
-    view: View = {
+    view: answers.StrategyAnswer = {
         "strategy_id": name,
         "user_id": found.user_id,
         "name": found.name,
@@ -43,7 +43,13 @@ def strategy(found: StrategySpec | BrokenStrategy, runs: Runs, orders: Orders) -
             "throttled_share": live.throttled_share,
         }
         if live.state is not None:
-            view["state"] = asdict(live.state)
+            use = live.state
+            view["state"] = {
+                "bytes": use.bytes,
+                "bytes_max": use.bytes_max,
+                "files": use.files,
+                "files_max": use.files_max,
+            }
     if end := runs.last_end(name):
         view |= {"exit_reason": str(end.reason), "exit_detail": end.detail}
     view["open_orders"] = len(orders.orders(name, is_open=True))
@@ -53,13 +59,13 @@ def strategy(found: StrategySpec | BrokenStrategy, runs: Runs, orders: Orders) -
     return view
 
 
-def for_others(strategy: View) -> View:
+def for_others(strategy: answers.StrategyAnswer) -> View:
     """Return what a member may see of a strategy that is not theirs: that it is there and runs, and no more.
 
     What is wrong with a broken one stays: nobody can tell yet whose it is.
     """
     shown = ("strategy_id", "user_id", "name", "version", "enabled", "status", "uptime_s", "problem")
-    return {key: strategy[key] for key in shown if key in strategy}
+    return {key: value for key, value in strategy.items() if key in shown}
 
 
 def for_members(desk: View) -> View:
@@ -81,7 +87,7 @@ def for_members(desk: View) -> View:
     return seen | {"kills": [{**kill, "left": []} for kill in kills]}
 
 
-def order(order: Order) -> View:
+def order(order: Order) -> answers.OrderAnswer:
     """Return an order under the ledger's column names."""
     r = order.request
     return {
@@ -112,7 +118,7 @@ def order(order: Order) -> View:
     }
 
 
-def position(position: Position) -> View:
+def position(position: Position) -> answers.PositionAnswer:
     """Return a position under the ledger's column names."""
     return {
         "strategy_id": position.strategy_id,
@@ -127,7 +133,7 @@ def position(position: Position) -> View:
     }
 
 
-def account(account: Account) -> View:
+def account(account: Account) -> answers.AccountAnswer:
     """Return a strategy's money."""
     return {
         "strategy_id": account.strategy_id,

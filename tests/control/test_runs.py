@@ -1,8 +1,8 @@
 """A run's row as it is shown, and last ends that outlive the desk."""
 
 from pathlib import Path
-from typing import Any
 
+from deskd.control.answers import StrategyAnswer
 from deskd.control.runs import view, with_last_ends
 from deskd.ledger.queries import LedgerReader
 from tests.control.a_running_desk import a_running_desk
@@ -16,7 +16,7 @@ def test_last_prints_are_a_list() -> None:
 
 async def test_an_end_before_the_desks_start_is_remembered(tmp_path: Path) -> None:
     """A desk that was started anew knows from the ledger how each strategy ended last."""
-    strategies: list[dict[str, Any]] = [
+    strategies: list[StrategyAnswer] = [
         {"strategy_id": "alice", "status": "stopped"},
         {"strategy_id": "bob", "status": "stopped"},
         {"strategy_id": "eve", "status": "stopped", "exit_reason": "error", "exit_detail": "since"},
@@ -33,7 +33,7 @@ async def test_an_end_before_the_desks_start_is_remembered(tmp_path: Path) -> No
 
 async def test_a_ledger_that_cannot_be_read_hides_no_status(tmp_path: Path) -> None:
     """What is in memory is shown all the same."""
-    strategies: list[dict[str, Any]] = [{"strategy_id": "alice", "status": "stopped"}]
+    strategies: list[StrategyAnswer] = [{"strategy_id": "alice", "status": "stopped"}]
     await with_last_ends(strategies, LedgerReader(tmp_path / "none.db"))
     await with_last_ends([], LedgerReader(tmp_path / "none.db"))
     assert strategies == [{"strategy_id": "alice", "status": "stopped"}]
