@@ -376,7 +376,10 @@ def commands() -> str:
 def _tree(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
-        for name, child in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None, "it is listed"
             yield from _tree(f"{path} {name}", child)
 
 

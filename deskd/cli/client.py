@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 ANSWER_TIMEOUT_S = 10.0  # a look: the desk answers within milliseconds
 COMMAND_TIMEOUT_S = 120.0  # a stop takes every run's grace
 
+
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")  # RFC 3986, unreserved
 
 type Query = Mapping[str, str | Sequence[str] | None]  # None: not asked for; several: each is
 
@@ -119,7 +120,14 @@ def _how_to_start(path: Path, why: str) -> str:
 
 def _target(what: str, query: Query | None) -> str:
     given = {key: value for key, value in (query or {}).items() if value is not None}
-    return f"{what}?{urlencode(given, doseq=True)}" if given else what
+    pairs = [(key, one) for key, value in given.items() for one in ([value] if isinstance(value, str) else value)]
+    asked = "&".join(f"{quoted(key)}={quoted(one)}" for key, one in pairs)
+    return f"{what}?{asked}" if asked else what
+
+
+def quoted(text: str) -> str:
+    """Return *text* as one part of an address; urllib does the same, and takes a tenth of deskctl's start to import."""
+    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape"))
 
 
 def _request(method: str, target: str, body: bytes) -> bytes:

@@ -8,7 +8,7 @@ import click
 from deskd.cli import show
 from deskd.cli.build import TIMEOUT_S
 from deskd.cli.call import Call, json_option, pass_call
-from deskd.cli.client import NotDone
+from deskd.cli.client import NotDone, quoted
 
 VERSIONS: show.Columns = {
     "version": "version",
@@ -75,9 +75,7 @@ def _tell(done: dict[str, Any], *, as_json: bool) -> None:
 @pass_call
 def versions(call: Call, name: str, *, as_json: bool) -> None:
     """Show the versions of a strategy that are kept, the newest first."""
-    from urllib.parse import quote
-
-    rows = call.desk().look(f"/versions/{quote(name, safe='')}")["versions"]
+    rows = call.desk().look(f"/versions/{quoted(name)}")["versions"]
     if as_json:
         show.as_json(rows)
         return

@@ -12,21 +12,10 @@ from typing import Any
 import click
 
 from deskd import __version__
-from deskd.cli import audit, deploy, events, show, stages, top, verbs, why
-from deskd.cli.build import build
+from deskd.cli import show, verbs
 from deskd.cli.call import Call, json_option, limit_option, pass_call, strategy_option, wide_option
-from deskd.cli.client import Answer, DeskNotReachable, NotDone
-from deskd.cli.config import config
-from deskd.cli.handover import handover
-from deskd.cli.jail import jail
-from deskd.cli.jobs import jobs, report
-from deskd.cli.kill import kill, release, tell_kills
-from deskd.cli.notify import notify
-from deskd.cli.outages import outages
+from deskd.cli.client import Answer, DeskNotReachable, NotDone, quoted
 from deskd.cli.place import NoConfiguration, config_file
-from deskd.cli.reconcile import reconcile
-from deskd.cli.replace import replace
-from deskd.cli.runs import runs, tell_one
 from deskd.domain.errors import ConfigError
 from deskd.domain.shown import in_json, printable
 
@@ -76,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @pass_call
 def status(call: Call, name: str | None, *, is_wide: bool, as_json: bool) -> None:
     """Show the desk and its strategies at a glance; with NAME one strategy, and how its last run ended."""
+    from deskd.cli.kill import tell_kills
+    from deskd.cli.runs import tell_one
+
     answer = call.desk().look("/status", {"strategy": name})
     if name is not None:
         tell_one(call, answer["strategies"][0], as_json=as_json)
@@ -123,10 +115,8 @@ def _lines(row: dict[str, Any]) -> str | None:
 @pass_call
 def logs(call: Call, name: str, *, follow: bool, tail: int, as_json: bool) -> None:
     """Show what a strategy printed."""
-    from urllib.parse import quote
-
     query = {"tail": str(tail), "follow": "1" if follow else None}
-    chunks = call.desk().stream(f"/logs/{quote(name, safe='')}", query, is_endless=follow)
+    chunks = call.desk().stream(f"/logs/{quoted(name)}", query, is_endless=follow)
     try:
         if as_json:
             _as_json_lines(chunks)
@@ -220,13 +210,6 @@ def _print_rows(
         show.table(columns, rows, nothing=nothing, is_wide=is_wide)
 
 
-cli.add_command(audit.audit)
-cli.add_command(audit.backup)
-cli.add_command(why.why)
-cli.add_command(events.events)
-cli.add_command(top.top)
-
-
 # --- commanding -------------------------------------------------------------------------------------------------------
 
 
@@ -280,20 +263,6 @@ def _tell_orders(body: dict[str, Any]) -> None:
         print("no open orders")
 
 
-for _staging in stages.COMMANDS:
-    cli.add_command(_staging)
-cli.add_command(deploy.deploy)
-cli.add_command(deploy.rollback)
-cli.add_command(deploy.versions)
-cli.add_command(kill)
-cli.add_command(release)
-cli.add_command(replace)
-cli.add_command(build)
-cli.add_command(notify)
-cli.add_command(outages)
-cli.add_command(runs)
-
-
 @cli.command()
 @click.argument("name")
 @json_option
@@ -318,18 +287,7 @@ def _print_command(answer: Answer, tell: Callable[[dict[str, Any]], None], *, as
         sys.exit(REFUSED)
 
 
-cli.add_command(reconcile)
-cli.add_command(jail)
-cli.add_command(handover)
-cli.add_command(jobs)
-cli.add_command(report)
-cli.add_command(verbs.completion)
-
-
 # --- configuration and the machine ------------------------------------------------------------------------------------
-
-
-cli.add_command(config)
 
 
 @cli.command()
@@ -343,6 +301,28 @@ def doctor(call: Call, *, as_json: bool) -> None:
     _print_rows(show.CHECKS, rows, as_json=as_json, nothing="")
     if any(row["verdict"] == "bad" for row in rows):
         sys.exit(REFUSED)
+
+
+# --- in files of their own: imported when they are meant, so that none makes the others slower ----------------------------
+
+cli.add_later("audit", "audit", "backup")
+cli.add_later("build", "build")
+cli.add_later("config", "config")
+cli.add_later("deploy", "deploy", "rollback", "versions")
+cli.add_later("events", "events")
+cli.add_later("handover", "handover")
+cli.add_later("jail", "jail")
+cli.add_later("jobs", "jobs", "report")
+cli.add_later("kill", "kill", "release")
+cli.add_later("notify", "notify")
+cli.add_later("outages", "outages")
+cli.add_later("reconcile", "reconcile")
+cli.add_later("replace", "replace")
+cli.add_later("runs", "runs")
+cli.add_later("stages", "pause", "resume", "shadow", "activate")
+cli.add_later("top", "top")
+cli.add_later("verbs", "completion")
+cli.add_later("why", "why")
 
 
 if __name__ == "__main__":

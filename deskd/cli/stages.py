@@ -38,4 +38,4 @@ def _command(verb: str, text: str) -> click.Command:
     return command
 
 
-COMMANDS = [_command(verb, text) for verb, text in _TEXTS.items()]
+pause, resume, shadow, activate = (_command(verb, text) for verb, text in _TEXTS.items())

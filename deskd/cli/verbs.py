@@ -47,9 +47,30 @@ def names_of(config: Path | None) -> list[str]:
 
 
 class Verbs(click.Group):
-    """A group of commands that may be shortened."""
+    """A group of commands that may be shortened, and that may be of a file that is imported when one of them is meant."""
 
     group_class = type  # groups in it are of this kind, too
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._later: dict[str, tuple[str, str]] = {}
+
+    def add_later(self, module: str, *names: str) -> None:
+        """Take the commands of deskd.cli.MODULE, which are called there as here; it is imported when one is meant."""
+        self._later |= {name: (f"deskd.cli.{module}", name) for name in names}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted({*super().list_commands(ctx), *self._later})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name."""
+        if cmd_name in self._later:
+            from importlib import import_module
+
+            module, name = self._later.pop(cmd_name)
+            self.add_command(getattr(import_module(module), name))
+        return super().get_command(ctx, cmd_name)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Take the command; its parameters that mean strategies complete their names."""

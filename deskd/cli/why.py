@@ -10,6 +10,7 @@ import click
 
 from deskd.cli import show
 from deskd.cli.call import Call, json_option, pass_call
+from deskd.cli.client import quoted
 
 PAGE = 100  # columns
 WORDS = 36  # of them for what happened
@@ -33,11 +34,9 @@ def why(call: Call, order: str, *, db: Path | None, as_json: bool) -> None:
 
     ORDER is a client_order_id, the broker's id, or the beginning of one.
     """
-    from urllib.parse import quote
-
     if not order.strip("./ "):  # the path of a request would lose it
         raise click.UsageError(f"ORDER: {order!r} is no order's id; `deskctl orders` lists them")
-    page = call.desk().look(f"/why/{quote(order, safe='')}") if db is None else _read(db, order)
+    page = call.desk().look(f"/why/{quoted(order)}") if db is None else _read(db, order)
     if as_json:
         show.as_json(page)
     else:

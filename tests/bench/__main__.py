@@ -1,6 +1,6 @@
 """`make bench`: measure the desk as PERFORMANCE.md defines it, beside its peers and limits, in one run.
 
-usage: python -m tests.bench [fanout|orders|jails|fairness|budget|start|kill|all] [--quick]
+usage: python -m tests.bench [fanout|orders|jails|fairness|budget|start|kill|cli|all] [--quick]
 
 Exits 0 when it has measured, whatever the figures say: targets are printed as `ok` or `falls short`.
 """
@@ -20,13 +20,13 @@ def main() -> None:
         "what",
         nargs="?",
         default="all",
-        choices=("fanout", "orders", "jails", "fairness", "budget", "start", "kill", "all"),
+        choices=("fanout", "orders", "jails", "fairness", "budget", "start", "kill", "cli", "all"),
     )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: some three minutes for all")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every block ends what it started
     say("  ".join(f"{key}={value}" for key, value in machine().items()))
-    all_of_them = ("fanout", "orders", "jails", "fairness", "budget", "start", "kill")
+    all_of_them = ("fanout", "orders", "jails", "fairness", "budget", "start", "kill", "cli")
     names = all_of_them if arguments.what == "all" else (arguments.what,)
     began = time.monotonic()
     targets = []
@@ -44,6 +44,8 @@ def main() -> None:
             from tests.bench.budget import run
         elif name == "kill":
             from tests.bench.kill import run
+        elif name == "cli":
+            from tests.bench.cli import run
         else:
             from tests.bench.start import run
         report = run(is_quick=arguments.quick)

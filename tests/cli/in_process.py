@@ -39,7 +39,10 @@ def _run(arguments: list[str]) -> Said:
 def commands(group: click.Group = deskctl.cli, path: str = "") -> dict[str, click.Command]:
     """Return every command that does something, by its words."""
     found: dict[str, click.Command] = {}
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         words = f"{path} {name}".strip()
         if isinstance(command, click.Group):
             found |= commands(command, words)

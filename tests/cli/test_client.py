@@ -4,10 +4,13 @@ import asyncio
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs, unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from deskd.cli.client import Desk, DeskNotReachable
+from deskd.cli.client import Desk, DeskNotReachable, _target, quoted
 
 
 async def told(path: Path, serve: Callable[[socket.socket], None] | None) -> str:
@@ -44,3 +47,20 @@ async def test_a_desk_that_ends_while_it_answers_is_told(tmp_path: Path) -> None
     """Half an answer is no answer."""
     said = await told(tmp_path / "x.sock", lambda connection: connection.sendall(b"HTTP/1.0 200"))
     assert "ended while it answered" in said
+
+
+@given(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")))
+def test_what_is_asked_for_arrives_as_it_was_typed(name: str, value: str) -> None:
+    """Whatever a person types: spaces, slashes, umlauts, control characters."""
+    assert unquote(quoted(name), errors="strict") == name
+    assert parse_qs(
+        _target("/x", {"a": value, "b": [name, "1"], "c": None}).partition("?")[2], keep_blank_values=True
+    ) == {
+        "a": [value],
+        "b": [name, "1"],
+    }
+
+
+def test_nothing_to_ask_is_no_question() -> None:
+    """`/status` alone."""
+    assert _target("/status", {"strategy": None, "event": ()}) == "/status"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -95,3 +96,16 @@ def test_what_is_heavy_is_not_imported_before_a_command_needs_it() -> None:
     script = "import sys, deskd.cli.deskctl; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert set(heavy) & set(loaded.stdout.split()) == set()
+
+
+def test_a_command_in_a_file_of_its_own_is_imported_when_it_is_meant() -> None:
+    """None makes the others slower; each is called there as it is here."""
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+    script = "import sys, deskd.cli.deskctl; print(*sorted(m for m in sys.modules if m.startswith('deskd.cli.')))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    names = {module.removeprefix("deskd.cli.") for module in loaded.stdout.split()}
+    assert names == {"call", "client", "deskctl", "layout", "place", "show", "verbs"}
