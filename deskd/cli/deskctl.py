@@ -307,6 +307,7 @@ def doctor(call: Call, *, as_json: bool) -> None:
 
 cli.add_later("audit", "audit", "backup")
 cli.add_later("build", "build")
+cli.add_later("checking", "check")
 cli.add_later("config", "config")
 cli.add_later("deploy", "deploy", "rollback", "versions")
 cli.add_later("events", "events")

@@ -43,6 +43,27 @@ class CheckOutput(TypedDict):
     remedy: str | None  # what to do
 
 
+class FindingOutput(TypedDict):
+    """One thing that is wrong with a strategy, or probably not meant."""
+
+    verdict: Annotated[str, Meta(extra_json_schema={"enum": ["bad", "warning"]})]  # bad: it does not work
+    rule: str  # a stable word: folder, config, requirements, syntax, import, network, symbol, or a mistake's
+    file: str | None  # in the folder; null: the folder itself
+    line: int | None  # from 1
+    column: int | None  # from 1
+    found: str  # and what to do
+
+
+class CheckedOutput(TypedDict):
+    """What is to be said of a strategy's folder; where anything is bad the exit code is 1."""
+
+    strategy_id: str  # as which it was judged
+    folder: str  # that was judged
+    user_id: str | None  # the member it would trade for; null: that is not known
+    good: bool  # nothing is bad
+    findings: list[FindingOutput]  # what is bad first
+
+
 class RootOutput(TypedDict):
     """A signed root of the ledger."""
 
@@ -171,6 +192,7 @@ OUTPUTS: Mapping[str, tuple[Output, ...]] = {
     "resume": _STAGES,
     "shadow": _STAGES,
     "activate": _STAGES,
+    "check": (Output(CheckedOutput),),
     "deploy": (Output(a.DeployedAnswer),),
     "rollback": (Output(a.DeployedAnswer),),
     "versions": (Output(list[a.VersionAnswer]),),

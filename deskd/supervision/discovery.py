@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
@@ -27,7 +27,8 @@ from deskd.supervision.wishes import OwnWishes, own_wishes
 
 ENTRIES_MAX = 10_000  # of strategies_dir
 CONFIG_BYTES_MAX = 65_536
-PROBLEMS_MAX = 5  # told of one config.json
+PROBLEMS_MAX = 5  # told of one strategy by the desk; `deskctl check` tells more
+CONFIG_PROBLEMS_MAX = 100  # looked at of one config.json: a hostile one has thousands
 PROBLEM_MAX = 1_000  # characters of what is wrong with one: it is kept, and shown at every look
 SYMBOLS_MAX = 200
 ENV_BYTES_MAX = 16_384
@@ -106,26 +107,65 @@ def _broken(folder: Path, problem: str) -> BrokenStrategy:
     return BrokenStrategy(strategy_id=StrategyId(folder.name), path=folder, problem=said)
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a folder holds, and all that is wrong with it; its syntax is still to be judged."""
+
+    spec: StrategySpec | None  # None: something is wrong
+    problems: tuple[str, ...]
+    files: Mapping[PurePosixPath, bytes]  # empty where they cannot be read
+    further: int = 0  # problems of config.json that are not told
+
+
 def _read_one(folder: Path, defaults: Defaults) -> tuple[StrategySpec | BrokenStrategy, bytes | None]:
     """Return the strategy, and its source where that is still to be compiled."""
-    strategy_id = StrategyId(folder.name)
-    try:
-        _check_name(folder.name)
-        files, code_hash = read_folder(folder)
-        source = _source(files)
-        config = _read_config(files.get(_CONFIG, b"{}"))
-        _check_limits(config, defaults.risk)
-        exits = own_exits(config.exits, defaults.exits)
-        schedule = own_schedule(config.schedule, defaults.schedule)
-        wishes = own_wishes(config.notifications)
-        if defaults.own_packages is not None:
-            defaults.own_packages.check(folder.name, files.get(_REQUIREMENTS))
-    except FolderError as problem:
-        return _broken(folder, f"{folder}: {problem}"), None
+    found = examine(folder, defaults)
+    if found.spec is not None:
+        return found.spec, found.files[_STRATEGY]
+    left = len(found.problems[PROBLEMS_MAX:]) + found.further
+    more = f"; and {left} more" if left else ""
+    return _broken(folder, f"{folder}: {'; '.join(found.problems[:PROBLEMS_MAX])}{more}"), None
+
+
+def examine(folder: Path, defaults: Defaults, name: str | None = None) -> Examined:
+    """Return the strategy in *folder*, or everything that is wrong with it; *name*: where the folder's is not its own."""
+    name = name or folder.name
+    problems: list[str] = []
+
+    def tried[T](work: Callable[[], T]) -> T | None:
+        try:
+            return work()
+        except FolderError as problem:
+            problems.append(str(problem))
+            return None
+
+    tried(lambda: _check_name(name))
+    read = tried(lambda: read_folder(folder))
+    if read is None:
+        return Examined(None, tuple(problems), {})
+    files, code_hash = read
+    tried(lambda: _source(files))
+    config, wrong, further = _read_config(files.get(_CONFIG, b"{}"))
+    problems += wrong
+    exits = schedule = wishes = None
+    if config is not None:
+        problems += _loose_limits(config, defaults.risk)
+        exits = tried(lambda: own_exits(config.exits, defaults.exits))
+        schedule = tried(lambda: own_schedule(config.schedule, defaults.schedule))
+        wishes = tried(lambda: own_wishes(config.notifications))
+    own = defaults.own_packages
+    if own is not None:
+        tried(lambda: own.check(name, files.get(_REQUIREMENTS)))
+    if problems:
+        return Examined(None, tuple(problems), files, further)
+    assert config is not None, "else there is a problem"
+    assert exits is not None
+    assert schedule is not None
+    assert wishes is not None
     spec = StrategySpec(
-        strategy_id=strategy_id,
-        user_id=UserId(config.user_id or folder.name),
-        name=config.name or folder.name,
+        strategy_id=StrategyId(name),
+        user_id=UserId(config.user_id or name),
+        name=config.name or name,
         description=config.description,
         version=config.version,
         path=folder,
@@ -140,13 +180,12 @@ def _read_one(folder: Path, defaults: Defaults) -> tuple[StrategySpec | BrokenSt
         schedule=schedule,
         wishes=wishes,
     )
-    return spec, source
+    return Examined(spec, (), files)
 
 
-def _source(files: Mapping[PurePosixPath, bytes]) -> bytes:
+def _source(files: Mapping[PurePosixPath, bytes]) -> None:
     if _STRATEGY not in files:
         raise FolderError("has no strategy.py: put the strategy's code into a file of that name")
-    return files[_STRATEGY]
 
 
 def _check_name(name: str) -> None:
@@ -252,23 +291,23 @@ class _Config(BaseModel):
     notifications: OwnWishes = OwnWishes()
 
 
-def _read_config(text: bytes) -> _Config:
+def _read_config(text: bytes) -> tuple[_Config | None, list[str], int]:
+    """Return what stands there, or what is wrong with it, and how much more is."""
     if len(text) > CONFIG_BYTES_MAX:
-        raise FolderError(f"config.json: is over {CONFIG_BYTES_MAX} bytes: put data into another file")
+        return None, [f"config.json: is over {CONFIG_BYTES_MAX} bytes: put data into another file"], 0
     try:
         data = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant, parse_float=Decimal)
     except (ValueError, RecursionError, ArithmeticError) as error:
-        raise FolderError(f"config.json: is not JSON ({error}): correct it there") from error
+        return None, [f"config.json: is not JSON ({error}): correct it there"], 0
     if not isinstance(data, dict):
-        raise FolderError('config.json: must be an object: {"symbols": ["SPY"], …}')
+        return None, ['config.json: must be an object: {"symbols": ["SPY"], …}'], 0
     if data.get("history") == {}:
         data = data | {"history": None}  # the documented default
     try:
-        return _Config.model_validate(data)
+        return _Config.model_validate(data), [], 0
     except ValidationError as error:
-        first = error.errors()[:PROBLEMS_MAX]
-        more = f"; and {error.error_count() - len(first)} more" if error.error_count() > len(first) else ""
-        raise FolderError("; ".join(_explain(problem) for problem in first) + more) from None
+        told = [_explain(problem) for problem in error.errors()[:CONFIG_PROBLEMS_MAX]]
+        return None, told, error.error_count() - len(told)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -313,13 +352,13 @@ def _shorten(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-def _check_limits(config: _Config, desk: RiskStrategySection) -> None:
-    """Refuse a limit that is looser than the desk's."""
+def _loose_limits(config: _Config, desk: RiskStrategySection) -> Iterator[str]:
+    """Yield what is wrong with each limit that is looser than the desk's."""
     for name, value in config.limits.items():
         bound, own = Decimal(str(getattr(desk, name))), parse_decimal(str(value))
         is_looser = own < bound if name in _TIGHTER_WHEN_MORE else own > bound
         if is_looser:
-            raise FolderError(
+            yield (
                 f"config.json: limits.{name}: {value} is looser than the desk's {bound} ({_LIMITS[name]}): "
                 "a strategy's limits only tighten; change it, or ask an officer"
             )

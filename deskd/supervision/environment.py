@@ -76,6 +76,12 @@ def modules_of(site: Path, package: str) -> list[str]:
     return sorted(name for name in names if name.isidentifier() and not name.startswith("_"))
 
 
+def imported_as(package: str) -> set[str]:
+    """Return the names by which a package is probably imported, of one that nobody has installed to look at."""
+    name = canonical(package)
+    return {module for module, known in _MODULES.items() if known == name} or {name.replace("-", "_")}
+
+
 def described(installed: Mapping[str, str]) -> str:
     """Return the packages as one line for people."""
     return ", ".join(f"{name} {version}" for name, version in sorted(installed.items())) or "none"

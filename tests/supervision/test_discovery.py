@@ -193,3 +193,10 @@ def test_a_strategies_dir_that_cannot_be_listed_is_named(tmp_path: Path) -> None
         (full / f"{number}").touch()
     with pytest.raises(SandboxUnavailable, match="has more than 10000 entries: remove what is no strategy"):
         discover(full, DEFAULTS, nothing_wrong)
+
+
+def test_all_that_is_wrong_with_a_folder_is_told_at_once(tmp_path: Path) -> None:
+    """Its name, its configuration, its limits: nobody learns of the next by mending the first."""
+    text = problem(tmp_path, {"limits": {"order_notional_max": 10**9, "daily_loss_max": 10**9}}, name="Alice")
+    assert "a strategy's name has a-z" in text
+    assert text.count("looser than the desk's") == 2
