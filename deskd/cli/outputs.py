@@ -64,6 +64,23 @@ class CheckedOutput(TypedDict):
     findings: list[FindingOutput]  # what is bad first
 
 
+class TemplateOutput(TypedDict):
+    """What a strategy can begin with."""
+
+    template: str  # its name
+    description: str  # what it is
+
+
+class NewOutput(TypedDict):
+    """A strategy that was made."""
+
+    strategy_id: str  # its name
+    template: str  # what it began with
+    user_id: str  # the member it trades for
+    folder: str  # where it lies
+    files: list[str]  # in it
+
+
 class RootOutput(TypedDict):
     """A signed root of the ledger."""
 
@@ -193,6 +210,7 @@ OUTPUTS: Mapping[str, tuple[Output, ...]] = {
     "shadow": _STAGES,
     "activate": _STAGES,
     "check": (Output(CheckedOutput),),
+    "new": (Output(NewOutput), Output(list[TemplateOutput], "--list")),
     "deploy": (Output(a.DeployedAnswer),),
     "rollback": (Output(a.DeployedAnswer),),
     "versions": (Output(list[a.VersionAnswer]),),

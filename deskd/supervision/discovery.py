@@ -139,7 +139,7 @@ def examine(folder: Path, defaults: Defaults, name: str | None = None) -> Examin
             problems.append(str(problem))
             return None
 
-    tried(lambda: _check_name(name))
+    tried(lambda: check_name(name))
     read = tried(lambda: read_folder(folder))
     if read is None:
         return Examined(None, tuple(problems), {})
@@ -188,7 +188,8 @@ def _source(files: Mapping[PurePosixPath, bytes]) -> None:
         raise FolderError("has no strategy.py: put the strategy's code into a file of that name")
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise FolderError, with the rule, where no strategy can be called so."""
     if not STRATEGY_ID.fullmatch(name):
         raise FolderError(
             "a strategy's name has a-z, 0-9, _ and - only, starts with a letter or digit, and is at most 48 long: "

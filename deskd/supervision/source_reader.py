@@ -16,6 +16,7 @@ SLEEP_MIN_S = 1
 
 _HANDLERS = {"on_bar", "on_trade", "on_quote", "on_order", "on_order_filled"}
 _OFTEN = {"loop", "on_trade", "on_quote"}  # many lines a second
+_LEAVES = (ast.Return, ast.Continue, ast.Break)
 _ENDS = (ast.Break, ast.Return, ast.Raise)
 _OWN_SCOPE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
@@ -133,6 +134,8 @@ class _Reader(ast.NodeVisitor):
             is_printed = isinstance(statement, ast.Expr) and _last_call(statement.value) == "print"
             if is_printed and where in _OFTEN:
                 self._find(statement, f"prints_each_line {where}")
+            if any(isinstance(inner, _LEAVES) for inner in _inside([statement])):
+                break  # what follows is done for some lines only
         for node in _inside(body):
             if isinstance(node, ast.Call) and _called(node, "time", "sleep") and _is_long(node):
                 self._find(node, "sleeps")

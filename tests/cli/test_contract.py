@@ -31,6 +31,7 @@ CONTRACT = {
     "audit export": ["--json"],
     "jail test": ["--json"],
     "check": ["--json"],
+    "new": ["--template", "--json"],
     "top": ["--json"],
     "deploy": ["--as", "--json"],
     "rollback": ["--json"],

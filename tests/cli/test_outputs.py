@@ -36,6 +36,7 @@ NEEDS_NO_DESK = {
     "doctor",
     "handover",
     "jail test",
+    "new",
 }
 
 
@@ -88,6 +89,9 @@ CASES = (
     Case("resume", "zzz", 1),
     Case("activate", "alice"),
     Case("activate", "zzz", 1),
+    Case("new", "carol --in {folder}/logs"),
+    Case("new", "carol --in {folder}/logs", 1),
+    Case("new", "--list"),
     Case("check", "{folder}/alice"),
     Case("check", "{folder}/logs", 1),
     Case("rollback", "alice", 1),

@@ -82,6 +82,8 @@ def test_a_mistake_is_found(mistake: str, source: str) -> None:
         "import sys\nwhile True:\n    line = sys.stdin.readline()\n    if not line:\n        break",
         "import sys\nwhile line := sys.stdin.readline():\n    pass",
         "import sys\nfor line in sys.stdin:\n    if line:\n        print(line)",
+        "import sys\nfor line in sys.stdin:\n    if line == before:\n        continue\n    print(line)",
+        "def on_quote(quote):\n    if quote:\n        return\n    print(quote)",
         "import sys, time\nfor line in sys.stdin:\n    time.sleep(0.01)",
         "import time\ntime.sleep(5)",
         "open('/state/out.csv', 'w')\nopen('data.csv')\nopen(name, 'w')",
