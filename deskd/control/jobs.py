@@ -16,6 +16,7 @@ from aiohttp import web
 
 from deskd.control.answers import JobAnswer, JobRunAnswer
 from deskd.control.asking import CALLER, Refused, body_of
+from deskd.control.names import the_one
 from deskd.control.people import Caller
 from deskd.control.views import instant
 from deskd.core.desk import Desk
@@ -113,15 +114,26 @@ class JobRoutes:
         return web.json_response({"run": run_view(run)}, status=200 if run.outcome is JobOutcome.DONE else 422)
 
     async def _reports(self, request: web.Request) -> web.StreamResponse:
-        whose = _whose(request)
+        whose = self._whose(request)
         days = await asyncio.to_thread(self._days, whose)
         return web.json_response({"reports": [{"market_day": day, "of": whose} for day in days]})
+
+    def _whose(self, request: web.Request) -> str:
+        """Return whose report is meant, as its files are named; refuse what is not the caller's."""
+        caller, typed = request[CALLER], request.query.get("member")
+        if typed is None:
+            return "desk" if caller.is_officer else _file_of(caller.name)
+        if caller.is_officer and any(member.startswith(typed) for member in self.jobs.desk.members):
+            typed = the_one("member", typed, self.jobs.desk.members)  # else one who traded here once
+        if not _may_read(caller, typed):
+            raise Refused(403, f"the report of {typed} is not yours: {caller.name} reads his own, officers all")
+        return _file_of(typed)
 
     def _days(self, whose: str) -> list[str]:
         return sorted(file.parent.name for file in self.reports.glob(f"????-??-??/{whose}.json"))
 
     async def _report(self, request: web.Request) -> web.StreamResponse:
-        whose, kind = _whose(request), request.query.get("kind", "html")
+        whose, kind = self._whose(request), request.query.get("kind", "html")
         if kind not in KINDS:
             raise Refused(400, f"kind={kind!r}; allowed: {', '.join(KINDS)}")
         day = _day(request.query.get("day"))
@@ -137,16 +149,6 @@ class JobRoutes:
             remedy = f"deskctl jobs run report --session {day}"
             raise Refused(404, f"there is no report of {whose} of {day}; an officer makes it: {remedy}") from None
         return web.Response(text=text, content_type=_TYPES[kind.rpartition(".")[2]])
-
-
-def _whose(request: web.Request) -> str:
-    """Return whose report is meant, as its files are named; refuse what is not the caller's."""
-    caller, typed = request[CALLER], request.query.get("member")
-    if typed is None:
-        return "desk" if caller.is_officer else _file_of(caller.name)
-    if not _may_read(caller, typed):
-        raise Refused(403, f"the report of {typed} is not yours: {caller.name} reads his own, officers all")
-    return _file_of(typed)
 
 
 def _may_read(caller: Caller, member: str) -> bool:

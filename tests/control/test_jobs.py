@@ -129,3 +129,12 @@ async def test_what_there_is_no_report_of_is_named(tmp_path: Path, query: dict[s
     async with a_running_desk(tmp_path) as desk:
         with pytest.raises(NotDone, match=text):
             await read(desk, **query)
+
+
+async def test_a_member_is_named_by_the_beginning_that_is_his_alone(tmp_path: Path) -> None:
+    """As strategies are; an empty name means nobody in particular, and is refused."""
+    reports(tmp_path)
+    async with a_running_desk(tmp_path) as desk:
+        assert await read(desk, day="2026-01-05", member="bo") == "member-bob 2026-01-05 html"
+        with pytest.raises(NotDone, match="there is no member"):
+            await read(desk, day="2026-01-05", member="")
