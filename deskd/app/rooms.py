@@ -83,7 +83,7 @@ class Rooms:
             end_run=lambda *of: self.supervisor.end(*of),  # noqa: PLW0108  built below
         )
         copy = DropCopy()
-        copy.take_over(desk.open_orders(), desk.strategies.values())
+        copy.take_over([*desk.asked_orders(), *desk.open_orders()], desk.strategies.values())
         self.live = LiveEvents(copy, parts.ledger.last_seq, FactReader(db_path(config)))
         self.runtime = Runtime(
             desk=desk,

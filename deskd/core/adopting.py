@@ -35,7 +35,7 @@ def adoptions(
                 left.append(broker)
             elif broker.client_order_id not in names and _can_take_its_place(desk, broker, old):
                 names.add(broker.client_order_id)
-                held = desk.reservations.of(old)
+                held = desk.reservations.of(desk.whole_of(old))
                 fact = replacing.adopted(broker, old, held, _free_to_close(desk, old, held), at=at, source=source)
                 new[broker.broker_order_id] = lifecycle.adopt(fact, old)
                 found.append((fact, new[broker.broker_order_id], broker))

@@ -7,7 +7,7 @@ Rule 3: what the gate approves is recorded, then sent. What it denies is recorde
 
 from dataclasses import dataclass, replace
 
-from deskd.core import gate, killing, lane, replacing, scopes, staged
+from deskd.core import gate, killing, lane, replacing, scopes, sequencing, staged
 from deskd.core.checks import Denied, Evidence, cash_needed
 from deskd.core.conflicts import Conflict
 from deskd.core.desk import Desk
@@ -18,7 +18,7 @@ from deskd.domain import events as ev
 from deskd.domain.effects import Effect, Record
 from deskd.domain.ids import ClientOrderId
 from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty
-from deskd.domain.order import Order, OrderClass, OrderStatus, Side
+from deskd.domain.order import Order, OrderClass, OrderStatus, Side, Split
 from deskd.domain.priority import Priority
 from deskd.domain.reasons import DenialReason, RefusalReason
 from deskd.domain.schedule import ALWAYS
@@ -119,6 +119,9 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
     if denied is not None and conflict is not None:
         held = lane.hold(desk, request, denied, conflict, event.at)
         return [Record(approved), Record(held), ef.LookAgain(request.client_order_id, held.until - event.at)]
+    if conflict is not None:  # only an order across zero passes with one: it goes in parts
+        until = sequencing.lives_until(desk, request, event.quote, event.at)
+        return [Record(approved), *sequencing.send_part(desk, request, conflict.free_qty, until=until, at=event.at)]
     if replaces is None:
         return [Record(approved), ef.Submit(request, Priority.EXIT if event.is_closing else Priority.ORDER)]
     old = replaces.old
@@ -207,20 +210,35 @@ def _denied(event: ev.OrderRequested, verdict: Verdict, conflict: Conflict | Non
 
 
 def on_cancel_request(desk: Desk, event: ev.CancelRequested) -> list[Effect]:
-    """Return the cancel on its way, of whichever of a pair lives; or why there is nothing to cancel."""
-    oid = event.client_order_id
-    order = desk.orders.get(oid)
-    if order is None:
-        return [ef.Refuse(oid, RefusalReason.NOT_FOUND, _forgotten(oid))]
+    """Return the cancel on its way, of whichever of a pair lives; or why there is nothing to cancel.
+
+    A part of an order is canceled with all of it: nobody wants the one without the other.
+    """
+    known = desk.orders.get(event.client_order_id)
+    if known is None:
+        return [ef.Refuse(event.client_order_id, RefusalReason.NOT_FOUND, _forgotten(event.client_order_id))]
+    order = desk.whole_of(known)
+    oid = order.request.client_order_id
     if not order.status.is_open:
         text = f"status={order.status}: there is nothing left to cancel"
         if order.status is OrderStatus.REPLACED and order.replaced_by is not None:
             text = f"{text}; {order.replaced_by} is in its place: cancel that one"
         return [ef.Refuse(oid, RefusalReason.ORDER_FINAL, text)]
-    effects = _canceling(order, event)
+    effects = _canceling(order, event) if order.split is None else _canceling_parts(desk, order, order.split, event)
     if order.replaced_by is not None and order.status is not OrderStatus.PENDING_CANCEL:
         effects += _canceling(desk.orders[order.replaced_by], event)  # whichever of the two lives
     return [*effects, ef.Reply(oid)]
+
+
+def _canceling_parts(desk: Desk, order: Order, split: Split, event: ev.CancelRequested) -> list[Effect]:
+    """Return the end of the rest, and the cancel of the part that is at the broker, or on its way there."""
+    oid = order.request.client_order_id
+    wish = ev.OrderCancelRequested(client_order_id=oid, by=event.by, at=event.at)
+    effects: list[Effect] = [] if order.status is OrderStatus.PENDING_CANCEL else [Record(wish)]
+    part = desk.orders[split.parts[-1]]
+    if not part.status.is_open:
+        return [*effects, Record(ev.OrderCanceled(client_order_id=oid, at=event.at))]
+    return [*effects, *_canceling(part, event)]
 
 
 def _canceling(order: Order, event: ev.CancelRequested) -> list[Effect]:

@@ -17,6 +17,7 @@ from deskd.core import (
     killing,
     lane,
     looking,
+    splitting,
     staged,
     suspending,
     updates,
@@ -28,6 +29,7 @@ from deskd.domain import events as ev
 from deskd.domain.effects import Effect, Record
 from deskd.domain.events import Source
 from deskd.domain.money import NO_QTY, Qty
+from deskd.domain.order import Order
 from deskd.domain.run import StrategyStatus
 
 # Of these, one event can bring several of one order.
@@ -48,7 +50,7 @@ _FROM_THE_BROKER = (
 def handle(desk: Desk, event: ev.Event) -> list[Effect]:
     """Decide what follows from *event*, let the facts take hold, and say who is to be told of each."""
     effects = _settled(desk, decide(desk, event))
-    if desk.held_ids and lane.may_move(desk, effects, event.at):
+    if (desk.held_ids or desk.split_ids) and lane.may_move(desk, effects, event.at):
         effects += _settled(desk, lane.moved(desk, event.at))
     return effects
 
@@ -57,10 +59,11 @@ def _settled(desk: Desk, all_decided: list[Effect]) -> list[Effect]:
     effects: list[Effect] = []
     for decided in all_decided:
         for effect in _as_it_stands(desk, decided):
-            effects.append(effect)
+            effects.append(_of_the_whole(desk, effect) if isinstance(effect, ef.Reply) else effect)
             if isinstance(effect, Record):
+                before = _whole(desk, effect.fact)
                 desk.apply(effect.fact)
-                effects += _tell(desk, effect.fact)
+                effects += _tell(desk, effect.fact, before)
     return effects
 
 
@@ -84,15 +87,32 @@ def _as_it_stands(desk: Desk, decided: Effect) -> list[Effect]:
     return catching_up.recorded(order, (fact,))
 
 
-def _tell(desk: Desk, fact: ev.Fact) -> list[Effect]:
+def _of_the_whole(desk: Desk, reply: ef.Reply) -> ef.Reply:
+    """Return the reply about the order that was asked for: who waits for it knows of no parts."""
+    order = desk.orders.get(reply.client_order_id)
+    return reply if order is None or order.part_of is None else ef.Reply(order.part_of)
+
+
+def _whole(desk: Desk, fact: ev.Fact) -> Order | None:
+    """Return the split order of which *fact* is about a part, as it stands; None of any other fact."""
+    oid = updates.order_of(fact)
+    part = None if oid is None else desk.orders.get(oid)
+    return None if part is None or part.part_of is None else desk.orders[part.part_of]
+
+
+def _tell(desk: Desk, fact: ev.Fact, before: Order | None) -> list[Effect]:
+    """Return what its strategy hears because of *fact*; *before* is the order of which it is about a part, as it was."""
     oid = updates.order_of(fact)
     if oid is None:
         return []
     order = desk.orders[oid]
-    book = desk.portfolio.books.get(order.request.strategy_id)
+    who = order.request.strategy_id
+    book = desk.portfolio.books.get(who)
     position = book.qty(order.request.symbol) if book else NO_QTY
+    if before is not None:
+        return [ef.Tell(who, update) for update in splitting.told(fact, before, desk.whole_of(order), position)]
     update = updates.update(fact, order, position)
-    return [ef.Tell(order.request.strategy_id, update)] if update else []
+    return [ef.Tell(who, update)] if update else []
 
 
 def decide(desk: Desk, event: ev.Event) -> list[Effect]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import assert_never
 
-from deskd.core import activities, corrections, gate, holding, house, lifecycle
+from deskd.core import activities, corrections, gate, holding, house, lifecycle, splitting
 from deskd.core.exit_book import ExitBook
 from deskd.core.jobs import Jobs
 from deskd.core.kills import Kills
@@ -76,6 +76,8 @@ class Desk:
     by_broker_id: dict[BrokerOrderId, ClientOrderId] = field(default_factory=dict)
     open_ids: dict[ClientOrderId, None] = field(default_factory=dict)  # an ordered set
     held_ids: dict[ClientOrderId, None] = field(default_factory=dict)  # that wait at the desk, in the order they came
+    split_ids: dict[ClientOrderId, None] = field(default_factory=dict)  # open ones that go in parts: of these, only
+    # the parts are among open_ids
     open_by_symbol: dict[Symbol, dict[ClientOrderId, None]] = field(default_factory=dict)
     strategies: dict[StrategyId, ev.StrategyRegistered] = field(default_factory=dict)
     statuses: dict[StrategyId, StrategyStatus] = field(default_factory=dict)
@@ -137,6 +139,9 @@ class Desk:
                 self._adopt(fact)
             case ev.OrderHeld() | ev.OrderReleased():
                 self._put(lifecycle.wait(self.orders[fact.client_order_id], fact))
+            case ev.OrderSplit():
+                for order in splitting.split(self.orders[fact.client_order_id], fact):
+                    self._put(order)
             case ev.BrokerSaid():
                 self.orders[fact.client_order_id] = lifecycle.hear(self.orders[fact.client_order_id], fact)
             case ev.LegsFound():
@@ -342,6 +347,7 @@ class Desk:
         before = self.orders[fact.client_order_id]
         order = lifecycle.apply(before, fact)
         self._put(order)
+        whole = self._sum_up(order)
         match fact:
             case ev.OrderAccepted():
                 self.by_broker_id[fact.broker_order_id] = fact.client_order_id
@@ -349,7 +355,7 @@ class Desk:
             case ev.OrderFilled():
                 self._settle(order, fact)
             case ev.OrderRestated():
-                holding.restate(self, order)
+                holding.restate(self, whole)
             case ev.OrderRejected():
                 self.tallies.reject(order.request.strategy_id, fact)
             case _:
@@ -362,11 +368,12 @@ class Desk:
                 holding.inherit(self, order, heir)
 
     def _put(self, order: Order) -> None:
-        oid = order.request.client_order_id
+        oid, is_open = order.request.client_order_id, order.status.is_open
         self.orders[oid] = order
-        self.by_strategy.setdefault(order.request.strategy_id, {})[oid] = None
+        if order.part_of is None:
+            self.by_strategy.setdefault(order.request.strategy_id, {})[oid] = None
         in_symbol = self.open_by_symbol.setdefault(order.request.symbol, {})
-        if order.status.is_open:
+        if is_open and order.split is None:
             self.open_ids[oid] = in_symbol[oid] = None
         else:
             self.open_ids.pop(oid, None)
@@ -377,10 +384,26 @@ class Desk:
                 self.awaits_legs.setdefault(oid)
             else:
                 self.awaits_legs.pop(oid, None)
+        if is_open and order.split is not None:
+            self.split_ids[oid] = None
+        else:
+            self.split_ids.pop(oid, None)
         if order.is_held:
             self.held_ids.setdefault(oid)
         else:
             self.held_ids.pop(oid, None)
+
+    def _sum_up(self, order: Order) -> Order:
+        """Return the order, or where it is a part that of which it is one, brought to where its parts are."""
+        if order.part_of is None:
+            return order
+        before = self.orders[order.part_of]
+        assert before.split is not None, "it has a part"
+        whole = splitting.summed(before, [self.orders[oid] for oid in before.split.parts])
+        self._put(whole)
+        if not whole.status.is_open:
+            self.reservations.release(whole)
+        return whole
 
     def _settle(self, order: Order, fill: ev.OrderFilled) -> None:
         request = order.request
@@ -396,7 +419,7 @@ class Desk:
         self._rise()
         self.standing.executed(request.symbol, fill.at)
         if request.client_order_id not in self.needs:
-            self.reservations.shrink(order, fill.qty, notional(fill.qty, fill.price))
+            self.reservations.shrink(self.whole_of(order), fill.qty, notional(fill.qty, fill.price))
         holding.hold_pairs_of(self, order)
         parent = order.parent_id or request.client_order_id
         for leg in self.legs.get(parent, ()):
@@ -405,8 +428,9 @@ class Desk:
     def _correct(self, fact: ev.FillCorrected) -> None:
         order = corrections.apply(self.orders[fact.client_order_id], fact)
         self._put(order)
+        whole = self._sum_up(order)
         if fact.client_order_id not in self.needs:
-            self.reservations.grow(order, Qty(-fact.qty))  # an open order may trade again what was busted
+            self.reservations.grow(whole, Qty(-fact.qty))  # an open order may trade again what was busted
         holding.hold_pairs_of(self, order)
         self.standing.corrected += 1
         self.standing.executed(order.request.symbol, fact.at)
@@ -414,7 +438,9 @@ class Desk:
     def _overfill(self, fact: ev.HouseAdjusted) -> None:
         assert fact.client_order_id is not None, "a surplus is some order's"
         assert fact.fill_id is not None, "and part of an execution"
-        self._put(lifecycle.overfilled(self.orders[fact.client_order_id], fact))
+        order = lifecycle.overfilled(self.orders[fact.client_order_id], fact)
+        self._put(order)
+        self._sum_up(order)
         self.fill_ids.add(fact.fill_id)
 
     def _add_legs(self, parent: Order, legs: tuple[ev.LegSpec, ...], at: datetime) -> None:
@@ -486,9 +512,13 @@ class Desk:
         return any(leg.status is OrderStatus.FILLED for leg in siblings)
 
     def newest_first(self, strategy_id: StrategyId | None) -> Iterator[Order]:
-        """Yield the orders of one strategy, or of all, the newest first."""
+        """Yield the orders of one strategy, or of all, the newest first, as they were asked for: no parts."""
         ids = self.orders if strategy_id is None else self.by_strategy.get(strategy_id, {})
-        return (self.orders[oid] for oid in reversed(ids))
+        return (order for oid in reversed(ids) if (order := self.orders[oid]).part_of is None)
+
+    def whole_of(self, order: Order) -> Order:
+        """Return the order that was asked for: of a part of one the order that was split, else the order itself."""
+        return order if order.part_of is None else self.orders[order.part_of]
 
     def orders_today(self, who: StrategyId, day: date, quote: Quote | None) -> int:
         """Return how many orders the strategy had approved this market day, and this time round of a looped tape."""
@@ -543,8 +573,21 @@ class Desk:
         return [order for order in self.open_orders() if not order.is_held]
 
     def open_orders(self) -> list[Order]:
-        """Return all open orders, oldest first."""
+        """Return all open orders as the broker has them, oldest first: of one that was split its open part."""
         return [self.orders[oid] for oid in self.open_ids]
+
+    def asked_orders(self) -> list[Order]:
+        """Return all open orders as they were asked for: one that was split in the place of its part."""
+        open_orders = [order for order in self.open_orders() if order.part_of is None]
+        if not self.split_ids:
+            return open_orders
+        orders = [*open_orders, *(self.orders[oid] for oid in self.split_ids)]
+        return sorted(orders, key=lambda order: order.requested_at)
+
+    def rests_in(self, symbol: Symbol) -> list[Order]:
+        """Return the open orders in *symbol* of which a rest is still to be sent."""
+        orders = (self.orders[oid] for oid in self.split_ids)
+        return [order for order in orders if order.request.symbol == symbol and order.rest_qty]
 
 
 def _signature(request: OrderRequest) -> OrderRequest:

@@ -183,8 +183,9 @@ def _is_left_to_the_broker(desk: Desk, who: StrategyId, symbol: Symbol) -> bool:
 
 
 def _open(desk: Desk, who: StrategyId, symbol: Symbol) -> list[Order]:
-    opens = (desk.orders[oid] for oid in desk.open_ids)
-    return [order for order in opens if order.request.strategy_id == who and order.request.symbol == symbol]
+    return [
+        order for order in desk.asked_orders() if order.request.strategy_id == who and order.request.symbol == symbol
+    ]
 
 
 def carried_on(desk: Desk, who: StrategyId, quote: Quote, event: ev.PricesSeen) -> list[Effect]:

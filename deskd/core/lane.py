@@ -8,6 +8,8 @@ Rule 2: where the policy says so, an order waits here for another strategy's ord
         for what is open, and for those that came before it and are in its way: so nobody overtakes to another's harm,
         no two wait for each other, and the first in line waits for the broker only.
 Rule 3: nobody waits for himself. An order that its author's own order is in the way of is denied.
+Rule 4: an order that would take the account across zero goes in parts, where it can (core/splitting.py): what closes
+        now, and the rest when that is filled. Neither may have anything in its way when it is asked for.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +17,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from deskd.core import catching_up, conflicts, holding
+from deskd.core import catching_up, conflicts, holding, sequencing, splitting
 from deskd.core.checks import MARKET_MARGIN, Denied, Finding, Valued
 from deskd.core.conflicts import Conflict, Rival, Rule
 from deskd.core.desk import Desk
@@ -114,7 +116,7 @@ def rivals_among(desk: Desk, orders: Iterable[Order], *, closing: Side | None = 
         if closing is not None and request.side is not closing:
             promised = NO_QTY
         elif parent is None:
-            leaves = order.leaves_qty
+            leaves = order.leaves_qty if order.split is None else order.rest_qty  # its part is an order of its own
             promised = _most(request, desk.reservations.of(order).opening) if leaves is None else leaves
         else:
             promised = NO_QTY if parent in counted else _promised_by_legs(desk, order, parent)
@@ -131,6 +133,12 @@ def rivals_among(desk: Desk, orders: Iterable[Order], *, closing: Side | None = 
         )
         rivals.append(rival)
     return rivals
+
+
+def _at_the_broker(desk: Desk, symbol: Symbol) -> list[Rival]:
+    """Return all that may live at the broker in the symbol."""
+    sent = [order for order in desk.open_in(symbol) if not order.is_held]
+    return rivals_among(desk, sent) + _untold_exits(desk, symbol)
 
 
 def _untold_exits(desk: Desk, symbol: Symbol) -> list[Rival]:
@@ -197,7 +205,7 @@ def _remedy(conflict: Conflict, request: OrderRequest, qty: Qty) -> str:
             first = f"{request.side} at most {plain(free)}, or " if free else ""
             return f"open orders hold the shares of the shared account; {first}{wait}"
         case Rule.OPENING:
-            return f"the account is flat, and an order to open the other way is open; {wait}"
+            return f"a flat account opens one way only, and an order to open the other way is open; {wait}"
         case Rule.POSITION:
             why = "what this order would do to the shared account is not what orders of its kind do"
             return (
@@ -224,10 +232,40 @@ def judge(
     if found is None or found.is_good:
         line = [desk.orders[oid] for oid in desk.held_ids]
         ahead = [order for order in line if order.request.symbol == request.symbol]
+        ahead += desk.rests_in(request.symbol)
         conflict = conflict_of(desk, request, valued.qty, replaces=old, ahead=ahead)
-        found = finding(conflict, request, valued.qty)
+        if conflict is not None and conflict.rule is Rule.ZERO:
+            conflict, found = _across_zero(desk, request, valued.qty, conflict, ahead)
+        else:
+            found = finding(conflict, request, valued.qty)
         checks.append(Checked(CHECK, found.figure, found.limit))
     return Verdict(valued if found.is_good else found.denied, tuple(checks)), conflict
+
+
+def _across_zero(
+    desk: Desk, request: OrderRequest, qty: Qty, conflict: Conflict, ahead: Sequence[Order]
+) -> tuple[Conflict, Finding]:
+    """Return what is in the way of the order in parts; that it crosses zero is none where it can go so."""
+    position_qty, free = desk.portfolio.total_qty(request.symbol), conflict.free_qty
+    if why := splitting.hindrance(request, free, position_qty):
+        found = finding(conflict, request, qty)
+        return conflict, found._replace(remedy=f"{found.remedy} ({why})")
+    rivals = _at_the_broker(desk, request.symbol) + rivals_among(desk, ahead)
+    if hindered := _in_the_way_of_parts(request, free, qty, position_qty, rivals):
+        return hindered, finding(hindered, request, qty)
+    figure = f"rule={conflict.rule} position_qty={plain(position_qty)}"
+    return conflict, Finding(True, R.CONFLICT_ZERO, f"{figure} first_qty={plain(free)} rest_qty={plain(qty - free)}")
+
+
+def _in_the_way_of_parts(
+    request: OrderRequest, first: Qty, qty: Qty, position_qty: Qty, rivals: Sequence[Rival]
+) -> Conflict | None:
+    """Return what is in the way of the first part now, or would be in that of the rest once that is filled."""
+    found = conflicts.find(conflicts.newcomer(request, first), position_qty, rivals)
+    rest = Qty(qty - first)
+    return found or conflicts.find(
+        conflicts.newcomer(request, rest), Qty(position_qty + request.side.sign * first), rivals
+    )
 
 
 def window(request: OrderRequest, quote: Quote, now: datetime) -> Finding | None:
@@ -275,29 +313,60 @@ def may_move(desk: Desk, effects: Iterable[Effect], at: datetime) -> bool:
     """Tell whether what has happened can end the wait of an order: a look at the line is not free."""
     if any(isinstance(effect, Record) and isinstance(effect.fact, _MOVES) for effect in effects):
         return True
-    return any(at >= until for oid in desk.held_ids if (until := desk.orders[oid].held_until) is not None)
+    if any(at >= until for oid in desk.held_ids if (until := desk.orders[oid].held_until) is not None):
+        return True
+    return any(sequencing.is_overdue(desk, desk.orders[oid], at) for oid in desk.split_ids)
 
 
 def moved(desk: Desk, at: datetime) -> list[Effect]:
-    """Return what follows for the orders that wait, the first first: sent, ended, or nothing."""
+    """Return what follows for the orders that wait, the first first: sent, ended, or nothing.
+
+    Rests come before the line: a half of the order is done.
+    """
     effects: list[Effect] = []
     beside: dict[Symbol, list[Rival]] = {}
-    for oid in desk.held_ids:
-        order = desk.orders[oid]
-        request, symbol = order.request, order.request.symbol
-        assert order.held_until is not None, "it is held"
+    rests = [order for oid in desk.split_ids if splitting.is_waiting(order := desk.orders[oid])]
+    for order in [*rests, *(desk.orders[oid] for oid in desk.held_ids)]:
+        symbol = order.request.symbol
         if symbol not in beside:
-            sent = [one for one in desk.open_in(symbol) if not one.is_held]
-            beside[symbol] = rivals_among(desk, sent) + _untold_exits(desk, symbol)
-        if end := _end_of_wait(desk, order, at):
-            effects += [Record(end), Reply(oid)]
+            beside[symbol] = _at_the_broker(desk, symbol)
+        qty = desk.reservations.of(order).opening if order.split is None else order.rest_qty
+        conflict = conflicts.find(
+            conflicts.newcomer(order.request, qty), desk.portfolio.total_qty(symbol), beside[symbol]
+        )
+        end: ev.OrderRejected | ev.OrderCanceled | None
+        if order.split is None:
+            end = _end_of_wait(desk, order, at)
+        else:
+            end = sequencing.end_of_rest(desk, order, at, finding(conflict, order.request, qty).figure)
+        if end is not None:
+            effects += [Record(end), Reply(order.request.client_order_id)]
             continue
-        new = conflicts.newcomer(request, desk.reservations.of(order).opening)
-        is_free = conflicts.find(new, desk.portfolio.total_qty(symbol), beside[symbol]) is None
-        if is_free and desk.is_synced and symbol not in desk.standing.frozen:
-            effects += [Record(ev.OrderReleased(client_order_id=oid, at=at)), Submit(request)]
+        if desk.is_synced and symbol not in desk.standing.frozen:
+            effects += _sent(desk, order, qty, conflict, beside[symbol], at)
         beside[symbol] += rivals_among(desk, [order])  # sent or not, it comes before those behind it
     return effects
+
+
+def _sent(  # noqa: PLR0917  all that is known of one that waits
+    desk: Desk, order: Order, qty: Qty, conflict: Conflict | None, beside: Sequence[Rival], at: datetime
+) -> list[Effect]:
+    """Return the order that waits on its way, or the part of it that may go; nothing where something is in its way."""
+    request, split = order.request, order.split
+    released = ev.OrderReleased(client_order_id=request.client_order_id, at=at)
+    if conflict is None and split is None:
+        return [Record(released), Submit(request)]
+    if conflict is None and split is not None:
+        return sequencing.send_part(desk, request, qty, until=split.until, at=at)
+    position_qty = desk.portfolio.total_qty(request.symbol)
+    if conflict is None or not splitting.can_split(request, conflict, position_qty):
+        return []
+    first = conflict.free_qty
+    if _in_the_way_of_parts(request, first, qty, position_qty, beside):
+        return []
+    until = sequencing.lives_until(desk, request, None, at) if split is None else split.until
+    parts = sequencing.send_part(desk, request, first, until=until, at=at)
+    return parts if split is not None else [Record(released), *parts]
 
 
 def _end_of_wait(desk: Desk, order: Order, at: datetime) -> ev.OrderRejected | None:

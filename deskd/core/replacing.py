@@ -51,6 +51,8 @@ def _problem(old: Order, wanted: Replacement) -> str | None:
     if old.status not in _REPLACEABLE or old.broker_order_id is None:
         remedy = _REMEDIES.get(old.status, _REMEDIES[OrderStatus.SUBMITTED])
         return f"status={old.status}: the order cannot be replaced now: {remedy}"
+    if old.split is not None:
+        return "it goes to the broker in parts, because it takes the account across zero; cancel it and place another"
     if old.qty is None:
         return "notional: the broker replaces no order for an amount of money; cancel it and place another"
     for name in _FIELDS:

@@ -16,4 +16,6 @@ HOUSE = StrategyId("house")  # the book of what no strategy's fills explain
 
 STRATEGY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 CLIENT_ORDER_ID = re.compile(r"[\x21-\x7e]{1,128}")  # printable ASCII, no spaces: it goes into URLs and logs
+CLIENT_ORDER_ID_MAX = 128  # characters that the broker takes
+PART_ID = re.compile(r".*~[0-9]+")  # of a part of a split order: no strategy's own order may be called so
 SYMBOL = re.compile(r"[A-Z][A-Z0-9]{0,9}([./][A-Z0-9]{1,5})?")

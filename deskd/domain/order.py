@@ -159,6 +159,16 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """How far an order is that goes to the broker in parts, each once the one before it is filled."""
+
+    parts: tuple[ClientOrderId, ...]  # those that were sent, the latest last
+    qty: Qty  # of them together, as they were asked for
+    until: datetime  # no part leaves at or after this
+    waits_since: datetime | None = None  # the latest part is filled, and the rest is still here: since then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """A request and what became of it."""
 
@@ -184,6 +194,8 @@ class Order:
     surplus_notional: Cash = NO_CASH
     held_until: datetime | None = None  # waits at the desk, unsent, because of another order; at most so long
     released_at: datetime | None = None  # when it was sent after such a wait
+    split: Split | None = None  # it goes to the broker in parts, which it sums up; the broker never sees it itself
+    part_of: ClientOrderId | None = None  # of a part: the order that was asked for
 
     @property
     def is_held(self) -> bool:
@@ -211,6 +223,13 @@ class Order:
         """Return what is still open; None for a notional order."""
         qty = self.qty
         return None if qty is None else Qty(max(qty - self.counted_qty, NO_QTY))
+
+    @property
+    def rest_qty(self) -> Qty:
+        """Return what of a split order was not sent yet."""
+        if self.split is None or self.request.qty is None:
+            return NO_QTY
+        return Qty(self.request.qty - self.split.qty)
 
     @property
     def counted_qty(self) -> Qty:

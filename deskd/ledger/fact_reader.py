@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from deskd.domain.entry import Entry
 from deskd.domain.errors import LedgerError
-from deskd.domain.ids import ClientOrderId, StrategyId
+from deskd.domain.ids import PART_ID, ClientOrderId, StrategyId
 from deskd.domain.order import OrderStatus
 from deskd.ledger import codec
 
@@ -92,13 +92,30 @@ class FactReader:
         return self._entries(sql, (seq, *parameters, limit))[::-1]
 
     def of_order(self, order: ClientOrderId, *, before: int | None = None) -> Sequence[Entry]:
-        """Return the entries about an order, oldest first, and where it is a leg those about the one that carries it."""
+        """Return the entries about an order, oldest first, and where it is a leg those about the one that carries it.
+
+        Of an order that went in parts these are all that are about it and its parts, whichever of them is named.
+        """
         found = self._ask("SELECT parent_id FROM orders WHERE client_order_id = ?", (order,))
-        names = [order, *(str(parent) for ((parent),) in found if parent is not None)]
+        names = [*self._with_parts(order), *(str(parent) for ((parent),) in found if parent is not None)]
         marks = ",".join("?" * len(names))
         end = 2**62 if before is None else before
         sql = f"{_COLUMNS} WHERE {_ORDER} IN ({marks}) AND seq < ? ORDER BY seq"
         return self._entries(sql, (*names, end))
+
+    def _with_parts(self, order: ClientOrderId) -> list[str]:
+        """Return the ids of the order and its parts, *order* being one of them."""
+        whole = self.whole_of(order)
+        sql = (
+            f"SELECT json_extract(body, '$.part_id') FROM facts WHERE kind = 'OrderSplit' AND {_ORDER} = ? ORDER BY seq"  # noqa: S608  our own words
+        )
+        return [whole, *(str(part) for ((part),) in self._ask(sql, (whole,)))]
+
+    def whole_of(self, order: ClientOrderId) -> ClientOrderId:
+        """Return the order that was asked for, *order* being a part of it; else *order*. Few orders are split."""
+        sql = f"SELECT {_ORDER} FROM facts WHERE kind = 'OrderSplit' AND json_extract(body, '$.part_id') = ?"  # noqa: S608
+        found = self._ask(sql, (order,)) if PART_ID.fullmatch(order) else []
+        return ClientOrderId(str(found[0][0])) if found else order
 
     def orders_named(self, typed: str) -> Sequence[tuple[ClientOrderId, str]]:
         """Return (client_order_id, user_id) of the orders of that client_order_id or broker's id, or that begin so.

@@ -312,12 +312,12 @@ class Runtime:
         order = self.desk.orders.get(oid)
         if order is None or strategy_id not in {None, order.request.strategy_id}:
             return None
-        return order
+        return self.desk.whole_of(order)
 
     def orders(self, strategy_id: StrategyId | None, *, is_open: bool | None = None) -> Sequence[Order]:
         """Return orders, oldest first: all that are open, else the newest LISTED_MAX; *is_open* None: of all."""
         if is_open:
-            return [o for o in self.desk.open_orders() if strategy_id in {None, o.request.strategy_id}]
+            return [o for o in self.desk.asked_orders() if strategy_id in {None, o.request.strategy_id}]
         listed = (o for o in self.desk.newest_first(strategy_id) if is_open is None or not o.status.is_open)
         return list(islice(listed, LISTED_MAX))[::-1]
 

@@ -5,7 +5,8 @@ Rule 2: a kind of fact that has no events is named in the `match` all the same: 
 Rule 3: `seq` is the fact's place in the ledger and `index` the event's place among its own: together they are the
         event's identity. A reader goes on after the last `seq` that it has seen.
 
-An order's facts name it by its id alone: whose it is, and how far it is filled, is a fold of the facts before.
+An order's facts name it by its id alone: whose it is, and how far it is filled, is a fold of the facts before. What is
+about a part of an order is told of the order, with the part's id beside it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from decimal import Decimal
 from typing import Any, assert_never
 
 from deskd.core.exits import in_words
+from deskd.core.splitting import part_request
 from deskd.core.words import IN_DOUBT
 from deskd.domain import events as ev
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, UserId
@@ -61,6 +63,7 @@ class _Known:
     broker_order_id: BrokerOrderId | None = None
     filled_qty: Decimal = ZERO
     restated_qty: Qty | None = None
+    part_of: ClientOrderId | None = None
 
     @property
     def qty(self) -> Qty | None:
@@ -79,19 +82,28 @@ class DropCopy:
         """Know what the desk knows, in the place of having seen every fact."""
         for order in orders:
             self._orders[order.request.client_order_id] = _Known(
-                order.request, order.parent_id, order.broker_order_id, order.filled_qty, order.restated_qty
+                order.request,
+                order.parent_id,
+                order.broker_order_id,
+                order.filled_qty,
+                order.restated_qty,
+                order.part_of,
             )
         self.owners.update((known.strategy_id, known.user_id) for known in strategies)
 
     def forget(self, order: ClientOrderId) -> None:
         """Forget the order: not all of its facts come by here."""
-        self._orders.pop(order, None)
+        known = self._orders.pop(order, None)
+        if known is not None and known.part_of is not None:
+            self._orders.pop(known.part_of, None)
 
     def lacks(self, fact: ev.Fact) -> ClientOrderId | None:
         """Return the order whose earlier facts must be seen before the events of *fact* can be told."""
         oid = order_of(fact)
         begins = isinstance(fact, ev.OrderApproved | ev.OrderDenied | ev.OrderAdopted)
-        return None if oid is None or begins or oid in self._orders else oid
+        known = None if oid is None or begins else self._orders.get(oid)
+        is_known = known is not None and (known.part_of is None or known.part_of in self._orders)
+        return None if oid is None or begins or is_known else oid
 
     def events(self, seq: int, fact: ev.Fact) -> list[EventLine]:
         """Return the events of the fact at *seq*: none, one, or some."""
@@ -112,10 +124,14 @@ class DropCopy:
                 return [(E.ORDER_HELD, self._about(oid) | why)]
             case ev.OrderReleased(client_order_id=oid):
                 return [(E.ORDER_RELEASED, self._about(oid))]
+            case ev.OrderSplit():
+                return self._split(fact)
             case ev.OrderAccepted():
                 return self._accepted(fact)
             case ev.OrderFilled():
                 return self._filled(fact)
+            case ev.OrderCompleted() if not self._is_whole(fact.client_order_id):
+                return []  # a part of an order whose rest is to come
             case ev.OrderCompleted():
                 return [(E.ORDER_FILLED, self._about(fact.client_order_id) | self._progress(fact.client_order_id))]
             case ev.OrderCanceled():
@@ -125,6 +141,8 @@ class DropCopy:
             case ev.OrderRejected(client_order_id=oid, reason=reason, message=message):
                 why = {"reason": reason, "message": message}
                 return [(E.ORDER_REJECTED, self._about(oid) | self._progress(oid) | why)]
+            case ev.OrderCancelRequested(client_order_id=oid) if self._part_of(oid) is not None:
+                return []  # it is the whole that somebody wants gone
             case ev.OrderCancelRequested(client_order_id=oid, by=by):
                 return [(E.ORDER_CANCEL_REQUESTED, self._about(oid) | {"by": by})]
             case ev.OrderCancelRefused(client_order_id=oid, message=message):
@@ -264,9 +282,35 @@ class DropCopy:
         known = self._orders.get(oid)
         if known is None:
             return []
+        whole = self._whole(oid) or known
+        before = known.qty
         known.restated_qty = fact.qty
+        if whole is not known and whole.qty is not None and before is not None:
+            whole.restated_qty = Qty(whole.qty - (before - fact.qty))
         stands = self._about(oid) | self._progress(oid)
-        return [(E.ORDER_RESTATED, stands), *([(E.ORDER_FILLED, stands)] if known.filled_qty == fact.qty else [])]
+        return [(E.ORDER_RESTATED, stands), *([(E.ORDER_FILLED, stands)] if whole.filled_qty == whole.qty else [])]
+
+    def _split(self, fact: ev.OrderSplit) -> list[_Made]:
+        whole = self._orders.get(fact.client_order_id)
+        if whole is None:
+            return []
+        request = part_request(whole.request, fact)
+        self._know(fact.part_id, _Known(request, part_of=fact.client_order_id))
+        part = {"part_id": fact.part_id, "part_qty": plain(fact.qty), "until": instant(fact.until)}
+        return [(E.ORDER_SPLIT, _whose(whole.request) | part)]
+
+    def _part_of(self, oid: ClientOrderId) -> ClientOrderId | None:
+        known = self._orders.get(oid)
+        return None if known is None else known.part_of
+
+    def _whole(self, oid: ClientOrderId) -> _Known | None:
+        """Return what is known of the order that was asked for, *oid* being it or a part of it."""
+        return self._orders.get(self._part_of(oid) or oid)
+
+    def _is_whole(self, oid: ClientOrderId) -> bool:
+        """Tell whether nothing of the order is left, *oid* being no part, or its last."""
+        known = self._whole(oid)
+        return self._part_of(oid) is None or known is None or known.filled_qty == known.qty
 
     def _know(self, oid: ClientOrderId, known: _Known) -> None:
         self._orders[oid] = known
@@ -277,6 +321,8 @@ class DropCopy:
         known = self._orders.get(fact.client_order_id)
         if known is not None:
             known.broker_order_id = fact.broker_order_id
+        if (whole := self._whole(fact.client_order_id)) is not None and whole.broker_order_id is None:
+            whole.broker_order_id = fact.broker_order_id
         stamp = None if fact.submitted_at is None else instant(fact.submitted_at)
         about = self._about(fact.client_order_id) | {"submitted_at": stamp}
         return [(E.ORDER_ACCEPTED, about), *self._legs(fact.client_order_id, fact.legs)]
@@ -294,7 +340,7 @@ class DropCopy:
 
     def _filled(self, fact: ev.OrderFilled) -> list[_Made]:
         oid = fact.client_order_id
-        known = self._orders.get(oid)
+        known = self._whole(oid)
         if known is None:
             return []
         known.filled_qty += fact.qty
@@ -322,10 +368,11 @@ class DropCopy:
         known = self._orders.get(oid)
         if known is None:
             return {"client_order_id": oid}
-        return _whose(known.request) | {"order_id": known.broker_order_id}
+        about = _whose(known.request) | {"order_id": known.broker_order_id}
+        return about if known.part_of is None else about | {"client_order_id": known.part_of, "part_id": oid}
 
     def _progress(self, oid: ClientOrderId) -> dict[str, Any]:
-        known = self._orders.get(oid)
+        known = self._whole(oid)
         return {} if known is None else {"filled_qty": plain(known.filled_qty), "qty": _text(known.qty)}
 
     # --- what is no order's ------------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ class DeskEvent(StrEnum):
     ORDER_SUBMITTED = "order_submitted"  # approved, on disk, on its way: in doubt until the broker answers
     ORDER_HELD = "order_held"  # it waits at the desk: the broker would refuse it because of another strategy's order
     ORDER_RELEASED = "order_released"  # nothing is in its way any more: it goes to the broker
-    ORDER_ACCEPTED = "order_accepted"  # the broker has it
+    ORDER_SPLIT = "order_split"  # a part of it goes to the broker: the whole would take the account across zero
+    ORDER_ACCEPTED = "order_accepted"  # the broker has it; one that is split: the part that is named
     ORDER_PARTIALLY_FILLED = "order_partially_filled"  # an execution of a part of it
     ORDER_FILLED = "order_filled"  # the execution that completes it; without a fill: the broker calls it complete
     ORDER_CANCEL_REQUESTED = "order_cancel_requested"  # somebody wants it gone
@@ -87,6 +88,7 @@ class DeskEvent(StrEnum):
 E = DeskEvent
 
 _ORDER = "strategy_id user_id client_order_id order_id symbol side"
+_PART = f"{_ORDER} part_id"
 # The fields of each event beyond v, seq, index, at, event. A field without a value is left out of the line.
 FIELDS: Mapping[DeskEvent, str] = {
     E.ORDER_CREATED: f"{_ORDER} qty notional order_type time_in_force order_class limit_price stop_price trail_price "
@@ -95,24 +97,25 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.ORDER_SUBMITTED: _ORDER,
     E.ORDER_HELD: f"{_ORDER} reason message held_until",
     E.ORDER_RELEASED: _ORDER,
-    E.ORDER_ACCEPTED: f"{_ORDER} submitted_at",
-    E.ORDER_PARTIALLY_FILLED: f"{_ORDER} fill_id fill_qty fill_price filled_at filled_qty qty position_qty",
-    E.ORDER_FILLED: f"{_ORDER} fill_id fill_qty fill_price filled_at filled_qty qty position_qty",
-    E.ORDER_CANCEL_REQUESTED: f"{_ORDER} by",
-    E.ORDER_CANCEL_REFUSED: f"{_ORDER} message",
-    E.ORDER_CANCELED: f"{_ORDER} filled_qty qty",
-    E.ORDER_EXPIRED: f"{_ORDER} filled_qty qty",
-    E.ORDER_REJECTED: f"{_ORDER} reason message filled_qty qty",
+    E.ORDER_SPLIT: f"{_PART} part_qty until",
+    E.ORDER_ACCEPTED: f"{_PART} submitted_at",
+    E.ORDER_PARTIALLY_FILLED: f"{_PART} fill_id fill_qty fill_price filled_at filled_qty qty position_qty",
+    E.ORDER_FILLED: f"{_PART} fill_id fill_qty fill_price filled_at filled_qty qty position_qty",
+    E.ORDER_CANCEL_REQUESTED: f"{_PART} by",
+    E.ORDER_CANCEL_REFUSED: f"{_PART} message",
+    E.ORDER_CANCELED: f"{_PART} filled_qty qty",
+    E.ORDER_EXPIRED: f"{_PART} filled_qty qty",
+    E.ORDER_REJECTED: f"{_PART} reason message filled_qty qty",
     E.ORDER_REPLACE_REQUESTED: f"{_ORDER} replaced_by by",
-    E.ORDER_REPLACE_REFUSED: f"{_ORDER} message",
-    E.ORDER_REPLACED: f"{_ORDER} replaced_by filled_qty qty",
-    E.ORDER_RESTATED: f"{_ORDER} filled_qty qty",
-    E.FILL_CORRECTED: f"{_ORDER} word corrected_qty corrected_notional corrected_at",
-    E.ORDER_IN_DOUBT: f"{_ORDER} source message",
-    E.BROKER_SAID: f"{_ORDER} source word message",
-    E.POSITION_OPENED: f"{_ORDER} position_qty fill_price",
-    E.POSITION_CHANGED: f"{_ORDER} position_qty fill_price",
-    E.POSITION_CLOSED: f"{_ORDER} position_qty fill_price",
+    E.ORDER_REPLACE_REFUSED: f"{_PART} message",
+    E.ORDER_REPLACED: f"{_PART} replaced_by filled_qty qty",
+    E.ORDER_RESTATED: f"{_PART} filled_qty qty",
+    E.FILL_CORRECTED: f"{_PART} word corrected_qty corrected_notional corrected_at",
+    E.ORDER_IN_DOUBT: f"{_PART} source message",
+    E.BROKER_SAID: f"{_PART} source word message",
+    E.POSITION_OPENED: f"{_PART} position_qty fill_price",
+    E.POSITION_CHANGED: f"{_PART} position_qty fill_price",
+    E.POSITION_CLOSED: f"{_PART} position_qty fill_price",
     E.EXIT_TRIGGERED: "strategy_id user_id symbol reason position_qty price why",
     E.LIMIT_BREACHED: f"{_ORDER} reason figure limit",
     E.STRATEGY_REGISTERED: "strategy_id user_id name strategy_version code_hash",
@@ -130,7 +133,7 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.OUTAGE_STARTED: "stream why affected orders_open",
     E.OUTAGE_ENDED: "stream why started_at ended_at affected orders_open orders_refused bars_fetched bars_missing "
     "is_cut_short",
-    E.DISCREPANCY_FOUND: "strategy_id user_id client_order_id order_id symbol side subject expected actual action more",
+    E.DISCREPANCY_FOUND: "strategy_id user_id client_order_id order_id symbol side part_id subject expected actual action more",
     E.DISCREPANCY_RESOLVED: "subject by why",
     E.SYMBOL_FROZEN: "symbol why",
     E.SYMBOL_THAWED: "symbol why",
@@ -161,6 +164,7 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.ORDER_SUBMITTED: (ev.OrderApproved,),
     E.ORDER_HELD: (ev.OrderHeld,),
     E.ORDER_RELEASED: (ev.OrderReleased,),
+    E.ORDER_SPLIT: (ev.OrderSplit,),
     E.ORDER_ACCEPTED: (ev.OrderAccepted, ev.OrderAdopted),
     E.ORDER_PARTIALLY_FILLED: (ev.OrderFilled,),
     E.ORDER_FILLED: (ev.OrderFilled, ev.OrderCompleted, ev.OrderRestated),
@@ -267,6 +271,8 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     trail_price: str | None = None
     trail_percent: str | None = None
     parent_id: str | None = None  # of a leg: the order that carries it
+    part_id: str | None = None  # of an order that goes in parts: which of them; order_id is then the part's
+    part_qty: str | None = None
     replaces: str | None = None  # the order whose place it is to take
     replaced_by: str | None = None  # the order that is to take its place, or took it
     source: str | None = None  # the road by which the broker's word came: submit, cancel, look_up, stream, ...
@@ -304,7 +310,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     stream: str | None = None
     started_at: str | None = None
     held_until: str | None = None
-    until: str | None = None  # of a circuit breaker that opened: the end of its cool-down
+    until: str | None = None  # of a circuit breaker that opened: the end of its cool-down; of parts: the last may leave
     trips: int | None = None  # in a row
     ended_at: str | None = None  # the stream was up again
     affected: list[str] | None = None  # strategies: with open orders (trades), or reading (market)

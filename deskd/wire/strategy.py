@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from deskd.domain.book import Account, Position
 from deskd.domain.effects import Refuse
 from deskd.domain.errors import WireError
-from deskd.domain.ids import CLIENT_ORDER_ID, SYMBOL, ClientOrderId, StrategyId, Symbol, UserId
+from deskd.domain.ids import CLIENT_ORDER_ID, PART_ID, SYMBOL, ClientOrderId, StrategyId, Symbol, UserId
 from deskd.domain.market import MarketClock
 from deskd.domain.money import ZERO, Cash, Price, Qty, parse_decimal, plain
 from deskd.domain.order import (
@@ -299,6 +299,11 @@ def _client_order_id(text: str) -> ClientOrderId:
         raise WireError(
             f"client_order_id: {_shown(text)} is not 1 to 128 printable ASCII characters without spaces;"
             " leave it empty and the desk makes one"
+        )
+    if PART_ID.fullmatch(text):
+        raise WireError(
+            f"client_order_id: {_shown(text)} ends in `~` and a number, as the desk calls parts of an order that it"
+            " splits; choose another ending"
         )
     return ClientOrderId(text)
 

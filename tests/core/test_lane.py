@@ -139,14 +139,15 @@ def test_shares_that_open_sales_hold_are_not_sold_twice() -> None:
 
 
 def test_no_order_crosses_zero() -> None:
-    """The account is long by five: a sale of eight is two orders, and the denial says which."""
+    """The account is long by five: a sale of eight is two orders. Where they cannot be sent in turn, the denial says so."""
     desk = desk_with_shorts()
     hold(desk, ours("1", qty=qty(5)))
-    denied = ask(desk, ours("2", side=Side.SELL, qty=qty(8)))
+    stop = {"order_type": OrderType.STOP, "stop_price": price(90)}
+    denied = ask(desk, ours("2", side=Side.SELL, qty=qty(8), **stop))
     assert denied is not None
     assert denied.reason == R.CONFLICT_ZERO
     assert "CROSSES_ZERO" in denied.message
-    assert "sell 5 first, and 3 when that is filled" in denied.message
+    assert "sell 5 first, and 3 when that is filled (only simple market and limit orders are split)" in denied.message
     hold(desk, ours("3", side=Side.SELL, qty=qty(5)))
     assert ask(desk, ours("4", side=Side.SELL, qty=qty(3))) is None
 

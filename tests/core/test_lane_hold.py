@@ -42,6 +42,7 @@ from tests.factories import (
 )
 
 HOLD_MAX = timedelta(seconds=30)
+THROUGH_ZERO = {"qty": qty(150), "order_type": OrderType.STOP, "stop_price": price(90)}
 
 
 def a_patient_desk() -> Desk:
@@ -190,10 +191,10 @@ def test_nobody_waits_for_himself() -> None:
 
 
 @pytest.mark.parametrize(
-    "overrides", [{"time_in_force": TimeInForce.IOC}, {"qty": qty(150)}, {"qty": None, "notional": cash(500)}]
+    "overrides", [{"time_in_force": TimeInForce.IOC}, THROUGH_ZERO, {"qty": None, "notional": cash(500)}]
 )
 def test_what_cannot_wait_is_denied(overrides: dict[str, Any]) -> None:
-    """Who wants an answer at once gets it; and no wait makes an account long enough for a sale through zero."""
+    """Who wants an answer at once gets it; and no wait makes a stop through zero one that can be split."""
     desk = a_patient_desk()
     handle(desk, requested(RESTING))
     handle(desk, requested(ours("1", **{"side": Side.SELL} | overrides)))

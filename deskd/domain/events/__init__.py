@@ -78,6 +78,7 @@ from deskd.domain.events.orders import (
     OrderReplaceRefused,
     OrderReplaceRequested,
     OrderRestated,
+    OrderSplit,
 )
 from deskd.domain.events.requests import (
     CancelRequested,
@@ -116,6 +117,7 @@ type Fact = (
     | OrderDenied
     | OrderHeld
     | OrderReleased
+    | OrderSplit
     | OrderFact
     | OrderAdopted
     | BrokerSaid
@@ -252,6 +254,7 @@ __all__ = [
     "OrderReplaced",
     "OrderRequested",
     "OrderRestated",
+    "OrderSplit",
     "OutageEnded",
     "PlainFact",
     "PositionsMarked",

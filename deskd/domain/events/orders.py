@@ -66,6 +66,20 @@ class OrderReleased:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderSplit:
+    """A part of an order goes to the broker, under an id of its own: the whole would take the account across zero.
+
+    What the parts so far leave is the rest: it waits until the latest part is filled.
+    """
+
+    client_order_id: ClientOrderId  # of the order that was asked for
+    part_id: ClientOrderId
+    qty: Qty  # of this part
+    until: datetime  # nothing of the rest leaves at or after this
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LegSpec:
     """A leg that the broker made for a bracket, OCO or OTO."""
 
