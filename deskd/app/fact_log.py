@@ -57,8 +57,10 @@ class FactLog:
         oid = getattr(fact, "client_order_id", None)
         if oid is None:
             return {}
-        request = self.orders[oid].request
-        return _about(request) | {"side": request.side}
+        order = self.orders[oid]
+        if order.part_of is not None:  # it is told of the order that was asked for
+            return _about(self.orders[order.part_of].request) | {"side": order.request.side, "part_id": oid}
+        return _about(order.request) | {"side": order.request.side}
 
 
 def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
@@ -68,6 +70,8 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             return "order_approved", "info", about | {"quoted_at": fact.quote.quoted_at.isoformat()}
         case ev.OrderDenied(request=r, reason=reason, message=message):
             return "order_denied", "info", _about(r) | {"reason": reason, "detail": message}
+        case ev.OrderSplit(part_id=part_id, qty=qty):
+            return "order_split", "info", {"part_id": part_id, "qty": str(qty)}
         case ev.OrderFilled():
             return (
                 "order_filled",

@@ -152,6 +152,9 @@ def _related(page: View) -> Iterator[str]:
     for leg in page["legs"]:
         at = " and ".join(leg[key] for key in ("stop_price", "limit_price") if leg[key])
         rows.append(("leg", f"{leg['client_order_id']}: {leg['side']} {leg['qty']}, {leg['order_type']} at {at}"))
+    for part in page.get("parts", ()):  # ledgers and desks from before it were no orders in parts
+        stands = f"{part['status']}, {part['filled_qty']} of {part['qty']} filled"
+        rows.append(("part", f"{part['part_id']}: {stands}; the broker's id {part['broker_order_id'] or 'unknown'}"))
     for key, name in (("replaces", "in place of"), ("replaced_by", "replaced by")):
         if page.get(key):
             rows.append((name, page[key]))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from deskd.control.names import NoSuchName
+from deskd.domain import events as ev
 from deskd.domain.entry import Entry
 from deskd.domain.ids import ClientOrderId, UserId
 from deskd.ledger.fact_reader import ID_PREFIX_MIN, ORDERS_FOUND_MAX, FactReader
@@ -31,7 +32,8 @@ def _the_one(typed: str, found: Sequence[ClientOrderId]) -> ClientOrderId:
 def _material(history: FactReader, oid: ClientOrderId) -> Material:
     is_over = not history.is_open(oid)
     entries = history.of_order(oid)
-    own = [entry for entry in entries if order_of(entry.fact) == oid] or entries
+    is_split = any(isinstance(entry.fact, ev.OrderSplit) for entry in entries)  # then its parts' facts are its own
+    own = [entry for entry in entries if is_split or order_of(entry.fact) == oid] or entries
     around: Sequence[Entry] = ()
     run: Sequence[Entry] = ()
     if own:

@@ -355,10 +355,11 @@ def _order(desk: Desk, oid: ClientOrderId) -> OrderRow:
 
 
 def _fill(fact: ev.OrderFilled, desk: Desk) -> FillRow:
-    asked = desk.orders[fact.client_order_id].request
+    order = desk.whole_of(desk.orders[fact.client_order_id])
+    asked = order.request
     return FillRow(
         fill_id=fact.fill_id,
-        client_order_id=fact.client_order_id,
+        client_order_id=asked.client_order_id,
         strategy_id=asked.strategy_id,
         user_id=asked.user_id,
         symbol=asked.symbol,

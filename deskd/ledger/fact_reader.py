@@ -120,11 +120,14 @@ class FactReader:
     def orders_named(self, typed: str) -> Sequence[tuple[ClientOrderId, str]]:
         """Return (client_order_id, user_id) of the orders of that client_order_id or broker's id, or that begin so.
 
-        Denied orders are found by their facts: the table of orders may keep them, too.
+        Denied orders are found by their facts: the table of orders may keep them, too. Who names a part means the order.
         """
         exact = self._ask(
-            "SELECT client_order_id, user_id FROM orders WHERE client_order_id = ?1 OR broker_order_id = ?1", (typed,)
+            "SELECT client_order_id, user_id FROM orders WHERE client_order_id = ?1 OR broker_order_id = ?1",
+            (self.whole_of(ClientOrderId(typed)),),
         )
+        if not exact and self._ask("SELECT 1 FROM sqlite_schema WHERE name = 'order_parts'", ()):  # not in old ledgers
+            exact = self._ask("SELECT client_order_id, user_id FROM order_parts WHERE broker_order_id = ?", (typed,))
         if not exact and len(typed) >= ID_PREFIX_MIN:
             end = typed + "\U0010ffff"
             exact = self._ask(

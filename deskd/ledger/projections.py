@@ -34,6 +34,7 @@ TABLES = (
     "strategies",
     "runs",
     "orders",
+    "order_parts",
     "fills",
     "positions",
     "outages",
@@ -70,6 +71,7 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
     """Return the statements that bring the projections to the desk's state after *facts*."""
     statements: list[Statement] = []
     orders: dict[ClientOrderId, None] = {}
+    parts: dict[ClientOrderId, None] = {}
     positions: dict[tuple[StrategyId, Symbol], None] = {}
     strategies: dict[StrategyId, datetime] = {}
     registered: dict[StrategyId, datetime] = {}  # when first: later registrations are changes
@@ -81,8 +83,13 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
             oid = fact.request.client_order_id
         elif isinstance(fact, ev.BrokerSaid | ev.FillCorrected):
             oid = fact.client_order_id
+        elif isinstance(fact, ev.OrderSplit):
+            oid = fact.part_id
         if oid is not None:
-            orders[oid] = None
+            order = desk.orders[oid]
+            orders[order.part_of or oid] = None
+            if order.part_of is not None:
+                parts[oid] = None
         if isinstance(fact, ev.OrderAccepted | ev.LegsFound):
             orders.update(dict.fromkeys(leg.client_order_id for leg in fact.legs))
         elif isinstance(fact, ev.OrderReplaced | ev.OrderAdopted):
@@ -138,6 +145,7 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
         elif isinstance(fact, ev.RootSigned):
             statements.append(_put("roots", ("seq",), _root(fact)))
     statements += [_put("orders", ("client_order_id",), _order(desk.orders[oid])) for oid in orders]
+    statements += [_put("order_parts", ("part_id",), _part(desk.orders[oid])) for oid in parts]
     statements += [
         _put("positions", ("strategy_id", "symbol"), _position(desk, who, symbol)) for who, symbol in positions
     ]
@@ -235,7 +243,7 @@ def _fill(fact: ev.OrderFilled, order: Order) -> Row:
     r = order.request
     return {
         "fill_id": fact.fill_id,
-        "client_order_id": fact.client_order_id,
+        "client_order_id": order.part_of or fact.client_order_id,
         "strategy_id": r.strategy_id,
         "user_id": r.user_id,
         "symbol": r.symbol,
@@ -243,6 +251,30 @@ def _fill(fact: ev.OrderFilled, order: Order) -> Row:
         "qty": plain(fact.qty),
         "price": plain(fact.price),
         "at": stamp(fact.filled_at),
+        "part_id": None if order.part_of is None else fact.client_order_id,
+    }
+
+
+def _part(part: Order) -> Row:
+    r = part.request
+    return {
+        "part_id": r.client_order_id,
+        "client_order_id": part.part_of,
+        "broker_order_id": part.broker_order_id,
+        "strategy_id": r.strategy_id,
+        "user_id": r.user_id,
+        "symbol": r.symbol,
+        "side": r.side,
+        "qty": _text(part.qty),
+        "status": part.status,
+        "filled_qty": plain(part.filled_qty),
+        "avg_fill_price": _text(part.avg_fill_price),
+        "reason": part.reason,
+        "message": part.message,
+        "sent_at": stamp(part.requested_at),
+        "submitted_at": None if part.submitted_at is None else stamp(part.submitted_at),
+        "updated_at": stamp(part.updated_at),
+        "broker_status": part.broker_status,
     }
 
 

@@ -17,6 +17,7 @@ type Record = dict[str, Any]
 # Of one instant, the last that was written is the newest. A view has no rowid.
 _NEWEST_FIRST = {
     "orders": "requested_at DESC, rowid DESC",
+    "order_parts": "sent_at DESC, rowid DESC",
     "fills": "at DESC, rowid DESC",
     "positions": "updated_at DESC, rowid DESC",
     "runs": "started_at DESC, rowid DESC",

@@ -3,13 +3,13 @@
 All of it is told from the ledger's entries alone; an order of last year reads as one of today.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from deskd.core import lifecycle
+from deskd.core import lifecycle, splitting
 from deskd.core.kills import covers
 from deskd.core.outages import DESK
 from deskd.domain import events as ev
@@ -47,7 +47,7 @@ class Material:
     """What the ledger holds about one order."""
 
     order_id: ClientOrderId
-    entries: Sequence[Entry]  # its own, and of a leg those of the order that carries it
+    entries: Sequence[Entry]  # its own and its parts', and of a leg those of the order that carries it
     around: Sequence[Entry]  # of the kinds in AROUND, while it lived
     run: Sequence[Entry]  # the run that was up when it was asked for: start, and end
 
@@ -60,6 +60,7 @@ class _Parts:
     own: Sequence[Entry]
     order: Order
     legs: tuple[ev.LegSpec, ...]
+    split: Mapping[ClientOrderId, Order]  # the parts in which it went to the broker
 
     @property
     def began_at(self) -> datetime:
@@ -84,6 +85,7 @@ def tell(material: Material) -> View:
         "checks": _checks(parts.asked),
         "timeline": _timeline(parts),
         "fills": _fills(parts),
+        "parts": [_part(part) for part in parts.split.values()],
         "parent_id": parts.order.parent_id,
         "legs": [_leg(leg) for leg in parts.legs],
         "replaces": parts.order.replaces,
@@ -96,7 +98,8 @@ def tell(material: Material) -> View:
 
 def _sorted_out(material: Material) -> _Parts:
     oid = material.order_id
-    own = [entry for entry in material.entries if _is_own(entry.fact, oid)]
+    names = {oid} | {e.fact.part_id for e in material.entries if isinstance(e.fact, ev.OrderSplit)}
+    own = [entry for entry in material.entries if any(_is_own(entry.fact, name) for name in names)]
     asked = _asked_by(own) or _asked_by(material.entries)
     if asked is None:
         raise LookupError(f"the ledger does not hold the request of order {oid}")
@@ -107,8 +110,15 @@ def _sorted_out(material: Material) -> _Parts:
             raise LookupError(f"the ledger does not hold the beginning of order {oid}")
     order = _begun(asked, own[0].fact, oid)
     legs: tuple[ev.LegSpec, ...] = ()
+    split: dict[ClientOrderId, Order] = {}
     for entry in own:
         fact = entry.fact
+        if isinstance(fact, ev.OrderSplit):
+            order, split[fact.part_id] = splitting.split(order, fact)
+        if (name := order_of(fact)) in split and isinstance(fact, ev.OrderFact.__value__):
+            assert name is not None, "a part has a name"
+            split[name] = lifecycle.apply(split[name], fact)
+            order = splitting.summed(order, list(split.values()))
         if not _is_own(fact, oid):
             continue
         if isinstance(fact, ev.OrderFact.__value__):
@@ -117,7 +127,7 @@ def _sorted_out(material: Material) -> _Parts:
             order = lifecycle.wait(order, fact)
         if isinstance(fact, ev.OrderAccepted | ev.LegsFound):
             legs = legs or fact.legs
-    return _Parts(asked, own, order, legs)
+    return _Parts(asked, own, order, legs, split)
 
 
 def _is_own(fact: ev.Fact, oid: ClientOrderId) -> bool:
@@ -215,7 +225,9 @@ def _timeline(parts: _Parts) -> list[View]:
         fact = entry.fact
         if isinstance(fact, ev.OrderFilled):
             filled += fact.qty
-        if _is_own(fact, parts.order.request.client_order_id):
+        if (name := order_of(fact)) in parts.split:
+            words = f"part {name}: {said(fact, filled, parts.order.qty)}"
+        elif _is_own(fact, parts.order.request.client_order_id):
             words = said(fact, filled, parts.order.qty)
         else:
             words = f"the broker made it as a leg of {parts.order.parent_id}"
@@ -264,6 +276,17 @@ def _fills(parts: _Parts) -> list[View]:
             }
         )
     return rows
+
+
+def _part(part: Order) -> View:
+    return {
+        "part_id": part.request.client_order_id,
+        "broker_order_id": part.broker_order_id,
+        "qty": text(part.qty),
+        "status": part.status.value,
+        "filled_qty": plain(part.filled_qty),
+        "avg_fill_price": None if part.avg_fill_price is None else plain(round(part.avg_fill_price, 6)),
+    }
 
 
 def _leg(leg: ev.LegSpec) -> View:

@@ -89,6 +89,8 @@ def outcome(order: Order, asked: Asked) -> str:
             return f"replaced by {by}: {got if order.filled_qty else 'nothing of it was filled'}"
         case OrderStatus.PENDING_REPLACE:
             return f"open: order {order.replaced_by} is to take its place; {so_far}"
+        case OrderStatus.PARTIALLY_FILLED if order.split is not None and order.split.waits_since is not None:
+            return f"its rest, {plain(order.rest_qty)}, waits at the desk: another order is in its way; {so_far}"
         case OrderStatus.PENDING_CANCEL:
             return f"open: a cancel is on its way; {so_far}"
         case _:
@@ -100,6 +102,8 @@ def remedy(order: Order) -> str | None:
     match order.status:
         case OrderStatus.DENIED:
             return (order.message or "").partition(": ")[2] or None
+        case OrderStatus.REJECTED if order.filled_qty and order.split is not None:
+            return "what was filled is booked; ask for the rest anew, if you still want it"
         case OrderStatus.REJECTED:
             return next((text for reason, text in _REMEDIES.items() if reason == order.reason), None)
         case OrderStatus.EXPIRED if order.request.order_type is not OrderType.MARKET:
@@ -138,6 +142,8 @@ def said(fact: ev.Fact, filled: Decimal, asked: Decimal | None) -> str:
             return f"held at the desk until {clock(fact.until)} at the latest: {fact.message}"
         case ev.OrderReleased():
             return "nothing is in its way any more; sent to the broker"
+        case ev.OrderSplit():
+            return f"a part of {plain(fact.qty)} goes to the broker as {fact.part_id}: no order takes the account across zero"
         case ev.OrderAccepted():
             return f"the broker has it{f', by its clock {clock(fact.submitted_at)}' if fact.submitted_at else ''}"
         case ev.LegsFound():

@@ -16,6 +16,7 @@ from deskd.domain.kill import THE_DESK, KillScope, KillTarget
 from deskd.domain.order import Order, OrderStatus
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
 from deskd.wire.drop_copy import DropCopy
+from tests.core.some_splits import a_split_story
 from tests.factories import (
     AAPL,
     ALICE,
@@ -238,6 +239,21 @@ LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
     (house_took(OPENING), "house_adjusted", "info", {"cash": "5"}),
     (house_took("no fill explains it"), "house_adjusted", "warning", {"cash": "5"}),
 ]
+
+
+def test_what_happens_to_a_part_is_found_by_its_order() -> None:
+    """Who follows an order through the log sees its parts, each by its name."""
+    told, desk = a_split_story()
+    with capture_logs() as lines:
+        for fact in told:
+            FactLog(desk.orders)(fact)
+    assert {line["client_order_id"] for line in lines} == {"alice-sale"}
+    assert [(line["event"], line.get("part_id")) for line in lines if line["event"] != "order_approved"] == [
+        ("order_split", "alice-sale~1"),
+        ("order_filled", "alice-sale~1"),
+        ("order_split", "alice-sale~2"),
+        ("order_filled", "alice-sale~2"),
+    ]
 
 
 @pytest.mark.parametrize(("fact", "event", "level", "keys"), LINES)

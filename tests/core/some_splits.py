@@ -91,3 +91,13 @@ def rejected(request: OrderRequest, message: str = "no") -> ev.SubmitRejected:
 
 def canceled(name: str = "alice-sale", at: datetime = NOON) -> ev.CancelRequested:
     return ev.CancelRequested(client_order_id=ClientOrderId(name), by="alice", at=at)
+
+
+def a_split_story(*, is_whole: bool = True) -> tuple[list[ev.Fact], Desk]:
+    """Return the facts of a sale across zero of which both parts are filled, or only the first; and the desk then."""
+    desk = a_long_desk()
+    kept = facts(handle(desk, requested(a_sale())))
+    for number in (1, 2)[: 2 if is_whole else 1]:
+        for event in (accepted(part(desk, number)), filled(part(desk, number), str(part(desk, number).qty))):
+            kept += facts(handle(desk, event))
+    return kept, desk

@@ -14,6 +14,7 @@ from deskd.domain.ids import ClientOrderId, RunId
 from deskd.ledger.fact_reader import _ORDER, ID_PREFIX_MIN, ORDERS_FOUND_MAX, FactReader
 from deskd.ledger.projections import project
 from deskd.ledger.store import LedgerStore
+from tests.core.some_splits import a_split_story
 from tests.factories import ALICE, NOON
 from tests.ledger.story import a_story
 
@@ -155,3 +156,17 @@ def test_a_closed_reader_opens_nothing_again(ledger: Path) -> None:
         assert history.last_seq() > 0
     with pytest.raises(LedgerError, match="this reader is closed"):
         history.last_seq()
+
+
+@pytest.mark.parametrize("typed", ["alice-sale", "alice-sale~1", "alice-sale~2", "b-alice-sale~1", "b-alice-sale~2"])
+async def test_an_order_in_parts_is_found_by_any_of_their_ids(tmp_path: Path, typed: str) -> None:
+    """All of its facts and of its parts', in their order: whoever stands before one of them sees the whole."""
+    facts, desk = a_split_story()
+    store = await LedgerStore.open(tmp_path / "desk.db")
+    await store.append(facts, project(facts, desk))
+    await store.close()
+    with FactReader(tmp_path / "desk.db") as history:
+        assert history.orders_named(typed) == [(ClientOrderId("alice-sale"), "alice")]
+        if not typed.startswith("b-"):
+            assert [entry.fact for entry in history.of_order(ClientOrderId(typed))] == facts
+            assert history.whole_of(ClientOrderId(typed)) == "alice-sale"

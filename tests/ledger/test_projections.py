@@ -1,5 +1,7 @@
 """The tables that people read say what the facts say."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from deskd.ledger.codec import stamp
 from deskd.ledger.projections import project
 from deskd.ledger.queries import LedgerReader
 from deskd.ledger.store import LedgerStore
+from tests.core.some_splits import a_split_story
 from tests.factories import ALICE, BOB, NOON, a_desk, a_kill, a_release, of_strategy, registered
 from tests.ledger.life import Life, a_life, dump, in_order, written
 from tests.ledger.story import a_story
@@ -66,7 +69,11 @@ async def test_each_order_and_position_of_the_desk_stands_in_the_tables_as_it_is
 def assert_tables_are(path: Path, desk: Desk) -> None:
     """Assert that orders, positions and strategies say what the desk knows of each of them."""
     rows = {table: {row[0]: row for row in dump(path)[table]} for table in ("orders", "strategies")}
+    parts = {row[0]: row for row in dump(path)["order_parts"]}
     for oid, order in desk.orders.items():
+        if order.part_of is not None:
+            assert parts[oid][8:10] == (order.status, plain(order.filled_qty))
+            continue
         assert rows["orders"][oid][13:16] == (
             order.status,
             plain(order.filled_qty),
@@ -88,6 +95,30 @@ async def test_a_strategy_was_made_when_it_was_first_registered(tmp_path: Path) 
     path = await written(tmp_path / "desk.db", facts, [])
     (row,) = dump(path)["strategies"]
     assert row[-3:-1] == (stamp(NOON), stamp(NOON + timedelta(seconds=2)))
+
+
+async def test_an_order_in_parts_stands_once_and_its_fills_are_its_own(tmp_path: Path) -> None:
+    """Sums over orders, trades and fills count nothing twice; the parts have a table of their own."""
+    facts, desk = a_split_story()
+    store = await LedgerStore.open(tmp_path / "desk.db")
+    await store.append(facts, project(facts, desk))
+    await store.close()
+    with closing(sqlite3.connect(tmp_path / "desk.db")) as db:
+        assert db.execute(
+            "SELECT client_order_id, qty, status, filled_qty, broker_order_id FROM orders"
+        ).fetchall() == [("alice-sale", "12", "filled", "12", "b-alice-sale~1")]
+        assert db.execute("SELECT quantity, filled_quantity FROM trades").fetchall() == [("12", "12")]
+        fills = "SELECT client_order_id, part_id, qty FROM fills ORDER BY rowid"
+        assert db.execute(fills).fetchall() == [
+            ("alice-sale", "alice-sale~1", "5"),
+            ("alice-sale", "alice-sale~2", "7"),
+        ]
+        parts = "SELECT part_id, client_order_id, broker_order_id, qty, status FROM order_parts ORDER BY rowid"
+        assert db.execute(parts).fetchall() == [
+            ("alice-sale~1", "alice-sale", "b-alice-sale~1", "5", "filled"),
+            ("alice-sale~2", "alice-sale", "b-alice-sale~2", "7", "filled"),
+        ]
+    assert len(await LedgerReader(tmp_path / "desk.db").latest("order_parts", strategy_id=ALICE)) == 2
 
 
 async def test_looking_at_a_desk_does_not_change_it() -> None:

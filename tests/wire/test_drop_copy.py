@@ -1,5 +1,6 @@
 """The drop copy: every fact has its events or is silent on purpose, and an event says all that is promised of it."""
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -23,6 +24,7 @@ from deskd.ledger.codec import KINDS
 from deskd.wire.drop_copy import KNOWN_MAX, DropCopy, _Known
 from deskd.wire.event_line import FIELDS, SOURCES, EventLine, is_shown
 from deskd.wire.event_line import DeskEvent as E
+from tests.core.some_splits import a_split_story
 from tests.factories import (
     AAPL,
     ALICE,
@@ -166,6 +168,7 @@ def one_of_each() -> list[ev.Fact]:
             client_order_id=OID, until=NOON, reason="CONFLICT_WASH", message="held", in_the_way=(NEW,), at=NOON
         ),
         ev.OrderReleased(client_order_id=OID, at=NOON),
+        ev.OrderSplit(client_order_id=OID, part_id=ClientOrderId("alice-1~1"), qty=qty(4), until=NOON, at=NOON),
         ACCEPTED,
         a_fill(4, position=4),
         ev.OrderCancelRequested(client_order_id=OID, by="alice", at=NOON),
@@ -259,6 +262,59 @@ def test_events_of_one_fact_are_numbered() -> None:
     lines = derived(*one_of_each())
     assert len({(line.seq, line.index) for line in lines}) == len(lines)
     assert [line.index for line in lines if line.event == E.POSITION_OPENED] == [1]
+
+
+def test_an_order_that_goes_in_parts_is_told_as_one() -> None:
+    """Every event names the order that was asked for, and which part it comes from; it is filled once."""
+    told, _ = a_split_story()
+    lines = derived(*told)
+    assert {line.client_order_id for line in lines} == {"alice-sale"}
+    assert [(line.event, line.part_id, line.filled_qty) for line in lines if line.event != E.POSITION_CHANGED] == [
+        (E.ORDER_CREATED, None, None),
+        (E.ORDER_SUBMITTED, None, None),
+        (E.ORDER_SPLIT, "alice-sale~1", None),
+        (E.ORDER_ACCEPTED, "alice-sale~1", None),
+        (E.ORDER_PARTIALLY_FILLED, "alice-sale~1", "5"),
+        (E.POSITION_CLOSED, "alice-sale~1", None),
+        (E.ORDER_SPLIT, "alice-sale~2", None),
+        (E.ORDER_ACCEPTED, "alice-sale~2", None),
+        (E.ORDER_FILLED, "alice-sale~2", "12"),
+        (E.POSITION_OPENED, "alice-sale~2", None),
+    ]
+    assert [line.order_id for line in lines if line.event == E.ORDER_ACCEPTED] == ["b-alice-sale~1", "b-alice-sale~2"]
+
+
+def test_parts_of_an_order_are_known_after_a_restart_and_forgotten_with_it() -> None:
+    """What the desk knows stands in for facts that were not seen; what was passed over is looked up again."""
+    told, desk = a_split_story(is_whole=False)
+    copy = DropCopy()
+    copy.take_over([*desk.asked_orders(), *desk.open_orders()], [])
+    second = ClientOrderId("alice-sale~2")
+    fill = replace(next(f for f in told if isinstance(f, ev.OrderFilled)), client_order_id=second, qty=qty(7))
+    assert copy.lacks(fill) is None
+    assert next((line.event, line.filled_qty) for line in copy.events(1, fill)) == (E.ORDER_FILLED, "12")
+    copy.forget(second)
+    assert copy.lacks(fill) == second
+
+
+def test_what_is_about_a_part_says_so() -> None:
+    """A part that the broker makes smaller, completes or would not cancel; a cancel is the whole order's."""
+    told, _ = a_split_story(is_whole=False)
+    first = ClientOrderId("alice-sale~1")
+    before = [fact for fact in told if not isinstance(fact, ev.OrderFilled)][:3]
+    after = (
+        ev.OrderCancelRequested(client_order_id=ClientOrderId("alice-sale"), by="alice", at=NOON),
+        ev.OrderCancelRequested(client_order_id=first, by="alice", at=NOON),
+        ev.OrderCancelRefused(client_order_id=first, message="too late", at=NOON),
+        ev.OrderRestated(client_order_id=first, qty=qty(4), at=NOON),
+        ev.OrderCompleted(client_order_id=first, at=NOON),
+    )
+    lines = derived(*before, *after)[-3:]
+    assert [(line.event, line.part_id, line.qty) for line in lines] == [
+        (E.ORDER_CANCEL_REQUESTED, None, None),
+        (E.ORDER_CANCEL_REFUSED, first, None),
+        (E.ORDER_RESTATED, first, "11"),
+    ]
 
 
 def test_an_order_that_is_filled_in_parts_is_filled_once() -> None:

@@ -14,6 +14,7 @@ from deskd.domain.order import Side
 from deskd.domain.run import StrategyStatus
 from deskd.domain.stage import Stage
 from deskd.wire.order_story import AROUND, AROUND_MAX, Material, View, tell
+from tests.core.some_splits import a_split_story
 from tests.factories import (
     AAPL,
     ALICE,
@@ -383,3 +384,43 @@ def test_an_order_without_its_beginning_has_no_story() -> None:
         story(ACCEPTED)
     with pytest.raises(LookupError, match="does not hold the beginning of order leg-1"):
         story(approved(), PLAIN_ACCEPTED, order=LEG.client_order_id)
+
+
+def test_an_order_in_parts_is_one_order_and_tells_its_parts() -> None:
+    """Who asks why sees what was asked for, that it went in two, and each of them with the broker's id."""
+    facts, _ = a_split_story()
+    page = story(*facts, order=ClientOrderId("alice-sale"))
+    assert page["status"] == "filled"
+    assert page["outcome"].startswith("filled: sold 12 AAPL at 100 on average")
+    assert [
+        (p["part_id"], p["broker_order_id"], p["qty"], p["status"], p["avg_fill_price"]) for p in page["parts"]
+    ] == [
+        ("alice-sale~1", "b-alice-sale~1", "5", "filled", "100"),
+        ("alice-sale~2", "b-alice-sale~2", "7", "filled", "100"),
+    ]
+    assert [fill["filled_qty"] for fill in page["fills"]] == ["5", "12"]
+    words = [row["words"] for row in page["timeline"]]
+    assert words[1] == "a part of 5 goes to the broker as alice-sale~1: no order takes the account across zero"
+    assert words[2].startswith("part alice-sale~1: the broker has it")
+    assert words[3].startswith("part alice-sale~1: filled 5 at 100: 5 of 12")
+    checks = {check["name"]: check["figure"] for check in page["checks"]}
+    assert checks["nothing_is_in_its_way"] == "rule=zero_crossing position_qty=5 first_qty=5 rest_qty=7"
+
+
+def test_a_rest_that_waits_and_one_that_never_went_say_so() -> None:
+    """What is filled is booked; what is not can be asked for anew."""
+    facts, _desk = a_split_story(is_whole=False)
+    waiting = facts[:-1]
+    assert isinstance(facts[-1], ev.OrderSplit)
+    page = story(*waiting, order=ClientOrderId("alice-sale"))
+    assert page["outcome"].startswith("its rest, 7, waits at the desk: another order is in its way; sold 5 of 12 AAPL")
+    end = ev.OrderRejected(
+        client_order_id=ClientOrderId("alice-sale"),
+        reason="HELD_TOO_LONG",
+        message="filled_qty=5 rest_qty=7 waited_s=30.0: the rest was never sent",
+        at=NOON,
+    )
+    page = story(*waiting, end, order=ClientOrderId("alice-sale"))
+    assert page["status"] == "rejected"
+    assert page["outcome"].endswith("(sold 5 of 12 AAPL at 100 on average before)")
+    assert page["remedy"] == "what was filled is booked; ask for the rest anew, if you still want it"
