@@ -67,7 +67,8 @@ def on_replace_request(desk: Desk, event: ev.ReplaceRequested) -> list[Effect]:
         return [ef.Refuse(oid, RefusalReason.TRADE_STREAM_DOWN, STREAM_DOWN)]
     if kill := desk.kills.stopping_desk():
         return [killing.refusal(oid, kill)]
-    old = desk.orders.get(wanted.replaces)
+    known = desk.orders.get(wanted.replaces)
+    old = None if known is None else desk.whole_of(known)
     if old is None:
         return [ef.Refuse(oid, RefusalReason.NOT_FOUND, _forgotten(wanted.replaces))]
     if refusal := replacing.refusal(old, wanted, oid):

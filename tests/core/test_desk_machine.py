@@ -78,12 +78,21 @@ def is_overfillable(kept: Kept) -> bool:
     return kept.order.qty is not None and kept.order.status in CAN_FILL | {BrokerStatus.FILLED}
 
 
+def let_go(fact: ev.Fact, request: OrderRequest) -> bool:
+    """Tell whether it is by *fact* that the order, or the part of one, goes to the broker."""
+    if isinstance(fact, ev.OrderSplit):
+        return (fact.part_id, fact.qty) == (request.client_order_id, request.qty)
+    return isinstance(fact, ev.OrderApproved) and fact.request == request
+
+
 class DeskAndBroker(RuleBasedStateMachine):
     """Whatever is asked, done and lost, the desk is solvent, its ledger true, and in the end the broker's equal."""
 
+    is_short_allowed = False
+
     def __init__(self) -> None:
         super().__init__()
-        limits = some_limits(is_short_allowed=False)
+        limits = some_limits(is_short_allowed=self.is_short_allowed)
         self.desk = a_desk(limits=limits)
         self.twin = a_desk(limits=limits)  # of the facts alone, as they are stored
         self.broker = NaiveBroker(ACCOUNT)
@@ -112,7 +121,7 @@ class DeskAndBroker(RuleBasedStateMachine):
                 case ef.Submit(request) | ef.Replace(request):
                     oid = request.client_order_id
                     self.sent[oid] += 1
-                    known = [f for f in self.facts if isinstance(f, ev.OrderApproved) and f.request == request]
+                    known = [fact for fact in self.facts if let_go(fact, request)]
                     assert len(known) == 1, f"{oid} leaves before it is approved, or was approved twice"
                     self.to_broker.append(OnItsWay(effect))
                 case ef.LookUp():  # one at a time of each order, as the runtime asks
@@ -442,6 +451,12 @@ class DeskAndBroker(RuleBasedStateMachine):
 
     def agree(self) -> None:
         for oid, order in self.desk.orders.items():
+            if order.split is not None:
+                assert oid not in self.broker.kept
+                parts = [self.desk.orders[part] for part in order.split.parts]
+                assert order.counted_qty == sum(part.counted_qty for part in parts)
+                assert order.status.is_open is (parts[-1].status.is_open or order.split.waits_since is not None)
+                continue
             theirs = self.broker.kept.get(oid)
             if theirs is None:
                 assert order.status in {OrderStatus.DENIED, OrderStatus.REJECTED}, (oid, order.status)
@@ -493,7 +508,8 @@ class DeskAndBroker(RuleBasedStateMachine):
         assert books[HOUSE].cash == ACCOUNT - 2 * ALLOCATION + sum(fact.cash for fact in surplus)
         assert books[HOUSE].qty(AAPL) == sum(fact.qty for fact in surplus)
         for oid, order in self.desk.orders.items():
-            own = [fact.qty for fact in booked if fact.client_order_id == oid]
+            names = {oid} if order.split is None else set(order.split.parts)
+            own = [fact.qty for fact in booked if fact.client_order_id in names]
             assert order.filled_qty == sum(own)
             if (asked := order.qty) is not None:
                 assert order.filled_qty <= asked
@@ -502,10 +518,14 @@ class DeskAndBroker(RuleBasedStateMachine):
     def open_orders_hold_and_others_do_not(self) -> None:
         held = self.desk.reservations
         open_orders = {o.request.client_order_id: o for o in self.desk.orders.values() if o.status.is_open}
-        assert set(self.desk.open_ids) == set(open_orders)
+        split = {oid for oid, order in open_orders.items() if order.split is not None}
+        assert set(self.desk.open_ids) == set(open_orders) - split
+        assert set(self.desk.split_ids) == split
         assert set(held.by_order) <= set(open_orders)
         assert set(self.desk.needs) <= set(open_orders)
-        assert all(oid in held.by_order for oid, order in open_orders.items() if order.parent_id is None)
+        for oid, order in open_orders.items():
+            assert oid in held.by_order or order.parent_id is not None or order.part_of is not None
+            assert oid not in held.by_order or order.part_of is None, "the whole holds for its parts"
         for who in WHO:
             own = [held.by_order[oid] for oid in held.by_order if self.desk.orders[oid].request.strategy_id == who]
             assert held.cash(who) == sum(one.cash for one in own)
