@@ -490,10 +490,13 @@ class Desk:
         )
 
     def find(self, broker: ev.BrokerOrder) -> Order | None:
-        """Return our order that the broker speaks of: one that carries our id alone may be another."""
+        """Return our order that the broker speaks of: one that carries our id alone may be another.
+
+        Of an order that goes in parts the broker knows the parts alone.
+        """
         oid = self.by_broker_id.get(broker.broker_order_id, broker.client_order_id)
         order = self.orders.get(oid)
-        if order is None or order.broker_order_id not in {None, broker.broker_order_id}:
+        if order is None or order.split is not None or order.broker_order_id not in {None, broker.broker_order_id}:
             return None
         return order
 

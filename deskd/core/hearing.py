@@ -72,7 +72,7 @@ def on_submit_in_doubt(desk: Desk, event: ev.SubmitInDoubt) -> list[Effect]:
 def on_doubt(desk: Desk, client_order_id: ClientOrderId) -> list[Effect]:
     """Return the question after an order that is still open."""
     order = desk.orders.get(client_order_id)
-    is_sent = order is not None and order.status.is_open and not order.is_held
+    is_sent = order is not None and order.status.is_open and not order.is_held and order.split is None
     return [ef.LookUp(client_order_id)] if is_sent else []
 
 
@@ -139,7 +139,7 @@ def _on_no_successor(order: Order, event: ev.OrderLookedUp, effects: list[Effect
 
 def on_missing(desk: Desk, order: Order, at: datetime) -> list[Effect]:
     """Return what follows when the broker says that it does not have the order."""
-    if not order.status.is_open or order.is_held:
+    if not order.status.is_open or order.is_held or order.split is not None:
         return []
     if order.broker_order_id is not None:
         return _on_lost(desk, order, at)

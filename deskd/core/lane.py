@@ -247,10 +247,13 @@ def _across_zero(
 ) -> tuple[Conflict, Finding]:
     """Return what is in the way of the order in parts; that it crosses zero is none where it can go so."""
     position_qty, free = desk.portfolio.total_qty(request.symbol), conflict.free_qty
+    rivals = _at_the_broker(desk, request.symbol) + rivals_among(desk, ahead)
     if why := splitting.hindrance(request, free, position_qty):
+        if splitting.hindrance(request, Qty(abs(position_qty)), position_qty) is None:  # it can, when these have ended
+            holders = tuple(rival for rival in rivals if rival.side is request.side and rival.promised_qty)
+            conflict = replace(conflict, rivals=holders)
         found = finding(conflict, request, qty)
         return conflict, found._replace(remedy=f"{found.remedy} ({why})")
-    rivals = _at_the_broker(desk, request.symbol) + rivals_among(desk, ahead)
     if hindered := _in_the_way_of_parts(request, free, qty, position_qty, rivals):
         return hindered, finding(hindered, request, qty)
     figure = f"rule={conflict.rule} position_qty={plain(position_qty)}"
@@ -294,7 +297,9 @@ def may_wait(desk: Desk, event: ev.OrderRequested, conflict: Conflict | None) ->
         return False
     if request.time_in_force not in _PATIENT or conflict.is_own(request.strategy_id):
         return False
-    return conflict.rule not in {Rule.ZERO, Rule.POSITION} and len(desk.held_ids) < HELD_MAX
+    if conflict.rule is Rule.POSITION or (conflict.rule is Rule.ZERO and not conflict.rivals):
+        return False
+    return len(desk.held_ids) < HELD_MAX
 
 
 def hold(desk: Desk, request: OrderRequest, denied: Denied, conflict: Conflict, at: datetime) -> ev.OrderHeld:

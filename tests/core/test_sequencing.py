@@ -333,6 +333,42 @@ def test_an_order_that_was_held_is_split_when_its_way_is_free() -> None:
     assert [one.qty for one in sent(handle(desk, filled(part(desk), 5)))] == [7]
 
 
+@pytest.mark.parametrize("policy", [ConflictPolicy.DENY, ConflictPolicy.HOLD])
+def test_an_order_waits_for_others_that_are_about_to_close_a_part(policy: ConflictPolicy) -> None:
+    """Under `hold`; under `deny` its author hears what is free, and why it is not split."""
+    desk = a_long_desk()
+    desk.lane = LaneRules(conflict=policy, hold_max=HOLD_MAX)
+    other = theirs("sells", side=Side.SELL, qty=qty(3), **limit("110"))
+    handle(desk, requested(other))
+    handle(desk, requested(a_sale()))
+    if policy is ConflictPolicy.DENY:
+        assert order(desk).reason == R.CONFLICT_ZERO
+        assert "sell 2 first, and 10 when that is filled (other open orders close" in (order(desk).message or "")
+        return
+    assert order(desk).is_held
+    assert [one.qty for one in sent(handle(desk, ended(other, B.CANCELED)))] == [5]
+
+
+def test_nobody_waits_for_his_own_closing_order() -> None:
+    """He can cancel it."""
+    desk = a_long_desk()
+    desk.lane = LaneRules(conflict=ConflictPolicy.HOLD, hold_max=HOLD_MAX)
+    handle(desk, requested(ours("sells", side=Side.SELL, qty=qty(3), **limit("110"))))
+    assert denial(desk, requested(a_sale())) == R.CONFLICT_ZERO
+
+
+def test_the_broker_is_never_asked_after_an_order_that_goes_in_parts() -> None:
+    """It knows the parts alone: that it has not seen the whole is no end of it, nor is a stranger's of its name."""
+    desk = a_long_desk()
+    handle(desk, requested(a_sale()))
+    oid = a_sale().client_order_id
+    late = NOON + timedelta(minutes=1)
+    assert handle(desk, ev.DoubtTimedOut(client_order_id=oid, at=late)) == []
+    handle(desk, ev.OrderLookedUp(client_order_id=oid, order=None, fills=(), at=late))
+    handle(desk, filled(a_sale(), 12))
+    assert (order(desk).status, order(desk).filled_qty) == (OrderStatus.SUBMITTED, qty(0))
+
+
 def test_while_no_fill_could_be_seen_no_rest_leaves() -> None:
     """It goes when the account was looked at, after the stream is up again."""
     desk = a_long_desk()
