@@ -13,8 +13,11 @@ from deskd.cli.why import PAGE, lines
 from deskd.control.order_page import order_page
 from deskd.domain import events as ev
 from deskd.ledger.fact_reader import FactReader
+from deskd.ledger.projections import project
+from deskd.ledger.store import LedgerStore
 from tests.cli.told_orders import FATES, a_ledger_of_fates, write
 from tests.control.a_running_desk import a_running_desk
+from tests.core.some_splits import a_split_story
 
 PAGES = Path(__file__).parent / "pages"
 ROOT = Path(__file__).parents[2]
@@ -105,3 +108,16 @@ async def test_a_running_desk_is_asked_over_its_socket(tmp_path: Path) -> None:
         said = await asyncio.to_thread(deskctl, "--config", str(desk.config), "why", "alice-1")
     assert said.returncode == 0
     assert "Filled: bought 10 AAPL at 100 on average" in said.stdout
+
+
+async def test_the_page_of_an_order_in_parts_names_them(tmp_path: Path) -> None:
+    """Each part with how far it came, and the id under which the broker's own page has it."""
+    facts, desk = a_split_story()
+    store = await LedgerStore.open(tmp_path / "desk.db")
+    await store.append(facts, project(facts, desk))
+    await store.close()
+    page = told(tmp_path / "desk.db", "alice-sale~2")
+    assert page.startswith("Order alice-sale\n")
+    assert "part        alice-sale~1: filled, 5 of 5 filled; the broker's id b-alice-sale~1" in page
+    assert "part        alice-sale~2: filled, 7 of 7 filled; the broker's id b-alice-sale~2" in page
+    assert max(map(len, page.splitlines())) <= PAGE
