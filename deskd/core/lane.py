@@ -347,8 +347,10 @@ def moved(desk: Desk, at: datetime) -> list[Effect]:
         if end is not None:
             effects += [Record(end), Reply(order.request.client_order_id)]
             continue
+        leaves: list[Effect] = []
         if desk.is_synced and symbol not in desk.standing.frozen:
-            effects += _sent(desk, order, qty, conflict, beside[symbol], at)
+            leaves = _sent(desk, order, qty, conflict, beside[symbol], at)
+        effects += leaves or sequencing.looks_again(order, desk.lane.hold_max, at)
         beside[symbol] += rivals_among(desk, [order])  # sent or not, it comes before those behind it
     return effects
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from deskd.core import killing, splitting
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
-from deskd.domain.effects import Effect, Record, Submit
+from deskd.domain.effects import Effect, LookAgain, Record, Submit
 from deskd.domain.market import Quote
 from deskd.domain.money import NO_QTY, Qty, plain
 from deskd.domain.order import Order, OrderRequest, OrderStatus, TimeInForce
@@ -77,6 +77,13 @@ def is_overdue(desk: Desk, order: Order, at: datetime) -> bool:
     if order.split is None or order.split.waits_since is None:
         return False
     return at >= min(order.split.until, order.split.waits_since + desk.lane.hold_max)
+
+
+def looks_again(order: Order, hold_max: timedelta, at: datetime) -> list[Effect]:
+    """Return that somebody looks at the rest of the order when its time is up, where it begins to wait now."""
+    if order.split is None or order.split.waits_since != at:
+        return []
+    return [LookAgain(order.request.client_order_id, min(order.split.until - at, hold_max))]
 
 
 def _stopped(desk: Desk, order: Order) -> str | None:

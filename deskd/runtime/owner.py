@@ -185,7 +185,8 @@ class Runtime:
                 assert_never(effect)
 
     def _look_again(self, oid: ClientOrderId) -> None:
-        if oid in self.desk.open_ids and not self.inbox.full():  # else `watching` will
+        is_open = oid in self.desk.open_ids or oid in self.desk.split_ids
+        if is_open and not self.inbox.full():  # else `watching` will
             self.inbox.put_nowait(ev.DoubtTimedOut(client_order_id=oid, at=self.wall.now()))
 
     # --- the face to the doors (ports.Orders) ----------------------------------------------------------------------

@@ -64,7 +64,7 @@ SECOND = timedelta(seconds=1)
 
 
 def look(desk: Desk, after: timedelta) -> list[ef.Effect]:
-    return handle(desk, ev.MarksTaken(marks=(), at=NOON + after))
+    return handle(desk, ev.DoubtTimedOut(client_order_id=a_sale().client_order_id, at=NOON + after))
 
 
 def half_done(*, is_filled: bool = True) -> Desk:
@@ -74,7 +74,10 @@ def half_done(*, is_filled: bool = True) -> Desk:
     handle(desk, requested(theirs("low", **limit("90"))))
     handle(desk, accepted(theirs("low", **limit("90"))))
     if is_filled:
-        assert sent(handle(desk, filled(part(desk), 5))) == []
+        effects = handle(desk, filled(part(desk), 5))
+        assert sent(effects) == []
+        looks = [e for e in effects if isinstance(e, ef.LookAgain)]
+        assert looks == [ef.LookAgain(a_sale().client_order_id, HOLD_MAX)], "somebody looks when its time is up"
     return desk
 
 
