@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from deskd.core import conflicts
+from deskd.core import conflicts, sequencing
 from deskd.core.checks import MARKET_MARGIN
 from deskd.core.conflicts import Rule
 from deskd.core.deciding import handle
@@ -398,9 +398,11 @@ class Story:
                 until = self.desk.orders[oid].held_until
                 assert until is not None
                 assert self.now < until, f"{oid} waits longer than it may"
+            for oid in self.desk.split_ids:
+                assert not sequencing.is_overdue(self.desk, self.desk.orders[oid], self.now), f"the rest of {oid} waits"
 
     def _look_at(self, oid: ClientOrderId) -> None:
-        if oid in self.desk.open_ids:
+        if oid in self.desk.open_ids or oid in self.desk.split_ids:
             self.tell(ev.DoubtTimedOut(client_order_id=oid, at=self.now))
 
     def _restart(self, arrives: Sequence[bool]) -> None:
@@ -427,6 +429,10 @@ class Story:
             until = self.desk.orders[oid].held_until
             assert until is not None
             self.wakes.append((until, oid))
+        for oid in self.desk.split_ids:  # the runtime looks every few seconds, whatever it knows
+            split = self.desk.orders[oid].split
+            if split is not None and split.waits_since is not None:
+                self.wakes.append((min(split.until, split.waits_since + self.plan.rules.hold_max), oid))
 
     def _arrive_unheard(self, left: Sequence[tuple[datetime, ef.Effect]]) -> None:
         """Let arrive what had left before the desk died: nobody hears the answers."""
@@ -480,6 +486,8 @@ class Story:
 def nobody_waits(story: Story) -> None:
     """Have nobody wait at the end."""
     assert not story.desk.held_ids, "somebody waits for ever"
+    split = [story.desk.orders[oid].split for oid in story.desk.split_ids]
+    assert all(one is not None and one.waits_since is None for one in split), "the rest of somebody's order does"
 
 
 def books_are_the_account(story: Story) -> None:

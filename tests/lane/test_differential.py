@@ -23,6 +23,7 @@ def test_the_broker_never_refuses_an_order_because_of_another(policy: ConflictPo
     assert not counts.conflicts
     assert counts.facts["OrderFilled"], "nothing was traded"
     assert counts.facts["DeskStarted"], "the desk never died"
+    assert counts.facts["OrderSplit"], "no order went in parts"
     assert counts.denied.keys() >= {"CONFLICT_WASH", "CONFLICT_ZERO"}
     if policy is ConflictPolicy.HOLD:
         assert counts.facts["OrderReleased"], "nobody who waited was sent"
