@@ -40,15 +40,18 @@ class Begun:
 
 
 @asynccontextmanager
-async def begun(config: Config, keys: BrokerKeys | None) -> AsyncIterator[Begun]:
-    """Open the ledger, launch the embedded exchange, fold the facts. Both are closed at the end."""
+async def begun(config: Config, keys: BrokerKeys | None, *, waits_for_listener: bool = False) -> AsyncIterator[Begun]:
+    """Open the ledger, launch the embedded exchange, fold the facts. Both are closed at the end.
+
+    *waits_for_listener*: the tape stands until somebody reads it, at any speed (at speed 0 it always does).
+    """
     ask_for_short_turns()  # before the first thread and the first process, which inherit it
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(await LedgerStore.open(db_path(config)))
         exchange = None
         if config.broker.mode == "embedded":
             keys = BrokerKeys(key_id=secrets.token_hex(10), secret_key=secrets.token_hex(20))
-            exchange = _exchange(config, keys)
+            exchange = _exchange(config, keys, waits_for_listener=waits_for_listener)
             stack.push_async_callback(exchange.stop)
             await exchange.launch()
         elif keys is None:
@@ -91,12 +94,14 @@ def db_path(config: Config) -> Path:
     return config.desk.db_path or config.desk.state_dir / "desk.db"
 
 
-def _exchange(config: Config, keys: BrokerKeys) -> EmbeddedExchange:
+def _exchange(config: Config, keys: BrokerKeys, *, waits_for_listener: bool) -> EmbeddedExchange:
     return EmbeddedExchange(
         settings_from(
             config.exchange,
             state=config.exchange.state or config.desk.state_dir / "exchange.db",
             keys=VenueKeys(key_id=keys.key_id, secret_key=keys.secret_key),
             rate_limit_per_min=0,
+            waits_for_listener=waits_for_listener,
+            log_level=config.log.level,
         )
     )

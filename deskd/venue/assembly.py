@@ -19,7 +19,7 @@ from deskd.domain.errors import ConfigError
 from deskd.domain.money import Cash
 from deskd.exchange.account import Asset
 from deskd.exchange.exchange import Exchange, restore
-from deskd.exchange.fill_model import IMMEDIATE, PAPER
+from deskd.exchange.fill_model import IMMEDIATE, PAPER, FillModel
 from deskd.ports import Clock, SystemClock
 from deskd.venue import not_traded
 from deskd.venue.calendar import Calendar
@@ -59,6 +59,7 @@ class Venue:
     url: str
     floor: Floor
     faults: Faults | None
+    tape_ended: asyncio.Event  # never, where it loops
 
 
 @asynccontextmanager
@@ -119,15 +120,16 @@ async def opened(
                 *(FaultsRest(faults, floor, trade_stream, data_stream).routes() if faults is not None else []),
             ]
         )
+        tape_ended = asyncio.Event()
         async with _listening(app, settings, (trade_stream, data_stream)) as url, asyncio.TaskGroup() as tasks:
             market_tasks = [
-                tasks.create_task(_play(player, floor, data_stream, settings), name="player"),
+                tasks.create_task(_play(player, floor, data_stream, settings, tape_ended), name="player"),
                 tasks.create_task(floor.run_timers(), name="timers"),
                 tasks.create_task(_keep_house(floor, outbox, store), name="housekeeping"),
                 tasks.create_task(_wait(bug), name="bug"),
             ]
             try:
-                yield Venue(url=url, floor=floor, faults=faults)
+                yield Venue(url=url, floor=floor, faults=faults, tape_ended=tape_ended)
             finally:
                 for task in market_tasks:
                     task.cancel()
@@ -183,13 +185,8 @@ def _open_tape(settings: VenueSettings, saved: Saved | None, calendar: Calendar,
 
 
 def _open_exchange(settings: VenueSettings, saved: Saved | None, tape: Tape, now: datetime) -> Exchange:
-    fills = PAPER if settings.fills == "paper" else IMMEDIATE
-    listed = {
-        listing.symbol: Asset(
-            id=_asset_id(listing.symbol), symbol=listing.symbol, name=listing.name, exchange=listing.exchange
-        )
-        for listing in tape.listings()
-    }
+    fills = fill_model(settings.fills)
+    listed = listed_on(tape)
     if saved is None:
         return Exchange(
             assets=listed.values(),
@@ -216,6 +213,21 @@ def _open_exchange(settings: VenueSettings, saved: Saved | None, tape: Tape, now
     )
 
 
+def fill_model(name: str) -> FillModel:
+    """Return the fills that `exchange.fills` names."""
+    return PAPER if name == "paper" else IMMEDIATE
+
+
+def listed_on(tape: Tape) -> dict[str, Asset]:
+    """Return what the exchange lists where it plays this tape, by symbol."""
+    return {
+        listing.symbol: Asset(
+            id=_asset_id(listing.symbol), symbol=listing.symbol, name=listing.name, exchange=listing.exchange
+        )
+        for listing in tape.listings()
+    }
+
+
 def _asset_id(symbol: str) -> str:
     return str(uuid.uuid5(ASSET_IDS, symbol))
 
@@ -233,10 +245,13 @@ async def _keep_house(floor: Floor, outbox: Outbox, store: Store) -> None:
         await asyncio.to_thread(store.checkpoint)
 
 
-async def _play(player: Player, floor: Floor, data_stream: DataStream, settings: VenueSettings) -> None:
+async def _play(
+    player: Player, floor: Floor, data_stream: DataStream, settings: VenueSettings, tape_ended: asyncio.Event
+) -> None:
     if settings.waits_for_listener:
         await data_stream.listened.wait()
     await player.run(floor.on_step, floor.on_day)
+    tape_ended.set()
 
 
 async def _wait(bug: "asyncio.Future[None]") -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import structlog
 
 from deskd.domain.errors import ConfigError
-from deskd.venue.settings import VenueSettings, encode
+from deskd.venue.settings import TAPE_ENDED, VenueSettings, encode
 
 READY_S = 60.0  # a tape of a whole day is read first
 RESTART_WAIT_S = 1.0
@@ -25,7 +25,10 @@ class EmbeddedExchange:
 
     def __init__(self, settings: VenueSettings) -> None:
         self._settings = replace(
-            settings, die_with_parent=True, parent_pid=os.getpid(), waits_for_listener=not settings.speed
+            settings,
+            die_with_parent=True,
+            parent_pid=os.getpid(),
+            waits_for_listener=settings.waits_for_listener or not settings.speed,
         )
         self._process: asyncio.subprocess.Process | None = None
         self.url = ""
@@ -57,6 +60,16 @@ class EmbeddedExchange:
             await self.launch()
             if await self._ready():
                 raise ChildProcessError(_DID_NOT_START)  # it was told right once: a new start of the desk may do
+
+    async def tape_ends(self) -> None:
+        """Return when a tape that does not loop has ended; raise ChildProcessError where it died before."""
+        process = self._process
+        assert process is not None, "start comes first"
+        assert process.stdout is not None
+        async for line in process.stdout:
+            if json.loads(line)["event"] == TAPE_ENDED:
+                return
+        raise ChildProcessError("the embedded exchange died before its tape had ended: its message above says why")
 
     async def stop(self) -> None:
         """End it: SIGTERM, then SIGKILL."""

@@ -1,11 +1,13 @@
 """The exchange as a process: its signals, its ready line, its end with the desk that started it."""
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import os
 import signal
 import sys
+from collections.abc import Mapping
 
 import msgspec
 import structlog
@@ -13,7 +15,7 @@ import structlog
 from deskd import log as logs
 from deskd.domain.errors import ConfigError, LedgerError
 from deskd.venue.assembly import opened
-from deskd.venue.settings import VenueSettings
+from deskd.venue.settings import TAPE_ENDED, VenueSettings
 
 _PR_SET_PDEATHSIG = 1
 
@@ -24,9 +26,10 @@ async def serve(settings: VenueSettings) -> None:
     """Run the exchange until SIGTERM or SIGINT.
 
     Raise ConfigError where it cannot start as told, LedgerError where its state can no longer be written. When it
-    answers, one JSON line with its address goes to standard output; everything else goes to standard error.
+    answers, one JSON line with its address goes to standard output, and one more when a tape that does not loop has
+    ended; everything else goes to standard error.
     """
-    logs.configure(level="info", format="auto", secrets=[settings.keys.secret_key])
+    logs.configure(level=settings.log_level, format="auto", secrets=[settings.keys.secret_key])
     if settings.die_with_parent:
         _die_with_parent(settings.parent_pid)
     loop = asyncio.get_running_loop()
@@ -35,11 +38,13 @@ async def serve(settings: VenueSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     gc.disable()  # it would walk through every order of an old account while they are read
     try:
-        async with opened(settings) as venue:
+        async with opened(settings) as venue, asyncio.TaskGroup() as beside:
             gc.freeze()  # and so it does not walk through them, and hold the loop, later
             gc.enable()
             _say_ready(settings, venue.url)
+            telling = beside.create_task(_tell_end(venue.tape_ended), name="tell the tape's end")
             await stop.wait()
+            telling.cancel()
     except ExceptionGroup as group:
         only = group.exceptions[0]
         raise only if isinstance(only, ConfigError | LedgerError) else group from None
@@ -53,9 +58,20 @@ def _say_ready(settings: VenueSettings, url: str) -> None:
     keys = "embedded/embedded" if settings.keys.is_default else "from the environment"
     state = str(settings.state) if settings.state else "in memory"
     log.info("exchange_ready", url=url, tape=" ".join(settings.tape), keys=keys, state=state)
-    line = msgspec.json.encode({"event": "exchange_ready", "url": url})
-    sys.stdout.write(line.decode() + "\n")
+    _tell({"event": "exchange_ready", "url": url})
+
+
+def _tell(event: Mapping[str, str]) -> None:
+    """Tell whoever started us, on standard output."""
+    sys.stdout.write(msgspec.json.encode(event).decode() + "\n")
     sys.stdout.flush()
+
+
+async def _tell_end(tape_ended: asyncio.Event) -> None:
+    await tape_ended.wait()
+    log.info("tape_ended")
+    with contextlib.suppress(OSError):  # nobody may listen any more
+        _tell({"event": TAPE_ENDED})
 
 
 def _die_with_parent(parent_pid: int) -> None:

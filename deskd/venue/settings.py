@@ -11,6 +11,7 @@ import msgspec
 from deskd.config import ExchangeSection
 from deskd.domain.errors import ConfigError
 
+TAPE_ENDED = "tape_ended"  # the word for it on the exchange's standard output
 EMBEDDED_KEY = "embedded"  # both keys, where the environment names none: the exchange listens on this machine alone
 
 
@@ -41,6 +42,7 @@ class VenueSettings:
     faults: bool = False  # opens /faults: tests only
     die_with_parent: bool = False  # for a desk's child: no exchange outlives its desk
     waits_for_listener: bool = False  # the market stands until somebody subscribes: at speed 0 a day is over at once
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     parent_pid: int = 0  # of that desk: a parent that died before we could ask to die with it is noticed
 
     @property
@@ -74,6 +76,8 @@ def settings_from(
     rate_limit_per_min: int = 200,
     faults: bool = False,
     die_with_parent: bool = False,
+    waits_for_listener: bool = False,
+    log_level: Literal["debug", "info", "warning", "error"] = "info",
 ) -> VenueSettings:
     """Return the settings of `[exchange]`, with the *state* file as the caller resolved it."""
     return VenueSettings(
@@ -90,6 +94,8 @@ def settings_from(
         rate_limit_per_min=rate_limit_per_min,
         faults=faults,
         die_with_parent=die_with_parent,
+        waits_for_listener=waits_for_listener,
+        log_level=log_level,
     )
 
 

@@ -63,6 +63,18 @@ async def told_of(exchange: EmbeddedExchange) -> str:
     return str(caught.value)
 
 
+async def test_a_tapes_end_is_heard(tmp_path: Path) -> None:
+    """By whoever waits for it; an exchange that dies before is an error."""
+    tape = write_tape(tmp_path / "tape", minutes=40)
+    exchange = EmbeddedExchange(replace(settings(tape, speed=100_000.0), start=None))
+    await exchange.start()
+    async with asyncio.timeout(20):
+        await exchange.tape_ends()
+    await exchange.stop()
+    with pytest.raises(ChildProcessError, match="died before"):
+        await exchange.tape_ends()
+
+
 async def test_a_child_that_cannot_start_is_told(tmp_path: Path) -> None:
     """The desk hears that its exchange did not start; the child has said why."""
     exchange = EmbeddedExchange(settings(tmp_path / "nothing"))
