@@ -6,7 +6,7 @@ Rule 3: nothing is written, and one read transaction sees one moment: a running 
 """
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +15,12 @@ from deskd.domain.errors import LedgerError
 from deskd.domain.events import RootSigned
 from deskd.ledger import codec, pages
 from deskd.ledger.chain import UNREADABLE, Chain, Damage, Entry, of_entry
+from deskd.ledger.comparing import first_difference, shown
 from deskd.ledger.migrating import migrations
 from deskd.ledger.projections import TABLES, write
 from deskd.ledger.queries import read_only
 from deskd.ledger.rebuild import Fold, Progress, chunks
 from deskd.ledger.roots import is_signed
-
-SHOWN_MAX = 200  # characters of a value in a report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +89,7 @@ def _verified(
         is_current = version == migrations()[-1].version
         tables = TABLES if broken is None and is_current else ()
         for table in tables:
-            if bad_row := _table(db, model, table):
+            if bad_row := first_difference(db, model, table):
                 damages.append(bad_row)
     damages += pages.inspect(db)
     return Verdict(
@@ -140,12 +139,7 @@ def _refined(chain: Chain, entries: Sequence[Entry], damage: Damage) -> Damage:
         true_at = at
     if fits(true_at, kind):
         return of_entry(seq, "at", true_at, at)
-    return of_entry(seq, "body", f"what has the entry's hash {entry_hash}", _shown(body))
-
-
-def _shown(value: object) -> str:
-    text = "none" if value is None else str(value)
-    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}… ({len(text)} characters)"
+    return of_entry(seq, "body", f"what has the entry's hash {entry_hash}", shown(body))
 
 
 # --- roots ---------------------------------------------------------------------------------------------------------------
@@ -190,46 +184,3 @@ def _root(
         return f"the hash {root.root}", str(error)
     actual = row[0] if row else codec.GENESIS
     return None if actual == root.root else (f"the hash {root.root}", str(actual))
-
-
-# --- tables --------------------------------------------------------------------------------------------------------------
-
-
-def _table(db: sqlite3.Connection, model: sqlite3.Connection, table: str) -> Damage | None:
-    """Return the first row that is not what the replay gives."""
-    info = model.execute(f"PRAGMA table_info({table})").fetchall()
-    columns = [row[1] for row in info]
-    keys = [row[1] for row in sorted(info, key=lambda row: row[5]) if row[5]]
-    where = [columns.index(key) for key in keys]
-    names = ", ".join(columns)
-    look_up = f"SELECT {names} FROM {table} WHERE {' AND '.join(f'{key} IS ?' for key in keys)}"  # noqa: S608  our own names
-    seen: set[tuple[object, ...]] = set()
-
-    def damage(key: Sequence[object], column: str | None, expected: object, actual: object) -> Damage:
-        text = " ".join(f"{name}={_shown(value)}" for name, value in zip(keys, key, strict=True))
-        return Damage(table=table, key=text, column=column, expected=_shown(expected), actual=_shown(actual))
-
-    # In the table's own order: an index may lie.
-    for row in _readable(db, f"SELECT {names} FROM {table} NOT INDEXED"):  # noqa: S608
-        if isinstance(row, UNREADABLE):
-            return Damage(table=table, key=f"row {len(seen) + 1}", column=None, expected="a row", actual=str(row))
-        key = tuple(row[n] for n in where)
-        expected = model.execute(look_up, key).fetchone()
-        if expected is None or key in seen:
-            return damage(key, None, "no such row" if expected is None else "one such row", "another row")
-        for column, was, now in zip(columns, expected, row, strict=True):
-            if (type(was), was) != (type(now), now):
-                return damage(key, column, was, now)
-        seen.add(key)
-    for key in model.execute(f"SELECT {', '.join(keys)} FROM {table} ORDER BY rowid"):  # noqa: S608
-        if key not in seen:
-            return damage(key, None, "a row", "none")
-    return None
-
-
-def _readable(db: sqlite3.Connection, select: str) -> Iterator[tuple[object, ...] | sqlite3.Error | UnicodeDecodeError]:
-    """Yield the rows, and last, instead of one that cannot be read, why."""
-    try:
-        yield from db.execute(select)
-    except UNREADABLE as error:
-        yield error
