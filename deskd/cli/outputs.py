@@ -160,6 +160,12 @@ class TopOutput(TypedDict):
     orders: list[a.OrderAnswer]  # the latest
 
 
+class TestedOutput(a.TestsAnswer):
+    """Tests, and what became of them; where one did not arrive the exit code is 1."""
+
+    deliveries: list[a.NotificationAnswer]  # one of each test on each route
+
+
 class TotalsOutput(TypedDict):
     """A day's sums."""
 
@@ -226,7 +232,8 @@ OUTPUTS: Mapping[str, tuple[Output, ...]] = {
     "report": (Output(DayReportOutput), Output(list[a.ReportDayAnswer], "--list")),
     "notify list": (Output(list[a.NotificationAnswer]),),
     "notify retry": (Output(a.RetriedAnswer),),
-    "notify test": (Output(a.TestedTopicAnswer),),
+    "notify test": (Output(TestedOutput),),
+    "notify send": (Output(a.SentAnswer),),
     "config check": (Output(SettingProblemsOutput),),
     "config show": (Output(list[SettingOutput]),),
     "config reload": (Output(a.ReloadedAnswer),),

@@ -605,6 +605,7 @@ class NotificationAnswer(TypedDict):
     """A notification on one route."""
 
     id: int  # for `notify retry`
+    key: str  # unique: what is found twice is told once
     at: Instant  # when it was found
     topic: str  # what it is about
     severity: str  # how much it matters
@@ -626,11 +627,25 @@ class RetriedAnswer(TypedDict):
     again: int  # so many
 
 
-class TestedTopicAnswer(TypedDict):
+class TestAnswer(TypedDict):
     """A test that is on its way."""
 
     key: str  # of the notification
     topic: str  # on whose routes it goes
+
+
+class TestsAnswer(TestAnswer):
+    """The first test that is on its way, and all of them."""
+
+    tests: list[TestAnswer]  # one of each topic
+
+
+class SentAnswer(TypedDict):
+    """What people are told by an officer."""
+
+    topic: str  # on whose routes it goes
+    title: str  # in words
+    routes: list[str]  # where it goes
 
 
 class SignatureAnswer(TypedDict):

@@ -123,6 +123,7 @@ CASES = (
     Case("report", "--list"),
     Case("notify retry", "", 1),
     Case("notify test", "risk", 1),
+    Case("notify send", "risk hello", 1),
     Case("notify list"),
     Case("config check"),
     Case("config check", "{folder}/bad.toml", 1),
@@ -237,7 +238,13 @@ async def test_notifications_are_as_documented(tmp_path: Path) -> None:
     """With routes, there is something to list, to retry and to test."""
     keep_a_dead_one(tmp_path)
     async with a_running_desk(tmp_path) as desk:
-        for command, arguments in (("notify list", ""), ("notify retry", ""), ("notify test", "risk")):
+        desk.fates.update(club="", phone="")
+        for command, arguments in (
+            ("notify test", "risk"),
+            ("notify send", "scanner hello"),
+            ("notify list", ""),
+            ("notify retry", ""),
+        ):
             said = await ctl(desk.config, *lines(Case(command, arguments), tmp_path))
             assert (said.code, list(misfits(command, said))) == (0, []), said
 
@@ -284,7 +291,17 @@ async def test_without_a_desk_it_ends_with_three(command: str, tmp_path: Path) -
 
 def test_every_command_has_its_cases() -> None:
     """One that is done, one that is refused: an exit code that nobody tried is no promise."""
-    elsewhere = {"top", "doctor", "handover", "notify retry", "notify test", "report", "config reload", "jail test"}
+    elsewhere = {
+        "top",
+        "doctor",
+        "handover",
+        "notify retry",
+        "notify test",
+        "notify send",
+        "report",
+        "config reload",
+        "jail test",
+    }
     done = {case.command for case in CASES if case.code == 0} | elsewhere | {"completion"}
     refused = {case.command for case in CASES if case.code == 1} | elsewhere | NEVER_REFUSED | {"audit sign"}
     assert set(commands()) - done == set()
