@@ -125,6 +125,7 @@ class VerdictOutput(TypedDict):
     only_chained: int  # facts that no root covers
     key_file: str | None  # whose keys were believed
     roots_file: str | None  # roots kept elsewhere
+    roots_after: int  # kept elsewhere, of entries that are not in this ledger: it is a backup
     damages: list[DamageOutput]  # the first is the first in the ledger
     roots_cut_off: str | None  # of the roots' last line that a kill cut off
 

@@ -295,6 +295,7 @@ class FillAnswer(TypedDict):
     qty: DecimalText  # executed
     price: DecimalText  # at
     at: Instant  # when, as the broker stamped it
+    part_id: str | None  # where its order went to the broker in parts: of which part
 
 
 class PositionAnswer(TypedDict):
@@ -394,6 +395,17 @@ class OrderFillAnswer(TypedDict):
     position_qty: DecimalText | None  # after it
 
 
+class PartAnswer(TypedDict):
+    """A part in which an order across zero went to the broker."""
+
+    part_id: str  # the client_order_id that the broker knows
+    broker_order_id: str | None  # the broker's
+    qty: DecimalText | None  # asked
+    status: OrderWord  # as it is now
+    filled_qty: DecimalText  # executed
+    avg_fill_price: DecimalText | None  # of what was executed
+
+
 class LegAnswer(TypedDict):
     """An order that another carries."""
 
@@ -449,6 +461,7 @@ class WhyAnswer(TypedDict):
     checks: list[CheckAnswer]  # of the gate, in their order
     timeline: list[StepAnswer]  # each fact
     fills: list[OrderFillAnswer]  # each execution
+    parts: list[PartAnswer]  # in which it went to the broker; empty: it went as one
     parent_id: str | None  # of a leg: the order that carries it
     legs: list[LegAnswer]  # what it carries
     replaces: str | None  # the order in whose place it stands
