@@ -398,6 +398,9 @@ class Story:
                 until = self.desk.orders[oid].held_until
                 assert until is not None
                 assert self.now < until, f"{oid} waits longer than it may"
+            for oid in list(self.desk.split_ids):  # its time counts from the market's word, which is older than now
+                if sequencing.is_overdue(self.desk, self.desk.orders[oid], self.now):
+                    self._look_at(oid)
             for oid in self.desk.split_ids:
                 assert not sequencing.is_overdue(self.desk, self.desk.orders[oid], self.now), f"the rest of {oid} waits"
 
