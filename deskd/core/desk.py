@@ -296,7 +296,7 @@ class Desk:
         )
         self._put(order)
         self.exits.ask(request, fact.at)
-        valued = gate.value(request, fact.quote, position_free=NO_QTY)
+        valued = gate.sized(request, fact.quote)
         need = Reservation(cash=fact.reserved_cash, qty=fact.reserved_qty, opening=valued.qty, price=valued.price)
         if old is None:
             self.reservations.hold(order, need)

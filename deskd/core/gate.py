@@ -5,6 +5,7 @@ What each check found is kept with the verdict: an order can be explained for as
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from deskd.core import schedule
 from deskd.core.checks import (
@@ -103,30 +104,54 @@ def judge(evidence: Evidence) -> Verdict:
     """Return the value at which the order is approved, or why it is denied, and the findings up to there."""
     kept: list[Checked] = []
     for name, check in _CLOSING_CHECKS if evidence.is_closing else _CHECKS:
-        found = check(evidence)
-        kept.append(Checked(name, found.figure, found.limit))
-        if not found.is_good:
+        is_good, _, figure, limit, _ = found = check(evidence)
+        kept.append(Checked(name, figure, limit))
+        if not is_good:
             return Verdict(found.denied, tuple(kept))
     assert evidence.quote is not None, "quote_is_there passed"
-    valued = value(evidence.request, evidence.quote, position_free=free_to_close(evidence))
+    valued = valued_at(evidence, evidence.quote)
     value_checks = _EXIT_CHECKS if evidence.is_exit else _VALUE_CHECKS
     for name, value_check in _CLOSING_VALUE_CHECKS if evidence.is_closing else value_checks:
-        found = value_check(evidence, valued)
-        kept.append(Checked(name, found.figure, found.limit))
-        if not found.is_good:
+        is_good, _, figure, limit, _ = found = value_check(evidence, valued)
+        kept.append(Checked(name, figure, limit))
+        if not is_good:
             return Verdict(found.denied, tuple(kept))
     return Verdict(valued, tuple(kept))
 
 
-def value(request: OrderRequest, quote: Quote, *, position_free: Qty) -> Valued:
-    """Value *request* at the worst price that the quote allows for."""
+def valued_at(e: Evidence, quote: Quote) -> Valued:
+    """Value the order at the worst price that the quote allows for, and what the strategy would hold with it."""
+    size = sized(e.request, quote)
+    closing = min(size.qty, free_to_close(e))
+    opening = Qty(size.qty - closing)
+    after = Qty(abs(e.position_qty + e.request.side.sign * (e.opening_qty + size.qty)))
+    return Valued(
+        size.qty,
+        size.price,
+        size.notional,
+        closing,
+        opening,
+        Cash(opening * size.price),
+        after,
+        Cash(after * size.price),
+    )
+
+
+class Size(NamedTuple):
+    """How much an order is for, at the worst price that the quote allows for."""
+
+    qty: Qty
+    price: Price
+    notional: Cash
+
+
+def sized(request: OrderRequest, quote: Quote) -> Size:
+    """Return how much *request* is for, whatever is held."""
     price = worst_price(request, quote)
     if request.qty is not None:
-        qty, worth = request.qty, notional(request.qty, price)
-    else:
-        assert request.notional is not None, "wire: exactly one of qty and notional"
-        qty, worth = most_shares(request.notional, request.side, quote), request.notional
-    return Valued(qty=qty, price=price, notional=worth, closing_qty=min(qty, position_free))
+        return Size(request.qty, price, notional(request.qty, price))
+    assert request.notional is not None, "wire: exactly one of qty and notional"
+    return Size(most_shares(request.notional, request.side, quote), price, request.notional)
 
 
 def most_shares(worth: Cash, side: Side, quote: Quote) -> Qty:

@@ -5,15 +5,18 @@ tightest holds. What a wider scope bounds is the sum over its strategies, so tha
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from deskd.domain.ids import Symbol
-from deskd.domain.money import Cash, Qty
+from deskd.domain.money import Cash, Qty, plain
 
 type Share = Decimal  # 0.2 is a fifth
+
+# How findings write a bound that is a number, a text as it is; all else of one is worked out with figures.
+_AS_MONEY = frozenset({"order_notional_max", "position_notional_max", "daily_loss_max"})
 
 
 class Scope(StrEnum):
@@ -32,6 +35,25 @@ class DayTradeRule(StrEnum):
     ENFORCE = "enforce"
 
 
+def _written(bounds: "Bounds | Limits", origins: Mapping[str, str]) -> Mapping[str, str]:
+    """Return by name each bound that there is, as `name=bound`, with the scope that it is of behind it."""
+    found = {}
+    for name in (one.name for one in fields(bounds) if one.init):
+        origin = origins.get(name, "")
+        match getattr(bounds, name):
+            case Decimal() as bound:
+                found[name] = f"{name}={f'{bound:.2f}' if name in _AS_MONEY else plain(bound)}{origin}"
+            case timedelta() as bound:
+                found[name] = f"{name}_s={bound.total_seconds():g}{origin}"
+            case bool():
+                pass
+            case int() as count:
+                found[name] = f"{name}={count}{origin}"
+            case _:
+                pass
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """What a member, or the desk, may come to: sums over strategies. None: no bound."""
@@ -43,6 +65,12 @@ class Bounds:
     net_exposure_max: Share | None = None  # of the scope's allocations
     daily_loss_max: Cash | None = None
     drawdown_max: Share | None = None  # of the peak of the scope's equity
+    # Each bound as findings write it, made once: limits change seldom, and every order asks for all of them.
+    words: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Write the bounds down."""
+        object.__setattr__(self, "words", _written(self, {}))
 
 
 UNBOUNDED = Bounds()
@@ -79,6 +107,11 @@ class Limits:
     may_wait_for_open: bool = False  # orders while the market is closed, which wait at the broker
     # By the bound's name, ` scope=...` of those that a wider scope made tighter; for findings.
     origins: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, str] = field(init=False, repr=False, compare=False)  # each bound as findings write it
+
+    def __post_init__(self) -> None:
+        """Write the bounds down."""
+        object.__setattr__(self, "words", _written(self, self.origins))
 
     def origin(self, name: str) -> str:
         """Return from which scope the bound is, as it stands behind it; nothing where it is the strategy's own."""

@@ -1,6 +1,6 @@
 """`make bench`: measure the desk as PERFORMANCE.md defines it, beside its peers and limits, in one run.
 
-usage: python -m tests.bench [fanout|orders|jails|fairness|budget|start|kill|cli|all] [--quick]
+usage: python -m tests.bench [fanout|orders|jails|fairness|budget|start|kill|cli|gate|all] [--quick]
 
 Exits 0 when it has measured, whatever the figures say: targets are printed as `ok` or `falls short`.
 """
@@ -20,13 +20,22 @@ def main() -> None:
         "what",
         nargs="?",
         default="all",
-        choices=("fanout", "orders", "jails", "fairness", "budget", "start", "kill", "cli", "all"),
+        choices=("fanout", "orders", "jails", "fairness", "budget", "start", "kill", "cli", "gate", "all"),
     )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: some three minutes for all")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every block ends what it started
     say("  ".join(f"{key}={value}" for key, value in machine().items()))
-    all_of_them = ("fanout", "orders", "jails", "fairness", "budget", "start", "kill", "cli")
+    all_of_them = (
+        "fanout",
+        "orders",
+        "jails",
+        "fairness",
+        "budget",
+        "start",
+        "kill",
+        "cli",
+    )  # the gate is among the orders
     names = all_of_them if arguments.what == "all" else (arguments.what,)
     began = time.monotonic()
     targets = []
@@ -42,6 +51,8 @@ def main() -> None:
             from tests.bench.fairness import run
         elif name == "budget":
             from tests.bench.budget import run
+        elif name == "gate":
+            from tests.bench.gate import run
         elif name == "kill":
             from tests.bench.kill import run
         elif name == "cli":

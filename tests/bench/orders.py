@@ -2,18 +2,17 @@
 
 import contextlib
 import socket
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.gate import judge_gate
 from tests.bench.report import Report, median, quantile
 from tests.bench.tools import CACHE, PYTHON, answer, compiled, finish, order, peers_python, process
 
 CALLERS = 20
-GATE_US = 40.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,8 +221,7 @@ def _targets(report: Report, found: dict[tuple[str, int], Sample]) -> None:
         if (name, CALLERS) in found:
             ratio = found[denied, CALLERS].per_s / found[name, CALLERS].per_s
             report.target(f"2c K={CALLERS}", f"denied orders/s ahead of {name}", f"{ratio:.2f} x", is_met=ratio > 1)
-    gate = gate_us()
-    report.target("2d", f"gate <= {GATE_US:g} µs an order", f"{gate:.1f} µs, all checks passed", is_met=gate <= GATE_US)
+    judge_gate(report)
     if {("C echo", 1), ("C echo", CALLERS)} <= found.keys():
         limit = found["C echo", 1]
         report.target(
@@ -232,23 +230,3 @@ def _targets(report: Report, found: dict[tuple[str, int], Sample]) -> None:
             f"C echo {limit.p50_us:.0f} µs, {found['C echo', CALLERS].per_s:,.0f}/s",
             is_met=True,
         )
-
-
-def gate_us() -> float:
-    """Return what the whole gate takes for an order that passes every check."""
-    from deskd.core.asking import evidence_for
-    from deskd.core.checks import Denied
-    from deskd.core.gate import judge
-    from tests.factories import a_desk, requested
-
-    desk = a_desk()
-    evidence = evidence_for(desk, requested())
-    assert evidence is not None
-    assert not isinstance(judge(evidence).answer, Denied)
-    best = []
-    for _ in range(5):
-        began = time.perf_counter()
-        for _ in range(2_000):
-            judge(evidence)
-        best.append((time.perf_counter() - began) / 2_000 * 1e6)
-    return statistics.median(best)

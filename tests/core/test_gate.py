@@ -56,11 +56,19 @@ def test_an_order_is_valued_at_the_worst_price_that_the_quote_allows(request_: o
 
 def test_money_is_valued_in_the_most_shares_that_it_may_come_to() -> None:
     """A bought share may cost no more than the ask; a sold one may bring two percent less than the bid."""
-    bought = gate.value(a_request(qty=None, notional=cash(1000)), a_quote(), position_free=qty(0))
-    sold = gate.value(a_sale(qty=None, notional=cash(1000)), a_quote(bid_price=price(50)), position_free=qty(15))
+    bought = gate.sized(a_request(qty=None, notional=cash(1000)), a_quote())
+    sold = gate.sized(a_sale(qty=None, notional=cash(1000)), a_quote(bid_price=price(50)))
     assert (bought.qty, bought.notional) == (qty(10), cash(1000))
     assert qty("20.4") < sold.qty < qty("20.5")
-    assert (sold.closing_qty, sold.opening_qty) == (qty(15), sold.qty - 15)
+
+
+def test_what_closes_and_what_opens_is_told_apart_once_for_all_checks() -> None:
+    """A sale of more than is held opens the rest; what the strategy would hold then counts open orders."""
+    sale = evidence(request=a_sale(qty=qty(20)), position_qty=qty(15), opening_qty=qty(2))
+    v = gate.valued_at(sale, a_quote(bid_price=price(50)))
+    assert (v.closing_qty, v.opening_qty, v.opening_worth) == (qty(15), qty(5), cash(250))
+    assert (v.position_after, v.position_worth) == (qty(7), cash(350))
+    assert v.opens
 
 
 def test_covering_a_short_takes_what_it_costs_over_its_margin() -> None:

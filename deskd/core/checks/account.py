@@ -19,7 +19,7 @@ FALLEN = "no new positions; what closes positions passes; an officer looks into 
 def buying_power_suffices(e: Evidence, v: Valued) -> Finding:
     """Deny what would spend more than the strategy has free."""
     needed, free = cash_needed(e, v), e.buying_power
-    suffices = needed <= 0 or needed <= free
+    suffices = needed <= free or needed <= 0
     remedy = "" if suffices else f"{at_most(free, v, e)}, or cancel open orders"
     return Finding(suffices, R.BUYING_POWER, f"needed={needed:.2f}", f"buying_power={free:.2f}", remedy)
 
@@ -27,44 +27,47 @@ def buying_power_suffices(e: Evidence, v: Valued) -> Finding:
 def cash_needed(e: Evidence, v: Valued) -> Cash:
     """Return the buying power that the order takes: what opens, and what covering a short costs over its margin."""
     if e.request.side is Side.SELL:
-        return Cash(v.opening_qty * v.price)
-    # What this order is to replace may fill first, at its own price.
-    crossing = min(e.freed.opening, v.qty) * max(e.freed.price - v.price, ZERO)
-    return max(Cash(v.notional + crossing - v.closing_qty * e.margin_per_share), NO_CASH)
+        return v.opening_worth
+    needed = v.notional
+    if e.freed.opening:  # what this order is to replace may fill first, at its own price
+        needed = Cash(needed + min(e.freed.opening, v.qty) * max(e.freed.price - v.price, ZERO))
+    if v.closing_qty:
+        needed = Cash(needed - v.closing_qty * e.margin_per_share)
+    return max(needed, NO_CASH)
 
 
 def gross_exposure_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny growth of all positions together, open orders counted, over a share of the allocation."""
-    opens = v.opening_qty * v.price
-    said = ("", "")
+    said = None
     for scope, bounds, f in e.scopes:
         share = bounds.gross_exposure_max
         if share is None:
             continue
         before = f.longs + f.shorts + f.buying + f.selling
-        most = share * f.allocation
-        figure, limit = f"gross_exposure_after={before + opens:.2f}", f"gross_exposure_max={most:.2f}{scope}"
-        if opens > 0 and before + opens > most:
-            return Finding(False, R.GROSS_EXPOSURE_MAX, figure, limit, at_most(Cash(most - before), v, e))
-        said = said if said[0] else (figure, limit)
-    return Finding(True, R.GROSS_EXPOSURE_MAX, said[0] or f"opens={opens:.2f}", said[1])
+        after, most = before + v.opening_worth, share * f.allocation
+        is_small = after <= most or v.opening_worth <= 0
+        if said is None or not is_small:
+            said = (f"gross_exposure_after={after:.2f}", f"gross_exposure_max={most:.2f}{scope}")
+        if not is_small:
+            return Finding(False, R.GROSS_EXPOSURE_MAX, *said, at_most(Cash(most - before), v, e))
+    return Finding(True, R.GROSS_EXPOSURE_MAX, *(said or (f"opens={v.opening_worth:.2f}",)))
 
 
 def net_exposure_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny growth of longs less shorts, or of shorts less longs, over a share of the allocation."""
-    opens = v.opening_qty * v.price
-    said = ("", "")
+    said = None
     for scope, bounds, f in e.scopes:
         share = bounds.net_exposure_max
         if share is None:
             continue
         before = _net(f, e.request.side)
-        most = share * f.allocation
-        figure, limit = f"net_exposure_after={before + opens:.2f}", f"net_exposure_max={most:.2f}{scope}"
-        if opens > 0 and before + opens > most:
-            return Finding(False, R.NET_EXPOSURE_MAX, figure, limit, at_most(Cash(most - before), v, e))
-        said = said if said[0] else (figure, limit)
-    return Finding(True, R.NET_EXPOSURE_MAX, said[0] or f"opens={opens:.2f}", said[1])
+        after, most = before + v.opening_worth, share * f.allocation
+        is_small = after <= most or v.opening_worth <= 0
+        if said is None or not is_small:
+            said = (f"net_exposure_after={after:.2f}", f"net_exposure_max={most:.2f}{scope}")
+        if not is_small:
+            return Finding(False, R.NET_EXPOSURE_MAX, *said, at_most(Cash(most - before), v, e))
+    return Finding(True, R.NET_EXPOSURE_MAX, *(said or (f"opens={v.opening_worth:.2f}",)))
 
 
 def _net(f: Figures, side: Side) -> Cash:
@@ -76,31 +79,34 @@ def _net(f: Figures, side: Side) -> Cash:
 
 def day_loss_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny what opens when strategy, member or desk has lost so much since the market day began."""
-    said = ("", "")
+    said = None
     for scope, bounds, f in e.scopes:
         most = bounds.daily_loss_max
         if most is None:
             continue
-        figure, limit = f"day_pnl={f.day_pnl:.2f}", f"daily_loss_max={most:.2f}{scope}"
-        if v.opening_qty > 0 and -f.day_pnl >= most:
-            return Finding(False, R.DAILY_LOSS_MAX, figure, limit, LOST)
-        said = said if said[0] else (figure, limit)
-    return Finding(True, R.DAILY_LOSS_MAX, said[0] or f"day_pnl={e.own.day_pnl:.2f}", said[1])
+        is_small = -f.day_pnl < most or not v.opens
+        if said is None or not is_small:
+            said = (f"day_pnl={f.day_pnl:.2f}", f"{bounds.words['daily_loss_max']}{scope}")
+        if not is_small:
+            return Finding(False, R.DAILY_LOSS_MAX, *said, LOST)
+    return Finding(True, R.DAILY_LOSS_MAX, *(said or (f"day_pnl={e.own.day_pnl:.2f}",)))
 
 
 def drawdown_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny what opens when the equity is too far under its peak."""
-    said = ("", "")
+    said = None
     for scope, bounds, f in e.scopes:
         share = bounds.drawdown_max
         if share is None:
             continue
-        lost, most = f.peak_equity - f.equity, share * f.peak_equity
-        figure, limit = f"drawdown={lost:.2f} peak_equity={f.peak_equity:.2f}", f"drawdown_max={most:.2f}{scope}"
-        if v.opening_qty > 0 and (lost >= most or f.peak_equity <= 0):
-            return Finding(False, R.DRAWDOWN_MAX, figure, limit, FALLEN)
-        said = said if said[0] else (figure, limit)
-    return Finding(True, R.DRAWDOWN_MAX, said[0] or f"equity={e.own.equity:.2f}", said[1])
+        peak = f.peak_equity
+        lost, most = peak - f.equity, share * peak
+        is_small = (lost < most and peak > 0) or not v.opens
+        if said is None or not is_small:
+            said = (f"drawdown={lost:.2f} peak_equity={peak:.2f}", f"drawdown_max={most:.2f}{scope}")
+        if not is_small:
+            return Finding(False, R.DRAWDOWN_MAX, *said, FALLEN)
+    return Finding(True, R.DRAWDOWN_MAX, *(said or (f"equity={e.own.equity:.2f}",)))
 
 
 def day_trades_are_few(e: Evidence, v: Valued) -> Finding:
@@ -109,10 +115,10 @@ def day_trades_are_few(e: Evidence, v: Valued) -> Finding:
     The classic rule bars the close, which would hold a member in a position: here what opens is barred instead.
     """
     rule = e.limits.day_trade_rule
-    limit = f"day_trades_max={DAY_TRADES_MAX} pattern_day_trader={rule}"
     if rule is DayTradeRule.OFF:
         return Finding(True, R.DAY_TRADES_MAX, f"day_trades={e.day_trades}", "pattern_day_trader=off")
-    is_over = v.opening_qty > 0 and e.day_trades >= DAY_TRADES_MAX and e.account_equity < DAY_TRADER_EQUITY
+    limit = f"day_trades_max={DAY_TRADES_MAX} pattern_day_trader={rule}"
+    is_over = v.opens and e.day_trades >= DAY_TRADES_MAX and e.account_equity < DAY_TRADER_EQUITY
     figure = f"day_trades={e.day_trades} account_equity={e.account_equity:.2f}"
     if is_over and rule is DayTradeRule.WARN:
         figure = f"{figure} warning=day_trades_max"

@@ -98,19 +98,22 @@ class Evidence:
         return self.quote.quoted_at + age if age.days >= 0 else self.quote.quoted_at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Valued:
-    """What the order would move, valued at the worst price that the quote allows."""
+class Valued(NamedTuple):
+    """What the order would move, valued at the worst price that the quote allows. Made once, for all checks."""
 
     qty: Qty
     price: Price
     notional: Cash
     closing_qty: Qty  # the part that only reduces the position
+    opening_qty: Qty  # the part that opens or grows a position
+    opening_worth: Cash
+    position_after: Qty  # unsigned, open orders of the same side counted
+    position_worth: Cash
 
     @property
-    def opening_qty(self) -> Qty:
-        """Return the part that opens or grows a position."""
-        return Qty(self.qty - self.closing_qty)
+    def opens(self) -> bool:
+        """Tell whether any of it opens or grows a position."""
+        return self.opening_qty > 0
 
 
 @dataclass(frozen=True, slots=True)

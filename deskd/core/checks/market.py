@@ -8,6 +8,9 @@ from deskd.domain.order import TimeInForce as Tif
 from deskd.domain.reasons import DenialReason as R
 
 _STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+_WAITS = Finding(True, R.MARKET_CLOSED, "orders_wait_for_open=true")
+_NO_LIMIT = Finding(True, R.PRICE_COLLAR, "limit_price=none")
+_NO_STOP = Finding(True, R.STOP_SIDE, "stop_price=none")
 
 
 def symbol_is_allowed(e: Evidence) -> Finding:
@@ -55,8 +58,9 @@ def symbol_is_not_frozen(e: Evidence) -> Finding:
 
 def symbol_is_not_halted(e: Evidence) -> Finding:
     """Deny a symbol in which the market halted trading."""
+    figure = f"symbol={e.request.symbol} halted={e.is_halted}"
     remedy = "the market halted trading in it; a `status` line tells when it goes on; cancels pass"
-    return Finding(not e.is_halted, R.SYMBOL_HALTED, f"symbol={e.request.symbol} halted={e.is_halted}", remedy=remedy)
+    return Finding(not e.is_halted, R.SYMBOL_HALTED, figure, "", remedy)
 
 
 def quote_is_there(e: Evidence) -> Finding:
@@ -71,7 +75,7 @@ def quote_is_fresh(e: Evidence) -> Finding:
     """Deny when the last quote arrived too long ago."""
     assert e.quote is not None, "quote_is_there comes first"
     age, most = e.now - e.quote.received_at, e.limits.quote_age_max
-    figure, limit = f"quote_age_s={age.total_seconds():.1f}", f"quote_age_max_s={most.total_seconds():g}"
+    figure, limit = f"quote_age_s={age.total_seconds():.1f}", e.limits.words["quote_age_max"]
     return Finding(age <= most, R.QUOTE_STALE, figure, limit, "no order on an old price; wait for the next quote")
 
 
@@ -81,7 +85,7 @@ def market_is_open(e: Evidence) -> Finding:
     if tif is Tif.OPG or tif is Tif.CLS:
         return Finding(True, R.MARKET_CLOSED, f"time_in_force={tif.value}")  # the lane knows the auctions' windows
     if e.limits.may_wait_for_open and not e.request.extended_hours:
-        return Finding(True, R.MARKET_CLOSED, "orders_wait_for_open=true")
+        return _WAITS
     if not e.is_calendar_known:
         remedy = "the broker's calendar is not there yet; try again in some seconds"
         return Finding(False, R.MARKET_CLOSED, "session=unknown", remedy=remedy)
@@ -98,23 +102,23 @@ def price_is_near(e: Evidence) -> Finding:
     """Deny a limit price too far through the market's far side: a slip of the pen would trade at any price."""
     r, collar = e.request, e.limits.price_collar
     if r.limit_price is None or collar is None:
-        return Finding(True, R.PRICE_COLLAR, "limit_price=none" if r.limit_price is None else "price_collar=none")
+        return _NO_LIMIT if r.limit_price is None else Finding(True, R.PRICE_COLLAR, "price_collar=none")
     assert e.quote is not None, "quote_is_there comes first"
     is_buy = r.side is Side.BUY
     # A stop-limit rests until its stop: that is where its market will be.
     far = r.stop_price or (e.quote.ask_price if is_buy else e.quote.bid_price)
     worst = far * (1 + collar if is_buy else 1 - collar)
     is_near = r.limit_price <= worst if is_buy else r.limit_price >= worst
-    figure, limit = f"limit_price={plain(r.limit_price)} far_side={plain(far)}", f"price_collar={plain(collar)}"
+    figure, limit = f"limit_price={plain(r.limit_price)} far_side={plain(far)}", e.limits.words["price_collar"]
     remedy = "" if is_near else f"ask for {'at most' if is_buy else 'at least'} {worst:.2f}, or for a market order"
-    return Finding(is_near, R.PRICE_COLLAR, figure, f"{limit}{e.limits.origin('price_collar')}", remedy)
+    return Finding(is_near, R.PRICE_COLLAR, figure, limit, remedy)
 
 
 def stop_is_ahead(e: Evidence) -> Finding:
     """Deny a stop that the market has passed already: a buy's must lie over the ask, a sell's under the bid."""
     r = e.request
     if r.stop_price is None or r.order_type not in _STOPS:
-        return Finding(True, R.STOP_SIDE, "stop_price=none")
+        return _NO_STOP
     assert e.quote is not None, "quote_is_there comes first"
     is_buy = r.side is Side.BUY
     is_ahead = r.stop_price > e.quote.bid_price if is_buy else r.stop_price < e.quote.ask_price

@@ -5,68 +5,74 @@ from deskd.domain.reasons import DenialReason as R
 from deskd.domain.run import StrategyStatus
 from deskd.domain.stage import Stage
 
+_NO_EXIT = Finding(True, R.EXIT_UNDER_WAY, "exit=none")
+
 
 def strategy_is_active(e: Evidence) -> Finding:
     """Deny what a strategy that is not active asks for."""
     is_active = e.status is StrategyStatus.ACTIVE
     remedy = "the strategy is not active; an officer can start it"
-    return Finding(is_active, R.STRATEGY_NOT_ACTIVE, f"status={e.status.value}", remedy=remedy)
+    return Finding(is_active, R.STRATEGY_NOT_ACTIVE, f"status={e.status}", remedy=remedy)
 
 
 def strategy_is_not_paused(e: Evidence) -> Finding:
     """Deny what a paused strategy asks for."""
-    is_good = e.stage is not Stage.PAUSED
+    figure = f"stage={e.stage}"
+    if e.stage is not Stage.PAUSED:
+        return Finding(True, R.PAUSED, figure)
     remedy = f"the strategy is paused; `deskctl resume {e.request.strategy_id}` lets it trade; cancels pass"
-    return Finding(is_good, R.PAUSED, f"stage={e.stage.value}", remedy=remedy)
+    return Finding(False, R.PAUSED, figure, remedy=remedy)
 
 
 def open_orders_are_few(e: Evidence) -> Finding:
     """Deny one open order more than allowed."""
-    said = ("", "")
+    said = None
     for scope, bounds, f in e.scopes:
         most = bounds.open_orders_max
         if most is None:
             continue
-        figure, limit = f"open_orders={f.open_orders}", f"open_orders_max={most}{scope}"
-        if f.open_orders >= most:
-            return Finding(False, R.OPEN_ORDERS_MAX, figure, limit, "cancel some, or wait until they end")
-        said = said if said[0] else (figure, limit)
-    return Finding(True, R.OPEN_ORDERS_MAX, *said)
+        is_good = f.open_orders < most
+        if said is None or not is_good:
+            said = (f"open_orders={f.open_orders}", f"{bounds.words['open_orders_max']}{scope}")
+        if not is_good:
+            return Finding(False, R.OPEN_ORDERS_MAX, *said, "cancel some, or wait until they end")
+    return Finding(True, R.OPEN_ORDERS_MAX, *(said or ("",)))
 
 
 def orders_today_are_few(e: Evidence) -> Finding:
     """Deny one order more in a market day than allowed; what only closes passes, and its shares bound it."""
-    said = ("", "")
+    said = None
     for scope, bounds, f in e.scopes:
         most = bounds.orders_per_day_max
         if most is None:
             continue
-        figure, limit = f"orders_today={f.orders_today}", f"orders_per_day_max={most}{scope}"
-        if f.orders_today >= most and not only_closes(e):
+        is_good = f.orders_today < most or only_closes(e)
+        if said is None or not is_good:
+            said = (f"orders_today={f.orders_today}", f"{bounds.words['orders_per_day_max']}{scope}")
+        if not is_good:
             remedy = "no more until the next day; what only closes a position passes"
-            return Finding(False, R.ORDERS_PER_DAY_MAX, figure, limit, remedy)
-        said = said if said[0] else (figure, limit)
-    return Finding(True, R.ORDERS_PER_DAY_MAX, *said)
+            return Finding(False, R.ORDERS_PER_DAY_MAX, *said, remedy)
+    return Finding(True, R.ORDERS_PER_DAY_MAX, *(said or ("",)))
 
 
 def orders_this_minute_are_few(e: Evidence) -> Finding:
     """Deny one order more within a minute than allowed."""
-    said = ("", "")
+    said = None
     for scope, bounds, f in e.scopes:
         most = bounds.orders_per_minute_max
         if most is None:
             continue
-        figure, limit = f"orders_this_minute={f.orders_this_minute}", f"orders_per_minute_max={most}{scope}"
-        if f.orders_this_minute >= most:
-            return Finding(False, R.ORDERS_PER_MINUTE_MAX, figure, limit, "wait some seconds; cancels pass")
-        said = said if said[0] else (figure, limit)
-    return Finding(True, R.ORDERS_PER_MINUTE_MAX, said[0] or f"orders_this_minute={e.own.orders_this_minute}", said[1])
+        is_good = f.orders_this_minute < most
+        if said is None or not is_good:
+            said = (f"orders_this_minute={f.orders_this_minute}", f"{bounds.words['orders_per_minute_max']}{scope}")
+        if not is_good:
+            return Finding(False, R.ORDERS_PER_MINUTE_MAX, *said, "wait some seconds; cancels pass")
+    return Finding(True, R.ORDERS_PER_MINUTE_MAX, *(said or (f"orders_this_minute={e.own.orders_this_minute}",)))
 
 
 def is_no_duplicate(e: Evidence) -> Finding:
     """Deny the very same order again within the window: a loop that forgot to remember."""
-    window = e.limits.duplicate_window
-    limit = f"duplicate_window_s={window.total_seconds():g}"
+    window, limit = e.limits.duplicate_window, e.limits.words["duplicate_window"]
     if e.last_same_at is None:
         return Finding(True, R.DUPLICATE, "same_order=none", limit)
     age = e.now - e.last_same_at
@@ -77,18 +83,18 @@ def is_no_duplicate(e: Evidence) -> Finding:
 
 def stop_is_past(e: Evidence, v: Valued) -> Finding:
     """Deny what opens in a symbol just after a stop closed a position there."""
-    least = e.limits.stop_cooldown
-    limit = f"stop_cooldown_s={least.total_seconds():g}{e.limits.origin('stop_cooldown')}"
+    least, limit = e.limits.stop_cooldown, e.limits.words["stop_cooldown"]
     if e.last_stop_at is None:
         return Finding(True, R.STOP_COOLDOWN, "last_stop=none", limit)
     age = e.market_now - e.last_stop_at
-    is_good = not least or v.opening_qty <= 0 or age >= least
+    is_good = not least or not v.opens or age >= least
     remedy = "" if is_good else f"a stop closed the position; wait {(least - age).total_seconds():.0f} s"
     return Finding(is_good, R.STOP_COOLDOWN, f"last_stop_s_ago={age.total_seconds():.1f}", limit, remedy)
 
 
 def no_exit_is_under_way(e: Evidence, v: Valued) -> Finding:
     """Deny what opens in a symbol whose position the desk is closing: it would be sold out at once, or cross zero."""
-    figure = f"exit={e.exit_under_way or 'none'}"
+    if e.exit_under_way is None:
+        return _NO_EXIT
     remedy = "the desk closes the position; open anew when it is flat"
-    return Finding(e.exit_under_way is None or v.opening_qty <= 0, R.EXIT_UNDER_WAY, figure, remedy=remedy)
+    return Finding(not v.opens, R.EXIT_UNDER_WAY, f"exit={e.exit_under_way}", remedy=remedy)

@@ -1,11 +1,11 @@
 """How large: the order, the position, its share of the equity and of the account."""
 
-from decimal import Decimal
-
 from deskd.core.checks.evidence import Evidence, Finding, Valued, at_most, shares
-from deskd.domain.money import NO_QTY, Cash, Qty, plain
+from deskd.domain.money import NO_QTY, ZERO, Cash, Qty, plain
 from deskd.domain.order import Side
 from deskd.domain.reasons import DenialReason as R
+
+_BUYS = Finding(True, R.SHORT_NOT_ALLOWED, "side=buy")
 
 
 def order_notional_is_small(e: Evidence, v: Valued) -> Finding:
@@ -13,11 +13,9 @@ def order_notional_is_small(e: Evidence, v: Valued) -> Finding:
     most = e.limits.order_notional_max
     is_small = v.notional <= most
     remedy = "" if is_small else at_most(most, v, e)
-    figure, limit = (
-        f"notional={v.notional:.2f}",
-        f"order_notional_max={most:.2f}{e.limits.origin('order_notional_max')}",
+    return Finding(
+        is_small, R.ORDER_NOTIONAL_MAX, f"notional={v.notional:.2f}", e.limits.words["order_notional_max"], remedy
     )
-    return Finding(is_small, R.ORDER_NOTIONAL_MAX, figure, limit, remedy)
 
 
 def order_qty_is_small(e: Evidence, v: Valued) -> Finding:
@@ -26,18 +24,18 @@ def order_qty_is_small(e: Evidence, v: Valued) -> Finding:
     if most is None:
         return Finding(True, R.ORDER_QTY_MAX, f"qty={plain(v.qty)}")
     is_small = v.qty <= most
-    figure, limit = f"qty={plain(v.qty)}", f"order_qty_max={plain(most)}{e.limits.origin('order_qty_max')}"
-    return Finding(is_small, R.ORDER_QTY_MAX, figure, limit, "" if is_small else shares(most))
+    remedy = "" if is_small else shares(most)
+    return Finding(is_small, R.ORDER_QTY_MAX, f"qty={plain(v.qty)}", e.limits.words["order_qty_max"], remedy)
 
 
 def sells_what_it_has(e: Evidence, v: Valued) -> Finding:
     """Deny a sale of more than the strategy holds and has not promised, where shorts are not allowed."""
     if e.request.side is Side.BUY:
-        return Finding(True, R.SHORT_NOT_ALLOWED, "side=buy")
+        return _BUYS
     free = Qty(max(e.position_qty - e.promised_qty, NO_QTY))
     figure = f"qty={plain(v.qty)} position_qty={plain(e.position_qty)} free_qty={plain(free)}"
     is_shortable = e.instrument is not None and e.instrument.is_shortable
-    is_good = v.opening_qty <= 0 or (e.limits.is_short_allowed and is_shortable)
+    is_good = not v.opens or (e.limits.is_short_allowed and is_shortable)
     why = "shorts are off on this desk" if not e.limits.is_short_allowed else "the broker does not lend it"
     return Finding(is_good, R.SHORT_NOT_ALLOWED, figure, remedy=f"{why}; sell at most what is free")
 
@@ -46,32 +44,25 @@ def closes_what_is_free(e: Evidence, v: Valued) -> Finding:
     """Deny a closing order of the desk for more than is free to close: it never opens, and never crosses zero."""
     figure = f"qty={plain(v.qty)} position_qty={plain(e.position_qty)}"
     remedy = "it is asked for anew when open orders are done"
-    return Finding(v.opening_qty <= 0, R.CLOSES_ONLY, figure, f"free_qty={plain(v.closing_qty)}", remedy)
+    return Finding(not v.opens, R.CLOSES_ONLY, figure, f"free_qty={plain(v.closing_qty)}", remedy)
 
 
 def position_qty_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny growth of the position over the bound, open orders of the same side counted."""
-    after, most = _position_after(e, v), e.limits.position_qty_max
-    is_small = v.opening_qty <= 0 or after <= most
+    after, most = v.position_after, e.limits.position_qty_max
+    is_small = not v.opens or after <= most
     remedy = "" if is_small else shares(most - (after - v.qty))
-    figure, limit = (
-        f"position_qty_after={plain(after)}",
-        f"position_qty_max={plain(most)}{e.limits.origin('position_qty_max')}",
-    )
-    return Finding(is_small, R.POSITION_QTY_MAX, figure, limit, remedy)
+    figure = f"position_qty_after={plain(after)}"
+    return Finding(is_small, R.POSITION_QTY_MAX, figure, e.limits.words["position_qty_max"], remedy)
 
 
 def position_notional_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny growth of the position's value over the bound, open orders of the same side counted."""
-    after, most = _position_after(e, v), e.limits.position_notional_max
-    worth = Cash(after * v.price)
-    is_small = v.opening_qty <= 0 or worth <= most
-    remedy = "" if is_small else at_most(Cash(most - (after - v.qty) * v.price), v, e)
-    figure, limit = (
-        f"position_notional_after={worth:.2f}",
-        f"position_notional_max={most:.2f}{e.limits.origin('position_notional_max')}",
-    )
-    return Finding(is_small, R.POSITION_NOTIONAL_MAX, figure, limit, remedy)
+    worth, most = v.position_worth, e.limits.position_notional_max
+    is_small = not v.opens or worth <= most
+    remedy = "" if is_small else at_most(Cash(most - (v.position_after - v.qty) * v.price), v, e)
+    figure = f"position_notional_after={worth:.2f}"
+    return Finding(is_small, R.POSITION_NOTIONAL_MAX, figure, e.limits.words["position_notional_max"], remedy)
 
 
 def position_share_is_small(e: Evidence, v: Valued) -> Finding:
@@ -79,13 +70,12 @@ def position_share_is_small(e: Evidence, v: Valued) -> Finding:
     share = e.limits.position_share_max
     if share is None:
         return Finding(True, R.POSITION_SHARE_MAX, f"equity={e.own.equity:.2f}")
-    after, most = _position_after(e, v), max(share * e.own.equity, Decimal(0))
-    worth = after * v.price
-    is_small = v.opening_qty <= 0 or worth <= most
-    remedy = "" if is_small else at_most(Cash(most - (after - v.qty) * v.price), v, e)
-    figure = f"position_notional_after={worth:.2f} equity={e.own.equity:.2f}"
-    limit = f"position_share_max={plain(share)}{e.limits.origin('position_share_max')}"
-    return Finding(is_small, R.POSITION_SHARE_MAX, figure, limit, remedy)
+    worth, equity = v.position_worth, e.own.equity
+    most = max(share * equity, ZERO)
+    is_small = not v.opens or worth <= most
+    remedy = "" if is_small else at_most(Cash(most - (v.position_after - v.qty) * v.price), v, e)
+    figure = f"position_notional_after={worth:.2f} equity={equity:.2f}"
+    return Finding(is_small, R.POSITION_SHARE_MAX, figure, e.limits.words["position_share_max"], remedy)
 
 
 def concentration_is_small(e: Evidence, v: Valued) -> Finding:
@@ -95,14 +85,10 @@ def concentration_is_small(e: Evidence, v: Valued) -> Finding:
         return Finding(True, R.CONCENTRATION_MAX, f"symbol_value={e.symbol_value:.2f}")
     sign = e.request.side.sign
     before = sign * e.symbol_value + e.symbol_opening_qty * v.price
-    most = max(share * e.account_equity, Decimal(0))
-    after = before + v.opening_qty * v.price
-    is_small = v.opening_qty <= 0 or after <= most
+    most = max(share * e.account_equity, ZERO)
+    after = before + v.opening_worth
+    is_small = not v.opens or after <= most
     remedy = "" if is_small else at_most(Cash(most - before), v, e)
     figure = f"symbol_value_after={after:.2f} account_equity={e.account_equity:.2f}"
-    return Finding(is_small, R.CONCENTRATION_MAX, figure, f"concentration_max={plain(share)} scope=desk", remedy)
-
-
-def _position_after(e: Evidence, v: Valued) -> Qty:
-    sign = e.request.side.sign
-    return Qty(abs(e.position_qty + sign * (e.opening_qty + v.qty)))
+    limit = f"{e.limits.words['concentration_max']} scope=desk"
+    return Finding(is_small, R.CONCENTRATION_MAX, figure, limit, remedy)
