@@ -104,6 +104,14 @@ class Rejection(msgspec.Struct, forbid_unknown_fields=True):
     reason: str = "rejected by a test"
 
 
+class Crowd(msgspec.Struct, forbid_unknown_fields=True):
+    """Others use the account: from now on so many requests a minute pass, and of this minute's some are used."""
+
+    per_minute: int
+    used: int = 0
+    ends_in_s: float = 60.0  # this minute
+
+
 class FaultsOrder(msgspec.Struct, forbid_unknown_fields=True):
     """The body of POST /faults: what is named is replaced, the rest stays."""
 
@@ -114,6 +122,7 @@ class FaultsOrder(msgspec.Struct, forbid_unknown_fields=True):
     data_stream_now: StreamOrder | None = None
     reject_next: Rejection | None = None
     account: AccountOrder | None = None
+    crowd: Crowd | None = None
 
 
 class Faults:
@@ -124,6 +133,7 @@ class Faults:
         self.trade_stream = StreamFaults()
         self.data_stream = StreamFaults()
         self.positions = PositionsLag()
+        self.crowd: Crowd | None = None  # until the server has taken it over
 
     def take_rule(self, method: str, path: str, now: float) -> RestRule | None:
         """Return the first rule for this request, and count its use."""
@@ -148,6 +158,8 @@ class Faults:
             self.trade_stream = order.trade_stream
         if order.data_stream is not None:
             self.data_stream = order.data_stream
+        if order.crowd is not None:
+            self.crowd = order.crowd
 
     def clear(self) -> None:
         """Behave well again."""

@@ -31,6 +31,12 @@ class RateLimit:
         self._reset = "0"  # epoch seconds: the same instant, for the header
         self._used = 0
 
+    def fill(self, per_minute: int, used: int, ends_in_s: float) -> None:
+        """Begin a window of that limit in which others have *used* so many; it ends so soon."""
+        self._per_minute, self._used = per_minute, used
+        self._ends_at = self._clock.monotonic() + ends_in_s
+        self._reset = str(math.ceil(self._clock.now().timestamp() + ends_in_s))
+
     def take(self) -> Allowance:
         """Count one request and return whether it may pass."""
         now = self._clock.monotonic()

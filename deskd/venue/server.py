@@ -78,6 +78,9 @@ class FrontDoor:
             return web.Response(status=401, body=_UNAUTHORIZED, content_type="application/json")
         if request.path == "/faults" and self._faults is not None:
             return await self._guarded(request, handler)
+        if self._faults is not None and (crowd := self._faults.crowd) is not None:
+            self._trading_limit.fill(crowd.per_minute, crowd.used, crowd.ends_in_s)
+            self._faults.crowd = None
         is_data = request.path.startswith("/v2/stocks")
         allowance = (self._data_limit if is_data else self._trading_limit).take()
         if allowance.is_allowed:

@@ -158,3 +158,15 @@ async def test_a_storm_of_429_tells_when_to_come_again(session: aiohttp.ClientSe
         await (await session.ws_connect(path)).close()
     async with session.get("/v2/clock") as answer:
         assert answer.status == 200
+
+
+async def test_others_use_up_the_accounts_requests(session: aiohttp.ClientSession) -> None:
+    """One is left of this minute's, and then 429 with the headers of Alpaca's limit."""
+    await wrong(session, crowd={"per_minute": 200, "used": 199})
+    answers = []
+    for _ in range(2):
+        async with session.get("/v2/clock") as answer:
+            answers.append(
+                (answer.status, answer.headers["X-RateLimit-Limit"], answer.headers["X-RateLimit-Remaining"])
+            )
+    assert answers == [(200, "200", "0"), (429, "200", "0")]

@@ -45,3 +45,16 @@ def test_zero_means_no_limit() -> None:
     answers = [limit.take() for _ in range(1_000)]
     assert all(answer.is_allowed for answer in answers)
     assert set(answers[0].headers) == {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
+
+
+def test_others_can_use_the_account_in_a_test() -> None:
+    """Of a window that is all but used up one request is left; the next window is whole."""
+    clock = SteppedClock()
+    limit = RateLimit(0, clock)
+    assert limit.take().is_allowed
+    limit.fill(200, 199, 5)
+    answers = [limit.take() for _ in range(2)]
+    assert [answer.is_allowed for answer in answers] == [True, False]
+    assert answers[0].headers["X-RateLimit-Reset"] == str(int(NOON.timestamp()) + 5)
+    clock.seconds = 5
+    assert limit.take().headers["X-RateLimit-Remaining"] == "199"
