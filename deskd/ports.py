@@ -13,6 +13,7 @@ from deskd.domain.effects import OrderUpdate, Refuse
 from deskd.domain.events import (
     BrokerOrder,
     BrokerPosition,
+    CancelAllAnswered,
     CancelAnswered,
     CancelInDoubt,
     Fact,
@@ -79,6 +80,9 @@ class Broker(Protocol):
     def crowded(self, strategy_id: StrategyId) -> tuple[float, str] | None:
         """Return after how many seconds an order of the strategy is worth a try, and why not now; None: it is now."""
 
+    def weigh(self, weights: Mapping[StrategyId, float]) -> None:
+        """Let strategies have so many turns for each one of another's from now on; who is not named has one."""
+
     def withdraw(self, why: str, client_order_id: ClientOrderId | None = None) -> None:
         """Let that order not go, if it still waits for its turn; None: any order that does."""
 
@@ -86,6 +90,14 @@ class Broker(Protocol):
         self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId
     ) -> CancelAnswered | CancelInDoubt:
         """Ask for a cancel (in doubt: the stream or a look-up will tell)."""
+
+    async def cancel_all(
+        self, orders: Sequence[tuple[ClientOrderId, BrokerOrderId]]
+    ) -> Sequence[CancelAnswered | CancelInDoubt | CancelAllAnswered]:
+        """Ask, once, for the cancel of all that is open in the account.
+
+        Return what is known of each of *orders*, and last the sum where there was a clear answer.
+        """
 
     async def look_up(self, client_order_id: ClientOrderId) -> OrderLookedUp | None:
         """Fetch the order by client_order_id with all its fills; None where there was no clear answer."""

@@ -48,6 +48,7 @@ KINDS = frozenset(
         ev.MarketDayBegan,
         ev.BreakerMoved,
         ev.TradingSuspended,
+        ev.CancelAllAnswered,
         ev.StageChanged,
         ev.VersionChosen,
         ev.JobEnded,

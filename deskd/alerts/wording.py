@@ -27,6 +27,7 @@ from deskd.domain.stage import Stage
 
 WORDS_MAX = 400  # characters of somebody else's words
 _HASH_SHOWN = 12  # as deskctl shows it
+STRANGERS_NAMED = 5  # of orders that are not the desk's, in one message
 _NEW_YORK = ZoneInfo("America/New_York")
 _LOSSES = frozenset({DenialReason.DAILY_LOSS_MAX, DenialReason.DRAWDOWN_MAX})
 _QUIET_ENDS = frozenset({ExitReason.CLEAN, ExitReason.STOPPED})
@@ -109,6 +110,8 @@ class Wording:
                 return _breaker(fact, known)
             case ev.TradingSuspended():
                 return _suspended(fact)
+            case ev.CancelAllAnswered(strangers=strangers) if strangers:
+                return _canceled_along(fact)
             case ev.StreamChanged():
                 return self._stream(fact)
             case ev.OutageEnded():
@@ -294,6 +297,16 @@ def _suspended(fact: ev.TradingSuspended) -> Notification:
         return _told(Topic.RISK, Severity.CRITICAL, "The account is being suspended at the broker", text, fact.at)
     text = f"{_cut(fact.why)}. What holds in the desk itself: deskctl status"
     return _told(Topic.RISK, Severity.WARNING, "The account is not suspended at the broker", text, fact.at)
+
+
+def _canceled_along(fact: ev.CancelAllAnswered) -> Notification:
+    named = ", ".join(_cut(one) for one in fact.strangers[:STRANGERS_NAMED])
+    more = len(fact.strangers) - STRANGERS_NAMED
+    text = (
+        f"A kill of the desk cancels all that is open in the account: {named}{f' and {more} more' if more > 0 else ''}."
+    )
+    title = f"{len(fact.strangers)} orders that are not the desk's are canceled with its own"
+    return _told(Topic.RISK, Severity.WARNING, title, text, fact.at)
 
 
 def _version(fact: ev.VersionChosen, known: Known) -> Notification:

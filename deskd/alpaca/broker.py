@@ -20,6 +20,7 @@ from typing import Any, assert_never
 
 import structlog
 
+from deskd.alpaca import cancel_all
 from deskd.alpaca.cold import ColdPaths, parse_timeframe, refused
 from deskd.alpaca.endpoints import Endpoints, Keys
 from deskd.alpaca.http import Answer, Http, NotSent, Outcome, Turn, Unanswered
@@ -30,6 +31,7 @@ from deskd.domain.errors import WireError
 from deskd.domain.events import (
     BrokerOrder,
     BrokerPosition,
+    CancelAllAnswered,
     CancelAnswered,
     CancelInDoubt,
     OrderLookedUp,
@@ -53,7 +55,9 @@ SUCCESSORS_MAX = 20  # followed in one look; the next look goes on from the last
 PAGES_MAX = 200  # 100,000 orders or 20,000 fills in one look: more is a broker that turns in circles
 BARS_MAX = 10_000
 ORDER_TRIES_MAX = 3  # of an order that the broker turned away for the number of requests alone
-CANCEL_TRIES_MAX = 30  # of a cancel: it is asked for until there is an answer, and after CANCEL_UNTIL_S looked up first
+CANCEL_TRIES_MAX = (
+    300  # of a cancel: it is asked for until there is an answer, and after CANCEL_UNTIL_S looked up first
+)
 CANCEL_UNTIL_S = 30.0
 URGENT_WAIT_S = 10.0  # of an order that flattens: it is tried as a cancel is, until it would be in doubt for too long
 HISTORY_WAIT_S = 30.0  # nobody's order waits for bars
@@ -172,6 +176,10 @@ class AlpacaBroker:
         )
         return (self.queue_wait_max_s if wait_s == math.inf else wait_s - self.queue_wait_max_s), text
 
+    def weigh(self, weights: Mapping[StrategyId, float]) -> None:
+        """Let strategies have so many turns for each one of another's from now on; who is not named has one."""
+        self.pacer.weights = weights
+
     def withdraw(self, why: str, client_order_id: ClientOrderId | None = None) -> None:
         """Let that order not go, if it still waits for its turn; None: any order that does."""
         self.pacer.withdraw(why, client_order_id)
@@ -219,13 +227,7 @@ class AlpacaBroker:
         self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId
     ) -> CancelAnswered | CancelInDoubt:
         """Ask for a cancel."""
-        until = self.wall.monotonic() + CANCEL_UNTIL_S
-        outcome: Outcome = NotSent("")
-        for _ in range(CANCEL_TRIES_MAX):
-            turn = Turn(priority=Priority.CANCEL, wait_max_s=max(0.0, until - self.wall.monotonic()))
-            outcome = await self.http.send("DELETE", f"/v2/orders/{broker_order_id}", turn=turn)
-            if not _is_turned_away(outcome):
-                break
+        outcome = await self._delete(f"/v2/orders/{broker_order_id}", Priority.CANCEL)
         at = self.wall.now()
         if not isinstance(outcome, Answer):
             return self._cancel_in_doubt(client_order_id, outcome.why, at)
@@ -235,6 +237,24 @@ class AlpacaBroker:
         if refusal is None or outcome.status not in {403, 404, 422}:
             return self._cancel_in_doubt(client_order_id, f"HTTP {outcome.status}", at)
         return CancelAnswered(client_order_id=client_order_id, refusal=refusal.text, at=at)
+
+    async def cancel_all(
+        self, orders: Sequence[tuple[ClientOrderId, BrokerOrderId]]
+    ) -> Sequence[CancelAnswered | CancelInDoubt | CancelAllAnswered]:
+        """Ask for the cancel of all that is open in the account."""
+        outcome = await self._delete(cancel_all.PATH, Priority.KILL)
+        return cancel_all.CancelAll(orders, self.wall.now()).judged(outcome)
+
+    async def _delete(self, path: str, priority: Priority) -> Outcome:
+        """Ask until there is an answer that is not for the number of requests alone, for so long as it may."""
+        until = self.wall.monotonic() + CANCEL_UNTIL_S
+        outcome: Outcome = NotSent("")
+        for _ in range(CANCEL_TRIES_MAX):
+            turn = Turn(priority=priority, wait_max_s=max(0.0, until - self.wall.monotonic()))
+            outcome = await self.http.send("DELETE", path, turn=turn)
+            if not _is_turned_away(outcome):
+                break
+        return outcome
 
     @staticmethod
     def _cancel_in_doubt(oid: ClientOrderId, why: str, at: datetime) -> CancelInDoubt:

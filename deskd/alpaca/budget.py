@@ -26,6 +26,7 @@ NEWCOMERS_SHARE = 0.25  # of a burst: who asked for much of late leaves it to wh
 LIGHT_STRATEGIES = 8  # a strategy is a light one up to an eighth of a minute's orders, or less where more are busy
 PAUSE_MAX_S = 60.0  # no limit of the broker's lasts longer; a stranger reset time is not believed
 URGENT_PAUSE_MAX_S = 2.0  # then a cancel tries all the same: being turned away costs nothing, staying in may
+URGENT_STORM_S = 0.1  # the same, where the broker says that requests are left: then nothing is used up by trying
 BACK_OFF_S = 0.25  # after the first 429 that does not say how long; doubles
 BACK_OFF_MAX_S = 5.0  # twelve tries a minute are no burden to a broker that turns all away
 _SLICE_S = 0.05  # requests of so short a time are counted as one, at its end
@@ -225,7 +226,7 @@ class Budget:
             self._foreign_until = now + (pause if reset_s is None else reset_s)
         self._pause_until = now + pause
         # It may be turned away for its number as well, so its own waits grow, but not as long.
-        self._urgent_until = now + min(pause, longest, URGENT_PAUSE_MAX_S)
+        self._urgent_until = now + min(pause, longest, URGENT_STORM_S if remaining else URGENT_PAUSE_MAX_S)
 
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:

@@ -153,6 +153,11 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             return "flatten_hindered", "error", _killed(fact.target) | {"left": list(fact.left)}
         case ev.TradingSuspended():
             return "trading_suspended", "warning", {"is_suspended": fact.is_suspended, "why": fact.why}
+        case ev.CancelAllRequested():
+            return "cancel_all_requested", "warning", {"by": fact.by, "orders": fact.orders}
+        case ev.CancelAllAnswered():
+            answered = {"canceled": fact.canceled, "refused": fact.refused, "unnamed": fact.unnamed}
+            return "cancel_all_answered", "warning", answered | {"strangers": list(fact.strangers)}
         case ev.BreakerMoved():
             level = "warning" if fact.state is BreakerState.OPEN else "info"
             moved = {"strategy_id": fact.strategy_id, "state": fact.state.value, "why": fact.why}
@@ -195,7 +200,14 @@ def _outage(fact: ev.OutageEnded) -> dict[str, object]:
 
 # What comes and goes on any account.
 _EXPECTED = frozenset(
-    {HouseCause.OPENING, HouseCause.FEE, HouseCause.DIVIDEND, HouseCause.INTEREST, HouseCause.TRANSFER}
+    {
+        HouseCause.OPENING,
+        HouseCause.BLOCK,
+        HouseCause.FEE,
+        HouseCause.DIVIDEND,
+        HouseCause.INTEREST,
+        HouseCause.TRANSFER,
+    }
 )
 _FROZEN = "look into it, then: deskctl reconcile --resolve SYMBOL --reason TEXT"
 

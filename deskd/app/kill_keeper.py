@@ -13,6 +13,8 @@ from typing import NoReturn
 
 import structlog
 
+from deskd.core import cancel_all
+from deskd.core.blocks import Closing, bundled
 from deskd.core.closing import Due, Key, due, has_work, is_extended_session, left_in
 from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId
@@ -30,7 +32,12 @@ MARKET_CLOSED = "its closing order waits at the broker for the market to open"
 
 log = structlog.get_logger()
 
-type Wish = ClientOrderId | Key
+ALL = "all"  # that is open in the account, as one wish
+ALL_ALONE_MAX = 2  # so often the one request is tried alone; if nothing clear comes of it, single ones go, too
+
+BLOCK = "block of "  # a symbol, as a wish
+
+type Wish = ClientOrderId | Key | str
 
 
 @dataclass(slots=True)
@@ -73,28 +80,59 @@ class KillKeeper:
         if isinstance(fact, ev.OrderRejected):
             request = self.runtime.desk.orders[fact.client_order_id].request
             if request.for_kill:
-                self._refused[request.strategy_id, request.symbol] = fact.message
+                for key, oid in self._closing.items():
+                    if oid == fact.client_order_id:
+                        self._refused[key] = fact.message
 
     async def step(self) -> Due:
         """Ask for what is due and was not asked for just now; tell what is done. Return what was due."""
         desk = self.runtime.desk
         found = due(desk)
         now = self.wall.monotonic()
-        for oid in found.cancels:
-            if self._is_time(oid, now):
-                await self.runtime.post(ev.CancelRequested(client_order_id=oid, by="kill", at=self.wall.now()))
-        clock = self.market()
-        is_extended = self.uses_extended_hours and clock is not None and is_extended_session(clock)
-        for closing in found.closings:
-            key = (closing.strategy_id, closing.symbol)
-            if self._is_time(key, now):
-                event = self.runtime.to_close(closing, is_extended=is_extended)
-                self._closing[key] = event.request.client_order_id
-                await self.runtime.post(event)
-        wanted = {*found.cancels, *((c.strategy_id, c.symbol) for c in found.closings), *(k for k, _ in found.waiting)}
-        self._tries = {wish: tries for wish, tries in self._tries.items() if wish in wanted}
+        if self.runtime.sending.is_canceling_all:
+            return found  # its answer tells what is left; a closing order that is sent now would go with the rest
+        if not await self._cancel(found, now):
+            await self._close(found, now)
+        sent = [_wish_of(closing) for closing in bundled(desk, found.closings)]
+        waiting = [wish for key, _ in found.waiting for wish in (key, f"{BLOCK}{key[1]}")]
+        wanted = {*found.cancels, *sent, *waiting}
+        self._tries = {wish: tries for wish, tries in self._tries.items() if wish in wanted or wish == ALL}
+        if not cancel_all.is_wanted(desk, len(found.cancels)):
+            self._tries.pop(ALL, None)
         await self._tell(found, now)
         return found
+
+    async def _cancel(self, found: Due, now: float) -> bool:
+        """Ask for the cancels that are due; return whether all that is open is being canceled with one request."""
+        is_bulk = False
+        if cancel_all.is_wanted(self.runtime.desk, len(found.cancels)):
+            is_bulk = self._is_time(ALL, now)
+            is_alone = self._tries[ALL].count <= ALL_ALONE_MAX
+            if is_bulk:
+                for oid in found.cancels if is_alone else ():
+                    self._is_time(oid, now)
+                    await self.runtime.post(self._wish(oid, in_bulk=True))
+                await self.runtime.keep(ev.CancelAllRequested(by="kill", at=self.wall.now()))  # then it is on its way
+            if is_alone:
+                return is_bulk
+        for oid in found.cancels:
+            if self._is_time(oid, now):
+                await self.runtime.post(self._wish(oid))
+        return is_bulk
+
+    def _wish(self, oid: ClientOrderId, *, in_bulk: bool = False) -> ev.CancelRequested:
+        return ev.CancelRequested(client_order_id=oid, by="kill", at=self.wall.now(), in_bulk=in_bulk)
+
+    async def _close(self, found: Due, now: float) -> None:
+        """Send the closing orders that are due."""
+        clock = self.market()
+        is_extended = self.uses_extended_hours and clock is not None and is_extended_session(clock)
+        for closing in bundled(self.runtime.desk, found.closings):
+            if self._is_time(_wish_of(closing), now):
+                event = self.runtime.to_close(closing, is_extended=is_extended)
+                for who, _ in closing.parts or ((closing.strategy_id, closing.qty),):
+                    self._closing[who, closing.symbol] = event.request.client_order_id
+                await self.runtime.post(event)
 
     def _is_time(self, wish: Wish, now: float) -> bool:
         """Tell whether *wish* is to be asked for now, and count it."""
@@ -136,3 +174,7 @@ class KillKeeper:
         if order is not None and order.status is OrderStatus.ACCEPTED and self._is_closed_market():
             return MARKET_CLOSED
         return self._refused.get(key)  # also while the next is on its way: what is told must not flicker
+
+
+def _wish_of(closing: Closing) -> Wish:
+    return f"{BLOCK}{closing.symbol}" if closing.parts else (closing.strategy_id, closing.symbol)

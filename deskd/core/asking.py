@@ -252,6 +252,6 @@ def _canceling(order: Order, event: ev.CancelRequested) -> list[Effect]:
         return [Record(wish), Record(ev.OrderCanceled(client_order_id=oid, at=event.at))]
     if order.status is not OrderStatus.PENDING_CANCEL:
         effects.append(Record(ev.OrderCancelRequested(client_order_id=oid, by=event.by, at=event.at)))
-    if order.broker_order_id is not None:
+    if order.broker_order_id is not None and not event.in_bulk:
         effects.append(ef.Cancel(oid, order.broker_order_id))
     return effects

@@ -4,16 +4,19 @@ Rule 1: cancel first. Nothing is closed in a symbol before every open order unde
         hold the shares, and an open order of the other side would be a wash trade.
 Rule 2: one side at a time in a symbol, over all books: first the side that moves the account away from zero, then the
         other. So no order of ours meets another, and none takes the shared account across zero.
-Rule 3: a closing order is its strategy's: it is booked there, and takes no more than the book holds.
+Rule 3: a closing order is its strategy's: it is booked there, and takes no more than the book holds. Where all books
+        are under the kill, the house sends one order for many, and hands it over (`blocks`).
 Rule 4: while no fill could be seen, nothing is sent; cancels go.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from zoneinfo import ZoneInfo
 
+from deskd.core import cancel_all
+from deskd.core.blocks import Closing
 from deskd.core.desk import Desk
 from deskd.core.kills import Kill, covers
 from deskd.domain import effects as ef
@@ -34,16 +37,6 @@ _NEW_YORK = ZoneInfo("America/New_York")
 _EXTENDED_HOURS = (timedelta(hours=4), timedelta(hours=20))
 
 type Key = tuple[StrategyId, Symbol]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closing:
-    """An order that is to be sent now."""
-
-    strategy_id: StrategyId
-    symbol: Symbol
-    side: Side
-    qty: Qty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +81,8 @@ def due(desk: Desk) -> Due:
 
 def has_work(desk: Desk) -> bool:
     """Tell whether a kill in force has anything left to cancel or to close, or to be told of."""
+    if cancel_all.is_due(desk):
+        return True
     if not desk.kills.in_force:
         return any(order.request.for_kill for order in desk.open_orders())
     found = due(desk)
@@ -149,6 +144,7 @@ def _closings_in(
     closings: list[Closing] = []
     waits: list[tuple[Key, str]] = []
     busy = {order.request.strategy_id for order in own}
+    busy.update(who for order in own for who in desk.blocks.whose(order.request.client_order_id))
     for position in positions:
         key = (position.strategy_id, symbol)
         if (Side.SELL if position.qty > 0 else Side.BUY) is not side:
@@ -247,13 +243,16 @@ def on_closing_requested(desk: Desk, event: ev.ClosingRequested) -> list[Effect]
     What does not pass leaves no denial: the next look at what is due says what is.
     """
     request = event.request
-    quote = event.quote or quote_at_mark(desk, request.strategy_id, request.symbol, event.at)
+    whose = event.parts[0][0] if event.parts else request.strategy_id
+    quote = event.quote or quote_at_mark(desk, whose, request.symbol, event.at)
+    for_each = [replace(request, strategy_id=who, qty=part) for who, part in event.parts] or [request]
+    assert request.qty == sum((one.qty or NO_QTY for one in for_each), ZERO), "a block is the sum of its parts"
     checked: list[ev.Checked] = []
     for check in _CHECKS:
-        found = check(desk, request)
-        checked.append(ev.Checked(check.__name__, found.figure, found.limit))
-        if not found.is_good:
+        found = [check(desk, one) for one in for_each]
+        if not all(one.is_good for one in found):
             return []
+        checked.append(ev.Checked(check.__name__, found[0].figure, found[0].limit))
     assert quote is not None, "what is held has a mark"
     approved = ev.OrderApproved(
         request=request,
@@ -263,6 +262,7 @@ def on_closing_requested(desk: Desk, event: ev.ClosingRequested) -> list[Effect]
         market_day=event.market_day,
         at=event.at,
         checks=tuple(checked),
+        parts=event.parts,
     )
     return [Record(approved), ef.Submit(request, Priority.KILL)]
 

@@ -9,7 +9,9 @@ from typing import assert_never
 
 from deskd.core import (
     asking,
+    blocks,
     breakers,
+    cancel_all,
     catching_up,
     closing,
     exits,
@@ -50,6 +52,9 @@ _FROM_THE_BROKER = (
 def handle(desk: Desk, event: ev.Event) -> list[Effect]:
     """Decide what follows from *event*, let the facts take hold, and say who is to be told of each."""
     effects = _settled(desk, decide(desk, event))
+    if desk.blocks.known:
+        for oid in blocks.may_hand_over(desk, effects):
+            effects += _settled(desk, blocks.handed_over(desk, oid, event.at))
     if (desk.held_ids or desk.split_ids) and lane.may_move(desk, effects, event.at):
         effects += _settled(desk, lane.moved(desk, event.at))
     return effects
@@ -144,6 +149,10 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             return suspending.on_suspended(desk, event)
         case ev.BreakerMoved():
             return breakers.on_moved(desk, event)
+        case ev.CancelAllRequested():
+            return cancel_all.on_requested(desk, event)
+        case ev.CancelAllAnswered():
+            return cancel_all.on_answered(event)
         case ev.StageChanged():
             return staged.on_stage_changed(desk, event)
         case ev.CancelAnswered():

@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import assert_never
 
 from deskd.core import activities, corrections, gate, holding, house, lifecycle, splitting
+from deskd.core.blocks import Blocks
 from deskd.core.exit_book import ExitBook
 from deskd.core.jobs import Jobs
 from deskd.core.kills import Kills
@@ -103,6 +104,7 @@ class Desk:
     outages: Outages = field(default_factory=Outages)
     exits: ExitBook = field(default_factory=ExitBook)
     kills: Kills = field(default_factory=Kills)
+    blocks: Blocks = field(default_factory=Blocks)
     tallies: Tallies = field(default_factory=Tallies)
     jobs: Jobs = field(default_factory=Jobs)
     stages: Stages = field(default_factory=Stages)
@@ -174,6 +176,8 @@ class Desk:
                 self.standing.adjust(fact)
                 if fact.cause is HouseCause.OVERFILL:
                     self._overfill(fact)
+                elif fact.cause is HouseCause.BLOCK:
+                    self.blocks.hand_over(fact)
             case ev.SharesDistributed():
                 house.distribute(self.portfolio, fact)
                 self.exits.split(fact.symbol, fact.ratio)
@@ -217,6 +221,8 @@ class Desk:
                 self.kills.suspend(fact)
             case ev.BreakerMoved():
                 self.kills.move(fact)
+            case ev.CancelAllAnswered():
+                self.kills.sweep(fact)
             case ev.RootSigned():
                 self.last_root = fact
             case ev.JobStarted():
@@ -236,6 +242,7 @@ class Desk:
                 ev.RunStarted()
                 | ev.RunStalled()
                 | ev.CommandGiven()
+                | ev.CancelAllRequested()
                 | ev.NoticeGiven()
                 | ev.DaySummarized()
                 | ev.Heartbeat()
@@ -295,6 +302,7 @@ class Desk:
             parent_id=None if old is None else old.parent_id,
         )
         self._put(order)
+        self.blocks.approve(fact)
         self.exits.ask(request, fact.at)
         valued = gate.sized(request, fact.quote)
         need = Reservation(cash=fact.reserved_cash, qty=fact.reserved_qty, opening=valued.qty, price=valued.price)
@@ -361,6 +369,7 @@ class Desk:
             case _:
                 pass
         if not order.status.is_open:
+            self.blocks.end(order)
             self.reservations.release(order)
             self.needs.pop(fact.client_order_id, None)
             heir = None if order.replaced_by is None else self.orders.get(order.replaced_by)
@@ -411,13 +420,17 @@ class Desk:
         signed = Qty(request.side.sign * fill.qty)
         before = self.portfolio.qty(request.strategy_id, request.symbol)
         book = self.portfolio.book(request.strategy_id)
-        self.records.trade(request.symbol, self.portfolio.qty_of(request.symbol), signed)
+        self.blocks.fill(fill)
+        is_internal = fill.internal_with is not None  # the account has as much after it as before
+        if not is_internal:
+            self.records.trade(request.symbol, self.portfolio.qty_of(request.symbol), signed)
         if request.order_type in STOPS and before * signed < 0:
             self.records.stopped(request.strategy_id, request.symbol, fill.filled_at)
         book.trade(request.symbol, signed, fill.price, fill.at)
         self.exits.fill(request, before, Qty(before + signed))
         self._rise()
-        self.standing.executed(request.symbol, fill.at)
+        if not is_internal:
+            self.standing.executed(request.symbol, fill.at)
         if request.client_order_id not in self.needs:
             self.reservations.shrink(self.whole_of(order), fill.qty, notional(fill.qty, fill.price))
         holding.hold_pairs_of(self, order)
@@ -563,7 +576,7 @@ class Desk:
         account = book.account(Cash(self.reservations.cash(strategy_id) + book.short_margin()))
         record = self.records.by_strategy.get(strategy_id)
         if record is None:
-            return account  # the house: what it gains is nobody's
+            return replace(account, fees=self.portfolio.fees)  # the house: what it gains is nobody's
         day_pnl = self.records.day_pnl(strategy_id, self.portfolio)
         return replace(account, day_pnl=day_pnl, peak_equity=record.peak)
 

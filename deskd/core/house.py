@@ -1,4 +1,8 @@
-"""The house book takes what no member's fills explain, and gives it only where an officer says so."""
+"""The house book takes what no member's fills explain, and gives it only where an officer says so.
+
+Fees are among it: the broker books them for the whole account, a line a day and kind, often a day later, and names no
+order. Whose they are could only be guessed from words that are nobody's contract, so no member's figures hold a share.
+"""
 
 from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
@@ -17,6 +21,8 @@ def adjust(portfolio: Portfolio, fact: ev.HouseAdjusted) -> None:
     """Let the house take the cash and the shares of *fact*."""
     house = portfolio.books[HOUSE]
     house.cash = Cash(house.cash + fact.cash)
+    if fact.cause is HouseCause.FEE:
+        portfolio.fees = Cash(portfolio.fees + fact.cash)
     if fact.symbol is not None and fact.qty:
         price = fact.price if fact.price is not None else _last_mark(portfolio, fact.symbol)
         house.trade(fact.symbol, fact.qty, price, fact.at)

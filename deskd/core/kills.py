@@ -51,6 +51,7 @@ class Kills:
     in_force: dict[KillTarget, Kill] = field(default_factory=dict)
     breakers: dict[StrategyId, ev.BreakerMoved] = field(default_factory=dict)  # each one's last move
     suspended: ev.TradingSuspended | None = None  # the broker's account is, by the desk
+    swept_at: datetime | None = None  # under the desk's kill: when the broker answered the cancel of all that is open
     releases: dict[KillTarget, Release] = field(default_factory=dict)  # the last of each
 
     # --- apply ---------------------------------------------------------------------------------------------------
@@ -62,6 +63,10 @@ class Kills:
             self.in_force[fact.target] = Kill(target=fact.target, depth=fact.depth, latest=fact, since=fact.at)
         elif not known.depth.reaches(fact.depth):
             self.in_force[fact.target] = replace(known, depth=fact.depth, latest=fact, flat_at=None)
+        else:
+            return
+        if fact.target == THE_DESK:
+            self.swept_at = None
 
     def release(self, fact: ev.KillReleased, forgiven: Losses) -> None:
         """Lift the kill, and forgive what was lost until now."""
@@ -87,6 +92,10 @@ class Kills:
     def suspend(self, fact: ev.TradingSuspended) -> None:
         """Know whether the desk has suspended the broker's account."""
         self.suspended = fact if fact.is_suspended else None
+
+    def sweep(self, fact: ev.CancelAllAnswered) -> None:
+        """Know that the broker was asked to cancel all that is open, and answered."""
+        self.swept_at = fact.at
 
     # --- look ----------------------------------------------------------------------------------------------------
 

@@ -128,6 +128,7 @@ class Portfolio:
     """All books."""
 
     books: dict[StrategyId, Book] = field(default_factory=lambda: {HOUSE: Book(HOUSE)})
+    fees: Cash = NO_CASH  # that the house bore, in all; negative: paid
 
     def book(self, strategy_id: StrategyId) -> Book:
         """Return the strategy's book, opening it when it is new."""

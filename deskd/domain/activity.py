@@ -21,6 +21,7 @@ class HouseCause(StrEnum):
     TRADE_BUST = "trade_bust"  # the broker undid a member's fill
     TRADE_CORRECT = "trade_correct"  # the broker gave a member's fill another price
     OVERFILL = "overfill"  # the broker executed more than a member's order was for
+    BLOCK = "block"  # what it traded for many under a kill, handed over to them
     FEE = "fee"
     DIVIDEND = "dividend"
     INTEREST = "interest"

@@ -43,6 +43,7 @@ class Account:
     unrealized_pnl: Cash
     day_pnl: Cash = NO_CASH  # since the market day began, realized and unrealized
     peak_equity: Cash = NO_CASH  # moved along with the allocation
+    fees: Cash = NO_CASH  # of the house: all that the broker booked; negative: paid
 
     @property
     def drawdown(self) -> Cash:

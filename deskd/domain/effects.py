@@ -41,6 +41,13 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelAll:
+    """Ask the broker to cancel all that is open in the account; of *orders* the desk wants to know."""
+
+    orders: tuple[tuple[ClientOrderId, BrokerOrderId], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LookUp:
     """Ask the broker for the order and its fills by client_order_id."""
 
@@ -103,4 +110,4 @@ class Tell:
     update: OrderUpdate
 
 
-type Effect = Record | Submit | Replace | Cancel | LookUp | LookAgain | Reconcile | Reply | Refuse | Tell
+type Effect = Record | Submit | Replace | Cancel | CancelAll | LookUp | LookAgain | Reconcile | Reply | Refuse | Tell

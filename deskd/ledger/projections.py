@@ -11,7 +11,6 @@ from decimal import Decimal
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
-from typing import assert_never
 
 import msgspec
 
@@ -25,6 +24,7 @@ from deskd.domain.order import Order
 from deskd.domain.run import RunEnd, StrategyStatus
 from deskd.domain.stage import Stage
 from deskd.ledger.codec import stamp
+from deskd.ledger.risk_rows import RiskFact, risk_event
 
 type Statement = tuple[str, tuple[object, ...]]  # SQL and its parameters
 type Row = Mapping[str, object]
@@ -139,8 +139,8 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
         elif isinstance(fact, ev.ExitTriggered):
             row = _exit(fact)
             statements.append((_insert("exits", tuple(row)), tuple(row.values())))
-        elif isinstance(fact, ev.KillEngaged | ev.KillReleased | ev.FlattenCompleted | ev.FlattenHindered):
-            row = _risk_event(fact)
+        elif isinstance(fact, RiskFact.__value__):
+            row = risk_event(fact)
             statements.append((_insert("risk_events", tuple(row)), tuple(row.values())))
         elif isinstance(fact, ev.RootSigned):
             statements.append(_put("roots", ("seq",), _root(fact)))
@@ -407,32 +407,6 @@ def _outage(fact: ev.StreamChanged | ev.OutageEnded) -> Row:
         "bars_fetched": ended.bars_fetched if ended else 0,
         "bars_missing": ended.bars_missing if ended else 0,
         "is_cut_short": int(ended.is_cut_short) if ended else 0,
-    }
-
-
-def _risk_event(fact: ev.KillEngaged | ev.KillReleased | ev.FlattenCompleted | ev.FlattenHindered) -> Row:
-    engaged = fact if isinstance(fact, ev.KillEngaged) else None
-    by: str | None = None
-    match fact:
-        case ev.KillEngaged():
-            kind, by, reason = "kill_engaged", fact.by, fact.reason
-        case ev.KillReleased():
-            kind, by, reason = "kill_released", fact.by, fact.reason
-        case ev.FlattenCompleted():
-            kind, reason = "flatten_completed", "nothing is open and nothing is held"
-        case ev.FlattenHindered():
-            kind, reason = "flatten_hindered", "\n".join(fact.left)
-        case _:
-            assert_never(fact)
-    return {
-        "kind": kind,
-        "scope": fact.target.scope,
-        "name": fact.target.name,
-        "depth": engaged.depth if engaged else None,
-        "cause": engaged.cause if engaged else None,
-        "by": by,
-        "reason": reason,
-        "at": stamp(fact.at),
     }
 
 

@@ -15,7 +15,8 @@ from typing import assert_never
 
 from deskd.core import killing
 from deskd.core.asking import STREAM_DOWN
-from deskd.core.closing import Closing, request_for
+from deskd.core.blocks import Closing
+from deskd.core.closing import request_for
 from deskd.core.deciding import handle
 from deskd.core.desk import TRADES, Desk
 from deskd.core.silence import Silence
@@ -168,6 +169,8 @@ class Runtime:
                 self.sending.replace(request, broker_order_id)
             case ef.Cancel(oid, broker_order_id):
                 self.sending.cancel(oid, broker_order_id)
+            case ef.CancelAll(orders):
+                self.sending.cancel_all(orders)
             case ef.LookUp(oid):
                 self.sending.look_up(oid)
             case ef.LookAgain(oid, after):
@@ -346,7 +349,7 @@ class Runtime:
         known = quote if quote is not None and quote.is_two_sided else None
         at = self.wall.now()
         request = request_for(self.desk, closing, at, quote=known, is_extended=is_extended)
-        return ev.ClosingRequested(request=request, quote=known, market_day=market_day, at=at)
+        return ev.ClosingRequested(request=request, quote=known, market_day=market_day, at=at, parts=closing.parts)
 
     # --- start and stop ----------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ when the desk decided may not be right when it would leave.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from deskd.core import killing
@@ -38,6 +38,7 @@ class Sending:
     waiting: set[ClientOrderId] = field(default_factory=set)  # for their turn to leave for the broker
     _left_at: dict[ClientOrderId, float] = field(default_factory=dict)  # of orders that the broker has to answer
     _canceling: set[ClientOrderId] = field(default_factory=set)
+    is_canceling_all: bool = False  # the broker was asked to, and has not answered yet
     _looking_up: set[ClientOrderId] = field(default_factory=set)
 
     def submit(self, request: OrderRequest, priority: Priority) -> None:
@@ -56,6 +57,12 @@ class Sending:
         if oid not in self._canceling:
             self._canceling.add(oid)
             self.tasks.create_task(self._cancel(oid, broker_order_id), name=f"cancel {oid}")
+
+    def cancel_all(self, orders: Sequence[tuple[ClientOrderId, BrokerOrderId]]) -> None:
+        """Ask for the cancel of all that is open in the account, once at a time."""
+        if not self.is_canceling_all:
+            self.is_canceling_all = True
+            self.tasks.create_task(self._cancel_all(orders), name="cancel all")
 
     def look_up(self, oid: ClientOrderId) -> None:
         """Ask what became of the order, once at a time."""
@@ -122,6 +129,13 @@ class Sending:
         left_at = self._left_at.get(oid)
         if left_at is not None and isinstance(answer, ev.SubmitAccepted):
             self.to_answer.observe(self.wall.monotonic() - left_at)
+
+    async def _cancel_all(self, orders: Sequence[tuple[ClientOrderId, BrokerOrderId]]) -> None:
+        try:
+            for answer in await self.broker.cancel_all(orders):
+                await self.post(answer)
+        finally:
+            self.is_canceling_all = False
 
     async def _cancel(self, oid: ClientOrderId, broker_order_id: BrokerOrderId) -> None:
         try:

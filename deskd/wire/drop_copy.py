@@ -223,6 +223,11 @@ class DropCopy:
                 return [(E.FLATTEN_HINDERED, self._killed(fact.target) | {"left": list(fact.left)})]
             case ev.TradingSuspended(is_suspended=is_suspended, why=words):
                 return [(E.TRADING_SUSPENDED if is_suspended else E.TRADING_RESUMED, {"why": words})]
+            case ev.CancelAllRequested(by=by, orders=orders):
+                return [(E.CANCEL_ALL_REQUESTED, {"by": by, "orders": orders})]
+            case ev.CancelAllAnswered():
+                counts = {"canceled": fact.canceled, "refused": fact.refused, "unnamed": fact.unnamed}
+                return [(E.CANCEL_ALL_ANSWERED, counts | {"strangers": list(fact.strangers)})]
             case ev.BreakerMoved(strategy_id=who, state=state, why=words, trips=trips, until=until):
                 moved: dict[str, Any] = self._of(who) | {"status": state.value, "why": words, "trips": trips}
                 return [(E.BREAKER_MOVED, moved | ({} if until is None else {"until": instant(until)}))]

@@ -76,6 +76,10 @@ class DeskEvent(StrEnum):
     BREAKER_MOVED = "breaker_moved"  # a strategy's circuit breaker opened, lets it try again, or closed
     TRADING_SUSPENDED = "trading_suspended"  # the desk is about to suspend the broker's account: it takes no orders
     TRADING_RESUMED = "trading_resumed"  # the desk has let it trade again, or the broker would not suspend it
+    CANCEL_ALL_REQUESTED = (
+        "cancel_all_requested"  # the broker is asked to cancel all that is open in the account, strangers' orders too
+    )
+    CANCEL_ALL_ANSWERED = "cancel_all_answered"  # it answered, with a word for each order
     ROOT_SIGNED = "root_signed"  # the desk put its name to the ledger as it stands
     DESK_STARTED = "desk_started"  # the desk opened its ledger
     DESK_STOPPED = "desk_stopped"  # the desk closed in order; where it is missing, it was killed
@@ -149,6 +153,8 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.BREAKER_MOVED: "strategy_id user_id status why until trips",
     E.TRADING_SUSPENDED: "why",
     E.TRADING_RESUMED: "why",
+    E.CANCEL_ALL_REQUESTED: "by orders",
+    E.CANCEL_ALL_ANSWERED: "canceled refused unnamed strangers",
     E.ROOT_SIGNED: "market_day root root_seq public_key signature",
     E.DESK_STARTED: "desk_version broker",
     E.DESK_STOPPED: "",
@@ -214,6 +220,8 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.BREAKER_MOVED: (ev.BreakerMoved,),
     E.TRADING_SUSPENDED: (ev.TradingSuspended,),
     E.TRADING_RESUMED: (ev.TradingSuspended,),
+    E.CANCEL_ALL_REQUESTED: (ev.CancelAllRequested,),
+    E.CANCEL_ALL_ANSWERED: (ev.CancelAllAnswered,),
     E.ROOT_SIGNED: (ev.RootSigned,),
     E.DESK_STARTED: (ev.DeskStarted,),
     E.DESK_STOPPED: (ev.DeskStopped,),
@@ -357,6 +365,10 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     deaths: int | None = None  # runs that did not end well
     strategies: dict[str, str] | None = None  # each with its day's P&L
     left: list[str] | None = None  # what cannot be closed, a line each
+    canceled: int | None = None  # orders of the desk that the broker will try to cancel, asked with one request for all
+    refused: int | None = None
+    unnamed: int | None = None  # of which it said nothing
+    strangers: list[str] | None = None  # the broker's ids of orders that were not the desk's, and went as well
     topic: str | None = None  # of a notice: by which routes it goes
     severity: str | None = None  # info, warning, critical
     title: str | None = None

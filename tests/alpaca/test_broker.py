@@ -38,7 +38,7 @@ from tests.alpaca.server import (
     refusal,
     silence,
 )
-from tests.factories import AAPL, NOON, SPY, a_limit_request, a_request, price, qty
+from tests.factories import AAPL, ALICE, NOON, SPY, a_limit_request, a_request, price, qty
 
 ORDERS = "/v2/orders"
 BY_ID = "/v2/orders:by_client_order_id"
@@ -293,6 +293,14 @@ async def test_the_brokers_count_is_heard_by_every_road() -> None:
         await asyncio.sleep(0)
         figures = broker.requests()
     assert (figures.limit, figures.used) == (100, 40)
+
+
+async def test_the_officers_weights_are_the_pacers() -> None:
+    """A reload gives them to the broker; who is not named has one turn."""
+    async with a_broker() as (_, broker):
+        broker.weigh({ALICE: 2.0})
+        assert broker.pacer._claim(Priority.ORDER, ALICE).weight == 2.0
+        assert broker.pacer._claim(Priority.ORDER, "bob").weight == 1.0
 
 
 # --- cancel and look_up ------------------------------------------------------------------------------------------------

@@ -77,10 +77,18 @@ class Books:
     def crowded(self, strategy_id: StrategyId) -> tuple[float, str] | None:
         raise AssertionError("a look at the account does not ask for this")
 
+    def weigh(self, weights: Mapping[StrategyId, float]) -> None:
+        raise AssertionError("a look at the account does not ask for this")
+
     def withdraw(self, why: str, client_order_id: ClientOrderId | None = None) -> None:
         raise AssertionError("a look at the account does not ask for this")
 
     async def cancel(self, client_order_id: ClientOrderId, broker_order_id: BrokerOrderId) -> ev.CancelInDoubt:
+        raise AssertionError("a look at the account does not ask for this")
+
+    async def cancel_all(
+        self, orders: Sequence[tuple[ClientOrderId, BrokerOrderId]]
+    ) -> Sequence[ev.CancelAnswered | ev.CancelInDoubt | ev.CancelAllAnswered]:
         raise AssertionError("a look at the account does not ask for this")
 
     async def activities(

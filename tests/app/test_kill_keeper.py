@@ -1,14 +1,14 @@
 """Kills are carried out to their end, however often the broker says no; what cannot be closed is told by name."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
-from deskd.app.kill_keeper import AGAIN_MAX_S, MARKET_CLOSED, KillKeeper
+from deskd.app.kill_keeper import AGAIN_MAX_S, ALL_ALONE_MAX, MARKET_CLOSED, KillKeeper
 from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
 from deskd.domain.events import BrokerStatus
@@ -45,6 +45,8 @@ class Obliging:
     world: World
     no_cancels: int = 0
     no_orders: int = 0
+    no_bulks: int = 0
+    bulks: list[list[ClientOrderId]] = field(default_factory=list)
     fills: bool = True
     sent: list[OrderRequest] = field(default_factory=list)
     known: dict[ClientOrderId, OrderRequest] = field(default_factory=dict)
@@ -66,6 +68,19 @@ class Obliging:
 
     def withdraw(self, why: str, oid: ClientOrderId | None = None) -> None:
         """Let nothing wait."""
+
+    async def cancel_all(self, orders: Sequence[tuple[ClientOrderId, BrokerOrderId]]) -> Any:
+        self.bulks.append([oid for oid, _ in orders])
+        if self.no_bulks:
+            self.no_bulks -= 1
+            return [ev.CancelInDoubt(client_order_id=oid, why="HTTP 500", at=NOON) for oid, _ in orders]
+        answers = [await self.cancel(oid, broker_order_id) for oid, broker_order_id in orders]
+        canceled = sum(isinstance(answer, ev.CancelAnswered) for answer in answers)
+        unnamed = len(answers) - canceled
+        return [
+            *answers,
+            ev.CancelAllAnswered(canceled=canceled, refused=0, unnamed=unnamed, strangers=(), at=NOON),
+        ]
 
     async def cancel(self, oid: ClientOrderId, broker_order_id: BrokerOrderId) -> Any:
         if self.no_cancels:
@@ -135,6 +150,64 @@ async def test_a_desk_is_flat_after_a_broker_said_no_again_and_again() -> None:
         assert refused.reason == RefusalReason.KILLED
 
 
+async def some_resting(desk: Killed, count: int) -> list[ClientOrderId]:
+    """Have so many limit orders open."""
+    ids = [ClientOrderId(f"alice-{number}") for number in range(count)]
+    for number, oid in enumerate(ids):
+        await desk.world.runtime.place(a_limit_request(str(50 + number), client_order_id=oid), timeout_s=5)
+    return ids
+
+
+async def test_a_kill_of_the_desk_cancels_with_one_request() -> None:
+    """Each order's wish is on disk before it; a strategy's kill cancels one by one: others' orders stay."""
+    async with a_killed_desk() as desk:
+        ids = await some_resting(desk, 4)
+        await desk.kill(a_kill(depth=KillDepth.CANCEL))
+        answered = await desk.until_told(ev.CancelAllAnswered)
+        await desk.world.runtime.until(lambda d: not d.open_ids)
+        assert (desk.broker.bulks, answered.canceled) == ([ids], 4)
+        facts = desk.world.ledger.facts
+        [asked] = [place for place, fact in enumerate(facts) if isinstance(fact, ev.CancelAllRequested)]
+        wishes = [place for place, fact in enumerate(facts) if isinstance(fact, ev.OrderCancelRequested)]
+        assert len(wishes) == 4
+        assert max(wishes) < asked
+    async with a_killed_desk() as desk:
+        await some_resting(desk, 4)
+        await desk.kill(a_kill(of_strategy(ALICE), KillDepth.CANCEL))
+        await desk.world.runtime.until(lambda d: not d.open_ids)
+        assert desk.broker.bulks == []
+
+
+async def test_where_the_one_request_brings_nothing_single_cancels_go() -> None:
+    """A broker that does not know it must not keep anything open."""
+    async with a_killed_desk(no_bulks=1_000) as desk:
+        ids = await some_resting(desk, 4)
+        await desk.kill(a_kill(depth=KillDepth.CANCEL))
+        while desk.world.desk.open_ids:
+            desk.world.wall.time += timedelta(seconds=1)
+            await asyncio.sleep(0.001)
+        assert desk.broker.bulks[:ALL_ALONE_MAX] == [ids] * ALL_ALONE_MAX
+
+
+async def test_nothing_is_closed_while_all_that_is_open_is_being_canceled() -> None:
+    """A closing order that is open then would go with the rest."""
+    async with a_world() as world:
+        obliging = Obliging(world)
+        world.runtime.sending.broker = obliging  # type: ignore[assignment]
+        await world.runtime.place(a_request(), timeout_s=5)
+        await world.runtime.until(lambda d: bool(d.portfolio.qty(ALICE, AAPL)))
+        await world.runtime.keep(a_kill(depth=KillDepth.FLATTEN))
+        keeper = KillKeeper(runtime=world.runtime, wall=world.wall, market=lambda: OPEN)
+        world.runtime.sending.is_canceling_all = True
+        await keeper.step()
+        assert [request for request in obliging.sent if request.for_kill] == []
+        world.runtime.sending.is_canceling_all = False
+        await keeper.step()
+        await world.runtime.until(lambda d: d.kills.swept_at is not None)
+        await keeper.step()
+        await world.runtime.until(lambda d: not d.portfolio.qty(ALICE, AAPL))
+
+
 async def test_a_kill_that_was_in_force_before_the_start_goes_on() -> None:
     """What is due is a look at the desk: nothing has to be pulled again."""
     async with a_world() as world:
@@ -189,7 +262,7 @@ async def test_the_same_is_asked_for_ever_less_often() -> None:
     """A broker that is over its limit is not flooded."""
     async with a_world() as world:
         await world.runtime.place(a_limit_request("90"), timeout_s=5)
-        await world.runtime.keep(a_kill(depth=KillDepth.CANCEL))
+        await world.runtime.keep(a_kill(of_strategy(ALICE), KillDepth.CANCEL))
         keeper = KillKeeper(runtime=world.runtime, wall=world.wall, market=lambda: None)
         asked: list[float] = []
         for tenth in range(300):

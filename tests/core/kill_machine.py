@@ -7,6 +7,7 @@ what is free.
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from deskd.core.blocks import bundled
 from deskd.core.closing import due, request_for
 from deskd.core.deciding import handle
 from deskd.core.desk import Desk
@@ -59,6 +60,10 @@ class KilledDesk:
             (h.filled * h.request.side.sign for h in self.broker.values() if h.request.symbol == symbol), Decimal(0)
         )
 
+    def cash(self) -> Decimal:
+        """Return the account's cash: it began with 100,000, and all is executed at 100."""
+        return Decimal(100_000) - sum((100 * h.filled * h.request.side.sign for h in self.broker.values()), Decimal(0))
+
     def open_at_broker(self) -> list[Held]:
         """Return what may still fill."""
         return [held for held in self.broker.values() if held.is_open]
@@ -68,10 +73,12 @@ class KilledDesk:
         found = due(self.desk)
         for oid in found.cancels:
             self.tell(ev.CancelRequested(client_order_id=oid, by="kill", at=NOON))
-        for closing in found.closings:
+        for closing in bundled(self.desk, found.closings):
             at = NOON.replace(microsecond=len(self.facts) % 1_000_000)
             request = request_for(self.desk, closing, at)
-            self.tell(ev.ClosingRequested(request=request, quote=a_quote(), market_day=MONDAY, at=at))
+            self.tell(
+                ev.ClosingRequested(request=request, quote=a_quote(), market_day=MONDAY, at=at, parts=closing.parts)
+            )
 
     def deliver(self, index: int, *, says_no: bool = False) -> None:
         """Let one thing that waits reach the broker, and its answer the desk."""

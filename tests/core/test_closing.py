@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from deskd.core import closing
-from deskd.core.closing import Closing, due, has_work, is_extended_session, left_in, quote_at_mark, request_for
+from deskd.core.blocks import Closing
+from deskd.core.closing import due, has_work, is_extended_session, left_in, quote_at_mark, request_for
 from deskd.core.desk import TRADES, Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev

@@ -4,13 +4,15 @@ from decimal import Decimal
 
 import pytest
 
+from deskd.app.desk_status import in_sum
+from deskd.control.views import account
 from deskd.core.house import OPENING, adjust, cause_of, distribute
 from deskd.core.portfolio import Portfolio
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
 from deskd.domain.ids import HOUSE
 from deskd.domain.money import NO_CASH, NO_QTY, Qty
-from tests.factories import AAPL, ALICE, BOB, NOON, SPY, cash, price, qty
+from tests.factories import AAPL, ALICE, BOB, NOON, SPY, a_desk, cash, price, qty
 
 
 def test_cash_alone_moves_no_shares() -> None:
@@ -19,6 +21,22 @@ def test_cash_alone_moves_no_shares() -> None:
     adjust(books, ev.HouseAdjusted(cash=cash(-5), symbol=None, qty=NO_QTY, price=None, why="a fee", at=NOON))
     assert books.cash() == cash(-5)
     assert books.holdings() == {}
+
+
+def test_fees_add_up_in_the_house_and_are_nobody_elses() -> None:
+    """What the broker booked as fees is told by that name, all of it; deposits are none."""
+    desk = a_desk()
+    for cause, amount in ((HouseCause.FEE, "-0.02"), (HouseCause.TRANSFER, "500"), (HouseCause.FEE, "-0.03")):
+        fact = ev.HouseAdjusted(
+            cash=cash(amount), symbol=None, qty=NO_QTY, price=None, why=str(cause), at=NOON, cause=cause
+        )
+        desk.apply(fact)
+    house, alice = desk.account(HOUSE), desk.account(ALICE)
+    assert house is not None
+    assert alice is not None
+    assert (house.fees, alice.fees) == (cash("-0.05"), NO_CASH)
+    assert "house 80499.95 (fees -0.05) = " in in_sum(desk)
+    assert account(house)["fees"] == "-0.05"
 
 
 def test_shares_alone_cost_no_cash() -> None:

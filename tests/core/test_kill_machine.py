@@ -14,7 +14,7 @@ from deskd.core.deciding import decide
 from deskd.core.kills import Kills
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
-from deskd.domain.ids import ClientOrderId, StrategyId
+from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId
 from deskd.domain.kill import THE_DESK, KillDepth, KillScope, KillTarget
 from deskd.domain.order import OrderType, Side
 from deskd.ledger import fold
@@ -142,6 +142,15 @@ class DeskUnderKills(RuleBasedStateMachine):
     def kills_are_latched(self) -> None:
         """Find in force the deepest of what was pulled since the last release."""
         assert {target: kill.depth for target, kill in self.world.desk.kills.in_force.items()} == self.model
+
+    @invariant()
+    def the_books_are_the_account(self) -> None:
+        """Whatever a block is handed over to, the sum is what the broker holds; the house has a part only meanwhile."""
+        portfolio = self.world.desk.portfolio
+        assert portfolio.total_qty(AAPL) == self.world.net(AAPL)
+        closing = [h for h in self.world.open_at_broker() if h.request.strategy_id == HOUSE]
+        assert closing or not portfolio.qty(HOUSE, AAPL)
+        assert portfolio.cash() == self.world.cash()
 
     def teardown(self) -> None:
         """When the broker does as it is asked, nothing is left under any kill."""

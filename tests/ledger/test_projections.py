@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.ids import HOUSE
-from deskd.domain.kill import KillDepth
 from deskd.domain.money import plain
 from deskd.domain.run import StrategyStatus
 from deskd.domain.stage import Stage
@@ -22,7 +21,7 @@ from deskd.ledger.projections import project
 from deskd.ledger.queries import LedgerReader
 from deskd.ledger.store import LedgerStore
 from tests.core.some_splits import a_split_story
-from tests.factories import ALICE, BOB, NOON, a_desk, a_kill, a_release, of_strategy, registered
+from tests.factories import ALICE, BOB, NOON, registered
 from tests.ledger.life import Life, a_life, dump, in_order, written
 from tests.ledger.story import a_story
 
@@ -201,23 +200,6 @@ async def test_an_outage_that_goes_on_has_a_row_without_an_end(tmp_path: Path) -
         await ledger.append([down], project([down], desk))
     (row,) = await LedgerReader(path).latest("outages")
     assert (row["ended_at"], row["closed_at"], row["affected"], row["open_orders"]) == (None, None, '["alice"]', 2)
-
-
-def test_kills_and_what_became_of_them_are_rows_of_their_own() -> None:
-    """Who stopped what, when and why, and who let it go on: one row for each fact, in their order."""
-    facts: list[ev.Fact] = [
-        a_kill(of_strategy(ALICE), KillDepth.FLATTEN),
-        ev.FlattenHindered(target=of_strategy(ALICE), left=("alice: 5 AAPL: halted", "alice: 1 SPY: halted"), at=NOON),
-        ev.FlattenCompleted(target=of_strategy(ALICE), at=NOON),
-        a_release(of_strategy(ALICE)),
-    ]
-    statements = [s for s in project(facts, a_desk()) if "risk_events" in s[0]]
-    assert [(row[0], row[1], row[2], row[3], row[6]) for _, row in statements] == [
-        ("kill_engaged", "strategy", "alice", "flatten", "runaway orders"),
-        ("flatten_hindered", "strategy", "alice", None, "alice: 5 AAPL: halted\nalice: 1 SPY: halted"),
-        ("flatten_completed", "strategy", "alice", None, "nothing is open and nothing is held"),
-        ("kill_released", "strategy", "alice", None, "mended"),
-    ]
 
 
 async def test_an_active_strategy_that_is_paused_is_shown_so(tmp_path: Path) -> None:

@@ -97,6 +97,10 @@ class CuriousBroker:
         self.canceled.append(client_order_id)
         return ev.CancelAnswered(client_order_id=client_order_id, refusal=None, at=NOON)
 
+    async def cancel_all(self, orders: Sequence[tuple[ClientOrderId, BrokerOrderId]]) -> Any:
+        answers = [ev.CancelAnswered(client_order_id=oid, refusal=None, at=NOON) for oid, _ in orders]
+        return [*answers, ev.CancelAllAnswered(canceled=len(orders), refused=0, unnamed=0, strangers=(), at=NOON)]
+
     async def replace(self, request: OrderRequest, broker_order_id: BrokerOrderId, **how: Any) -> Any:
         self.replaced.append((request.client_order_id, broker_order_id))
         return await self.submit(request, **how)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -20,12 +20,13 @@ HOLDER = f"""
     has_bought = False
     for line in sys.stdin:
         message = json.loads(line)
-        if message["symbol"] != "AAPL" or has_bought:
+        symbol = message["symbol"]
+        if has_bought:
             continue
-        has_bought = place_order("AAPL", "1", "buy", timeout=10).status == "success"
+        has_bought = place_order(symbol, "1", "buy", timeout=10).status == "success"
         for step in range({RESTING} if has_bought else 0):
             price = str(round(message["price"] * 0.97 - step * 0.01, 2))
-            place_order("AAPL", "1", "buy", "limit", limit_price=price, timeout=10)
+            place_order(symbol, "1", "buy", "limit", limit_price=price, timeout=10)
 """
 REFUSING = {
     "rest": [
@@ -36,8 +37,10 @@ REFUSING = {
 
 
 @asynccontextmanager
-async def a_busy_desk(folder: Path, strategies: int) -> AsyncIterator[tuple[Exchange, DeskProcess]]:
-    """Run exchange and desk until each strategy holds a share and has RESTING orders open."""
+async def a_busy_desk(
+    folder: Path, strategies: int, symbols: Sequence[str] = ("AAPL",)
+) -> AsyncIterator[tuple[Exchange, DeskProcess]]:
+    """Run exchange and desk until each strategy holds a share of one of *symbols* and has RESTING orders open."""
     (folder / "var").mkdir()
     async with an_exchange(folder / "var" / "exchange.db", speed=1) as exchange, a_desk_process(folder) as desk:
         desk.environment = KEYS
@@ -58,7 +61,7 @@ async def a_busy_desk(folder: Path, strategies: int) -> AsyncIterator[tuple[Exch
             concentration_max = "1"
         """)
         for number in range(strategies):
-            desk.strategy(f"s{number:02}", HOLDER, {"symbols": ["AAPL"]})
+            desk.strategy(f"s{number:02}", HOLDER, {"symbols": [symbols[number % len(symbols)]]})
         await desk.start()
         async with asyncio.timeout(BUSY_S):
             while open_orders(desk.state) < strategies * RESTING:  # noqa: ASYNC110  the ledger's file has no event

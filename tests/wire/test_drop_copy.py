@@ -208,6 +208,8 @@ def one_of_each() -> list[ev.Fact]:
         ev.TradingSuspended(is_suspended=True, why="the desk is killed", at=NOON),
         ev.TradingSuspended(is_suspended=False, why="the kill was released", at=NOON),
         ev.BreakerMoved(strategy_id=ALICE, state=BreakerState.OPEN, why="denials=3", trips=1, until=NOON, at=NOON),
+        ev.CancelAllRequested(by="kill", orders=2, at=NOON),
+        ev.CancelAllAnswered(canceled=2, refused=0, unnamed=0, strangers=(BrokerOrderId("theirs"),), at=NOON),
         a_kill(KillTarget(KillScope.MEMBER, "alice")),
         a_kill(KillTarget(KillScope.SYMBOL, AAPL)),
         a_release(),

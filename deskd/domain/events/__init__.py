@@ -48,6 +48,8 @@ from deskd.domain.events.exits import ExitTriggered, PricesSeen, TrailMoved
 from deskd.domain.events.jobs import DaySummarized, JobEnded, JobStarted
 from deskd.domain.events.kills import (
     BreakerMoved,
+    CancelAllAnswered,
+    CancelAllRequested,
     ClosingRequested,
     FlattenCompleted,
     FlattenHindered,
@@ -143,6 +145,8 @@ type Fact = (
     | FlattenHindered
     | BreakerMoved
     | TradingSuspended
+    | CancelAllRequested
+    | CancelAllAnswered
     | RootSigned
     | JobStarted
     | JobEnded
@@ -172,6 +176,8 @@ type PlainFact = (
     | FlattenHindered
     | BreakerMoved
     | TradingSuspended
+    | CancelAllRequested
+    | CancelAllAnswered
     | RootSigned
     | JobStarted
     | JobEnded
@@ -202,6 +208,8 @@ __all__ = [
     "BrokerSnapshot",
     "BrokerStatus",
     "CalendarListed",
+    "CancelAllAnswered",
+    "CancelAllRequested",
     "CancelAnswered",
     "CancelInDoubt",
     "CancelRequested",

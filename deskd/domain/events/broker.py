@@ -43,6 +43,7 @@ class Source(StrEnum):
     LOOK_UP = "look_up"
     STREAM = "stream"
     RECONCILE = "reconcile"
+    INTERNAL = "internal"  # no word of the broker: two orders met at the desk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

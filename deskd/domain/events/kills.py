@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from deskd.domain.breaker import BreakerState
-from deskd.domain.ids import StrategyId
+from deskd.domain.ids import BrokerOrderId, StrategyId
 from deskd.domain.kill import KillCause, KillDepth, KillTarget
 from deskd.domain.market import Quote
+from deskd.domain.money import Qty
 from deskd.domain.order import OrderRequest
 
 
@@ -76,6 +77,26 @@ class TradingSuspended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CancelAllRequested:
+    """The desk is about to ask the broker, once, to cancel all that is open in the account, strangers' orders among it."""
+
+    by: str
+    at: datetime
+    orders: int = 0  # of the desk's own, each with its wish before this
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelAllAnswered:
+    """The broker answered with a word for each order; those on the desk's own are with each."""
+
+    canceled: int  # of the desk's own: the broker will try
+    refused: int
+    unnamed: int  # of which it said nothing
+    strangers: tuple[BrokerOrderId, ...]  # of orders that are not the desk's, and go as well
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClosingRequested:
     """A kill wants a position, or a part of it, closed."""
 
@@ -83,3 +104,4 @@ class ClosingRequested:
     quote: Quote | None
     market_day: date
     at: datetime
+    parts: tuple[tuple[StrategyId, Qty], ...] = ()  # of an order of the house that closes for many: whose shares

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId
 from deskd.domain.market import Quote
 from deskd.domain.money import Cash, Price, Qty
 from deskd.domain.order import OrderRequest, OrderType, Side, TimeInForce
@@ -29,6 +29,8 @@ class OrderApproved:
     market_day: date
     at: datetime
     checks: tuple[Checked, ...] = ()  # all passed, in order; none in ledgers from before they were kept
+    parts: tuple[tuple[StrategyId, Qty], ...] = ()  # of the house's order that closes for many: whose shares (a block)
+    block: ClientOrderId | None = None  # of a part of a block, which is filled at the desk: the block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +148,7 @@ class OrderRejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFilled:
-    """The broker executed part or all of the order. *fill_id* counts once (domain.order.fill_id)."""
+    """The broker executed part or all of the order, or the desk did. *fill_id* counts once (domain.order.fill_id)."""
 
     client_order_id: ClientOrderId
     fill_id: FillId
@@ -156,6 +158,7 @@ class OrderFilled:
     at: datetime
     source: str = ""
     position_qty: Qty | None = None  # signed, of the strategy in this symbol, after this fill
+    internal_with: ClientOrderId | None = None  # exchanged at the desk with that order: no broker's; for officers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,7 @@ class CancelRequested:
     client_order_id: ClientOrderId
     by: str
     at: datetime
+    in_bulk: bool = False  # the broker is asked with one request for all (CancelAllRequested), not with one for this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
