@@ -15,6 +15,7 @@ import structlog
 
 from deskd.alpaca.budget import UNLIMITED, Budget
 from deskd.alpaca.line import Claim, Line
+from deskd.domain.ids import StrategyId
 from deskd.domain.priority import Priority
 from deskd.ports import Clock, RequestFigures
 
@@ -44,7 +45,7 @@ class Pacer:
     per_min: int | None
     clock: Clock
     reserve_share: float = RESERVE_SHARE
-    weights: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[StrategyId, float] = field(default_factory=dict)
     jitter: Callable[[], float] = SystemRandom().random
     budget: Budget = field(init=False)
     _line: Line = field(init=False)
@@ -160,7 +161,7 @@ class Pacer:
         )
 
     def _claim(self, priority: Priority, flow: str) -> Claim:
-        return Claim(priority=priority, flow=flow, weight=self.weights.get(flow, 1.0))
+        return Claim(priority=priority, flow=flow, weight=self.weights.get(StrategyId(flow), 1.0))
 
     def _give_up(self, waiter: _Waiter, why: str | None = None) -> None:
         if self._waiters.pop(waiter.claim, None) is not None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from deskd.alpaca.connection import TIMING, Timing
 from deskd.config import BrokerSection, OrdersSection, RiskScheduleSection, RiskSection
-from deskd.domain.ids import Symbol
+from deskd.domain.ids import StrategyId, Symbol
 from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.limits import UNBOUNDED, Bounds, DayTradeRule, Limits, Scope
 from deskd.domain.money import Cash, Qty, plain
@@ -18,7 +18,7 @@ from deskd.domain.schedule import WEEK, Schedule, narrowed, schedule_of
 from deskd.domain.strategy import StrategySpec
 
 _COUNTS = frozenset({"open_orders_max", "orders_per_day_max", "orders_per_minute_max"})
-_SUMMED = tuple(field.name for field in fields(Bounds))  # of a member, and of the desk
+_SUMMED = tuple(field.name for field in fields(Bounds) if field.init)  # of a member, and of the desk
 # Of each order and position, whoever says so.
 _EACH = ("order_notional_max", "order_qty_max", "position_qty_max", "position_notional_max", "position_share_max")
 
@@ -100,7 +100,7 @@ def _words(bounds: Limits | Bounds, prefix: str) -> Iterable[tuple[str, str]]:
             case Bounds() as wider:
                 yield from _words(wider, f"{one.name}.")
             case dict():
-                pass  # the origins, which the names tell
+                pass  # the origins, which the names tell, and the bounds in words
             case Decimal() as bound:
                 yield f"{prefix}{one.name}", plain(bound)
             case timedelta() as bound:
@@ -141,6 +141,12 @@ def timing_of(broker: BrokerSection) -> Timing:
         reconnect_max_s=broker.stream_reconnect_max_s,
         refused_s=broker.stream_refused_s,
     )
+
+
+def weights_of(risk: RiskSection) -> dict[StrategyId, float]:
+    """Return how many turns at the broker strategies have for each one of another's: of those that are named."""
+    named = ((StrategyId(name), section.order_weight) for name, section in risk.strategies.items())
+    return {name: weight for name, weight in named if weight is not None}
 
 
 def lane_rules_of(orders: OrdersSection) -> LaneRules:

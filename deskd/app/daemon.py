@@ -17,6 +17,7 @@ from deskd.alpaca.broker import open_broker
 from deskd.alpaca.budget import UNLIMITED
 from deskd.alpaca.endpoints import Keys, embedded, endpoints
 from deskd.app import desk_status, starting
+from deskd.app.bounds import weights_of
 from deskd.app.desk_status import Moment
 from deskd.app.in_force import InForce
 from deskd.app.opening import Begun, begun
@@ -62,6 +63,7 @@ async def built(config: Config, parts: Begun, read: Callable[[], Loaded] | None 
         ) as broker,
         asyncio.TaskGroup() as group,
     ):
+        broker.weigh(weights_of(config.risk))
         rooms = Rooms(
             config=config,
             wall=wall,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from deskd import log as logs
-from deskd.app.bounds import lane_rules_of
+from deskd.app.bounds import lane_rules_of, weights_of
 from deskd.app.reloading import Misfits
 from deskd.app.rooms import Rooms
 from deskd.config import Config
@@ -57,6 +57,7 @@ class InForce:
         rooms.heartbeat.every_s = config.desk.heartbeat_s
         rooms.feed.stream.stale_after_s = config.market.stale_after_s
         desk.lane = lane_rules_of(config.orders)
+        rooms.broker.weigh(weights_of(risk))
         desk.exit_quote_age_max = timedelta(seconds=risk.exits.quote_age_max_s)
         runtime.watching.doubt_check = timedelta(seconds=config.broker.doubt_check_s)
         runtime.looking.every = timedelta(seconds=config.broker.reconcile_every_s)

@@ -294,6 +294,12 @@ class RiskNamedStrategySection(_Limits):
     """[risk.strategies.NAME]: one strategy's, tighter than [risk.strategy], and its own allocation."""
 
     allocation: Money | None = Field(None, description="capital given to it, in dollars; in place of [risk.strategy]'s")
+    order_weight: float | None = Field(
+        None,
+        ge=0.1,
+        le=100,
+        description="its turns at the broker for each one of another strategy's, where orders wait; default: 1",
+    )
 
 
 class RiskMemberSection(_Limits):

@@ -1,5 +1,6 @@
 """Fairness between strategies, and the order of classes: simulated against the exchange's own limiter."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +57,17 @@ def test_a_weight_is_a_share() -> None:
     rush = Rush().run([*a_flood("heavy", 5, 300, weight=3), *a_flood("plain", 5, 300)], until=300)
     served = rush.served(since=60)
     assert 2.8 <= served["heavy"] / served["plain"] <= 3.2
+
+
+@pytest.mark.parametrize("weights", [(2, 1), (2, 1, 1, 1), (3, 2, 1, 0.5)])
+def test_turns_under_flood_are_fair_by_weight(weights: tuple[float, ...]) -> None:
+    """Twice the weight gets twice the turns: what each is served, over its weight, is the same for all (Jain)."""
+    names = {f"w{number}": weight for number, weight in enumerate(weights)}
+    flood = [claim for name, weight in names.items() for claim in a_flood(name, 5, 300, weight=weight)]
+    served = Rush().run(flood, until=300).served(since=60)
+    assert jain([served[name] / weight for name, weight in names.items()]) >= 0.99
+    if weights[:2] == (2, 1):
+        assert 1.9 <= served["w0"] / served["w1"] <= 2.1
 
 
 def test_who_was_away_saved_up_nothing() -> None:

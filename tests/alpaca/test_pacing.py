@@ -6,6 +6,7 @@ from datetime import datetime
 import pytest
 
 from deskd.alpaca.pacing import LINE_MAX, Pacer
+from deskd.domain.ids import StrategyId
 from deskd.domain.priority import Priority
 from tests.alpaca.rush import HandClock
 from tests.factories import NOON
@@ -83,6 +84,24 @@ async def test_a_burst_is_paced_rather_than_refused() -> None:
         for n in range(15):
             tasks.create_task(one(n))
     assert order == sorted(order)
+
+
+async def test_who_weighs_twice_as_much_gets_two_turns_for_each_of_the_others() -> None:
+    """The weights that are in force when an order begins to wait count."""
+    pacer = Pacer(per_min=6_000, clock=LoopClock(), weights={StrategyId("heavy"): 2.0})
+    went: list[str] = []
+
+    async def one(flow: str) -> None:
+        assert await pacer.take(ORDER, wait_max_s=5, flow=flow) is None
+        went.append(flow)
+        pacer.answered(200, {})
+
+    pacer.budget._tokens, pacer.budget._grown_at = 0.0, pacer.clock.monotonic()
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(6):
+            for flow in ("heavy", "plain"):
+                tasks.create_task(one(flow))
+    assert (went[:9].count("heavy"), went[:9].count("plain")) == (6, 3)
 
 
 async def test_a_wait_ends_when_it_was_to_end() -> None:

@@ -5,7 +5,15 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
-from deskd.app.bounds import allocation_of, lane_rules_of, limits_in_words, limits_of, schedule_within, timing_of
+from deskd.app.bounds import (
+    allocation_of,
+    lane_rules_of,
+    limits_in_words,
+    limits_of,
+    schedule_within,
+    timing_of,
+    weights_of,
+)
 from deskd.config import BrokerSection, Config, OrdersSection, RiskScheduleSection, RiskSection
 from deskd.domain.ids import UserId
 from deskd.domain.lane import ConflictPolicy, LaneRules
@@ -134,3 +142,9 @@ def test_a_schedule_that_was_read_under_looser_bounds_is_narrowed() -> None:
         opens="09:30", closes="16:00", days=("tue",), no_new_min=5, flatten_min=10
     )
     assert schedule_within(own, RiskScheduleSection()) == own
+
+
+def test_a_named_strategy_has_the_turns_that_its_weight_says() -> None:
+    """Who is not named, or has no weight, is not in the list: it has one turn."""
+    risk = RiskSection.model_validate({"strategies": {"alice": {"order_weight": 2.0}, "bob": {"allocation": "5"}}})
+    assert weights_of(risk) == {"alice": 2.0}
