@@ -100,7 +100,8 @@ def in_sum(desk: Desk) -> str:
     house, whole = desk.portfolio.books[HOUSE].cash, desk.portfolio.cash()
     told = desk.last_reconciled
     broker = "not reconciled yet" if told is None else f"{told.cash:.2f} at {told.at:%H:%M:%S} UTC"
-    return f"strategies {whole - house:.2f} + house {house:.2f} = {whole:.2f} cash; broker: {broker}"
+    fees = f" (fees {desk.portfolio.fees:.2f})" if desk.portfolio.fees else ""
+    return f"strategies {whole - house:.2f} + house {house:.2f}{fees} = {whole:.2f} cash; broker: {broker}"
 
 
 def equity_of(desk: Desk) -> Cash:

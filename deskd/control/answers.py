@@ -326,6 +326,7 @@ class AccountAnswer(TypedDict):
     day_pnl: DecimalText  # of this market day
     peak_equity: DecimalText  # the highest there was
     drawdown: DecimalText  # from there
+    fees: DecimalText  # of the house: all that the broker booked; negative: paid
 
 
 class RefusedAnswer(TypedDict):

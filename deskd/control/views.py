@@ -147,6 +147,7 @@ def account(account: Account) -> answers.AccountAnswer:
         "day_pnl": plain(account.day_pnl),
         "peak_equity": plain(account.peak_equity),
         "drawdown": plain(account.drawdown),
+        "fees": plain(account.fees),
     }
 
 
