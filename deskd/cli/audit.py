@@ -58,9 +58,9 @@ def verify(
     from deskd.ledger import roots
     from deskd.ledger.audit import verify as judged
 
-    path = db or _configured(call)[0]
+    path = db or configured(call)[0]
     if db is None:
-        state_dir = _configured(call)[1]
+        state_dir = configured(call)[1]
         key_file = key_file or _if_there(state_dir / roots.PUBLIC_KEY)
         roots_file = roots_file or _if_there(state_dir / roots.ROOTS)
     try:
@@ -69,7 +69,7 @@ def verify(
         cut_off = None if roots_file is None else roots.half_line(roots_file)
     except LedgerError as error:
         raise click.UsageError(str(error)) from None
-    with _progress() as on_progress:
+    with progress() as on_progress:
         verdict = judged(path, keys=keys, kept=kept, is_backup=is_backup, on_progress=on_progress)
     if as_json:
         told = for_programs(path, verdict, key_file=key_file, roots_file=roots_file)
@@ -90,7 +90,7 @@ def roots(call: Call, *, db: Path | None, as_json: bool) -> None:
     from deskd.ledger.roots import signed
 
     with _said():
-        rows = signed(db or _configured(call)[0])
+        rows = signed(db or configured(call)[0])
     if as_json:
         show.as_json(rows)
     else:
@@ -122,7 +122,7 @@ def _signed_at_rest(call: Call) -> object:
     from deskd.ledger.roots import sign_at_rest
     from deskd.ports import SystemClock
 
-    path, state_dir = _configured(call)
+    path, state_dir = configured(call)
     with _said():
         root = asyncio.run(sign_at_rest(path, state_dir, SystemClock().now()))
     if root is None:
@@ -148,8 +148,8 @@ def export(call: Call, *, db: Path | None, out: Path | None, as_json: bool) -> N
     from deskd.ledger.export import export as exported
     from deskd.ledger.export import written
 
-    path = db or _configured(call)[0]
-    with _said(), _progress(is_shown=out is not None) as on_progress:
+    path = db or configured(call)[0]
+    with _said(), progress(is_shown=out is not None) as on_progress:
         if out is None:
             chain = exported(path, sys.stdout.buffer.write, on_progress=on_progress)
             sys.stdout.buffer.flush()
@@ -169,7 +169,7 @@ def rebuild(file: Path, *, target: Path, as_json: bool) -> None:
     """Make a fresh ledger NEW of an export, tables and all; a line that is not what the desk wrote is named."""
     from deskd.ledger.export import rebuild as rebuilt
 
-    with _said(), file.open("rb") as lines, _progress() as on_progress:
+    with _said(), file.open("rb") as lines, progress() as on_progress:
         chain = rebuilt(lines, target, on_progress=on_progress)
     if as_json:
         show.as_json({"file": str(target), "facts": chain.seq, "last_hash": chain.hash})
@@ -190,7 +190,7 @@ def backup(call: Call, file: Path, *, as_json: bool) -> None:
         from deskd.ledger.backup import backup as copied
 
         with _said():
-            head = copied(_configured(call)[0], target)
+            head = copied(configured(call)[0], target)
         said = {"file": str(target), "facts": head.seq, "last_hash": head.hash}
     if as_json:
         show.as_json(said)
@@ -202,7 +202,7 @@ def backup(call: Call, file: Path, *, as_json: bool) -> None:
 # --- what they share ----------------------------------------------------------------------------------------------------
 
 
-def _configured(call: Call) -> tuple[Path, Path]:
+def configured(call: Call) -> tuple[Path, Path]:
     """Return the configured desk's ledger, which must be there, and its state_dir."""
     from deskd.config.load import load
 
@@ -229,7 +229,7 @@ def _said() -> Iterator[None]:
 
 
 @contextmanager
-def _progress(*, is_shown: bool = True) -> Iterator[Callable[[int], None] | None]:
+def progress(*, is_shown: bool = True) -> Iterator[Callable[[int], None] | None]:
     """Hand out what shows how far the work is, on a terminal."""
     if not is_shown or not sys.stderr.isatty():
         yield None

@@ -7,6 +7,7 @@ them: so all prints together stay well under that, and no strategy takes all of 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from deskd.domain.ids import RunId
 from deskd.domain.shown import one_line
@@ -21,6 +22,13 @@ CHARS_MAX = 2_048  # of one line
 TELL_EVERY_S = 10.0  # how much is not there
 
 _PRINTED, _NOT_THERE = "strategy_printed", "strategy_prints_not_in_journal"
+
+
+class Printing(Protocol):
+    """Where prints go beside the strategies' own logs."""
+
+    def of(self, spec: StrategySpec, run_id: RunId) -> Callable[[str, Sequence[bytes]], None]:
+        """Return what takes the run's lines, by stream."""
 
 
 @dataclass(slots=True)

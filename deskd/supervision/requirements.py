@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -91,7 +92,8 @@ class OwnPackages:
             return None
         place = self.place(wanted)
         assert place is not None, "checked above"
-        os.utime(place)
+        with suppress(PermissionError):  # a trial of somebody who only borrows it
+            os.utime(place)
         return place / "site"
 
     def prune(self, wanted_by_all: Collection[Collection[Requirement]], now: float) -> list[str]:

@@ -19,7 +19,7 @@ from deskd.supervision.launches import Turn
 from deskd.supervision.lifecycle import Step, step
 from deskd.supervision.output import Output, RotatingLog, is_jail_noise
 from deskd.supervision.prewarmed import Prewarmed, Warm
-from deskd.supervision.prints import Prints
+from deskd.supervision.prints import Printing
 from deskd.supervision.run import Counts, Run
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ class Hands:
     counts: Counts
     launcher: Launcher
     prewarmed: Prewarmed
-    prints: Prints | None = None
+    prints: Printing | None = None
 
     async def run_once(self, kept: Kept, spec: StrategySpec, run_id: RunId, turn: Turn) -> RunEnd:
         """Run it once. Whatever goes wrong ends this run alone."""

@@ -31,7 +31,7 @@ from deskd.supervision.launch import Launcher
 from deskd.supervision.launches import Launches
 from deskd.supervision.lifecycle import FAULTS_MANY, Step, after_end, backoff, counted_anew, step, went_well
 from deskd.supervision.prewarmed import Prewarmed
-from deskd.supervision.prints import Prints
+from deskd.supervision.prints import Printing
 from deskd.supervision.requirements import FILE as REQUIREMENTS
 from deskd.supervision.requirements import prune_unused
 from deskd.supervision.requirements_build import CannotBuild, build_for
@@ -62,7 +62,7 @@ class Supervisor:
     registered: Callable[[StrategyId], StrategyRegistered | None]  # as the ledger has it
     on_spec: Callable[[StrategySpec], None]  # a strategy was read, or read anew: its limits may have changed
     past: Callable[[StrategyId], Streak | None] = lambda _: None  # the deaths that the ledger remembers
-    prints: Prints | None = None  # where prints go beside the strategies' own logs
+    prints: Printing | None = None  # where prints go beside the strategies' own logs
     launcher: Launcher = field(init=False)
     prewarmed: Prewarmed = field(init=False)
     launches: Launches = field(init=False)

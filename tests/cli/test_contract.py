@@ -41,6 +41,8 @@ CONTRACT = {
     "rollback": ["--json"],
     "versions": ["--json"],
     "token": ["--json"],
+    "run": ["--tape", "--speed", "--cash", "--json"],
+    "replay": ["--ledger", "--to", "--json"],
 }
 
 
