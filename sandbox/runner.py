@@ -7,6 +7,9 @@ form), which the desk reads when it likes; and a crash in compiled code prints w
 The page is sealed just before the script's first line: from then on whatever happens is the script's doing.
 Every import here is a millisecond of every start.
 
+In lock-step, which a backtest asks for in the page, each wish for the next line is also told: one byte through a pipe,
+and then one line comes. So whoever drives the market knows that the line before is done with, whatever the script is.
+
 Before the script begins, /state gets back what the strategy kept, and the desk a hold on it, over the socket STATE_FD
 (-1: there is no /state). The form of what was kept is described in deskd/supervision/state.py.
 """
@@ -25,6 +28,7 @@ PAGE_BYTES = 4096
 STATE = b"/state/"
 STATE_HEAD_BYTES = 32
 CHUNK = 1_048_576
+STEP_AT = 4092  # of the page, two bytes: the pipe by which each wish for a line is told; 0: it is not
 WAITS_AT = 4095  # of the page: 1 where the desk wants a warm jail; see deskd/supervision/prewarmed.py
 OWN_PACKAGES = "/packages/own"
 _ONLY_AST = 0x400
@@ -51,6 +55,7 @@ class CountingInput(io.FileIO):
     def __init__(self, page: mmap.mmap) -> None:
         super().__init__(0, "rb", closefd=False)
         self._page = page
+        self._step = int.from_bytes(page[STEP_AT : STEP_AT + 2], "little")
         self._data = b""  # what was read
         self._start = 0  # and not yet handed on
         self._read = 0  # lines
@@ -71,6 +76,8 @@ class CountingInput(io.FileIO):
         is_fast = monotonic() - self._asked_at < FAST_S
         self._piece = min(self._piece * 2, PIECE_MAX) if is_fast else 1
         end = self._data.find(b"\n", self._start) + 1
+        if self._step and not end:
+            os.write(self._step, b".")
         while not end:
             try:
                 more = os.read(0, READ_BYTES)

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from deskd.config import RiskExitsSection
 from deskd.core import exits
+from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.exits import ExitRules, SeenQuote
 from deskd.domain.ids import Symbol
@@ -21,7 +22,6 @@ from deskd.domain.market import MarketClock, Quote
 from deskd.domain.schedule import closes_at
 from deskd.domain.strategy import StrategySpec
 from deskd.ports import Clock
-from deskd.runtime import Runtime
 
 _NEW_YORK = ZoneInfo("America/New_York")
 
@@ -34,6 +34,16 @@ class Watched(Protocol):
 
     def watch(self, symbols: Collection[Symbol]) -> None:
         """Have the quotes of *symbols* come, whoever else wants them."""
+
+
+class Judging(Protocol):
+    """Whoever owns the desk."""
+
+    desk: Desk
+    closing: str | None  # why no new orders are taken
+
+    async def post(self, event: ev.Event) -> None:
+        """Have the event handled."""
 
 
 def rules_of(spec: StrategySpec, desk: RiskExitsSection) -> ExitRules:
@@ -55,7 +65,7 @@ def rules_of(spec: StrategySpec, desk: RiskExitsSection) -> ExitRules:
 class ExitWatch:
     """Posts what it saw, while there is anything that an exit rests on."""
 
-    runtime: Runtime
+    runtime: Judging
     market: Watched
     wall: Clock
     clock: Callable[[], MarketClock | None]  # the broker's, as last heard

@@ -9,20 +9,20 @@ Rule 3: what cannot be closed is told by name, once, and again when that changes
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import structlog
 
 from deskd.core import cancel_all
 from deskd.core.blocks import Closing, bundled
 from deskd.core.closing import Due, Key, due, has_work, is_extended_session, left_in
+from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId
 from deskd.domain.kill import KillDepth, KillTarget
 from deskd.domain.market import MarketClock
 from deskd.domain.order import OrderStatus
 from deskd.ports import Clock
-from deskd.runtime import Runtime
 
 STEP_S = 0.05  # between two looks at what is due, while there is something
 AGAIN_S = 0.5  # before the same is asked for again; doubles each time
@@ -40,6 +40,28 @@ BLOCK = "block of "  # a symbol, as a wish
 type Wish = ClientOrderId | Key | str
 
 
+class Closes(Protocol):
+    """Whoever owns the desk."""
+
+    desk: Desk
+
+    @property
+    def is_canceling_all(self) -> bool:
+        """Say whether the broker was asked to cancel all that is open, and has not answered yet."""
+
+    async def post(self, event: ev.Event) -> None:
+        """Have the event handled."""
+
+    async def keep(self, event: ev.Event) -> None:
+        """Have the event handled; return when it is, and what follows from it on disk."""
+
+    async def until(self, holds: Callable[[Desk], bool]) -> None:
+        """Return as soon as *holds* is true of the desk."""
+
+    def to_close(self, closing: Closing, *, is_extended: bool) -> ev.ClosingRequested:
+        """Return what is to be closed, at the market as it is now."""
+
+
 @dataclass(slots=True)
 class Tries:
     """How often the same was asked for, and when next."""
@@ -52,7 +74,7 @@ class Tries:
 class KillKeeper:
     """One task of the desk."""
 
-    runtime: Runtime
+    runtime: Closes
     wall: Clock
     market: Callable[[], MarketClock | None]  # the broker's clock as last heard
     uses_extended_hours: bool = False
@@ -89,7 +111,7 @@ class KillKeeper:
         desk = self.runtime.desk
         found = due(desk)
         now = self.wall.monotonic()
-        if self.runtime.sending.is_canceling_all:
+        if self.runtime.is_canceling_all:
             return found  # its answer tells what is left; a closing order that is sent now would go with the rest
         if not await self._cancel(found, now):
             await self._close(found, now)

@@ -306,6 +306,7 @@ def doctor(call: Call, *, as_json: bool) -> None:
 # --- in files of their own: imported when they are meant, so that none makes the others slower ----------------------------
 
 cli.add_later("audit", "audit", "backup")
+cli.add_later("backtest", "backtest")
 cli.add_later("build", "build")
 cli.add_later("checking", "check")
 cli.add_later("config", "config")

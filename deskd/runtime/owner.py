@@ -353,6 +353,11 @@ class Runtime:
 
     # --- start and stop ----------------------------------------------------------------------------------------------
 
+    @property
+    def is_canceling_all(self) -> bool:
+        """Say whether the broker was asked to cancel all that is open, and has not answered yet."""
+        return self.sending.is_canceling_all
+
     async def look(self, why: str) -> Look:
         """Return what a comparison with the broker brought that began after this call."""
         return await self.looking.look(why)

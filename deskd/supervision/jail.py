@@ -62,6 +62,7 @@ class JailPlan:
     progress_fd: int  # the page that the runner writes
     state_fd: int  # over which the runner gets what /state held, and gives a hold on it
     own_packages: Path | None = None  # what its requirements.txt asked for, built
+    step_fd: int = -1  # in lock-step: by which the runner tells each wish for a line
 
 
 def environment_of(plan: JailPlan, *, server_url: str) -> dict[str, str]:
@@ -116,7 +117,7 @@ def jail_of(plan: JailPlan) -> NsJailConfig:
         nice_level=_NICE,
         log_fd=plan.log_fd,
         log_level=LogLevel.INFO,
-        pass_fd=[plan.progress_fd, plan.state_fd],
+        pass_fd=[plan.progress_fd, plan.state_fd, *([plan.step_fd] if plan.step_fd >= 0 else [])],
         envar=[f"{name}={value}" for name, value in env.items()],
         rlimit_as_type=RLimitType.HARD,  # address space is no memory: numpy reserves what it never touches
         rlimit_core_type=RLimitType.SOFT,  # as the desk set it: see process.py

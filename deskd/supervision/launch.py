@@ -102,6 +102,7 @@ class Launcher:
     is_jailed: bool
     maps_uids: bool
     lock: int
+    is_in_step: bool = False  # its runs tell each wish for a line: backtests alone pay for that
     saves: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SAVES_MAX))
     is_closing: threading.Event = field(default_factory=threading.Event)  # builds end, and none begins
 
@@ -193,7 +194,7 @@ class Launcher:
         with contextlib.ExitStack() as undo:
             group = self.groups.create(run_id, self.section)
             undo.callback(group.remove)
-            pipes = make_pipes()
+            pipes = make_pipes(is_in_step=self.is_in_step)
             undo.callback(pipes.close_ours)
             undo.callback(pipes.close_theirs)
             plan = JailPlan(
@@ -209,6 +210,7 @@ class Launcher:
                 progress_fd=pipes.progress_fd,
                 state_fd=pipes.state_fd,
                 own_packages=packages,
+                step_fd=pipes.step_fd,
             )
             file = self.folder.write_config(spec.strategy_id, jail_config(plan)) if self.is_jailed else None
             state = self._keeper(spec.strategy_id, who, kept, pipes) if kept is not None else None

@@ -3,6 +3,7 @@
     bytes 0-7    lines handled        bytes 24-25  length of the last line handled
     bytes 16-23  lines read           bytes 26-    its beginning
     bytes 540-   in the same way, the line that the script is at work on, where it was given one alone
+    bytes 4092-  written by the desk before the start: the pipe by which the runner tells each wish for a line (lock-step)
 
 What stands there is a claim: any bytes are read, within bounds, and nothing but the run's own liveness rests on them.
 That the script was reached is no claim: the runner seals the page just before the script's first line, and the kernel
@@ -17,6 +18,7 @@ PAGE_BYTES = 4_096
 LAST_LINE_MAX = 512
 _LAST_LINE_AT = 24
 _AT_WORK_AT = 540
+_STEP_AT = 4_092
 _LINES_MAX = 2**53  # a claim beyond it is none
 _MFD_NOEXEC_SEAL = 0x8  # Linux 6.3
 _REACHED = fcntl.F_SEAL_SEAL
@@ -47,6 +49,11 @@ def make_page() -> int:
     os.ftruncate(page, PAGE_BYTES)
     fcntl.fcntl(page, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
     return page
+
+
+def ask_for_steps(page: int, step_fd: int) -> None:
+    """Have the runner write a byte to *step_fd*, as the run will know it, before each line that it asks for."""
+    os.pwrite(page, step_fd.to_bytes(2, "little"), _STEP_AT)
 
 
 def read_page(fd: int) -> Page:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deskd.supervision.page import make_page
+from deskd.supervision.page import ask_for_steps, make_page
 
 STDIN_PIPE_BYTES = 65_536  # a slow run should lag behind by few lines, not by many: the hub conflates the rest
 JOIN_FAILED = 96  # the wrapper's own exit status
@@ -43,6 +43,8 @@ class Pipes:
     progress_fd: int  # the page that the runner writes; ours to read
     state: int  # our end of the socket over which what is kept goes in, and a hold on /state comes out
     state_fd: int  # the runner's
+    step: int = -1  # in lock-step: where a byte comes for each line that the run asks for; ours to read
+    step_fd: int = -1  # the runner's
     _has_theirs: bool = True
     _has_ours: bool = True
 
@@ -52,8 +54,9 @@ class Pipes:
         A second call does nothing: the numbers may be somebody else's by then, a broker's connection or the ledger.
         """
         is_ours_to_close, self._has_theirs = self._has_theirs, False
-        for fd in (*self.theirs, self.log_fd, self.state_fd) if is_ours_to_close else ():
-            os.close(fd)
+        for fd in (*self.theirs, self.log_fd, self.state_fd, self.step_fd) if is_ours_to_close else ():
+            if fd >= 0:
+                os.close(fd)
 
     def take_state(self) -> int:
         """Hand over our end of the state socket: whoever takes it closes it."""
@@ -65,12 +68,12 @@ class Pipes:
         is_ours_to_close, self._has_ours = self._has_ours, False
         if not is_ours_to_close:
             return
-        for fd in (self.stdin, self.stdout, self.stderr, self.log, self.progress_fd, self.state):
+        for fd in (self.stdin, self.stdout, self.stderr, self.log, self.progress_fd, self.state, self.step):
             if fd >= 0:
                 os.close(fd)
 
 
-def make_pipes() -> Pipes:
+def make_pipes(*, is_in_step: bool = False) -> Pipes:
     """Make the run's pipes and its progress page; where descriptors run out, none is kept."""
     made: list[int] = []
     try:
@@ -79,6 +82,10 @@ def make_pipes() -> Pipes:
         made += (end.detach() for end in socket.socketpair())
         made.append(make_page())
         child_in, stdin, stdout, child_out, stderr, child_err, log, log_fd, state, state_fd, progress_fd = made
+        step, step_fd = os.pipe() if is_in_step else (-1, -1)
+        if is_in_step:
+            made += (step, step_fd)
+            ask_for_steps(progress_fd, step_fd)
         os.set_blocking(stdin, False)
         fcntl.fcntl(stdin, fcntl.F_SETPIPE_SZ, STDIN_PIPE_BYTES)
     except OSError:
@@ -95,6 +102,8 @@ def make_pipes() -> Pipes:
         progress_fd=progress_fd,
         state=state,
         state_fd=state_fd,
+        step=step,
+        step_fd=step_fd,
     )
 
 
@@ -115,7 +124,7 @@ def start(
         stdin=pipes.theirs[0],
         stdout=pipes.theirs[1],
         stderr=pipes.theirs[2],
-        pass_fds=(pipes.log_fd, pipes.progress_fd, pipes.state_fd),
+        pass_fds=tuple(fd for fd in (pipes.log_fd, pipes.progress_fd, pipes.state_fd, pipes.step_fd) if fd >= 0),
         env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "DESK_CG": " ".join(str(file) for file in join)},
         cwd=cwd or "/",
         start_new_session=True,  # a Ctrl-C on the desk's terminal is for the desk alone

@@ -228,6 +228,8 @@ class Run:
             os.close(self.pipes.stdin)
         for fd in (self.pipes.stdout, self.pipes.stderr, self.pipes.log, self.pipes.progress_fd):
             os.close(fd)
+        if self.pipes.step >= 0:
+            os.close(self.pipes.step)
         if self.state is None:
             os.close(self.pipes.state)
         self.output.finish()

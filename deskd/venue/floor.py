@@ -75,7 +75,7 @@ class Floor:
         await self._begin(day, now)
         await asyncio.to_thread(self.market.prime, self._tape, now)
         known = [(self.market.trade(symbol), self.market.quote(symbol)) for symbol in self.market.symbols()]
-        self._tell_exchange([message for pair in known for message in pair if message is not None], now)
+        tell_exchange(self.exchange, [message for pair in known for message in pair if message is not None], now)
         self._is_prepared = True
 
     async def on_day(self, day: SessionDay, now: datetime) -> None:
@@ -96,7 +96,7 @@ class Floor:
         """Take what the tape brought until *now*."""
         published = self.market.feed(now, messages)
         now = max(now, self._stamped)
-        self._tell_exchange(published, now)
+        tell_exchange(self.exchange, published, now)
         self.exchange.advance(now)
         await self._publish(published)
         await self.settled()
@@ -112,18 +112,6 @@ class Floor:
                 self.exchange.advance(self.now())
                 await self.settled()
 
-    def _tell_exchange(self, messages: Sequence[Message], now: datetime) -> None:
-        exchange = self.exchange
-        for message in messages:
-            kind = message["T"]
-            if kind == "q":
-                exchange.on_quote(message["S"], message["bp"], message["bs"], message["ap"], message["as"], now)
-            elif kind == "t":
-                if makes_price(message):
-                    exchange.on_trade(message["S"], message["p"], message["s"], now)
-            elif kind == "s" and (is_halted := halt_of(message)) is not None:
-                exchange.on_halt(message["S"], is_halted, now)
-
     def _arm(self) -> None:
         due = self.exchange.next_timer()
         if due != self._armed:
@@ -135,3 +123,16 @@ class Floor:
         if self._armed is None or not self._speed or not self._player.is_playing:
             return None
         return max(TIMER_S_MIN, (self._armed - self.now()).total_seconds() / self._speed)
+
+
+def tell_exchange(exchange: Exchange, messages: Sequence[Message], now: datetime) -> None:
+    """Hand the exchange what it goes by: quotes, trades that make a price, halts."""
+    for message in messages:
+        kind = message["T"]
+        if kind == "q":
+            exchange.on_quote(message["S"], message["bp"], message["bs"], message["ap"], message["as"], now)
+        elif kind == "t":
+            if makes_price(message):
+                exchange.on_trade(message["S"], message["p"], message["s"], now)
+        elif kind == "s" and (is_halted := halt_of(message)) is not None:
+            exchange.on_halt(message["S"], is_halted, now)

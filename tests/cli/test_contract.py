@@ -42,6 +42,7 @@ CONTRACT = {
     "versions": ["--json"],
     "token": ["--json"],
     "run": ["--tape", "--speed", "--cash", "--json"],
+    "backtest": ["--tape", "--seed", "--cash", "--out", "--json"],
     "replay": ["--ledger", "--to", "--json"],
 }
 

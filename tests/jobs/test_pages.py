@@ -12,7 +12,8 @@ import pytest
 
 from deskd.domain.ids import UserId
 from deskd.jobs.day import DayReport, report
-from deskd.jobs.pages import ROWS_SHOWN, as_csv, as_html, as_json, files
+from deskd.jobs.markup import ROWS_SHOWN
+from deskd.jobs.pages import as_csv, as_html, as_json, files
 from tests.factories import qty
 from tests.jobs.a_week import TUESDAY, a_week
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deskd.supervision.page import LAST_LINE_MAX, PAGE_BYTES, Page, make_page, read_page
+from deskd.supervision.page import LAST_LINE_MAX, PAGE_BYTES, Page, ask_for_steps, make_page, read_page
 
 
 @pytest.fixture
@@ -57,3 +57,10 @@ def test_the_page_cannot_be_resized(page: int) -> None:
     for size in (0, 2 * PAGE_BYTES):
         with pytest.raises(PermissionError):
             os.ftruncate(page, size)
+
+
+def test_the_wish_for_steps_stands_where_the_runner_looks(page: int) -> None:
+    """And nothing else of the page is touched: a run is read as before."""
+    ask_for_steps(page, 300)
+    assert os.pread(page, 2, 4_092) == (300).to_bytes(2, "little")
+    assert read_page(page) == Page()

@@ -139,3 +139,18 @@ def test_what_is_closed_twice_is_closed_once() -> None:
     for fd in others:
         os.fstat(fd)
         os.close(fd)
+
+
+async def test_a_run_in_step_has_a_pipe_for_its_wishes() -> None:
+    """No other run does; what was made is given back, and nothing that was not."""
+    plain = make_pipes()
+    assert (plain.step, plain.step_fd) == (-1, -1)
+    plain.close_ours()
+    plain.close_theirs()
+    pipes = make_pipes(is_in_step=True)
+    process = started(pipes, "/bin/sh", "-c", f"printf . > /dev/fd/{pipes.step_fd}")
+    async with asyncio.timeout(10):
+        await ended(process)
+    assert os.read(pipes.step, 10) == b"."
+    assert os.read(pipes.step, 10) == b""
+    pipes.close_ours()
