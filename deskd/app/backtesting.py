@@ -225,18 +225,24 @@ class _Stage:
 
     async def _play_to(self, run: Run, begin: int) -> None:
         play = self.play
-        asked, grace_s = Asked(reason=ExitReason.STOPPED, detail=TAPE_ENDED), self.config.sandbox.stop_grace_s
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, play.feed.stop)
         await play.feed.attached.wait()
+        grace_s = self.config.sandbox.stop_grace_s
         try:
             await play.run(begin, warm_up(History(play.tape, play.market), self.spec, play.wall.now()))
         except Stalled as stalled:
             text = f"{stalled}: a backtest goes on only where the strategy reads sys.stdin line by line"
-            asked, grace_s = Asked(reason=ExitReason.STALLED, detail=text), 0
-        if play.feed.is_stopped:
-            asked = Asked(reason=ExitReason.STOPPED, detail=CUT_SHORT)
-        run.end(asked, grace_s=grace_s)
+            run.end(Asked(reason=ExitReason.STALLED, detail=text), grace_s=0)
+            return
+        if not play.has_ended and not play.feed.is_stopped:  # it asks for nothing more: it is about to end by itself
+            text = f"it closed the pipe by which it asks for lines, and did not end within {grace_s:g} s"
+            asyncio.get_running_loop().call_later(
+                grace_s, lambda: run.end(Asked(reason=ExitReason.STALLED, detail=text), grace_s=0)
+            )
+            return
+        detail = TAPE_ENDED if play.has_ended else CUT_SHORT
+        run.end(Asked(reason=ExitReason.STOPPED, detail=detail), grace_s=grace_s)
 
     def _open(self) -> None:
         """Have the desk know broker, market and strategy, as a start of the daemon does."""
