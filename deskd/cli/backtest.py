@@ -99,7 +99,7 @@ def _run(folder: Path, config: Any, cash: Any, names: Sequence[str], *, prints: 
         only = first_of(error)
         if isinstance(only, SandboxUnavailable):
             raise NotDone(str(only)) from None
-        if isinstance(only, ConfigError):
+        if isinstance(only, ConfigError | BrokenPipeError):
             raise only from None
         raise
 

@@ -1,5 +1,6 @@
 """`deskctl run DIR --tape PATH`: one strategy on a desk of its own, for a look at what it does."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,6 +98,7 @@ def _run(folder: Path, config: Any, cash: Any, *, out: Any) -> Any:
         out.flush()
 
     logs.configure(level="warning", format=config.log.format)
+    os.environ.pop("CREDENTIALS_DIRECTORY", None)  # nobody is to hear of it: a member's routes may stand there
     try:
         with trial_desk(folder, config, cash=cash) as desk:
             return uvloop.run(tried(desk, on_event=on_event, on_prints=on_prints))
@@ -104,7 +106,7 @@ def _run(folder: Path, config: Any, cash: Any, *, out: Any) -> Any:
         only = first_of(error)
         if isinstance(only, BrokerFatal | LedgerError | SandboxUnavailable | ChildProcessError):
             raise NotDone(str(only)) from None
-        if isinstance(only, ConfigError):
+        if isinstance(only, ConfigError | BrokenPipeError):
             raise only from None
         raise
 
@@ -118,9 +120,11 @@ def first_of(error: BaseException) -> BaseException:
 
 def _as_dict(outcome: Any) -> dict[str, Any]:
     """Return the outcome for programs: decimals as text."""
-    import msgspec
+    from dataclasses import asdict
 
-    told: dict[str, Any] = msgspec.to_builtins(outcome)
+    from deskd.jobs.markup import for_json
+
+    told: dict[str, Any] = for_json(asdict(outcome))
     return told
 
 

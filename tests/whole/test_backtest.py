@@ -237,3 +237,23 @@ def test_ctrl_c_ends_it_and_tells_what_there_is(bench: Bench) -> None:
     assert process.returncode == 1
     assert "the backtest was ended before its tape was" in out
     assert bench.left() == []
+
+
+def test_a_recorded_market_gives_the_same_result_twice(bench: Bench, ticks: Path) -> None:
+    """An hour of real prints and quotes, and the example that follows the trend: every byte."""
+    place = bench.folder / "momentum"
+    place.mkdir()
+    (place / "strategy.py").write_text((ROOT / "strategies" / "momentum" / "strategy.py").read_text())
+    config = {"symbols": ["IBM"], "channels": ["bars"], "history": {"bars": 20, "timeframe": "1Min"}}
+    (place / "config.json").write_text(json.dumps({**config, "env": {"LOOKBACK": "3", "THRESHOLD": "0.02"}}))
+    tape = [word for kind in ("quotes", "trades") for word in ("--tape", ticks / f"{kind}_IBM_20131008.csv.gz")]
+    told = []
+    for _ in range(2):
+        code, out, err = bench.deskctl("backtest", place, *tape, "--start", "15:00", "--json", "--quiet")
+        assert code == 0, out + err
+        told.append(out)
+    assert told[0] == told[1]
+    result = json.loads(told[0])
+    assert result["days"] == ["2013-10-08"]
+    assert result["metrics"]["fills"] > 4
+    assert sum(fill["symbol"] != "IBM" for fill in result["fills"]) == 0
