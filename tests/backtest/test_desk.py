@@ -3,15 +3,17 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from deskd.app.kill_keeper import KillKeeper
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
 from deskd.domain.ids import ClientOrderId
+from deskd.domain.kill import KillDepth
 from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.order import Order, OrderStatus, Replacement, Side
 from deskd.domain.reasons import DenialReason, RefusalReason
 from deskd.exchange.fill_model import PAPER
-from tests.backtest.given import in_step
+from tests.backtest.given import CLOCK, in_step
 from tests.exchange.given import told
 from tests.factories import AAPL, ALICE, BOB, NOON, a_kill, a_limit_request, a_request, price, qty, registered
 
@@ -144,3 +146,19 @@ async def test_lists_of_the_broker_are_taken_and_time_is_never_waited_for() -> N
     assert step.desk.desk.calendar == {}
     await step.desk.post(registered(ALICE))
     await step.desk.until(lambda desk: isinstance(desk, Desk))
+
+
+async def test_a_kill_that_flattens_is_carried_out_in_step() -> None:
+    """By the same keeper as live: what is open is canceled, what is held is closed, and that is on record."""
+    step = in_step()
+    await step.desk.place(a_request(), timeout_s=0)
+    await step.desk.place(a_limit_request("90", client_order_id=ClientOrderId("alice-2")), timeout_s=0)
+    keeper = KillKeeper(runtime=step.desk, wall=step.wall, market=lambda: CLOCK)
+    step.desk.on_fact.append(keeper.on_fact)
+    step.desk.happen(a_kill(depth=KillDepth.FLATTEN))
+    for _ in range(3):
+        await keeper.step()
+        step.wait(1)
+    assert step.desk.positions(None) == []
+    assert step.desk.orders(None, is_open=True) == []
+    assert any(isinstance(fact, ev.FlattenCompleted) for fact in step.facts)
