@@ -37,34 +37,34 @@ type OnPrints = Callable[[str, Sequence[bytes]], None]  # a stream, and lines th
 class HeldPosition:
     """What the strategy holds at the end."""
 
-    symbol: Symbol
-    qty: Qty
-    avg_entry_price: Price
-    mark_price: Price
-    unrealized_pnl: Cash
+    symbol: Symbol  # what is held
+    qty: Qty  # signed
+    avg_entry_price: Price  # paid for each share
+    mark_price: Price  # what one is worth now
+    unrealized_pnl: Cash  # what selling at that would bring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
     """What became of it."""
 
-    strategy_id: StrategyId
-    tape: tuple[str, ...]
+    strategy_id: StrategyId  # the folder's name
+    tape: tuple[str, ...]  # what was played
     ended_by: str  # tape, strategy, or user
-    exit_reason: str
-    exit_detail: str
-    lines_delivered: int
-    lines_handled: int
+    exit_reason: str  # how the run ended, in a word
+    exit_detail: str  # and in a sentence
+    lines_delivered: int  # that it was sent
+    lines_handled: int  # that it says it has handled
     orders: int  # that the gate let pass
-    fills: int
+    fills: int  # executions
     denied: dict[str, int]  # by the gate, by reason
     rejected: dict[str, int]  # by the broker, by reason
     refused: dict[str, int]  # requests of which no order came to be, by reason
-    allocation: Cash
-    equity: Cash
-    realized_pnl: Cash
-    unrealized_pnl: Cash
-    positions: tuple[HeldPosition, ...]
+    allocation: Cash  # what it had to trade with
+    equity: Cash  # what that is worth at the end
+    realized_pnl: Cash  # of what was closed
+    unrealized_pnl: Cash  # of what is held
+    positions: tuple[HeldPosition, ...]  # what is held
 
     @property
     def ended_well(self) -> bool:

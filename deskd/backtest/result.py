@@ -27,46 +27,46 @@ _PLACES = Decimal("0.000001")  # of ratios
 class OrderLine:
     """One order that the gate let pass, as it stood at the end."""
 
-    order: int
-    at: datetime
-    symbol: str
-    side: str
-    order_type: str
-    time_in_force: str
-    qty: Qty | None
-    notional: Cash | None
-    limit_price: Price | None
-    stop_price: Price | None
-    status: str
-    filled_qty: Qty
-    avg_fill_price: Price | None
+    order: int  # its number
+    at: datetime  # when it was asked for, in the market's time
+    symbol: str  # what
+    side: str  # buy or sell
+    order_type: str  # market, limit, ...
+    time_in_force: str  # how long it lives
+    qty: Qty | None  # shares; none where dollars are given
+    notional: Cash | None  # dollars, where they are given
+    limit_price: Price | None  # its limit
+    stop_price: Price | None  # its trigger
+    status: str  # as it stood at the end
+    filled_qty: Qty  # shares of it that were executed
+    avg_fill_price: Price | None  # at this price
     reason: str  # the strategy's own words
-    message: str  # of whoever ended it
+    message: str  # of whoever ended it badly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FillLine:
     """One execution."""
 
-    order: int
-    at: datetime
-    symbol: str
-    side: str
-    qty: Qty
-    price: Price
-    notional: Cash
-    position_qty: Qty  # after it
+    order: int  # the order's number
+    at: datetime  # when, in the market's time
+    symbol: str  # what
+    side: str  # buy or sell
+    qty: Qty  # shares
+    price: Price  # each
+    notional: Cash  # in dollars
+    position_qty: Qty  # held after it, signed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trip:
     """From flat to flat in one symbol, or to the other side of flat."""
 
-    symbol: str
+    symbol: str  # what
     side: str  # long, or short
     qty: Qty  # at its largest
-    opened_at: datetime
-    closed_at: datetime | None  # None: it is still open
+    opened_at: datetime  # when it began
+    closed_at: datetime | None  # none: it is still open
     entry_price: Price  # the average of what was opened
     exit_price: Price | None  # the average of what was closed
     pnl: Cash  # realized
@@ -76,67 +76,67 @@ class Trip:
 class DenialLine:
     """How often the gate said no for one reason, and what it said the last time."""
 
-    reason: str
-    count: int
-    last_at: datetime
-    last_message: str
+    reason: str  # a stable word
+    count: int  # how often
+    last_at: datetime  # the last time
+    last_message: str  # what the gate said then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """What the strategy was worth at one minute of the market."""
 
-    at: datetime
-    equity: Cash
-    cash: Cash
-    exposure: Cash  # value of what was held, long and short
+    at: datetime  # a minute of the market's time
+    equity: Cash  # cash and what is held at mark
+    cash: Cash  # in dollars
+    exposure: Cash  # value of what is held, long and short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
     """The figures. Ratios are shares (0.1 is ten percent); None where there is too little to tell."""
 
-    total_return: Decimal
-    pnl: Cash
-    max_drawdown: Decimal
-    sharpe: Decimal | None
+    total_return: Decimal  # P&L over the allocation
+    pnl: Cash  # realized or not
+    max_drawdown: Decimal  # the deepest fall from a peak, as a share of it
+    sharpe: Decimal | None  # of daily returns, a year; none: too few days
     trips: int  # closed round trips
-    hit_rate: Decimal | None
-    turnover: Decimal
-    exposure: Decimal
-    orders: int
-    fills: int
-    denied: int
+    hit_rate: Decimal | None  # the share of them that won
+    turnover: Decimal  # value of all executions over the mean equity
+    exposure: Decimal  # the share of minutes in which anything was held
+    orders: int  # that the gate let pass
+    fills: int  # executions
+    denied: int  # orders that the gate did not let pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
     """All of it."""
 
-    strategy_id: StrategyId
-    name: str
-    version: str
-    code_hash: str
-    tape: tuple[str, ...]
-    is_synthetic: bool
-    seed: int
-    fills_model: str
-    days: tuple[str, ...]
+    strategy_id: StrategyId  # the folder's name
+    name: str  # as config.json says
+    version: str  # as config.json says
+    code_hash: str  # of every file of the folder
+    tape: tuple[str, ...]  # as it was named
+    is_synthetic: bool  # an invented market
+    seed: int  # of partial fills, and of an invented market
+    fills_model: str  # paper or immediate
+    days: tuple[str, ...]  # that were played
     began_at: datetime  # the market's time, as all times here
-    ended_at: datetime
-    allocation: Cash
+    ended_at: datetime  # how far it went
+    allocation: Cash  # what there was to trade with
     is_whole: bool  # the tape was played to its end
-    exit_reason: str
-    exit_detail: str
+    exit_reason: str  # how the run ended, in a word
+    exit_detail: str  # and in a sentence
     lines: int  # that it read
-    refused: dict[str, int]
-    rejected: dict[str, int]
-    metrics: Metrics
-    orders: tuple[OrderLine, ...]
-    fills: tuple[FillLine, ...]
-    trips: tuple[Trip, ...]
-    denials: tuple[DenialLine, ...]
-    curve: tuple[Point, ...]
+    refused: dict[str, int]  # requests of which no order came to be, by reason
+    rejected: dict[str, int]  # orders that the exchange refused, by reason
+    metrics: Metrics  # the figures
+    orders: tuple[OrderLine, ...]  # every one that the gate let pass
+    fills: tuple[FillLine, ...]  # every one
+    trips: tuple[Trip, ...]  # every round trip
+    denials: tuple[DenialLine, ...]  # by reason
+    curve: tuple[Point, ...]  # the equity, minute by minute
 
 
 @dataclass(slots=True)

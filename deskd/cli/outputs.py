@@ -9,6 +9,8 @@ from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
+from deskd.app.trial import Tried
+from deskd.backtest.result import Backtest
 from deskd.control import answers as a
 from deskd.jobs.day import DayReport
 from deskd.wire.event_line import EventLine
@@ -186,6 +188,31 @@ class DayReportOutput(DayReport):
     totals: TotalsOutput
 
 
+class ReplayOutput(TypedDict):
+    """The desk's state as the facts make it; where they or the tables are not whole the exit code is 1."""
+
+    ledger: str  # the file
+    seq: int  # the last entry that counts
+    at: a.Instant | None  # when it was written; null: there is none
+    last_hash: str  # of that entry
+    is_whole_ledger: bool  # no entry comes after it
+    chain: Annotated[str, Meta(extra_json_schema={"enum": ["whole", "broken"]})]  # of the entries up to there
+    damage: DamageOutput | None  # where it is broken
+    tables: list[str]  # that were compared: of an earlier entry none are
+    differences: list[DamageOutput]  # the first of each table that differs
+    market_day: a.Day | None  # the latest
+    trading_state: str  # of the desk
+    cash: a.DecimalText  # of the shared account
+    equity: a.DecimalText  # of the shared account
+    orders: int  # in memory
+    fills: int  # ever
+    strategies: dict[str, str]  # by name: what the desk did with it
+    accounts: list[a.AccountAnswer]  # as in `account`
+    positions: list[a.PositionAnswer]  # as in `positions`
+    open_orders: list[a.OrderAnswer]  # as in `orders --open`
+    kills: list[a.KillAnswer]  # in force
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What a command prints."""
@@ -246,5 +273,8 @@ OUTPUTS: Mapping[str, tuple[Output, ...]] = {
     "audit export": (Output(ChainOutput, "--out FILE"),),
     "audit rebuild": (Output(ChainOutput),),
     "backup": (Output(a.BackupAnswer),),
+    "replay": (Output(ReplayOutput),),
+    "run": (Output(Tried),),
+    "backtest": (Output(Backtest),),
     "handover": (Output(HandoverOutput),),
 }

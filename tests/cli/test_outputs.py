@@ -23,6 +23,9 @@ NO_JSON = {"completion"}  # what it prints is for a shell
 # Looks at what a caller may see anyway, and may be empty: nothing to refuse.
 NEVER_REFUSED = {"outages", "top", "jobs", "notify list", "completion"}
 NEEDS_NO_DESK = {
+    "backtest",
+    "replay",
+    "run",
     "audit export",
     "audit rebuild",
     "audit roots",
@@ -143,6 +146,8 @@ CASES = (
     Case("audit rebuild", "{folder}/bad.toml --db {folder}/none.db", 1),
     Case("backup", "{folder}/copy.db"),
     Case("backup", "{folder}/copy.db", 1),
+    Case("replay", "--ledger {folder}/life.db"),
+    Case("replay", "--ledger {folder}/bad.toml", 1),
 )
 
 
@@ -302,6 +307,7 @@ def test_every_command_has_its_cases() -> None:
         "config reload",
         "jail test",
     }
+    elsewhere |= {"run", "backtest"}  # tests/whole/test_trial.py and test_backtest.py
     done = {case.command for case in CASES if case.code == 0} | elsewhere | {"completion"}
     refused = {case.command for case in CASES if case.code == 1} | elsewhere | NEVER_REFUSED | {"audit sign"}
     assert set(commands()) - done == set()

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.cli.in_process import Said
+from tests.cli.test_outputs import misfits
 from tests.venue.serving import OPEN
 from tests.whole.desk_process import ROOT
 
@@ -93,6 +95,7 @@ class Bench:
     def backtest(self, place: Path, *more: object) -> dict[str, Any]:
         code, out, err = self.deskctl("backtest", place, "--tape", self.folder / "tape", "--json", *more)
         assert code == 0, out + err
+        assert list(misfits("backtest", Said(code, out, err))) == []
         told: dict[str, Any] = json.loads(out)
         return told
 

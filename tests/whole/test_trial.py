@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.cli.in_process import Said
+from tests.cli.test_outputs import misfits
 from tests.venue.serving import OPEN, write_tape
 from tests.whole.desk_process import ROOT
 
@@ -103,6 +105,7 @@ async def test_the_result_is_told_to_programs(bench: Bench) -> None:
     tape = ("--tape", bench.folder / "tape", "--start", "09:30", "--speed", 600)
     code, out, err = await bench.deskctl("run", place, *tape, "--cash", "25,000", "--json")
     assert code == 0, out + err
+    assert list(misfits("run", Said(code, out, err))) == []
     told: dict[str, Any] = json.loads(out)
     assert (told["ended_by"], told["exit_reason"], told["orders"], told["fills"]) == ("tape", "stopped", 1, 1)
     assert told["allocation"] == "25000"
