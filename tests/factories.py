@@ -8,6 +8,7 @@ from deskd.core.deciding import handle
 from deskd.core.desk import TRADES, Desk
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerOrder, BrokerStatus
+from deskd.domain.exits import ExitKind
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol, UserId
 from deskd.domain.kill import THE_DESK, KillCause, KillDepth, KillScope, KillTarget
 from deskd.domain.limits import Limits
@@ -211,6 +212,21 @@ def a_fact_of_a_fill(request: OrderRequest, shares: str | int, at_price: str = "
         filled_at=NOON,
         at=NOON,
     )
+
+
+def an_exit(**overrides: Any) -> ev.ExitTriggered:
+    fields: dict[str, Any] = {
+        "strategy_id": ALICE,
+        "symbol": AAPL,
+        "kind": ExitKind.STOP_LOSS,
+        "position_qty": qty(10),
+        "price": price(97),
+        "level": price(98),
+        "avg_entry_price": price(100),
+        "market_day": MONDAY,
+        "at": NOON,
+    }
+    return ev.ExitTriggered(**fields | overrides)
 
 
 def a_kill(target: KillTarget = THE_DESK, depth: KillDepth = KillDepth.STOP_NEW, **overrides: Any) -> ev.KillEngaged:

@@ -9,7 +9,6 @@ import pytest
 
 from deskd.alerts.wording import About, Wording, averaged
 from deskd.domain import events as ev
-from deskd.domain.exits import ExitKind
 from deskd.domain.ids import ClientOrderId, FillId, RunId, StrategyId, UserId
 from deskd.domain.kill import KillDepth, KillScope, KillTarget
 from deskd.domain.notifications import Notification, Severity, Topic, Trade
@@ -25,6 +24,7 @@ from tests.factories import (
     a_kill,
     a_release,
     a_request,
+    an_exit,
     cash,
     of_strategy,
     price,
@@ -119,17 +119,7 @@ CASES: list[tuple[ev.Fact, Topic, Severity, str, str, str | None]] = [
     ),
     (a_denial("DAILY_LOSS_MAX"), Topic.RISK, Severity.WARNING, "DAILY_LOSS_MAX reached", "day_pnl=-501", "alice"),
     (
-        ev.ExitTriggered(
-            strategy_id=ALICE,
-            symbol=AAPL,
-            kind=ExitKind.STOP_LOSS,
-            level=price(95),
-            price=price(94),
-            avg_entry_price=price(100),
-            position_qty=qty(10),
-            market_day=MONDAY,
-            at=NOON,
-        ),
+        an_exit(level=price(95), price=price(94)),
         Topic.RISK,
         Severity.WARNING,
         "closes 10 AAPL",

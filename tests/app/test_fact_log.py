@@ -10,7 +10,6 @@ from deskd.app.fact_log import FactLog
 from deskd.core.house import OPENING
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
-from deskd.domain.exits import ExitKind
 from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, RunId
 from deskd.domain.kill import THE_DESK, KillScope, KillTarget
 from deskd.domain.order import Order, OrderStatus
@@ -27,6 +26,7 @@ from tests.factories import (
     a_quote,
     a_release,
     a_request,
+    an_exit,
     cash,
     of_strategy,
     price,
@@ -109,17 +109,7 @@ LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
     ),
     (ev.SymbolThawed(symbol=AAPL, why="ada: a gift", at=NOON), "symbol_thawed", "info", {"why": "ada: a gift"}),
     (
-        ev.ExitTriggered(
-            strategy_id=ALICE,
-            symbol=AAPL,
-            kind=ExitKind.STOP_LOSS,
-            position_qty=qty(10),
-            price=price(97),
-            level=price(98),
-            avg_entry_price=price(100),
-            market_day=MONDAY,
-            at=NOON,
-        ),
+        an_exit(),
         "exit_triggered",
         "info",
         {

@@ -9,19 +9,9 @@ from deskd.core.exit_book import RETRY_MAX, ExitBook, Running
 from deskd.domain import events as ev
 from deskd.domain.exits import ExitKind
 from deskd.domain.ids import ClientOrderId
-from tests.factories import AAPL, ALICE, MONDAY, NOON, SPY, a_request, price, qty
+from tests.factories import AAPL, ALICE, NOON, SPY, a_request, an_exit, price, qty
 
-WHY = ev.ExitTriggered(
-    strategy_id=ALICE,
-    symbol=AAPL,
-    kind=ExitKind.STOP_LOSS,
-    position_qty=qty(10),
-    price=price(97),
-    level=price(98),
-    avg_entry_price=price(100),
-    market_day=MONDAY,
-    at=NOON,
-)
+WHY = an_exit()
 EXIT = a_request(client_order_id=ClientOrderId("exit-1"), exit=ExitKind.STOP_LOSS)
 
 

@@ -41,6 +41,7 @@ from tests.factories import (
     a_release,
     a_snapshot,
     accepted,
+    an_exit,
     cash,
     filled,
     price,
@@ -256,16 +257,8 @@ class Life:
         thawed = ev.SymbolThawed(symbol=symbol, why="resolved", at=at)
         split = ev.SharesDistributed(symbol=symbol, ratio=Decimal(2), by="anna", reason="split", at=at)
         trail = ev.TrailMoved(strategy_id=ALICE, symbol=symbol, price=price(101), at=at)
-        stop = ev.ExitTriggered(
-            strategy_id=ALICE,
-            symbol=symbol,
-            kind=ExitKind.TRAILING,
-            position_qty=qty(1),
-            price=price(99),
-            level=price(100),
-            avg_entry_price=price(100),
-            market_day=MONDAY,
-            at=at,
+        stop = an_exit(
+            symbol=symbol, kind=ExitKind.TRAILING, position_qty=qty(1), price=price(99), level=price(100), at=at
         )
         for fact in dice.choice(
             ((trail, stop), (found, taken), (found, taken, resolved), (resolved,), (fee,), (frozen, thawed), (split,))

@@ -8,7 +8,6 @@ from deskd.core.desk import Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
-from deskd.domain.exits import ExitKind
 from deskd.domain.ids import ClientOrderId, RunId
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
 from deskd.ledger.roots import SigningKey
@@ -25,6 +24,7 @@ from tests.factories import (
     a_request,
     a_snapshot,
     accepted,
+    an_exit,
     cash,
     filled,
     price,
@@ -74,17 +74,7 @@ def a_story() -> tuple[list[ev.Fact], Desk]:
     happens(ev.MarketResumed(affected=(ALICE,), bars_fetched=1, bars_missing=0, at=NOON + timedelta(seconds=91)))
     happens(a_kill())
     happens(a_release())
-    stop = ev.ExitTriggered(
-        strategy_id=ALICE,
-        symbol=AAPL,
-        kind=ExitKind.STOP_LOSS,
-        position_qty=qty(10),
-        price=price(97),
-        level=price(98),
-        avg_entry_price=price(100),
-        market_day=MONDAY,
-        at=NOON,
-    )
+    stop = an_exit()
     desk.apply(stop)
     facts.append(stop)
     happens(SigningKey(bytes(32)).sign(MONDAY, 7, "ab" * 32, NOON))

@@ -12,22 +12,12 @@ from deskd.domain.ids import HOUSE, StrategyId, Symbol
 from tests.whole.books import replayed, soon_agree, the_exchanges
 from tests.whole.desk_process import a_desk_process
 from tests.whole.exchange_process import KEYS, an_exchange
+from tests.whole.scripts import TRADER
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 ANN, SPY = StrategyId("ann"), Symbol("SPY")
 ORDERS = {"method": "POST", "path": "/v2/orders"}
-TRADER = """
-    import json, sys
-    from desk_client import place_order
-
-    side = "buy"
-    for line in sys.stdin:
-        message = json.loads(line)
-        answer = place_order("SPY", "1", side, timeout=3)
-        if answer.status == "success":
-            side = "sell" if side == "buy" else "buy"
-"""
 FAULTS: dict[str, Mapping[str, Any]] = {
     "each message twice": {"trade_stream": {"duplicate": True}},
     "messages in the wrong order": {"trade_stream": {"reorder": True}},

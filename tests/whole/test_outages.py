@@ -14,20 +14,10 @@ import pytest
 from tests.whole.books import replayed, soon_agree
 from tests.whole.desk_process import DeskProcess, a_desk_process
 from tests.whole.exchange_process import KEYS, Exchange, an_exchange
+from tests.whole.scripts import TRADER
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
-TRADER = """
-    import json, sys
-    from desk_client import place_order
-
-    side = "buy"
-    for line in sys.stdin:
-        message = json.loads(line)
-        answer = place_order("SPY", "1", side, timeout=3)
-        if answer.status == "success":
-            side = "sell" if side == "buy" else "buy"
-"""
 RESTER = """
     import json, sys
     from desk_client import place_order

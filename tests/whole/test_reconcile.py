@@ -18,21 +18,11 @@ from deskd.domain.ids import HOUSE, StrategyId, Symbol
 from tests.whole.books import replayed
 from tests.whole.desk_process import DeskProcess, a_desk_process
 from tests.whole.exchange_process import KEYS, Exchange, an_exchange
+from tests.whole.scripts import TRADER
 from tests.whole.sums import members_of, soon_add_up
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
-TRADER = """
-    import json, sys
-    from desk_client import place_order
-
-    side = "buy"
-    for line in sys.stdin:
-        message = json.loads(line)
-        answer = place_order("SPY", "1", side, timeout=3)
-        if answer.status == "success":
-            side = "sell" if side == "buy" else "buy"
-"""
 HOLDER = """
     import json, sys
     from desk_client import place_order

@@ -11,7 +11,6 @@ from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
 from deskd.domain.breaker import BreakerState
 from deskd.domain.events import BrokerStatus
-from deskd.domain.exits import ExitKind
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId, UserId
 from deskd.domain.job import JobName, JobOutcome
 from deskd.domain.kill import THE_DESK, KillScope, KillTarget
@@ -39,6 +38,7 @@ from tests.factories import (
     a_quote,
     a_release,
     a_request,
+    an_exit,
     cash,
     of_strategy,
     price,
@@ -63,17 +63,7 @@ LEG = ev.LegSpec(
 ACCEPTED = ev.OrderAccepted(
     client_order_id=OID, broker_order_id=BrokerOrderId("b-1"), submitted_at=NOON, legs=(LEG,), at=NOON
 )
-A_STOP = ev.ExitTriggered(
-    strategy_id=ALICE,
-    symbol=AAPL,
-    kind=ExitKind.STOP_LOSS,
-    position_qty=qty(10),
-    price=price(97),
-    level=price(98),
-    avg_entry_price=price(100),
-    market_day=MONDAY,
-    at=NOON,
-)
+A_STOP = an_exit()
 NEW = ClientOrderId("alice-new")
 REPLACING = a_limit_request("99", client_order_id=NEW, replacement=Replacement(replaces=OID, limit_price=price(99)))
 ADOPTED = ev.OrderAdopted(
