@@ -9,7 +9,7 @@ import re
 import pytest
 
 from tests.jail.attacks import ATTACKS
-from tests.testbed.bed import Bed
+from tests.testbed.bed import BOOT_S, Bed
 
 pytestmark = [pytest.mark.needs_testbed, pytest.mark.timeout(900)]
 
@@ -33,7 +33,7 @@ def said(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return what the tests of each set-up said, with how they ended as the last line: one boot is for both."""
     out = tmp_path_factory.mktemp("walls")
     each = (f"{{ {command}; echo exit $?; }} >/out/{name} 2>&1" for name, command in TRIALS.items())
-    ran = bed.boot("; ".join(each), out)
+    ran = bed.boot("; ".join(each), out, limit_s=2 * BOOT_S)
     assert ran.returncode == 0, ran.stdout[-TOLD_CHARACTERS:] + ran.stderr[-TOLD_CHARACTERS:]
     return {name: (out / name).read_text() for name in TRIALS}
 
