@@ -220,7 +220,7 @@ async def test_what_nothing_explains_freezes_its_symbol_alone_until_it_is_resolv
         assert any(line.get("event") == "discrepancy_found" and line["level"] == "error" for line in desk.log)
         await desk.ctl("start", "alpha")
         await desk.hears("order_denied", holds=lambda line: line["reason"] == "SYMBOL_FROZEN")
-        so_far = sum(line.get("event") == "order_filled" for line in desk.log)
+        so_far = sum(line.get("event") == "order_filled" and line["symbol"] == "SPY" for line in desk.log)
         await desk.hears("order_filled", so_far + 5, holds=lambda line: line["symbol"] == "SPY")
         with closing(sqlite3.connect(desk.state / "desk.db")) as db:
             found = db.execute("SELECT subject, more, resolved_at FROM discrepancies").fetchall()
