@@ -54,3 +54,9 @@ def test_pytest_deals_out_as_is_said_here(tmp_path: Path) -> None:
     workers = [line for line in ran.stdout.splitlines() if line in {"gw0", "gw1"}]
     assert len(workers) == 6, ran.stdout[-2000:] + ran.stderr[-2000:]
     assert len(set(workers)) == 1
+
+
+def test_no_test_asks_for_a_group_that_nobody_hears() -> None:
+    """The mark is pytest-xdist's own, and does nothing here: tests/turns.py does."""
+    mark = "mark.xdist" + "_group"
+    assert [path.name for path in (ROOT / "tests").rglob("*.py") if mark in path.read_text()] == []

@@ -7,7 +7,7 @@ import pytest
 
 from tests.testbed.bed import NoBed, facts, prepare_bare
 
-pytestmark = [pytest.mark.needs_testbed, pytest.mark.xdist_group("long"), pytest.mark.timeout(1_800)]
+pytestmark = [pytest.mark.needs_testbed, pytest.mark.timeout(1_800)]
 LIMIT_S = 1_200  # pip unpacks three times, and every system call is slow there
 
 

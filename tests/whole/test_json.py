@@ -10,7 +10,7 @@ from tests.cli.in_process import ctl
 from tests.cli.test_outputs import misfits
 from tests.whole.desk_process import a_desk_process
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 BUYER = """
 import sys

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
 from tests.whole.desk_process import DeskProcess, a_desk_process
 from tests.whole.exchange_process import KEYS, Exchange, an_exchange, keys_headers
 from tests.whole.sums import soon_add_up
 
-pytestmark = pytest.mark.xdist_group("jails")  # they need the machine for themselves
 LATE_S = 40.0
 CROSSER = """
     import json, os, sys

@@ -10,7 +10,7 @@ from deskd.cli.new import templates
 from tests.cli.in_process import ctl
 from tests.whole.desk_process import a_desk_process
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 
 def is_of(name: str, line: dict[str, Any]) -> bool:
