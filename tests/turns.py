@@ -10,7 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 # What is lived or made once for all of them is so in one process only.
 TOGETHER = {
-    "tests/testbed": "the bed",  # one boot tells the whole story of the unit; two at once would have one processor between them
+    "tests/testbed": "the bed",  # one boot tells all; two at once would have too little of two processors
     "tests/jail/test_attacks.py": "attacks",
 }
 # Whose tests take seconds to minutes each: what is longest in one piece comes first, so that at the end all have work.
