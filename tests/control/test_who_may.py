@@ -45,10 +45,11 @@ TABLE: dict[str, tuple[Ask | None, Ask]] = {
     "POST /jobs/run": (None, ("/jobs/run", {"name": "checks"})),
     "POST /notifications/retry": (None, ("/notifications/retry", {})),
     "POST /notifications/test": (None, ("/notifications/test", {"topic": "risk"})),
+    "POST /notifications/send": (None, ("/notifications/send", {"topic": "risk", "text": "hear"})),
 }
 # Held by tests of their own, where the answer has another form.
 ELSEWHERE = {
-    "GET /status": "test_server: of another's strategy a member sees that it is there",
+    "GET /status": "test_looking: of another's strategy a member sees that it is there",
     "GET /outages": "test_outages: whom it concerned",
     "GET /events": "test_events: what a member sees",
     "GET /jobs": "test_jobs: everybody sees the list",
