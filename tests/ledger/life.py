@@ -18,7 +18,7 @@ from deskd.domain import events as ev
 from deskd.domain.activity import Activity
 from deskd.domain.events import BrokerStatus
 from deskd.domain.exits import ExitKind
-from deskd.domain.ids import ActivityId, ClientOrderId, RunId
+from deskd.domain.ids import ActivityId, ClientOrderId, RunId, Symbol
 from deskd.domain.kill import KillDepth, KillScope, KillTarget
 from deskd.domain.money import NO_CASH, NO_QTY, Cash, Qty
 from deskd.domain.order import OrderRequest, Side
@@ -42,6 +42,7 @@ from tests.factories import (
     a_snapshot,
     accepted,
     an_exit,
+    an_instrument,
     cash,
     filled,
     price,
@@ -51,6 +52,7 @@ from tests.factories import (
     updated,
 )
 
+OWN = Symbol("IWM")
 type Dump = dict[str, list[tuple[object, ...]]]
 KILLED = (KillTarget(KillScope.MEMBER, "nobody"), KillTarget(KillScope.SYMBOL, "QQQ"))  # a kill of no one's
 
@@ -97,6 +99,21 @@ class Life:
             self._now += timedelta(seconds=self._dice.randrange(3), microseconds=self._dice.randrange(1_000_000))
             self._dice.choice(steps)()
         return self.facts[before:]
+
+    def crosses_zero(self) -> None:
+        """Have alice sell more of a symbol of her own than she holds: the order goes in two parts, the second is open."""
+        limits = self.desk.limits[ALICE]
+        self.desk.limits[ALICE] = replace(limits, is_short_allowed=True, symbols=limits.symbols | {OWN})
+        self.desk.instruments = {**self.desk.instruments, OWN: an_instrument(OWN)}
+        for side, shares in ((Side.BUY, 2), (Side.SELL, 5)):
+            oid = ClientOrderId(f"alice-{side}s")
+            request = a_limit_request("100", client_order_id=oid, symbol=OWN, side=side, qty=qty(shares))
+            self._happens(requested(request, quote=a_quote(symbol=OWN)))
+            split = self.desk.orders[oid].split
+            sent = request if split is None else self.desk.orders[split.parts[0]].request
+            self._at(accepted(sent))
+            self._at(filled(sent, 2))
+        self.desk.limits[ALICE] = limits
 
     def _happens(self, event: ev.Event) -> None:
         self.facts += [e.fact for e in handle(self.desk, event) if isinstance(e, ef.Record)]

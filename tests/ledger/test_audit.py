@@ -32,6 +32,7 @@ EVERY_TABLE = (*TABLES, "facts", "migrations")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a ledger with two roots, 20 facts after the last of them."""
     life = Life(31)
+    life.crosses_zero()
     life.goes_on(150)
     facts = life.facts
     path = tmp_path_factory.mktemp("audit") / "desk.db"

@@ -8,6 +8,7 @@ from deskd.domain.errors import LedgerError
 from deskd.ledger.projections import TABLES, project
 from deskd.ledger.queries import LedgerReader
 from deskd.ledger.store import LedgerStore
+from tests.core.some_splits import a_split_story
 from tests.factories import ALICE, BOB
 from tests.ledger.story import a_story
 
@@ -35,10 +36,20 @@ async def test_a_strategy_sees_no_other_ones_rows(path: Path) -> None:
     assert await LedgerReader(path).latest("orders", strategy_id=BOB) == []
 
 
-@pytest.mark.parametrize("table", sorted({*TABLES, "trades"} - {"strategies"}))
+@pytest.mark.parametrize("table", sorted({*TABLES, "trades"} - {"strategies", "order_parts"}))
 async def test_each_table_can_be_asked_for(path: Path, table: str) -> None:
     """The view of the first desk's columns, too."""
     assert await LedgerReader(path).latest(table)
+
+
+async def test_the_parts_of_an_order_can_be_asked_for(tmp_path: Path) -> None:
+    """Those that were sent first stand first."""
+    facts, desk = a_split_story()
+    store = await LedgerStore.open(tmp_path / "desk.db")
+    await store.append(facts, project(facts, desk))
+    await store.close()
+    rows = await LedgerReader(tmp_path / "desk.db").latest("order_parts", strategy_id=ALICE)
+    assert [row["part_id"] for row in rows] == ["alice-sale~1", "alice-sale~2"]
 
 
 async def test_a_ledger_that_is_not_there_is_an_error_with_its_place(tmp_path: Path) -> None:
