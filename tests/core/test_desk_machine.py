@@ -19,6 +19,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from deskd.core.deciding import handle
+from deskd.core.splitting import is_waiting
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
@@ -455,7 +456,7 @@ class DeskAndBroker(RuleBasedStateMachine):
                 assert oid not in self.broker.kept
                 parts = [self.desk.orders[part] for part in order.split.parts]
                 assert order.counted_qty == sum(part.counted_qty for part in parts)
-                assert order.status.is_open is (parts[-1].status.is_open or order.split.waits_since is not None)
+                assert order.status.is_open is (parts[-1].status.is_open or is_waiting(order))
                 continue
             theirs = self.broker.kept.get(oid)
             if theirs is None:

@@ -80,7 +80,7 @@ class ShortDeskAndBroker(DeskAndBroker):
         """Of a sale that opens a short only that part holds money: shares alone are counted here."""
         for oid, held in self.desk.reservations.by_order.items():
             order = self.desk.orders[oid]
-            if order.split is not None and order.leaves_qty is not None and not order.corrections:
+            if order.split is not None and order.leaves_qty is not None and not order.surplus_qty:
                 assert held.opening == order.leaves_qty
 
     @invariant()
