@@ -138,7 +138,7 @@ async def _look_closer(
         if theirs is None:
             if not await _look_up(broker, oid, orders, fills):
                 missing.append(oid)
-        elif theirs.filled_qty > ours.filled_qty:
+        elif theirs.filled_qty > ours.filled_qty - ours.internal_qty:
             behind.append(theirs)
     if since is not None and len(behind) > LOOKS_MAX:
         listed = await broker.fills(after=since)

@@ -76,7 +76,7 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             return (
                 "order_filled",
                 "info",
-                {"qty": str(fact.qty), "price": str(fact.price)},
+                {"qty": str(fact.qty), "price": str(fact.price)} | ({"internal": True} if fact.internal_with else {}),
             )
         case ev.OrderRejected():
             return (
@@ -89,6 +89,8 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             return word, "info", {}
         case ev.OrderReplaced():
             return "order_replaced", "info", {"replaced_by": fact.replaced_by}
+        case ev.OrderReturned(request=r):
+            return "order_returned", "info", _about(r) | {"replaces": fact.replaces}
         case ev.OrderAdopted(request=r):
             return "order_adopted", "warning", _about(r) | {"replaces": fact.replaces}
         case ev.BrokerSaid():

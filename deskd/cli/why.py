@@ -100,12 +100,11 @@ def _market(m: View) -> Iterator[str]:
 def _checks(page: View) -> Iterator[str]:
     checks = page["checks"]
     if not checks:
-        is_adopted = page["timeline"][0]["kind"] == "OrderAdopted"
-        why = (
-            "it was asked for at the broker, not here"
-            if is_adopted
-            else "not kept: the ledger is from before they were"
-        )
+        begun = page["timeline"][0]["kind"]
+        why = {
+            "OrderAdopted": "it was asked for at the broker, not here",
+            "OrderReturned": f"those of order {page['replaces']}, in whose place it is",
+        }.get(begun, "not kept: the ledger is from before they were")
         yield from ("", _title("Checks"), f"  {why}")
         return
     passed = sum(check["verdict"] == "passed" for check in checks)
@@ -144,7 +143,8 @@ def _fills(rows: list[View]) -> Iterator[str]:
         position = row["position_qty"] if row["position_qty"] is not None else "-"
         cash = f"{Decimal(row['cash']):+,.2f}"
         left = f"  {row['at'][11:23]:<12}  {row['qty']:>10}  {row['price']:>12}  {row['filled_qty']:>10}"
-        yield f"{left}  {row['avg_fill_price']:>12}  {cash:>14}  {position:>10}"
+        mark = "  internal" if row.get("is_internal") else ""
+        yield f"{left}  {row['avg_fill_price']:>12}  {cash:>14}  {position:>10}{mark}"
 
 
 def _related(page: View) -> Iterator[str]:
@@ -159,7 +159,7 @@ def _related(page: View) -> Iterator[str]:
         if page.get(key):
             rows.append((name, page[key]))
     if page.get("in_the_way"):
-        rows.append(("was in the way", ", ".join(dict.fromkeys(page["in_the_way"]))))
+        rows.append(("in the way, or met", ", ".join(dict.fromkeys(page["in_the_way"]))))
     if rows:
         yield from ("", _title("Orders that belong to it (deskctl why tells of each)"))
         yield from _pairs(rows)

@@ -250,7 +250,7 @@ def _canceling(order: Order, event: ev.CancelRequested) -> list[Effect]:
     if order.is_held:
         wish = ev.OrderCancelRequested(client_order_id=oid, by=event.by, at=event.at)
         return [Record(wish), Record(ev.OrderCanceled(client_order_id=oid, at=event.at))]
-    if order.status is not OrderStatus.PENDING_CANCEL:
+    if order.status is not OrderStatus.PENDING_CANCEL or order.is_recalled:
         effects.append(Record(ev.OrderCancelRequested(client_order_id=oid, by=event.by, at=event.at)))
     if order.broker_order_id is not None and not event.in_bulk:
         effects.append(ef.Cancel(oid, order.broker_order_id))

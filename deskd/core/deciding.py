@@ -14,6 +14,7 @@ from deskd.core import (
     cancel_all,
     catching_up,
     closing,
+    crossing,
     exits,
     hearing,
     killing,
@@ -55,9 +56,24 @@ def handle(desk: Desk, event: ev.Event) -> list[Effect]:
     if desk.blocks.known:
         for oid in blocks.may_hand_over(desk, effects):
             effects += _settled(desk, blocks.handed_over(desk, oid, event.at))
-    if (desk.held_ids or desk.split_ids) and lane.may_move(desk, effects, event.at):
-        effects += _settled(desk, lane.moved(desk, event.at))
+    if desk.held_ids or desk.split_ids:
+        effects += _moved(desk, event, effects)
     return effects
+
+
+def _moved(desk: Desk, event: ev.Event, before: list[Effect]) -> list[Effect]:
+    """Let the orders that wait meet, leave and end, as far as what has happened lets them."""
+    effects: list[Effect] = []
+    here = crossing.meeting(desk, event)
+    while here is not None and (met := crossing.exchanged(desk, here)):
+        effects += _settled(desk, met)
+    is_looked_at = here is not None or isinstance(event, ev.MarketLooked)
+    if is_looked_at or lane.may_move(desk, [*before, *effects], event.at):
+        met_in = event.symbol if isinstance(event, ev.MarketLooked) else None if here is None else here.symbol
+        effects += _settled(desk, lane.moved(desk, event.at, met_in=met_in))
+    if here is not None:
+        effects += _settled(desk, crossing.recalls(desk, here))
+    return [*effects, *crossing.looks(desk, event, [*before, *effects])]
 
 
 def _settled(desk: Desk, all_decided: list[Effect]) -> list[Effect]:
@@ -85,6 +101,8 @@ def _as_it_stands(desk: Desk, decided: Effect) -> list[Effect]:
             return []
         held = desk.portfolio.qty(order.request.strategy_id, order.request.symbol)
         fact = replace(fact, position_qty=Qty(held + order.request.side.sign * fact.qty))
+    if isinstance(fact, ev.OrderCanceled) and order.is_recalled:
+        return crossing.returned(desk, order, fact)
     is_told = isinstance(fact, ev.OrderRestated) and fact.qty == order.qty
     is_overtaken = isinstance(fact, ev.OrderCancelRefused) and not order.status.is_open
     if is_told or is_overtaken:
@@ -185,6 +203,8 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             return [Record(event)] if told is None or told.limits != event.limits else []
         case ev.InstrumentsListed() | ev.CalendarListed():
             return []  # an input, taken by the runtime; nothing to keep
+        case ev.MarketLooked():
+            return []  # for orders that wait (`_moved`)
         case (
             ev.DeskStopped()
             | ev.StrategyRegistered()

@@ -139,6 +139,8 @@ class Desk:
                 self._advance(fact)
             case ev.OrderAdopted():
                 self._adopt(fact)
+            case ev.OrderReturned():
+                self._return(fact)
             case ev.OrderHeld() | ev.OrderReleased():
                 self._put(lifecycle.wait(self.orders[fact.client_order_id], fact))
             case ev.OrderSplit():
@@ -330,6 +332,15 @@ class Desk:
         holding.stand_beside(self, order, old, need)
         if not old.status.is_open:
             holding.inherit(self, old, order)
+
+    def _return(self, fact: ev.OrderReturned) -> None:
+        order = lifecycle.come_back(fact)
+        self._put(order)
+        oid = fact.request.client_order_id
+        self.held_ids = {oid: None, **self.held_ids}  # it was at the broker: before all who wait
+        opening = fact.request.qty or NO_QTY
+        need = Reservation(cash=fact.reserved_cash, qty=fact.reserved_qty, opening=opening, price=fact.price)
+        self.reservations.hold(order, need)
 
     def _deny(self, fact: ev.OrderDenied) -> None:
         who = fact.request.strategy_id

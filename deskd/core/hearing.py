@@ -130,7 +130,7 @@ def _on_no_successor(order: Order, event: ev.OrderLookedUp, effects: list[Effect
     booked = [e.fact for e in effects if isinstance(e, Record) and isinstance(e.fact, ev.OrderFilled)]
     counted = order.counted_qty + sum(f.qty for f in booked)
     has_ended = any(isinstance(e, Record) and isinstance(e.fact, ev.OrderReplaced) for e in effects)
-    if has_ended or counted < event.order.filled_qty or counted == order.qty:
+    if has_ended or counted < event.order.filled_qty or counted == order.sent_qty:
         return []
     end = ev.OrderReplaced(client_order_id=oid, replaced_by=None, at=event.at, source=Source.LOOK_UP)
     found = catching_up.discrepancy(oid, "an order in its place", "the broker names none", "closed", event.at)

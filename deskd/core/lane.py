@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from deskd.core import catching_up, conflicts, holding, sequencing, splitting
+from deskd.core import catching_up, conflicts, crossing, holding, sequencing, splitting
 from deskd.core.checks import MARKET_MARGIN, Denied, Finding, Valued
 from deskd.core.conflicts import Conflict, Rival, Rule
 from deskd.core.desk import Desk
@@ -26,7 +26,6 @@ from deskd.domain import events as ev
 from deskd.domain.effects import Effect, Record, Reply, Submit
 from deskd.domain.events import Checked
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
-from deskd.domain.lane import ConflictPolicy
 from deskd.domain.market import Quote
 from deskd.domain.money import NO_QTY, ZERO, Qty, plain
 from deskd.domain.order import Order, OrderClass, OrderRequest, OrderType, Side, TimeInForce
@@ -53,6 +52,7 @@ _MOVES = (
     | ev.KillEngaged
     | ev.SymbolThawed
     | ev.StrategyStatusChanged
+    | ev.OrderReturned
 )
 _AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
 _REASONS = {
@@ -291,7 +291,7 @@ def may_wait(desk: Desk, event: ev.OrderRequested, conflict: Conflict | None) ->
     A closing order of the desk's own is not: whoever closes looks again, and what is free may be another figure then.
     """
     request = event.request
-    if conflict is None or desk.lane.conflict is not ConflictPolicy.HOLD or event.is_closing:
+    if conflict is None or not desk.lane.conflict.lets_wait or event.is_closing:
         return False
     if request.replacement is not None or request.notional is not None:  # how many shares that is, changes as it waits
         return False
@@ -318,15 +318,16 @@ def may_move(desk: Desk, effects: Iterable[Effect], at: datetime) -> bool:
     """Tell whether what has happened can end the wait of an order: a look at the line is not free."""
     if any(isinstance(effect, Record) and isinstance(effect.fact, _MOVES) for effect in effects):
         return True
-    if any(at >= until for oid in desk.held_ids if (until := desk.orders[oid].held_until) is not None):
+    waiting = [desk.orders[oid] for oid in desk.held_ids]
+    if any(order.recalled_for or (order.held_until is not None and at >= order.held_until) for order in waiting):
         return True
     return any(sequencing.is_overdue(desk, desk.orders[oid], at) for oid in desk.split_ids)
 
 
-def moved(desk: Desk, at: datetime) -> list[Effect]:
+def moved(desk: Desk, at: datetime, *, met_in: Symbol | None = None) -> list[Effect]:
     """Return what follows for the orders that wait, the first first: sent, ended, or nothing.
 
-    Rests come before the line: a half of the order is done.
+    Rests come before the line: a half of the order is done. Those that could meet in the symbol *met_in* just have.
     """
     effects: list[Effect] = []
     beside: dict[Symbol, list[Rival]] = {}
@@ -348,7 +349,8 @@ def moved(desk: Desk, at: datetime) -> list[Effect]:
             effects += [Record(end), Reply(order.request.client_order_id)]
             continue
         leaves: list[Effect] = []
-        if desk.is_synced and symbol not in desk.standing.frozen:
+        is_to_meet = symbol != met_in and crossing.is_to_meet(desk, order, at)
+        if desk.is_synced and symbol not in desk.standing.frozen and not is_to_meet:
             leaves = _sent(desk, order, qty, conflict, beside[symbol], at)
         effects += leaves or sequencing.looks_again(order, desk.lane.hold_max, at)
         beside[symbol] += rivals_among(desk, [order])  # sent or not, it comes before those behind it
@@ -362,11 +364,11 @@ def _sent(  # noqa: PLR0917  all that is known of one that waits
     request, split = order.request, order.split
     released = ev.OrderReleased(client_order_id=request.client_order_id, at=at)
     if conflict is None and split is None:
-        return [Record(released), Submit(request)]
+        return [Record(released), Submit(crossing.rest_of(order))]
     if conflict is None and split is not None:
         return sequencing.send_part(desk, request, qty, until=split.until, at=at)
     position_qty = desk.portfolio.total_qty(request.symbol)
-    if conflict is None or not splitting.can_split(request, conflict, position_qty):
+    if conflict is None or order.internal_qty or not splitting.can_split(request, conflict, position_qty):
         return []
     first = conflict.free_qty
     if _in_the_way_of_parts(request, first, qty, position_qty, beside):

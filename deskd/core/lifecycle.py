@@ -44,6 +44,7 @@ TRANSITIONS: dict[tuple[S, type[ev.OrderFact]], S] = {
     (S.PARTIALLY_FILLED, ev.OrderRejected): S.REJECTED,
     (S.PARTIALLY_FILLED, ev.OrderReplaced): S.REPLACED,
     (S.PENDING_CANCEL, ev.OrderAccepted): S.PENDING_CANCEL,
+    (S.PENDING_CANCEL, ev.OrderCancelRequested): S.PENDING_CANCEL,  # it was to come back to the desk, and is to end now
     (S.PENDING_CANCEL, ev.OrderFilled): S.PENDING_CANCEL,  # the fill crossed the cancel
     (S.PENDING_CANCEL, ev.OrderRestated): S.PENDING_CANCEL,
     (S.PENDING_CANCEL, ev.OrderCompleted): S.FILLED,
@@ -114,6 +115,8 @@ def apply(order: Order, fact: ev.OrderFact) -> Order:
             return _filled(order, fact)
         case ev.OrderAccepted():
             said = fact.broker_status or order.broker_status
+            if status is S.ACCEPTED and order.filled_qty:  # at the desk, before it was sent
+                order = replace(order, status=S.PARTIALLY_FILLED)
             return replace(
                 order, broker_order_id=fact.broker_order_id, submitted_at=fact.submitted_at, broker_status=said
             )
@@ -143,14 +146,16 @@ def apply(order: Order, fact: ev.OrderFact) -> Order:
         case ev.OrderExpired():
             return replace(order, broker_status=str(BrokerStatus.EXPIRED))
         case ev.OrderCancelRequested():
-            return order
+            return replace(order, recalled_for=fact.recalled_for)
         case _:
             assert_never(fact)
 
 
 def _filled(order: Order, fill: ev.OrderFilled) -> Order:
+    if fill.internal_with is not None:
+        return _exchanged(order, fill)
     counted_qty = Qty(order.counted_qty + fill.qty)
-    asked = order.qty
+    asked = order.sent_qty
     if asked is not None and counted_qty > asked:
         raise ImpossibleTransition(f"overfill: {counted_qty} of {asked}")
     status, said = order.status, order.broker_status
@@ -166,10 +171,26 @@ def _filled(order: Order, fill: ev.OrderFilled) -> Order:
     )
 
 
+def _exchanged(order: Order, fill: ev.OrderFilled) -> Order:
+    """Return the order after an internal fill: it is the desk's as long as anything of it is left there."""
+    leaves = order.leaves_qty
+    if order.broker_order_id is not None or leaves is None or fill.qty > leaves:
+        raise ImpossibleTransition(f"an internal fill of {fill.qty} of {leaves} that are left at the desk")
+    worth = notional(fill.qty, fill.price)
+    return replace(
+        order,
+        status=S.FILLED if fill.qty == leaves else S.SUBMITTED,
+        filled_qty=Qty(order.filled_qty + fill.qty),
+        filled_notional=Cash(order.filled_notional + worth),
+        internal_qty=Qty(order.internal_qty + fill.qty),
+        internal_notional=Cash(order.internal_notional + worth),
+    )
+
+
 def _restated(order: Order, fact: ev.OrderRestated) -> Order:
-    if fact.qty < order.counted_qty:
-        raise ImpossibleTransition(f"restated to {fact.qty}, of which {order.counted_qty} are filled")
-    status = S.FILLED if fact.qty == order.counted_qty else order.status
+    if fact.qty < order.done_qty:
+        raise ImpossibleTransition(f"restated to {fact.qty}, of which {order.done_qty} are filled")
+    status = S.FILLED if fact.qty == order.done_qty else order.status
     return replace(order, status=status, restated_qty=fact.qty)
 
 
@@ -195,6 +216,21 @@ def adopt(fact: ev.OrderAdopted, old: Order) -> Order:
         broker_status=fact.broker_status,
         source=fact.source,
         replaces=fact.replaces,
+    )
+
+
+def come_back(fact: ev.OrderReturned) -> Order:
+    """Return what is left of an order that the broker let go of, as the order that waits at the desk in its place."""
+    return Order(
+        request=fact.request,
+        status=S.SUBMITTED,
+        requested_at=fact.at,
+        updated_at=fact.at,
+        reason=fact.reason,
+        message=fact.message,
+        replaces=fact.replaces,
+        held_until=fact.until,
+        recalled_for=fact.recalled_for,
     )
 
 
@@ -250,7 +286,7 @@ def catch_up(
     """
     oid = order.request.client_order_id
     facts: list[ev.OrderFact] = []
-    filled_qty, qty, misses_successor = order.counted_qty, order.qty, False
+    filled_qty, qty, misses_successor = order.counted_qty, order.sent_qty, False
     if order.status.is_open:
         refused_at_once = broker.status is BrokerStatus.REJECTED and order.broker_order_id is None
         if order.broker_order_id is None and not refused_at_once:
@@ -266,7 +302,7 @@ def catch_up(
             facts.append(accepted)
         if restated := restates(order, broker, at, source):
             facts.append(restated)
-            qty = restated.qty
+            qty = Qty(restated.qty - order.internal_qty)
     news = {name: fill for fill in fills if (name := order.identity(fill)) not in seen}
     filled, surplus = booked(order, tuple(news.values()), at, source, qty=qty)
     facts += filled
@@ -289,13 +325,14 @@ def restates(order: Order, broker: ev.BrokerOrder, at: datetime, source: str) ->
 
     Only a leg may grow: with its entry. Anything else that is for more than was asked is not believed.
     """
-    if broker.qty is None or order.qty is None or broker.qty == order.qty or not order.status.is_open:
+    if broker.qty is None or order.sent_qty is None or broker.qty == order.sent_qty or not order.status.is_open:
         return None
-    if broker.qty > order.qty and order.parent_id is None:
+    if broker.qty > order.sent_qty and order.parent_id is None:
         return None
     if broker.qty <= NO_QTY or broker.qty < max(order.counted_qty, broker.filled_qty):
         return None  # an order for nothing is none: it would be filled with no fill
-    return ev.OrderRestated(client_order_id=order.request.client_order_id, qty=broker.qty, at=at, source=source)
+    qty = Qty(broker.qty + order.internal_qty)
+    return ev.OrderRestated(client_order_id=order.request.client_order_id, qty=qty, at=at, source=source)
 
 
 def booked(

@@ -82,7 +82,7 @@ def _orders_caught_up(desk: Desk, snapshot: ev.BrokerSnapshot, late: dict[Client
             effects += catching_up.caught_up(desk, order, theirs, known, snapshot.at, asks_for_missing=True)
     for oid, found in late.items():
         order = desk.orders[oid]
-        facts, surplus = lifecycle.booked(order, found, snapshot.at, Source.RECONCILE, qty=order.qty)
+        facts, surplus = lifecycle.booked(order, found, snapshot.at, Source.RECONCILE, qty=order.sent_qty)
         effects += [*catching_up.recorded(order, facts), *catching_up.overfilled(order, surplus)]
     return effects
 

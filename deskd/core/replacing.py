@@ -80,6 +80,9 @@ def _qty_problem(old: Order, qty: Qty) -> str | None:
         return f"qty={plain(qty)}: only whole shares can be replaced by whole shares; cancel it and place another"
     if old.parent_id is not None or old.request.order_class is OrderClass.OCO:
         return f"qty={plain(qty)}: an exit's quantity follows its entry; its price can change"
+    if old.internal_qty:
+        done = plain(old.internal_qty)
+        return f"qty={plain(qty)}: {done} of it were exchanged at the desk, which the broker does not count; cancel it"
     if qty <= old.counted_qty:
         return (
             f"qty={plain(qty)} filled_qty={plain(old.counted_qty)}: qty counts what is filled; ask for more, or cancel"
@@ -114,7 +117,7 @@ def request_of(old: Order, wanted: Replacement, new_id: ClientOrderId) -> OrderR
     new = replace(
         request,
         client_order_id=new_id,
-        qty=Qty(total - old.counted_qty),
+        qty=Qty(total - old.done_qty),
         time_in_force=wanted.time_in_force or request.time_in_force,
         limit_price=request.limit_price if wanted.limit_price is None else wanted.limit_price,
         stop_price=request.stop_price if wanted.stop_price is None else wanted.stop_price,
@@ -134,14 +137,14 @@ def total_of(new: Order, old: Order) -> Qty:
         return wanted.qty
     if wanted is None:  # adopted: what it is for, and what the old one had filled then, is not known to us
         assert new.qty is not None, "an order that replaces one has a quantity"
-        return Qty(new.qty + old.counted_qty)
+        return Qty(new.qty + old.done_qty)
     assert old.qty is not None, "a notional order is not replaced"
     return old.qty
 
 
 def left_of(new: Order, old: Order) -> Qty:
     """Return what the new order may still trade, the broker not having said how far the old one came."""
-    return Qty(max(total_of(new, old) - old.counted_qty - new.counted_qty, NO_QTY))
+    return Qty(max(total_of(new, old) - old.done_qty - new.counted_qty, NO_QTY))
 
 
 def need_for(need: Reservation, left: Qty, *, worst: Price) -> Reservation:

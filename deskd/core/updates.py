@@ -20,6 +20,7 @@ EVENTS: dict[type, str] = {
     ev.OrderReplaced: "replaced",
     ev.OrderRestated: "restated",
     ev.OrderAdopted: "accepted",
+    ev.OrderReturned: "held",
     ev.OrderCanceled: "canceled",
     ev.OrderExpired: "expired",
     ev.OrderFilled: "partial_fill",  # or `fill`, when nothing is left
@@ -28,7 +29,7 @@ EVENTS: dict[type, str] = {
 
 def order_of(fact: ev.Fact) -> ClientOrderId | None:
     """Return the order that a strategy is to hear of because of *fact*."""
-    if isinstance(fact, ev.OrderDenied | ev.OrderAdopted):
+    if isinstance(fact, ev.OrderDenied | ev.OrderAdopted | ev.OrderReturned):
         return fact.request.client_order_id
     return getattr(fact, "client_order_id", None) if type(fact) in EVENTS else None
 
@@ -37,6 +38,7 @@ def update(fact: ev.Fact, order: Order, position_qty: Qty) -> OrderUpdate | None
     """Return the update about *order*, as it stands after *fact*."""
     event = EVENTS[type(fact)]
     fill_qty = fill_price = None
+    is_internal = isinstance(fact, ev.OrderFilled) and fact.internal_with is not None
     stamp = order.updated_at
     if isinstance(fact, ev.OrderFilled):
         event = "fill" if order.status is OrderStatus.FILLED else "partial_fill"
@@ -50,4 +52,5 @@ def update(fact: ev.Fact, order: Order, position_qty: Qty) -> OrderUpdate | None
         timestamp=stamp.isoformat().replace("+00:00", "Z"),
         fill_qty=fill_qty,
         fill_price=fill_price,
+        is_internal=is_internal,
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from deskd.domain.events import Fact
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
 from deskd.domain.order import Order, OrderRequest
 from deskd.domain.priority import Priority
 
@@ -63,6 +63,13 @@ class LookAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtMarket:
+    """Tell the market as it is now in the symbol (`MarketLooked`): orders that wait may meet."""
+
+    symbol: Symbol
+
+
+@dataclass(frozen=True, slots=True)
 class Reconcile:
     """Take a snapshot of the broker's account and compare, not before *after* has passed."""
 
@@ -100,6 +107,7 @@ class OrderUpdate:
     timestamp: str
     fill_qty: str | None = None
     fill_price: str | None = None
+    is_internal: bool = False  # the fill was at the desk, with another strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,4 +118,17 @@ class Tell:
     update: OrderUpdate
 
 
-type Effect = Record | Submit | Replace | Cancel | CancelAll | LookUp | LookAgain | Reconcile | Reply | Refuse | Tell
+type Effect = (
+    Record
+    | Submit
+    | Replace
+    | Cancel
+    | CancelAll
+    | LookUp
+    | LookAgain
+    | LookAtMarket
+    | Reconcile
+    | Reply
+    | Refuse
+    | Tell
+)

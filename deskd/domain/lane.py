@@ -10,6 +10,14 @@ class ConflictPolicy(StrEnum):
 
     DENY = "deny"  # the author hears no, and what is in the way
     HOLD = "hold"  # the order waits at the desk until nothing is in its way, for a bounded time
+    CROSS = (
+        "cross"  # what meets of both is exchanged at the desk at the midpoint; the rest waits. Never with real money
+    )
+
+    @property
+    def lets_wait(self) -> bool:
+        """Tell whether an order may wait for another's end."""
+        return self is not ConflictPolicy.DENY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -196,11 +196,21 @@ class Order:
     released_at: datetime | None = None  # when it was sent after such a wait
     split: Split | None = None  # it goes to the broker in parts, which it sums up; the broker never sees it itself
     part_of: ClientOrderId | None = None  # of a part: the order that was asked for
+    internal_qty: Qty = (
+        NO_QTY  # of filled_qty: exchanged with another strategy at the desk; the broker knows nothing of it
+    )
+    internal_notional: Cash = NO_CASH
+    recalled_for: ClientOrderId | None = None  # taken back from the broker to meet that order at the desk
 
     @property
     def is_held(self) -> bool:
         """Tell whether the order waits at the desk: the broker never saw it."""
         return self.held_until is not None and self.status is OrderStatus.SUBMITTED
+
+    @property
+    def is_recalled(self) -> bool:
+        """Tell whether the desk is taking the order back from the broker, to have it meet another."""
+        return self.recalled_for is not None and self.status is OrderStatus.PENDING_CANCEL
 
     @property
     def sent_at(self) -> datetime:
@@ -222,7 +232,7 @@ class Order:
     def leaves_qty(self) -> Qty | None:
         """Return what is still open; None for a notional order."""
         qty = self.qty
-        return None if qty is None else Qty(max(qty - self.counted_qty, NO_QTY))
+        return None if qty is None else Qty(max(qty - self.done_qty, NO_QTY))
 
     @property
     def rest_qty(self) -> Qty:
@@ -232,16 +242,28 @@ class Order:
         return Qty(self.request.qty - self.split.qty)
 
     @property
-    def counted_qty(self) -> Qty:
-        """Return what is filled as the broker counts it: without what was busted, with what nobody asked for."""
+    def sent_qty(self) -> Qty | None:
+        """Return what the broker's order is for: not what was exchanged at the desk before it was sent."""
+        qty = self.qty
+        return None if qty is None else Qty(qty - self.internal_qty)
+
+    @property
+    def done_qty(self) -> Qty:
+        """Return what of the order is done, at the broker and at the desk."""
         if not self.corrections:
             return Qty(self.filled_qty + self.surplus_qty)
         return Qty(self.filled_qty + self.surplus_qty + sum((c.qty for c in self.corrections), NO_QTY))
 
     @property
+    def counted_qty(self) -> Qty:
+        """Return what is filled as the broker counts it: without what was busted, with what nobody asked for."""
+        return Qty(self.done_qty - self.internal_qty)
+
+    @property
     def counted_notional(self) -> Cash:
         """Return the sum over fills of qty x price as the broker counts it."""
-        return Cash(self.filled_notional + self.surplus_notional + sum((c.notional for c in self.corrections), NO_CASH))
+        theirs = self.filled_notional - self.internal_notional + self.surplus_notional
+        return Cash(theirs + sum((c.notional for c in self.corrections), NO_CASH))
 
     def identity(self, fill: Fill) -> FillId:
         """Return the fill's one name: after a bust the broker's count goes through the same figures once more."""

@@ -83,6 +83,7 @@ class FillRow:
     price: Price
     notional: Cash
     filled_at: datetime
+    is_internal: bool = False  # exchanged with another strategy at the desk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +195,7 @@ class _Day:
     def take(self, fact: ev.Fact, desk: Desk) -> None:
         """Take a fact of the day, which *desk* has applied."""
         match fact:
-            case ev.OrderApproved() | ev.OrderAdopted():
+            case ev.OrderApproved() | ev.OrderAdopted() | ev.OrderReturned():
                 self.orders[fact.request.client_order_id] = None
             case ev.OrderDenied():
                 self.denials[fact.request.strategy_id, str(fact.reason)] += 1
@@ -368,6 +369,7 @@ def _fill(fact: ev.OrderFilled, desk: Desk) -> FillRow:
         price=fact.price,
         notional=notional(fact.qty, fact.price),
         filled_at=fact.filled_at,
+        is_internal=fact.internal_with is not None,
     )
 
 

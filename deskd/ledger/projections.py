@@ -252,6 +252,7 @@ def _fill(fact: ev.OrderFilled, order: Order) -> Row:
         "price": plain(fact.price),
         "at": stamp(fact.filled_at),
         "part_id": None if order.part_of is None else fact.client_order_id,
+        "is_internal": int(fact.internal_with is not None),
     }
 
 

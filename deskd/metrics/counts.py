@@ -22,6 +22,7 @@ ORDER_EVENTS: Mapping[type, str] = {
     ev.OrderExpired: "expired",
     ev.OrderReplaced: "replaced",
     ev.OrderAdopted: "adopted",
+    ev.OrderReturned: "returned",
 }
 
 

@@ -175,6 +175,8 @@ class Runtime:
                 self.sending.look_up(oid)
             case ef.LookAgain(oid, after):
                 asyncio.get_running_loop().call_later(after.total_seconds() + TICK_S, self._look_again, oid)
+            case ef.LookAtMarket(symbol):
+                self._look_at_market(symbol)
             case ef.Reconcile(why, after, is_routine):
                 self.looking.reconcile_after(after, why, is_routine=is_routine)
             case ef.Reply(oid):
@@ -191,6 +193,13 @@ class Runtime:
         is_open = oid in self.desk.open_ids or oid in self.desk.split_ids
         if is_open and not self.inbox.full():  # else `watching` will
             self.inbox.put_nowait(ev.DoubtTimedOut(client_order_id=oid, at=self.wall.now()))
+
+    def _look_at_market(self, symbol: Symbol) -> None:
+        if not self.inbox.full():  # else whoever waits for it goes to the broker without
+            quote = self.quotes.quote(symbol)
+            is_halted, clock = self.quotes.is_halted(symbol), self.market_time.now(quote)
+            looked = ev.MarketLooked(symbol=symbol, quote=quote, at=self.wall.now(), clock=clock, is_halted=is_halted)
+            self.inbox.put_nowait(looked)
 
     # --- the face to the doors (ports.Orders) ----------------------------------------------------------------------
 

@@ -100,7 +100,7 @@ class DropCopy:
     def lacks(self, fact: ev.Fact) -> ClientOrderId | None:
         """Return the order whose earlier facts must be seen before the events of *fact* can be told."""
         oid = order_of(fact)
-        begins = isinstance(fact, ev.OrderApproved | ev.OrderDenied | ev.OrderAdopted)
+        begins = isinstance(fact, ev.OrderApproved | ev.OrderDenied | ev.OrderAdopted | ev.OrderReturned)
         known = None if oid is None or begins else self._orders.get(oid)
         is_known = known is not None and (known.part_of is None or known.part_of in self._orders)
         return None if oid is None or begins or is_known else oid
@@ -126,6 +126,8 @@ class DropCopy:
                 return [(E.ORDER_RELEASED, self._about(oid))]
             case ev.OrderSplit():
                 return self._split(fact)
+            case ev.OrderReturned():
+                return self._returned(fact)
             case ev.OrderAccepted():
                 return self._accepted(fact)
             case ev.OrderFilled():
@@ -282,6 +284,14 @@ class DropCopy:
             (E.ORDER_ACCEPTED, _whose(fact.request) | about | {"submitted_at": stamp}),
         ]
 
+    def _returned(self, fact: ev.OrderReturned) -> list[_Made]:
+        self._know(fact.request.client_order_id, _Known(fact.request))
+        why = {"reason": fact.reason, "message": fact.message, "held_until": instant(fact.until)}
+        return [
+            (E.ORDER_CREATED, _created(fact.request, None) | {"replaces": fact.replaces}),
+            (E.ORDER_HELD, _whose(fact.request) | why),
+        ]
+
     def _restated(self, fact: ev.OrderRestated) -> list[_Made]:
         oid = fact.client_order_id
         known = self._orders.get(oid)
@@ -355,6 +365,7 @@ class DropCopy:
             "fill_qty": plain(fact.qty),
             "fill_price": plain(fact.price),
             "filled_at": instant(fact.filled_at),
+            "is_internal": True if fact.internal_with else None,
         }
         about, position = self._about(oid), _text(fact.position_qty)
         made: list[_Made] = [
@@ -393,7 +404,7 @@ class DropCopy:
 
 def order_of(fact: ev.Fact) -> ClientOrderId | None:
     """Return the order that *fact* is about."""
-    if isinstance(fact, ev.OrderApproved | ev.OrderDenied | ev.OrderAdopted):
+    if isinstance(fact, ev.OrderApproved | ev.OrderDenied | ev.OrderAdopted | ev.OrderReturned):
         return fact.request.client_order_id
     if isinstance(fact, ev.DiscrepancyFound):
         return ClientOrderId(fact.subject) if fact.more is None else None

@@ -103,8 +103,8 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.ORDER_RELEASED: _ORDER,
     E.ORDER_SPLIT: f"{_PART} part_qty until",
     E.ORDER_ACCEPTED: f"{_PART} submitted_at",
-    E.ORDER_PARTIALLY_FILLED: f"{_PART} fill_id fill_qty fill_price filled_at filled_qty qty position_qty",
-    E.ORDER_FILLED: f"{_PART} fill_id fill_qty fill_price filled_at filled_qty qty position_qty",
+    E.ORDER_PARTIALLY_FILLED: f"{_PART} fill_id fill_qty fill_price filled_at is_internal filled_qty qty position_qty",
+    E.ORDER_FILLED: f"{_PART} fill_id fill_qty fill_price filled_at is_internal filled_qty qty position_qty",
     E.ORDER_CANCEL_REQUESTED: f"{_PART} by",
     E.ORDER_CANCEL_REFUSED: f"{_PART} message",
     E.ORDER_CANCELED: f"{_PART} filled_qty qty",
@@ -165,10 +165,17 @@ FIELDS: Mapping[DeskEvent, str] = {
 }
 # The kinds of facts that an event is derived from.
 SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
-    E.ORDER_CREATED: (ev.OrderApproved, ev.OrderDenied, ev.OrderAccepted, ev.LegsFound, ev.OrderAdopted),
+    E.ORDER_CREATED: (
+        ev.OrderApproved,
+        ev.OrderDenied,
+        ev.OrderAccepted,
+        ev.LegsFound,
+        ev.OrderAdopted,
+        ev.OrderReturned,
+    ),
     E.ORDER_DENIED: (ev.OrderDenied,),
     E.ORDER_SUBMITTED: (ev.OrderApproved,),
-    E.ORDER_HELD: (ev.OrderHeld,),
+    E.ORDER_HELD: (ev.OrderHeld, ev.OrderReturned),
     E.ORDER_RELEASED: (ev.OrderReleased,),
     E.ORDER_SPLIT: (ev.OrderSplit,),
     E.ORDER_ACCEPTED: (ev.OrderAccepted, ev.OrderAdopted),
@@ -290,6 +297,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     fill_qty: str | None = None
     fill_price: str | None = None
     filled_at: str | None = None  # the market's stamp
+    is_internal: bool | None = None  # exchanged with another strategy at the desk: the broker knows nothing of it
     filled_qty: str | None = None  # of the order, with this fill
     position_qty: str | None = None  # of the strategy in this symbol, signed, with this fill
     reason: str | None = None  # a code of reason-codes.md; of a run: its exit reason; of an exit: its kind

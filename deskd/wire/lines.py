@@ -83,6 +83,8 @@ class _Order(msgspec.Struct, gc=False, tag_field="type", tag="order", omit_defau
     reason: str = ""
     message: str = ""
     exit: str = ""
+    replaced_by: str = ""
+    internal: bool = False
 
 
 class _Session(msgspec.Struct, gc=False, tag_field="type", tag="session", omit_defaults=True):
@@ -187,7 +189,7 @@ def status_line(message: Message, stamp: str, *, halted: bool) -> bytes:
 
 
 def order_line(update: OrderUpdate) -> bytes:
-    """Return the line of an order update; decimals as strings, `reason`, `message` and `exit` only where there is one."""
+    """Return the line of an order update; decimals as strings, what is empty or false from `reason` on left out."""
     order, request = update.order, update.order.request
     line = _Order(
         update.event,
@@ -205,6 +207,8 @@ def order_line(update: OrderUpdate) -> bytes:
         order.reason or "",
         order.message or "",
         request.exit or "",
+        order.replaced_by or "",
+        update.is_internal,
     )
     return _encode(line) + b"\n"
 

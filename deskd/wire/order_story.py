@@ -135,7 +135,7 @@ def _is_own(fact: ev.Fact, oid: ClientOrderId) -> bool:
 
 
 def _asked_by(entries: Sequence[Entry]) -> Asked | None:
-    kinds = ev.OrderApproved | ev.OrderDenied | ev.OrderAdopted
+    kinds = ev.OrderApproved | ev.OrderDenied | ev.OrderAdopted | ev.OrderReturned
     return next((entry.fact for entry in entries if isinstance(entry.fact, kinds)), None)
 
 
@@ -154,6 +154,8 @@ def _begun(asked: Asked, first: ev.Fact, oid: ClientOrderId) -> Order:
             broker_order_id=asked.broker_order_id,
             replaces=asked.replaces,
         )
+    if isinstance(asked, ev.OrderReturned):
+        return lifecycle.come_back(asked)
     if isinstance(asked, ev.OrderDenied):
         return Order(
             request=asked.request,
@@ -188,7 +190,7 @@ def _begun(asked: Asked, first: ev.Fact, oid: ClientOrderId) -> Order:
 
 
 def _market(asked: Asked) -> View | None:
-    quote = None if isinstance(asked, ev.OrderAdopted) else asked.quote
+    quote = None if isinstance(asked, ev.OrderAdopted | ev.OrderReturned) else asked.quote
     if quote is None:
         return None
     return {
@@ -204,7 +206,7 @@ def _market(asked: Asked) -> View | None:
 
 
 def _checks(asked: Asked) -> list[View]:
-    if isinstance(asked, ev.OrderAdopted):
+    if isinstance(asked, ev.OrderAdopted | ev.OrderReturned):
         return []
     last = len(asked.checks) - 1 if isinstance(asked, ev.OrderDenied) else -1
     return [
@@ -249,9 +251,17 @@ def _timeline(parts: _Parts) -> list[View]:
 
 
 def _in_the_way(parts: _Parts) -> list[ClientOrderId]:
-    """Return the orders, of whomever, because of which it was denied or held: officers only may see them."""
-    kinds = ev.OrderDenied | ev.OrderHeld
-    return [oid for entry in parts.own if isinstance(entry.fact, kinds) for oid in entry.fact.in_the_way]
+    """Return the orders, of whomever, because of which it was denied or held, or that it met: for officers only."""
+    found: list[ClientOrderId] = []
+    for entry in parts.own:
+        match entry.fact:
+            case ev.OrderDenied(in_the_way=others) | ev.OrderHeld(in_the_way=others):
+                found += others
+            case ev.OrderFilled(internal_with=other) | ev.OrderCancelRequested(recalled_for=other) if other is not None:
+                found.append(other)
+            case _:
+                pass
+    return found
 
 
 def _fills(parts: _Parts) -> list[View]:
@@ -273,6 +283,7 @@ def _fills(parts: _Parts) -> list[View]:
                 "filled_qty": plain(filled),
                 "avg_fill_price": plain(round(worth / filled, 6)),
                 "position_qty": text(fact.position_qty),
+                "is_internal": fact.internal_with is not None,
             }
         )
     return rows

@@ -10,7 +10,7 @@ from deskd.domain.money import plain
 from deskd.domain.order import Order, OrderRequest, OrderStatus, OrderType, Side, TimeInForce
 from deskd.domain.reasons import RejectReason
 
-type Asked = ev.OrderApproved | ev.OrderDenied | ev.OrderAdopted
+type Asked = ev.OrderApproved | ev.OrderDenied | ev.OrderAdopted | ev.OrderReturned
 
 _LIVES = {
     TimeInForce.DAY: "good for the day",
@@ -23,7 +23,7 @@ _LIVES = {
 _REMEDIES = {
     RejectReason.BROKER_REJECTED: "the words are the broker's: change the order as they say",
     RejectReason.NEVER_ARRIVED: "nothing was traded: ask again, with a new client_order_id, if you still want it",
-    RejectReason.HELD_TOO_LONG: "nothing was traded: ask again later, or at a price that meets no other order",
+    RejectReason.HELD_TOO_LONG: "nothing of it was sent: ask again later, or at a price that meets no other order",
     RejectReason.BROKER_REFUSED_LATER: "what was filled before is booked; ask again if you still want the rest",
     RejectReason.BROKER_LOST: "what was filled before is booked; an officer should look at the broker's account",
 }
@@ -140,6 +140,8 @@ def said(fact: ev.Fact, filled: Decimal, asked: Decimal | None) -> str:
             return f"denied by the gate: {fact.reason}"
         case ev.OrderHeld():
             return f"held at the desk until {clock(fact.until)} at the latest: {fact.message}"
+        case ev.OrderReturned():
+            return f"back at the desk, in the place of {fact.replaces}, until {clock(fact.until)} at the latest"
         case ev.OrderReleased():
             return "nothing is in its way any more; sent to the broker"
         case ev.OrderSplit():
@@ -150,9 +152,13 @@ def said(fact: ev.Fact, filled: Decimal, asked: Decimal | None) -> str:
             return f"the broker named its legs: {', '.join(leg.client_order_id for leg in fact.legs)}"
         case ev.OrderFilled():
             of = f" of {plain(asked)}" if asked is not None else ""
+            if fact.internal_with is not None:
+                return f"{_exchanged(fact)}: {plain(filled)}{of}; market time {clock(fact.filled_at)}"
             return f"filled {plain(fact.qty)} at {plain(fact.price)}: {plain(filled)}{of}; market time {clock(fact.filled_at)}"
         case ev.OrderCompleted():
             return "the broker calls it filled, and all of its fills are booked"
+        case ev.OrderCancelRequested() if fact.recalled_for is not None:
+            return "the desk takes it back from the broker: it could meet an order of another strategy at the desk"
         case ev.OrderCancelRequested():
             return f"a cancel was asked for by {fact.by}"
         case ev.OrderCancelRefused():
@@ -182,6 +188,14 @@ def said(fact: ev.Fact, filled: Decimal, asked: Decimal | None) -> str:
             return f"the house book bears it: ${fact.cash:+,.2f} and {plain(fact.qty)} shares"
         case _:
             assert_never(fact)  # type: ignore[arg-type]  # an order's own facts are those above
+
+
+def _exchanged(fact: ev.OrderFilled) -> str:
+    """Return an internal fill in words; with whom is nobody's business."""
+    market = "" if fact.quote is None else f" of {plain(fact.quote.bid_price)}/{plain(fact.quote.ask_price)}"
+    return (
+        f"exchanged {plain(fact.qty)} with another strategy at the desk, at {plain(fact.price)}, the midpoint{market}"
+    )
 
 
 def _broker_said(fact: ev.BrokerSaid) -> str:

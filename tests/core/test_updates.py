@@ -18,7 +18,14 @@ ORDER = Order(request=a_request(), status=OrderStatus.ACCEPTED, requested_at=NOO
 def test_every_fact_about_an_order_is_told() -> None:
     """Nothing that changes an order is kept from its strategy; the approval is no news: the answer tells it."""
     told = set(updates.EVENTS)
-    assert told == {ev.OrderDenied, ev.OrderAdopted, ev.OrderHeld, ev.OrderReleased, *get_args(ev.OrderFact.__value__)}
+    assert told == {
+        ev.OrderDenied,
+        ev.OrderAdopted,
+        ev.OrderHeld,
+        ev.OrderReleased,
+        ev.OrderReturned,
+        *get_args(ev.OrderFact.__value__),
+    }
     assert all(updates.order_of(fact) == OID for fact in FACTS.values())
 
 

@@ -80,11 +80,13 @@ from deskd.domain.events.orders import (
     OrderReplaceRefused,
     OrderReplaceRequested,
     OrderRestated,
+    OrderReturned,
     OrderSplit,
 )
 from deskd.domain.events.requests import (
     CancelRequested,
     DoubtTimedOut,
+    MarketLooked,
     MarksTaken,
     OrderRequested,
     ReplaceRequested,
@@ -119,6 +121,7 @@ type Fact = (
     | OrderDenied
     | OrderHeld
     | OrderReleased
+    | OrderReturned
     | OrderSplit
     | OrderFact
     | OrderAdopted
@@ -192,6 +195,7 @@ type Event = (
     | ResolutionRequested
     | DoubtTimedOut
     | MarksTaken
+    | MarketLooked
     | PricesSeen
     | BrokerEvent
     | PlainFact
@@ -239,6 +243,7 @@ __all__ = [
     "LegsFound",
     "LimitsChanged",
     "MarketDayBegan",
+    "MarketLooked",
     "MarketResumed",
     "MarksTaken",
     "NoticeGiven",
@@ -262,6 +267,7 @@ __all__ = [
     "OrderReplaced",
     "OrderRequested",
     "OrderRestated",
+    "OrderReturned",
     "OrderSplit",
     "OutageEnded",
     "PlainFact",

@@ -68,6 +68,22 @@ class OrderReleased:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReturned:
+    """The broker let go of an order that is to meet another: what is left of it waits at the desk, as a new order."""
+
+    request: OrderRequest
+    replaces: ClientOrderId
+    recalled_for: ClientOrderId  # the order that it is to meet; for officers
+    until: datetime  # at the latest it is sent or ended
+    reason: str  # a DenialReason: why the two cannot both be at the broker
+    message: str
+    reserved_cash: Cash  # what the order before it held
+    reserved_qty: Qty
+    price: Price  # at which a share of it is valued
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderSplit:
     """A part of an order goes to the broker, under an id of its own: the whole would take the account across zero.
 
@@ -148,7 +164,10 @@ class OrderRejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFilled:
-    """The broker executed part or all of the order, or the desk did. *fill_id* counts once (domain.order.fill_id)."""
+    """The broker executed part or all of the order, or the desk did. *fill_id* counts once (domain.order.fill_id).
+
+    An internal fill is one of two: the fact beside it, in the same commit, is the other order's.
+    """
 
     client_order_id: ClientOrderId
     fill_id: FillId
@@ -159,6 +178,7 @@ class OrderFilled:
     source: str = ""
     position_qty: Qty | None = None  # signed, of the strategy in this symbol, after this fill
     internal_with: ClientOrderId | None = None  # exchanged at the desk with that order: no broker's; for officers
+    quote: Quote | None = None  # of an internal fill: the market that its price rests on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +188,7 @@ class OrderCancelRequested:
     client_order_id: ClientOrderId
     by: str
     at: datetime
+    recalled_for: ClientOrderId | None = None  # not to end it: it is to meet that order at the desk; for officers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,3 +72,14 @@ class MarksTaken:
 
     marks: tuple[tuple[Symbol, Price], ...]
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketLooked:
+    """The market as it is now in one symbol, for orders that wait to meet there (`effects.LookAtMarket`)."""
+
+    symbol: Symbol
+    quote: Quote | None
+    at: datetime
+    clock: MarketClock | None = None  # the market's, moved on to this moment; None: nobody knows
+    is_halted: bool = False
