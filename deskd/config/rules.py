@@ -40,6 +40,11 @@ def _broker(config: Config) -> Broken:
             "sandbox.unsafe_without_jail",
             "is true: strategies without a jail never trade real money; set it to false",
         )
+    if not broker.paper and config.orders.conflict == "cross":
+        yield (
+            "orders.conflict",
+            'is "cross": with real money no shares change hands past the broker; use "hold" or "deny"',
+        )
     for name, schemes in (
         ("trading_url", ("https", "http")),
         ("data_url", ("https", "http")),

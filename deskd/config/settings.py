@@ -433,8 +433,11 @@ class RiskSection(_Section):
 class OrdersSection(_Section):
     """[orders]: orders that the broker would refuse because of another strategy's order."""
 
-    conflict: Literal["deny", "hold"] = Field(
-        "deny", description="deny: the author is told what is in the way; hold: the order waits until that has ended"
+    conflict: Literal["deny", "hold", "cross"] = Field(
+        "deny",
+        description="deny: the author is told what is in the way; hold: the order waits until that has ended; "
+        "cross: as hold, but what two strategies' orders have to meet is exchanged at the desk at the midpoint; "
+        "never with real money",
     )
     hold_max_s: Seconds = Field(30.0, le=3600, description="an order waits at most so long, then it ends unsent")
 

@@ -75,6 +75,7 @@ def test_the_policy_for_conflicts_is_the_configurations() -> None:
     assert lane_rules_of(OrdersSection()) == LaneRules(conflict=ConflictPolicy.DENY)
     rules = lane_rules_of(OrdersSection(conflict="hold", hold_max_s=5.0))
     assert rules == LaneRules(conflict=ConflictPolicy.HOLD, hold_max=timedelta(seconds=5))
+    assert lane_rules_of(OrdersSection(conflict="cross")).conflict is ConflictPolicy.CROSS
 
 
 def risk_of(**sections: dict[str, Any]) -> RiskSection:

@@ -15,6 +15,9 @@ RULES = {
     'broker.paper: is false, but broker.mode = "embedded" trades no money; leave it out': (
         "[broker]\nallow_live_trading = true\npaper = false"
     ),
+    'orders.conflict: is "cross": with real money no shares change hands past the broker; use "hold" or "deny"': (
+        '[broker]\nmode = "alpaca"\nallow_live_trading = true\npaper = false\n[orders]\nconflict = "cross"'
+    ),
     "sandbox.unsafe_without_jail: is true: strategies without a jail never trade real money; set it to false": (
         '[broker]\nmode = "alpaca"\nallow_live_trading = true\npaper = false\n[sandbox]\nunsafe_without_jail = true'
     ),
