@@ -78,6 +78,8 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
                 "info",
                 {"qty": str(fact.qty), "price": str(fact.price)} | ({"internal": True} if fact.internal_with else {}),
             )
+        case ev.OrderHeld():
+            return "order_held", "info", {"reason": fact.reason, "until": fact.until.isoformat()}
         case ev.OrderRejected():
             return (
                 "order_rejected",

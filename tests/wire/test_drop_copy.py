@@ -10,8 +10,8 @@ from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
 from deskd.domain.breaker import BreakerState
-from deskd.domain.events import BrokerStatus
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, RunId, UserId
+from deskd.domain.events import BrokerStatus, Source
+from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, RunId, UserId
 from deskd.domain.job import JobName, JobOutcome
 from deskd.domain.kill import THE_DESK, KillScope, KillTarget
 from deskd.domain.notifications import Severity, Topic
@@ -75,6 +75,31 @@ ADOPTED = ev.OrderAdopted(
     reserved_qty=qty(0),
     price=price(98),
     at=NOON,
+)
+BACK = ClientOrderId("alice-1~1")
+RETURNED = ev.OrderReturned(
+    request=a_limit_request("99", client_order_id=BACK, qty=qty(6)),
+    replaces=OID,
+    recalled_for=ClientOrderId("bob-1"),
+    until=NOON,
+    reason="CONFLICT_WASH",
+    message="held: taken back",
+    reserved_cash=cash(594),
+    reserved_qty=qty(0),
+    price=price(99),
+    at=NOON,
+)
+EXCHANGED = ev.OrderFilled(
+    client_order_id=BACK,
+    fill_id=FillId(f"internal:{BACK}:4"),
+    qty=qty(4),
+    price=price(99),
+    filled_at=NOON,
+    at=NOON,
+    source=Source.INTERNAL,
+    position_qty=qty(4),
+    internal_with=ClientOrderId("bob-1"),
+    quote=a_quote(bid_price=price("98.99"), ask_price=price("99.01")),
 )
 BUST = ev.FillCorrected(
     client_order_id=OID, word="trade_bust", qty=qty(-4), notional=cash(-400), corrected_at=NOON, at=NOON
@@ -222,6 +247,7 @@ def one_of_each() -> list[ev.Fact]:
             strategies=((ALICE, cash(5)),),
             at=NOON,
         ),
+        RETURNED,
         ev.Heartbeat(orders_open=1, strategies_running=2, market_is_open=True, ledger_seq=9, at=NOON),
         ev.RunStalled(run_id=RunId("r1"), strategy_id=ALICE, detail="it handled no line for 30 s", at=NOON),
         ev.RunEnded(run_id=RunId("r1"), strategy_id=ALICE, end=end, at=NOON),
@@ -340,6 +366,17 @@ def test_a_ledger_from_before_positions_were_kept_tells_no_positions() -> None:
     lines = derived(approved(), a_fill(10))
     assert [line.event for line in lines] == [E.ORDER_CREATED, E.ORDER_SUBMITTED, E.ORDER_FILLED]
     assert lines[-1].position_qty is None
+
+
+def test_an_internal_fill_is_marked_and_names_nobody() -> None:
+    """What is left of a recalled order begins as a new one; what it exchanged is its own, with whom nobody's business."""
+    lines = derived(approved(), RETURNED, EXCHANGED)
+    created, held, filled, opened = lines[2:]
+    assert (created.event, created.client_order_id, created.replaces) == (E.ORDER_CREATED, BACK, OID)
+    assert (held.event, held.message) == (E.ORDER_HELD, "held: taken back")
+    assert (filled.event, filled.fill_qty, filled.is_internal) == (E.ORDER_PARTIALLY_FILLED, "4", True)
+    assert opened.event == E.POSITION_OPENED
+    assert "bob" not in str(lines)
 
 
 def test_an_order_that_the_broker_cuts_down_may_be_filled_by_it() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deskd.domain.effects import OrderUpdate
 from deskd.domain.errors import WireError
-from deskd.domain.ids import BrokerOrderId
+from deskd.domain.ids import BrokerOrderId, ClientOrderId
 from deskd.domain.order import Order, OrderStatus
 from deskd.wire import lines
 from tests.factories import AAPL, NOON, a_request, qty
@@ -98,6 +98,14 @@ def test_an_order_update_is_the_contracts_line() -> None:
         b'"side":"buy","qty":"10","filled_qty":"4.5","fill_qty":"4.5","fill_price":"150.25",'
         b'"status":"partially_filled","position_qty":"4.5","timestamp":"2026-11-20T15:04:05.123456789Z"}\n'
     )
+
+
+def test_an_order_line_tells_what_is_out_of_the_ordinary() -> None:
+    """A fill that was an exchange at the desk, and which order took this one's place; no line of others grows by it."""
+    fill = a_fill()
+    order = replace(fill.order, replaced_by=ClientOrderId("alice-1~1"))
+    line = json.loads(lines.order_line(replace(fill, order=order, is_internal=True)))
+    assert (line["internal"], line["replaced_by"]) == (True, "alice-1~1")
 
 
 def test_a_refused_order_says_why() -> None:

@@ -33,12 +33,15 @@ from tests.factories import (
 from tests.wire.test_drop_copy import (
     ACCEPTED,
     ADOPTED,
+    BACK,
     BUST,
+    EXCHANGED,
     HOUSE_BEARS,
     LEG,
     NEW,
     OUTAGE,
     REPLACING,
+    RETURNED,
     approved,
     denied,
 )
@@ -277,6 +280,25 @@ def test_what_was_in_the_way_is_named() -> None:
     """For officers: the door leaves it out for everybody else (control/why.py)."""
     assert story(approved(), HELD)["in_the_way"] == [NEW]
     assert story(approved())["in_the_way"] == []
+
+
+def test_an_exchange_is_told_without_a_name() -> None:
+    """The order that came back, what it exchanged and at which price; with whom is for officers alone."""
+    page = story(RETURNED, EXCHANGED, ev.OrderReleased(client_order_id=BACK, at=NOON), order=BACK)
+    words = [row["words"] for row in page["timeline"]]
+    assert words[0] == f"back at the desk, in the place of {OID}, until 17:00:00.000 at the latest"
+    assert words[1].startswith(
+        "exchanged 4 with another strategy at the desk, at 99, the midpoint of 98.99/99.01: 4 of 6"
+    )
+    assert words[2] == "nothing is in its way any more; sent to the broker"
+    assert "bob" not in " ".join(words)
+    assert (page["replaces"], page["in_the_way"], page["checks"], page["market"]) == (OID, ["bob-1"], [], None)
+    assert page["fills"][0]["is_internal"]
+    recall = ev.OrderCancelRequested(client_order_id=OID, by="desk", at=NOON, recalled_for=ClientOrderId("bob-1"))
+    page = story(approved(), PLAIN_ACCEPTED, recall, ev.OrderReplaced(client_order_id=OID, replaced_by=BACK, at=NOON))
+    words = [row["words"] for row in page["timeline"]]
+    assert words[2] == "the desk takes it back from the broker: it could meet an order of another strategy at the desk"
+    assert (page["replaced_by"], page["in_the_way"]) == (BACK, ["bob-1"])
 
 
 def test_fills_add_up_and_move_the_books() -> None:
