@@ -109,6 +109,7 @@ def apply(order: Order, fact: ev.OrderFact) -> Order:
     except KeyError:
         raise ImpossibleTransition(f"{order.status} + {type(fact).__name__}") from None
 
+    was_recalled = order.is_recalled
     order = replace(order, status=status, updated_at=fact.at, source=getattr(fact, "source", "") or order.source)
     match fact:
         case ev.OrderFilled():
@@ -135,7 +136,7 @@ def apply(order: Order, fact: ev.OrderFact) -> Order:
             order = replace(order, replaced_by=None, message=fact.message, last_word=heard)
             return order if status is S.PENDING_CANCEL else replace(order, status=_resting(order))
         case ev.OrderReplaced():
-            said = str(BrokerStatus.REPLACED)
+            said = str(BrokerStatus.CANCELED if was_recalled else BrokerStatus.REPLACED)
             return replace(order, replaced_by=fact.replaced_by or order.replaced_by, broker_status=said)
         case ev.OrderRestated():
             return _restated(order, fact)

@@ -255,6 +255,20 @@ def test_strategies_hear_an_ordinary_fill() -> None:
 # --- races ------------------------------------------------------------------------------------------------------------
 
 
+def test_that_the_broker_calls_a_recalled_order_canceled_is_no_news() -> None:
+    """To it the order is canceled, to its strategy another is in its place: whichever look comes later, both are right."""
+    desk = recalled()
+    handle(desk, canceled(RESTING))
+    assert order(desk, RESTING).broker_status == BrokerStatus.CANCELED
+    assert not facts(handle(desk, canceled(RESTING)))
+    gone = a_broker_order(RESTING, status=BrokerStatus.CANCELED)
+    looked_up = ev.OrderLookedUp(client_order_id=RESTING.client_order_id, order=gone, fills=(), at=NOON)
+    assert not facts(handle(desk, looked_up))
+    handle(desk, a_snapshot(orders=(gone,), cash=desk.portfolio.cash(), fill_count=desk.fill_count))
+    assert not [d for d in desk.standing.open if d == RESTING.client_order_id]
+    assert desk.standing.found == 0
+
+
 def test_what_the_broker_fills_first_is_not_there_to_meet() -> None:
     """The cancel loses the race: bob's order is filled at the broker, and alice's sale goes there."""
     desk = recalled()

@@ -32,7 +32,9 @@ QUOTES = """
 # Bids within the market, a cent below the ask, so that the midpoint is no worse than its limit; and moves with it.
 BIDDER = f"""{QUOTES}
     bid = None
-    for quote in quotes():
+    for number, quote in enumerate(quotes()):
+        if number % 5:
+            continue
         want = f"{{quote['ask'] - 0.01:.2f}}"
         if want == bid and list_orders():
             continue
@@ -44,7 +46,7 @@ BIDDER = f"""{QUOTES}
 SELLER = f"""{QUOTES}
     for number, quote in enumerate(quotes()):
         if float(get_position("AAPL").qty) < 3:
-            place_order("AAPL", 3, "buy", timeout=2)
+            place_order("AAPL", 40, "buy", timeout=2)
         elif not number % 3 and not list_orders():
             place_order("AAPL", 2, "sell", timeout=2)
 """
@@ -68,6 +70,8 @@ def configure(desk: DeskProcess, broker_keys: str) -> None:
         duplicate_window_s = 0
         orders_per_day_max = 100000
         orders_per_minute_max = 1000
+        order_notional_max = "39000"
+        position_notional_max = "39000"
         position_share_max = "1"
         gross_exposure_max = "1"
         net_exposure_max = "1"
