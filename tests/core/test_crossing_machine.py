@@ -112,7 +112,7 @@ class CrossingDeskAndBroker(DeskAndBroker):
 
     @invariant()
     def no_order_lives_twice(self) -> None:
-        """A recalled order and what came back of it are never open both."""
+        """Have a recalled order and what came back of it never be open both."""
         for order in self.desk.open_orders():
             old: Any = None if order.replaces is None else self.desk.orders[order.replaces]
             assert old is None or old.recalled_for is None or order.request.replacement or not old.status.is_open

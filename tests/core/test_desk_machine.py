@@ -481,11 +481,11 @@ class DeskAndBroker(RuleBasedStateMachine):
         assert self.desk.is_synced
         self.the_books_are_sums_of_fills()
 
-    def never_there(self, order: Order) -> set[OrderStatus]:  # noqa: ARG002  of that order
+    def never_there(self, order: Order) -> set[OrderStatus]:
         """Return how an order may have ended that the broker never saw."""
         return {OrderStatus.DENIED, OrderStatus.REJECTED}
 
-    def as_here(self, order: Order, there: ev.BrokerOrder) -> str:  # noqa: ARG002  of that order
+    def as_here(self, order: Order, there: ev.BrokerOrder) -> str:
         """Return what the broker's status of an order that is over is to the desk."""
         return str(there.status)
 

@@ -11,12 +11,12 @@ What must hold of a new kind of fact is a function in ON_FACT, of a new kind of 
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from deskd.core import conflicts, sequencing
+from deskd.core import conflicts, crossing, sequencing
 from deskd.core.checks import MARKET_MARGIN
 from deskd.core.conflicts import Rule
 from deskd.core.deciding import handle
@@ -27,7 +27,7 @@ from deskd.domain.activity import HouseCause
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
 from deskd.domain.lane import LaneRules
 from deskd.domain.limits import Limits
-from deskd.domain.market import Instrument, Quote
+from deskd.domain.market import Instrument, MarketClock, Quote
 from deskd.domain.money import NO_QTY, Cash, Price, Qty
 from deskd.domain.order import Fill, Order, OrderRequest, OrderStatus, Replacement
 from deskd.domain.run import StrategyStatus
@@ -48,6 +48,7 @@ PENDING = frozenset({OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_REPLACE})
 _ASSETS = tuple(Asset(id=f"aaaa-{symbol}", symbol=symbol, name=symbol, exchange="NASDAQ") for symbol in SYMBOLS)
 _INSTRUMENTS = {symbol: an_instrument(symbol) for symbol in SYMBOLS}
 _DAY = a_day()
+_CLOCK = MarketClock(timestamp=NOON, is_open=True, next_open=_DAY.open_at + timedelta(days=1), next_close=_DAY.close_at)
 _SIZE = qty(100)
 _CENT = Decimal("0.01")
 
@@ -126,10 +127,12 @@ class Story:
     to_broker: list[tuple[datetime, ef.Effect]] = field(default_factory=list)  # since when on its way
     answers: list[ev.Event] = field(default_factory=list)  # of the broker to what was sent, on their way
     stream: deque[ev.TradeUpdated] = field(default_factory=deque)  # the same of its stream
+    looks: deque[Symbol] = field(default_factory=deque)  # at the market, which the desk wants and gets some time later
     wakes: list[tuple[datetime, ClientOrderId]] = field(default_factory=list)  # when the desk looks at an order again
     facts: list[ev.Fact] = field(default_factory=list)
     fills: dict[str, list[Fill]] = field(default_factory=dict)  # by the exchange's id of the order
     asked_at: dict[ClientOrderId, Price] = field(default_factory=dict)  # at what price an order for money was asked for
+    exchanges: int = 0  # halves of those between two strategies at the desk
     is_look_due: bool = False
     has_restarted: bool = False  # something was lost: the desk has to ask
 
@@ -171,6 +174,8 @@ class Story:
                 case ef.Cancel() | ef.LookUp():
                     if all(effect != one for _, one in self.to_broker):  # however often it is asked for
                         self.to_broker.append((self.now, effect))
+                case ef.LookAtMarket(symbol):
+                    self.looks.append(symbol)
                 case ef.LookAgain(oid, after):
                     self.wakes.append((self.now + after, oid))
                 case ef.Reconcile():
@@ -201,12 +206,18 @@ class Story:
     def hear(self, picks: Sequence[float]) -> None:
         """Let some of what the exchange said arrive: its stream in order, its answers in any."""
         for pick in picks:
-            if self.answers and (pick < 0.5 or not self.stream):
+            if self.looks and pick < 0.3:
+                self._look_at_market(self.looks.popleft())
+            elif self.answers and (pick < 0.5 or not self.stream):
                 self.tell(self.answers.pop(int(pick * 2 * len(self.answers)) % len(self.answers)))
             elif self.stream:
                 self.tell(self.stream.popleft())
             else:
                 break
+
+    def _look_at_market(self, symbol: Symbol) -> None:
+        clock = replace(_CLOCK, timestamp=self.now)
+        self.tell(ev.MarketLooked(symbol=symbol, quote=self._quote(symbol), at=self.now, clock=clock))
 
     def _listen(self) -> None:
         for event in self.exchange.take_events():
@@ -336,7 +347,8 @@ class Story:
         quote = self._quote(request.symbol)
         if request.notional is not None:
             self.asked_at[request.client_order_id] = quote.ask_price
-        self.tell(ev.OrderRequested(request=request, quote=quote, market_day=MONDAY, at=self.now))
+        clock = replace(_CLOCK, timestamp=self.now)
+        self.tell(ev.OrderRequested(request=request, quote=quote, market_day=MONDAY, at=self.now, clock=clock))
 
     def _replace(self, old: Order, wish: Replace) -> None:
         if old.qty is None or old.qty + wish.more <= 0:
@@ -422,6 +434,7 @@ class Story:
             self._arrive_unheard(lost)
         self.answers.clear()
         self.stream.clear()
+        self.looks.clear()
         self.desk, self.wakes, self.has_restarted = again, [], True
         self.tell(ev.DeskStarted(version="test", broker="test", at=self.now))
         self.tell(ev.TradeStreamChanged(is_up=True, why="listening", at=self.now))
@@ -456,6 +469,8 @@ class Story:
             if symbol in seen:
                 continue
             seen.add(symbol)
+            if order.recalled_for is not None and self.now < order.updated_at + crossing.MEET_MAX:
+                continue  # for a look at the market
             if not desk.is_synced or any(not desk.orders[one].is_held for one in desk.open_by_symbol[symbol]):
                 continue
             new = conflicts.newcomer(order.request, desk.reservations.of(order).opening)
@@ -470,9 +485,9 @@ class Story:
         """Let everything arrive, and ask for what is in doubt."""
         for n in range(ROUNDS_MAX):
             self._wait(self.plan.rules.hold_max.total_seconds() + 1)
-            while self.to_broker or self.answers or self.stream:
+            while self.to_broker or self.answers or self.stream or self.looks:
                 self.carry((0.0,) * len(self.to_broker))
-                self.hear((0.0,) * len(self.answers) + (0.9,) * len(self.stream))
+                self.hear((0.0,) * len(self.looks) + (0.0,) * len(self.answers) + (0.9,) * len(self.stream))
             if self.is_look_due:
                 self._look()
             if n >= 2 and not self.has_restarted:
@@ -493,6 +508,11 @@ def nobody_waits(story: Story) -> None:
     assert all(one is not None and one.waits_since is None for one in split), "the rest of somebody's order does"
 
 
+def exchanges_are_whole(story: Story) -> None:
+    """Have no half of an exchange be alone."""
+    assert story.exchanges % 2 == 0, "half an exchange"
+
+
 def books_are_the_account(story: Story) -> None:
     """Have the sum over the books be the account, to the last cent and share."""
     holdings = story.desk.portfolio.holdings()
@@ -509,5 +529,34 @@ def house_takes_nothing(_story: Story, fact: ev.Fact) -> None:
     assert fact.cause is HouseCause.OPENING, f"the house takes {fact}"
 
 
-ON_FACT: dict[type[ev.Fact], Callable[[Story, ev.Fact], None]] = {ev.HouseAdjusted: house_takes_nothing}
-AT_THE_END: tuple[Callable[[Story], None], ...] = (nobody_waits, books_are_the_account)
+def exchanges_are_fair(story: Story, fact: ev.Fact) -> None:
+    """Have internal fills come two by two: one price within the NBBO of now and both limits, between two strategies.
+
+    So the sums over the books stay as they are.
+    """
+    assert isinstance(fact, ev.OrderFilled)
+    if fact.internal_with is None:
+        return
+    request = story.desk.orders[fact.client_order_id].request
+    bid, ask = story.quotes[request.symbol]
+    assert bid <= fact.price <= ask, f"{fact.price} is not in {bid}/{ask}"
+    limit = request.limit_price
+    assert limit is None or (fact.price - limit) * request.side.sign <= 0, f"{fact.price} is past {limit}"
+    story.exchanges += 1
+    if story.exchanges % 2:
+        return
+    before = story.facts[-2]
+    assert isinstance(before, ev.OrderFilled), "the other half is the fact before"
+    assert (before.client_order_id, before.internal_with) == (fact.internal_with, fact.client_order_id)
+    assert (before.qty, before.price) == (fact.qty, fact.price)
+    other = story.desk.orders[before.client_order_id].request
+    assert other.side is not request.side
+    assert other.strategy_id != request.strategy_id
+    assert other.symbol == request.symbol
+
+
+ON_FACT: dict[type[ev.Fact], Callable[[Story, ev.Fact], None]] = {
+    ev.HouseAdjusted: house_takes_nothing,
+    ev.OrderFilled: exchanges_are_fair,
+}
+AT_THE_END: tuple[Callable[[Story], None], ...] = (nobody_waits, exchanges_are_whole, books_are_the_account)

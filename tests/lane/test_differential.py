@@ -25,5 +25,7 @@ def test_the_broker_never_refuses_an_order_because_of_another(policy: ConflictPo
     assert counts.facts["DeskStarted"], "the desk never died"
     assert counts.facts["OrderSplit"], "no order went in parts"
     assert counts.denied.keys() >= {"CONFLICT_WASH", "CONFLICT_ZERO"}
-    if policy is ConflictPolicy.HOLD:
+    if policy.lets_wait:
         assert counts.facts["OrderReleased"], "nobody who waited was sent"
+    if policy is ConflictPolicy.CROSS:
+        assert counts.facts["OrderReturned"], "nothing was taken back from the broker to meet another"
