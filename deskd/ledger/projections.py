@@ -159,7 +159,9 @@ def project(facts: Sequence[ev.Fact], desk: Desk) -> list[Statement]:
 def _taken_over(fact: ev.OrderReplaced | ev.OrderAdopted, desk: Desk) -> dict[ClientOrderId, None]:
     """Return the orders whose links change: the new order, and the legs that go over to it."""
     new = fact.replaced_by if isinstance(fact, ev.OrderReplaced) else fact.request.client_order_id
-    return {} if new is None else dict.fromkeys((new, *desk.legs.get(new, ())))
+    if new is None or new not in desk.orders:  # one that comes back to the desk begins with the fact after this
+        return {}
+    return dict.fromkeys((new, *desk.legs.get(new, ())))
 
 
 def write(db: sqlite3.Connection, statements: Sequence[Statement]) -> None:

@@ -335,7 +335,7 @@ def order_response(order: Order) -> pb.OrderResponse:
         )
     return pb.OrderResponse(
         status=outcome,
-        order_id=order.broker_order_id or "",
+        order_id=_id_of(order),
         client_order_id=order.request.client_order_id,
         reason=reason,
         message=message,
@@ -346,6 +346,12 @@ def order_response(order: Order) -> pb.OrderResponse:
         order_status=order.status,
         filled_avg_price=_rounded(order.avg_fill_price),
     )
+
+
+def _id_of(order: Order) -> str:
+    """Return the broker's id; of an order that was exchanged at the desk, and never was the broker's, its own."""
+    own = order.request.client_order_id if order.internal_qty else ""
+    return order.broker_order_id or own
 
 
 def refusal_response(refuse: Refuse) -> pb.OrderResponse:

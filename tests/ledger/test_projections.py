@@ -12,16 +12,16 @@ from hypothesis import given, settings
 
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
-from deskd.domain.ids import HOUSE
+from deskd.domain.ids import HOUSE, BrokerOrderId, ClientOrderId
 from deskd.domain.money import plain
 from deskd.domain.run import StrategyStatus
 from deskd.domain.stage import Stage
 from deskd.ledger.codec import stamp
-from deskd.ledger.projections import project
+from deskd.ledger.projections import _fill, project
 from deskd.ledger.queries import LedgerReader
 from deskd.ledger.store import LedgerStore
 from tests.core.some_splits import a_split_story
-from tests.factories import ALICE, BOB, NOON, registered
+from tests.factories import ALICE, BOB, MONDAY, NOON, a_fact_of_a_fill, a_quote, a_request, cash, price, qty, registered
 from tests.ledger.life import Life, a_life, dump, in_order, written
 from tests.ledger.story import a_story
 
@@ -211,3 +211,56 @@ async def test_an_active_strategy_that_is_paused_is_shown_so(tmp_path: Path) -> 
     path = await written(tmp_path / "desk.db", [registered(ALICE), registered(BOB), active, *paused], [])
     shown = {(row[0], row[6], row[-1]) for row in dump(path)["strategies"]}
     assert shown == {("alice", "paused", "paused"), ("bob", "stopped", "paused")}
+
+
+def test_what_was_exchanged_at_the_desk_is_marked() -> None:
+    """A fill of the broker's is not."""
+    desk = Desk()
+    request = a_request()
+    approved = ev.OrderApproved(
+        request=request, quote=a_quote(), reserved_cash=cash(0), reserved_qty=qty(0), market_day=MONDAY, at=NOON
+    )
+    held = ev.OrderHeld(
+        client_order_id=request.client_order_id, until=NOON, reason="CONFLICT_WASH", message="", in_the_way=(), at=NOON
+    )
+    internal = replace(a_fact_of_a_fill(request, 4), internal_with=ClientOrderId("bob-1"))
+    facts: list[ev.Fact] = [approved, held, internal]
+    for fact in facts:
+        desk.apply(fact)
+    ((sql, values),) = [one for one in project(facts, desk) if one[0].startswith("INSERT INTO fills")]
+    assert sql.split("(")[1].split(")")[0].split(", ")[-1] == "is_internal"
+    assert values[-1] == 1
+    assert _fill(a_fact_of_a_fill(request, 4), desk.orders[request.client_order_id])["is_internal"] == 0
+
+
+def test_an_order_that_comes_back_is_told_fact_by_fact() -> None:
+    """What took its place is not there yet when the old one says by which order it was replaced."""
+    desk = Desk()
+    request, new = a_request(), ClientOrderId("alice-1~1")
+    desk.apply(
+        ev.OrderApproved(
+            request=request, quote=a_quote(), reserved_cash=cash(0), reserved_qty=qty(0), market_day=MONDAY, at=NOON
+        )
+    )
+    legs: tuple[ev.LegSpec, ...] = ()
+    oid = request.client_order_id
+    desk.apply(
+        ev.OrderAccepted(client_order_id=oid, broker_order_id=BrokerOrderId("b"), submitted_at=NOON, legs=legs, at=NOON)
+    )
+    back = ev.OrderReturned(
+        request=replace(request, client_order_id=new),
+        replaces=oid,
+        recalled_for=ClientOrderId("bob-1"),
+        until=NOON,
+        reason="CONFLICT_WASH",
+        message="",
+        reserved_cash=cash(0),
+        reserved_qty=qty(0),
+        price=price(100),
+        at=NOON,
+    )
+    seen: list[str] = []
+    for fact in (ev.OrderReplaced(client_order_id=oid, replaced_by=new, at=NOON), back):
+        desk.apply(fact)
+        seen += [str(values[0]) for sql, values in project([fact], desk) if sql.startswith("INSERT INTO orders")]
+    assert seen == [oid, new]

@@ -3,6 +3,7 @@
 import json
 import re
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -282,6 +283,13 @@ def test_an_average_price_is_shown_to_six_places() -> None:
     filled = an_order(OrderStatus.FILLED, filled_qty=qty(3), filled_notional=Cash(Decimal(1000)))
     assert wire.order_response(filled).filled_avg_price == "333.333333"
     assert wire.order(filled).filled_avg_price == "333.333333"
+
+
+def test_an_order_that_was_exchanged_at_the_desk_is_a_success_with_an_id() -> None:
+    """The broker never had it: its own id is good for looks and cancels, too."""
+    done = replace(an_order(OrderStatus.FILLED, broker_order_id=None), internal_qty=qty(10), filled_qty=qty(10))
+    response = wire.order_response(done)
+    assert (response.status, response.order_id) == ("success", done.request.client_order_id)
 
 
 @pytest.mark.parametrize(
