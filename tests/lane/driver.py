@@ -469,7 +469,8 @@ class Story:
             if symbol in seen:
                 continue
             seen.add(symbol)
-            if order.recalled_for is not None and self.now < order.updated_at + crossing.MEET_MAX:
+            soon = self.now + crossing.MEET_MAX
+            if order.recalled_for is not None and any(one == oid and at <= soon for at, one in self.wakes):
                 continue  # for a look at the market
             if not desk.is_synced or any(not desk.orders[one].is_held for one in desk.open_by_symbol[symbol]):
                 continue
