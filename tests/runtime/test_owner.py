@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from deskd.core.deciding import handle
 from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
 from deskd.domain.errors import LedgerError
+from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId
 from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Side
@@ -21,6 +23,7 @@ from tests.factories import (
     ALICE,
     BOB,
     NOON,
+    a_broker_order,
     a_limit_request,
     a_request,
     a_snapshot,
@@ -30,6 +33,7 @@ from tests.factories import (
     qty,
     requested,
     some_limits,
+    updated,
 )
 from tests.runtime.a_live_desk import LOWER, OID, SlowLedger, World, a_wish, a_world
 
@@ -116,6 +120,35 @@ async def test_an_order_that_waits_at_the_desk_is_looked_at_again_when_its_wait_
     assert (outcome.status, outcome.reason) == (OrderStatus.REJECTED, RejectReason.HELD_TOO_LONG)
     assert world.broker.submitted == [resting.client_order_id]
     assert not world.broker.looked_up
+
+
+async def test_orders_that_meet_at_the_desk_see_the_market_of_that_moment() -> None:
+    """Both halves of an exchange are one commit; whoever placed the order is answered, and the broker hears nothing."""
+    resting = a_limit_request("100", strategy_id=BOB, client_order_id=ClientOrderId("bob-1"))
+    async with a_world() as world, asyncio.TaskGroup() as tasks:
+        world.desk.lane = LaneRules(conflict=ConflictPolicy.CROSS)
+        await world.runtime.clock()
+        await world.runtime.place(resting, timeout_s=5)
+        world.desk.portfolio.book(ALICE).trade(AAPL, qty(10), price(100), NOON)
+        placed = tasks.create_task(world.runtime.place(a_request(side=Side.SELL), timeout_s=5))
+        await world.runtime.until(lambda desk: desk.orders[resting.client_order_id].is_recalled)
+        await world.runtime.post(updated(a_broker_order(resting, status=BrokerStatus.CANCELED), "canceled"))
+        outcome = await placed
+    assert isinstance(outcome, Order)
+    assert (outcome.status, outcome.internal_qty) == (OrderStatus.FILLED, qty(10))
+    assert world.broker.submitted == world.broker.canceled == [resting.client_order_id]
+    first, second = (n for n, fact in enumerate(world.ledger.facts) if isinstance(fact, ev.OrderFilled))
+    assert second == first + 1
+    assert second not in accumulate(world.ledger.batches), "a commit ends between the two"
+
+
+async def test_a_full_inbox_lets_nobody_wait_for_a_look_at_the_market() -> None:
+    """Who came back to the desk goes to the broker without it, in a second."""
+    async with a_world() as world:
+        world.runtime.inbox = asyncio.Queue(1)
+        world.runtime.inbox.put_nowait(ev.DeskStopped(at=NOON))
+        world.runtime._look_at_market(AAPL)
+        assert world.runtime.inbox.qsize() == 1
 
 
 async def test_a_replacement_is_on_disk_before_it_leaves_and_leaves_once() -> None:
