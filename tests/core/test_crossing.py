@@ -8,7 +8,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from deskd.core import crossing
 from deskd.core.deciding import handle
@@ -681,6 +681,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS)
+@settings(deadline=None)
 def test_an_exchange_moves_and_makes_nothing(steps: list[tuple[Any, Side, int, int | None, int, int]]) -> None:
     """Whoever meets whom: the sums of cash and shares stay to the last digit, prices lie in the NBBO and both limits.
 
