@@ -445,6 +445,8 @@ class Story:
             until = self.desk.orders[oid].held_until
             assert until is not None
             self.wakes.append((until, oid))
+            if self.desk.orders[oid].recalled_for is not None:  # the runtime asks after it before long
+                self.wakes.append((self.now + crossing.MEET_MAX, oid))
         for oid in self.desk.split_ids:  # the runtime looks every few seconds, whatever it knows
             split = self.desk.orders[oid].split
             if split is not None and split.waits_since is not None:
