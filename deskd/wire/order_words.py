@@ -192,7 +192,9 @@ def said(fact: ev.Fact, filled: Decimal, asked: Decimal | None) -> str:
 
 def _exchanged(fact: ev.OrderFilled) -> str:
     """Return an internal fill in words; with whom is nobody's business."""
-    market = "" if fact.quote is None else f" of {plain(fact.quote.bid_price)}/{plain(fact.quote.ask_price)}"
+    if fact.quote is None:
+        return f"closed {plain(fact.qty)} at {plain(fact.price)}, the mean price of the house's order for many books"
+    market = f" of {plain(fact.quote.bid_price)}/{plain(fact.quote.ask_price)}"
     return (
         f"exchanged {plain(fact.qty)} with another strategy at the desk, at {plain(fact.price)}, the midpoint{market}"
     )
