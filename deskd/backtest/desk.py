@@ -139,6 +139,8 @@ class SteppedDesk:
                 return [self.broker.look_up(oid, now)]
             case ef.LookAgain(oid, after):
                 self._wake(now + after, oid)
+            case ef.LookAtMarket(symbol):
+                return [self._looked(symbol)]
             case ef.Reconcile(why, after):
                 if not after:
                     return [self._snapshot(why)]
@@ -152,6 +154,12 @@ class SteppedDesk:
             case _:
                 assert_never(effect)
         return ()
+
+    def _looked(self, symbol: Symbol) -> ev.MarketLooked:
+        """Return the market as it is now in the symbol."""
+        now, is_halted = self.wall.now(), self.quotes.is_halted(symbol)
+        quote, _ = self._market(symbol)
+        return ev.MarketLooked(symbol=symbol, quote=quote, at=now, clock=self.market(now), is_halted=is_halted)
 
     def _wake(self, at: datetime, what: ClientOrderId | str) -> None:
         self._count += 1
