@@ -1,145 +1,125 @@
-"""Every limit, by a property: a tighter one never admits what a looser one denies."""
+"""Every check, by a property: a stricter limit or state never admits what a looser one denies."""
 
-from dataclasses import replace
-from datetime import timedelta
-from decimal import Decimal
-from typing import Any
+from collections.abc import Iterator
 
 import hypothesis.strategies as st
 from hypothesis import given
 
 from deskd.core import gate
-from deskd.core.checks import Denied, Evidence, Figures, Scoped, Valued
-from deskd.domain.limits import Bounds, DayTradeRule, Limits
-from deskd.domain.order import Side
-from tests.core.test_checks import evidence
-from tests.factories import AAPL, NOON, SPY, a_limit_request, a_quote, a_request, cash, price, qty, some_limits
-
-WHOLE = st.integers(0, 30)
-SHARE = st.sampled_from([Decimal(n) / 20 for n in range(1, 41)])
-MONEY = st.integers(0, 120).map(lambda n: cash(n * 100))
-MAYBE = st.none()
-# Every bound by its name: what it may be, and whether less is tighter. None is the loosest.
-BOUNDS: dict[str, tuple[st.SearchStrategy[Any], bool]] = {
-    "order_notional_max": (MONEY, True),
-    "order_qty_max": (MAYBE | WHOLE.map(qty), True),
-    "position_qty_max": (WHOLE.map(qty), True),
-    "position_notional_max": (MONEY, True),
-    "position_share_max": (MAYBE | SHARE, True),
-    "price_collar": (MAYBE | SHARE, True),
-    "concentration_max": (MAYBE | SHARE, True),
-    "stop_cooldown": (st.integers(0, 90).map(lambda s: timedelta(seconds=s)), False),
-    "duplicate_window": (st.integers(0, 90).map(lambda s: timedelta(seconds=s)), False),
-    "quote_age_max": (st.integers(0, 60).map(lambda s: timedelta(seconds=s)), True),
-    "is_short_allowed": (st.booleans(), True),
-    "may_wait_for_open": (st.booleans(), True),
-    "day_trade_rule": (st.sampled_from(DayTradeRule), False),
-    "symbols": (st.sampled_from([frozenset({SPY}), frozenset({AAPL}), frozenset({AAPL, SPY})]), True),
-    "desk_symbols": (st.sampled_from([frozenset({SPY}), frozenset({AAPL, SPY})]), True),
-    "denied_symbols": (st.sampled_from([frozenset(), frozenset({SPY}), frozenset({AAPL})]), False),
-}
-SUMMED: dict[str, st.SearchStrategy[Any]] = {
-    "open_orders_max": MAYBE | WHOLE,
-    "orders_per_day_max": MAYBE | WHOLE,
-    "orders_per_minute_max": MAYBE | WHOLE,
-    "gross_exposure_max": MAYBE | SHARE,
-    "net_exposure_max": MAYBE | SHARE,
-    "daily_loss_max": MAYBE | MONEY,
-    "drawdown_max": MAYBE | SHARE,
-}
-NOT_NONE = {"open_orders_max", "orders_per_day_max"}  # of a strategy
-REQUESTS = st.builds(
-    lambda side, shares, limit: (a_request if limit is None else a_limit_request)(
-        **({} if limit is None else {"limit_price": str(limit)}), side=side, qty=qty(shares)
-    ),
-    st.sampled_from(Side),
-    st.integers(1, 40),
-    MAYBE | st.integers(50, 200),
-)
-FIGURES = st.builds(
-    Figures,
-    open_orders=WHOLE,
-    orders_today=WHOLE,
-    orders_this_minute=WHOLE,
-    allocation=MONEY,
-    equity=MONEY,
-    day_pnl=st.integers(-50, 50).map(lambda n: cash(n * 20)),
-    peak_equity=MONEY,
-    longs=MONEY,
-    shorts=MONEY,
-    buying=MONEY,
-    selling=MONEY,
+from deskd.core.checks import Denied, Evidence, Figures, Valued, free_to_close
+from deskd.domain.limits import Bounds, Limits
+from tests.core.checks.some_evidence import (
+    BOUNDS,
+    FIELDS,
+    FIGURES,
+    NOT_STRICTER,
+    PARTS,
+    SUMMED,
+    made_stricter,
+    some_evidence,
 )
 
+# By check, what makes it stricter. What has nothing here looks at the order alone, and at the price.
+LOOKS_AT: dict[str, set[str]] = {
+    "is_not_killed": {"kill"},
+    "strategy_is_active": {"status"},
+    "strategy_is_not_paused": {"stage"},
+    "symbol_is_allowed": {"symbols"},
+    "symbol_is_not_denied": {"desk_symbols", "denied_symbols"},
+    "symbol_is_known": {"instrument"},
+    "symbol_is_tradable": {"instrument"},
+    "symbol_is_not_frozen": {"frozen"},
+    "symbol_is_not_halted": {"is_halted"},
+    "form_is_valid": set(),
+    "prices_are_in_pennies": set(),
+    "quantity_is_sold_so": {"instrument"},
+    "open_orders_are_few": {"open_orders", "open_orders_max"},
+    "orders_today_are_few": {"orders_today", "orders_per_day_max", "own_open_orders"},
+    "orders_this_minute_are_few": {"orders_this_minute", "orders_per_minute_max"},
+    "is_no_duplicate": {"last_same_at", "duplicate_window"},
+    "quote_is_there": set(),
+    "quote_is_fresh": {"quote_age", "quote_age_max"},
+    "market_is_open": {"is_calendar_known", "trading_day", "may_wait_for_open"},
+    "price_is_near": {"price_collar"},
+    "stop_is_ahead": set(),
+    "only_reduces": {"kill"},
+    "within_hours": {"schedule", "clock"},
+    "close_is_far": {"schedule", "clock"},
+    "order_qty_is_small": {"order_qty_max"},
+    "order_notional_is_small": {"order_notional_max"},
+    "sells_what_it_has": {"is_short_allowed", "instrument"},
+    "no_exit_is_under_way": {"exit_under_way"},
+    "position_qty_is_small": {"position_qty_max"},
+    "position_notional_is_small": {"position_notional_max"},
+    "position_share_is_small": {"position_share_max", "equity"},
+    "day_loss_is_small": {"daily_loss_max", "day_pnl"},
+    "drawdown_is_small": {"drawdown_max", "equity", "peak_equity"},
+    "day_trades_are_few": {"day_trade_rule", "day_trades", "account_equity"},
+    "stop_is_past": {"last_stop_at", "stop_cooldown"},
+    "gross_exposure_is_small": {"gross_exposure_max", "allocation", "exposure", "buying", "selling"},
+    "net_exposure_is_small": {"net_exposure_max", "allocation", "exposure", "buying", "selling"},
+    "concentration_is_small": {"concentration_max", "account_equity", "symbol_value", "symbol_opening_qty"},
+    "buying_power_suffices": {"buying_power", "margin_per_share"},
+    "closes_what_is_free": set(),
+}
+VALUED = {check.__name__ for check in (*gate.VALUE_CHECKS, *gate.CLOSING_VALUE_CHECKS)}
 
-def is_tighter(one: Any, other: Any, *, less: bool) -> bool:
-    if one is None or other is None:
-        return other is None
-    if isinstance(one, DayTradeRule):
-        order = list(DayTradeRule)
-        return order.index(one) >= order.index(other)
-    return bool(one <= other if less else one >= other)
+
+def looks_at(check: str, name: str) -> bool:
+    """Tell whether the check may say another thing where *name* is another: an open order closes what no other can."""
+    return name in LOOKS_AT[check] or name == "quote" or (name == "own_open_orders" and check in VALUED)
 
 
-@st.composite
-def some_evidence(draw: st.DrawFn) -> tuple[Evidence, dict[str, Any]]:
-    """Draw an order with every bound, and beside it another bound of each."""
-    drawn = {name: draw(kind) for name, (kind, _) in BOUNDS.items()}
-    own = {name: draw(kind) for name, kind in SUMMED.items()}
-    own |= {name: own[name] or 25 for name in NOT_NONE}
-    limits = some_limits(**drawn, **own)
-    made = evidence(
-        request=draw(REQUESTS),
-        limits=limits,
-        quote=a_quote(received_at=NOON - timedelta(seconds=draw(st.integers(0, 40)))),
-        position_qty=qty(draw(st.integers(-30, 30))),
-        promised_qty=qty(draw(st.integers(0, 5))),
-        opening_qty=qty(draw(st.integers(0, 5))),
-        margin_per_share=price(150),
-        buying_power=draw(MONEY),
-        last_same_at=draw(MAYBE | st.just(NOON - timedelta(seconds=30))),
-        last_stop_at=draw(MAYBE | st.just(NOON - timedelta(seconds=60))),
-        symbol_value=cash(draw(st.integers(-4000, 4000))),
-        account_equity=draw(MONEY),
-        day_trades=draw(st.integers(0, 4)),
-    )
-    member, desk = (Bounds(**{name: draw(kind) for name, kind in SUMMED.items()}) for _ in range(2))
-    scopes = tuple(Scoped("", bounds, draw(FIGURES)) for bounds in (limits, member, desk))
-    other = {name: draw(kind) for name, (kind, _) in BOUNDS.items()}
-    other |= {name: draw(kind) for name, kind in SUMMED.items()}
-    return replace(made, scopes=scopes), other
+def found(e: Evidence) -> Iterator[tuple[str, bool]]:
+    """Yield what each check says for itself, whatever those before it say; without a price, no."""
+    is_priced = e.quote is not None and e.quote.is_two_sided
+    is_early = True
+    for check in gate.CHECKS:
+        is_early = is_early and check.__name__ != "quote_is_fresh"
+        yield check.__name__, (is_early or is_priced) and check(e).is_good
+    for value_check in (*gate.VALUE_CHECKS, *gate.CLOSING_VALUE_CHECKS):
+        good = False
+        if is_priced:
+            assert e.quote is not None
+            good = value_check(e, gate.value(e.request, e.quote, position_free=free_to_close(e))).is_good
+        yield value_check.__name__, good
 
 
-@given(some_evidence(), st.sampled_from([*BOUNDS, *SUMMED]), st.integers(0, 2))
-def test_a_tighter_limit_never_admits_more(drawn: tuple[Evidence, dict[str, Any]], name: str, scope: int) -> None:
-    """Whatever the order and all other bounds, at every scope: who tightens one of them only gets more denials."""
-    before, others = drawn
-    limits, scopes = before.limits, list(before.scopes)
-    other = others[name]
-    scope = 0 if name in BOUNDS else scope
-    if scope == 0 and name in NOT_NONE and other is None:
-        other = 25
-    bounds: Limits | Bounds = scopes[scope].bounds
-    changed = replace(bounds, **{name: other})
-    scopes[scope] = scopes[scope]._replace(bounds=changed)
-    after = replace(before, limits=changed if isinstance(changed, Limits) else limits, scopes=tuple(scopes))
-    less = BOUNDS[name][1] if name in BOUNDS else True
-    tight, loose = (after, before) if is_tighter(other, getattr(bounds, name), less=less) else (before, after)
-    if isinstance(gate.judge(tight).answer, Valued):
+@given(some_evidence(), st.sampled_from(sorted(PARTS)), st.integers(0, 2), st.data())
+def test_what_is_stricter_never_admits_more(loose: Evidence, name: str, scope: int, data: st.DataObject) -> None:
+    """Whatever the order and all else: a kill, a halt, a lower bound, a narrower schedule only bring more denials.
+
+    And only those of the checks that look at it.
+    """
+    strict = made_stricter(loose, name, data.draw(PARTS[name].kind), scope)
+    after = dict(found(strict))
+    for check, is_good in found(loose):
+        assert is_good or not after[check], f"{check} admits more"
+        assert is_good == after[check] or looks_at(check, name), f"{check} looks at it, too"
+    if isinstance(gate.judge(strict).answer, Valued):
         assert isinstance(gate.judge(loose).answer, Valued)
 
 
 @given(some_evidence())
-def test_every_no_has_figure_and_remedy_and_nothing_raises(drawn: tuple[Evidence, dict[str, Any]]) -> None:
+def test_every_no_has_figure_and_remedy_and_nothing_raises(drawn: Evidence) -> None:
     """Whatever the figures, the gate answers, and each check says what it looked at."""
-    verdict = gate.judge(drawn[0])
-    assert all("=" in found.figure for found in verdict.checks)
+    verdict = gate.judge(drawn)
+    assert all("=" in kept.figure for kept in verdict.checks)
     if isinstance(verdict.answer, Denied):
         assert ": " in verdict.answer.message
 
 
-def test_every_bound_is_tried() -> None:
-    """A limit that is added is one that this file is about."""
-    is_bound = set(Limits.__dataclass_fields__) - {"member", "desk", "origins", "words"}
-    assert is_bound == {*BOUNDS, *SUMMED}
-    assert set(Bounds.__dataclass_fields__) - {"words"} == set(SUMMED)
+def test_every_check_is_tried() -> None:
+    """A check that is added to the gate is one that this file is about."""
+    checks = (*gate.CHECKS, *gate.VALUE_CHECKS, *gate.EXIT_CHECKS, *gate.CLOSING_CHECKS, *gate.CLOSING_VALUE_CHECKS)
+    assert {check.__name__ for check in checks} == LOOKS_AT.keys()
+
+
+def test_every_bound_and_every_state_is_tried() -> None:
+    """A limit that is added, or a thing to look at, is one that this file is about, and some check is held against."""
+    assert set(Limits.__dataclass_fields__) - {"member", "desk", "origins"} == {*BOUNDS, *SUMMED}
+    assert set(Bounds.__dataclass_fields__) == set(SUMMED)
+    others = {"promised_qty", "opening_qty"}, {"symbol_value"}  # of own_open_orders; by the order's side
+    assert set(Evidence.__dataclass_fields__) == set().union(FIELDS, NOT_STRICTER, *others)
+    assert {*Figures._fields} == {*FIGURES, "longs", "shorts"}  # exposure
+    assert set().union(*LOOKS_AT.values(), {"quote", "own_open_orders"}) == set(PARTS)
