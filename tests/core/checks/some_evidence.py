@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import hypothesis.strategies as st
@@ -18,7 +19,7 @@ from deskd.domain.limits import Bounds, DayTradeRule, Limits
 from deskd.domain.market import Instrument, MarketClock, Quote, TradingDay
 from deskd.domain.order import OrderType, Side, TimeInForce
 from deskd.domain.run import StrategyStatus
-from deskd.domain.schedule import DAY_MIN, WEEK, Schedule, narrowed
+from deskd.domain.schedule import Schedule, narrowed
 from deskd.domain.stage import Stage
 from tests.core.test_checks import evidence
 from tests.factories import (
@@ -35,15 +36,16 @@ from tests.factories import (
     qty,
 )
 
-WHOLE = st.integers(0, 30)
-SHARES = WHOLE.map(qty)
-SHARE = st.sampled_from([Decimal(n) / 20 for n in range(1, 41)])
-FRACTION = st.sampled_from([Decimal(n) / 20 for n in range(1, 21)])  # of what is there: not more than all of it
-MONEY = st.integers(0, 120).map(lambda n: cash(n * 100))
-PNL = st.integers(-50, 50).map(lambda n: cash(n * 20))
-MAYBE = st.none()
-SECONDS = st.integers(0, 90).map(lambda s: timedelta(seconds=s))
-PAST = MAYBE | SECONDS.map(lambda ago: NOON - ago)
+# What each thing may be: few values, so that they meet.
+WHOLE = (0, 1, 4, 5, 6, 10, 25, 30)
+SHARES = tuple(map(qty, WHOLE))
+SHARE = tuple(Decimal(n) / 20 for n in (1, 2, 5, 10, 19, 20, 21, 40))
+FRACTION = SHARE[:-2]  # of what is there: not more than all of it
+MONEY = tuple(cash(n) for n in (0, 100, 500, 1_000, 1_500, 2_000, 5_000, 10_000, 24_999, 25_000))
+PNL = tuple(cash(n) for n in (-1_000, -500, -20, 0, 20, 500, 1_000))
+BOOLEANS = (False, True)
+SECONDS = tuple(timedelta(seconds=s) for s in (0, 1, 30, 31, 60, 90))
+PAST = (None, *(NOON - ago for ago in SECONDS))
 
 
 def least(one: Any, other: Any) -> Any:
@@ -76,7 +78,7 @@ def _kill(depth: KillDepth) -> Any:
 class Part:
     """Something that can be stricter: what it may be, the stricter of two, and where it is."""
 
-    kind: st.SearchStrategy[Any]
+    values: tuple[Any, ...]
     stricter: Callable[[Any, Any], Any]
     put: Callable[[Evidence, Any, int], Evidence]  # the number is the scope's, where it has several
     get: Callable[[Evidence, int], Any]
@@ -85,38 +87,38 @@ class Part:
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 # Every bound of a strategy by its name. None is the loosest.
-BOUNDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any, Any], Any]]] = {
+BOUNDS: dict[str, tuple[tuple[Any, ...], Callable[[Any, Any], Any]]] = {
     "order_notional_max": (MONEY, least),
-    "order_qty_max": (MAYBE | SHARES, least),
+    "order_qty_max": ((None, *SHARES), least),
     "position_qty_max": (SHARES, least),
     "position_notional_max": (MONEY, least),
-    "position_share_max": (MAYBE | SHARE, least),
-    "price_collar": (MAYBE | SHARE, least),
-    "concentration_max": (MAYBE | SHARE, least),
+    "position_share_max": ((None, *SHARE), least),
+    "price_collar": ((None, *SHARE), least),
+    "concentration_max": ((None, *SHARE), least),
     "stop_cooldown": (SECONDS, most),
     "duplicate_window": (SECONDS, most),
-    "quote_age_max": (st.integers(0, 60).map(lambda s: timedelta(seconds=s)), least),
-    "is_short_allowed": (st.booleans(), least),
-    "may_wait_for_open": (st.booleans(), least),
-    "day_trade_rule": (st.sampled_from(DayTradeRule), last_of(*DayTradeRule)),
-    "symbols": (st.sampled_from([frozenset({SPY}), frozenset({AAPL}), frozenset({AAPL, SPY})]), frozenset.intersection),
-    "desk_symbols": (st.sampled_from([frozenset({SPY}), frozenset({AAPL, SPY})]), frozenset.intersection),
-    "denied_symbols": (st.sampled_from([frozenset(), frozenset({SPY}), frozenset({AAPL})]), frozenset.union),
+    "quote_age_max": (SECONDS, least),
+    "is_short_allowed": (BOOLEANS, least),
+    "may_wait_for_open": (BOOLEANS, least),
+    "day_trade_rule": (tuple(DayTradeRule), last_of(*DayTradeRule)),
+    "symbols": ((frozenset({SPY}), frozenset({AAPL}), frozenset({AAPL, SPY})), frozenset.intersection),
+    "desk_symbols": ((frozenset({SPY}), frozenset({AAPL, SPY})), frozenset.intersection),
+    "denied_symbols": ((frozenset(), frozenset({SPY}), frozenset({AAPL})), frozenset.union),
 }
 # And those of every scope.
-SUMMED: dict[str, st.SearchStrategy[Any]] = {
-    "open_orders_max": MAYBE | WHOLE,
-    "orders_per_day_max": MAYBE | WHOLE,
-    "orders_per_minute_max": MAYBE | WHOLE,
-    "gross_exposure_max": MAYBE | SHARE,
-    "net_exposure_max": MAYBE | SHARE,
-    "daily_loss_max": MAYBE | MONEY,
-    "drawdown_max": MAYBE | FRACTION,
+SUMMED: dict[str, tuple[Any, ...]] = {
+    "open_orders_max": (None, *WHOLE),
+    "orders_per_day_max": (None, *WHOLE),
+    "orders_per_minute_max": (None, *WHOLE),
+    "gross_exposure_max": (None, *SHARE),
+    "net_exposure_max": (None, *SHARE),
+    "daily_loss_max": (None, *MONEY),
+    "drawdown_max": (None, *FRACTION),
 }
 NOT_NONE = {"open_orders_max", "orders_per_day_max"}  # of a strategy
 
 
-def _bound(name: str, kind: st.SearchStrategy[Any], stricter: Callable[[Any, Any], Any], *, is_summed: bool) -> Part:
+def _bound(name: str, values: tuple[Any, ...], stricter: Callable[[Any, Any], Any], *, is_summed: bool) -> Part:
     def put(e: Evidence, value: Any, scope: int) -> Evidence:
         at = scope if is_summed else 0
         bounds: Limits | Bounds = replace(e.scopes[at].bounds, **{name: value})
@@ -124,12 +126,12 @@ def _bound(name: str, kind: st.SearchStrategy[Any], stricter: Callable[[Any, Any
         scopes[at] = scopes[at]._replace(bounds=bounds)
         return replace(e, limits=bounds if isinstance(bounds, Limits) else e.limits, scopes=tuple(scopes))
 
-    return Part(kind, stricter, put, lambda e, scope: getattr(e.scopes[scope if is_summed else 0].bounds, name))
+    return Part(values, stricter, put, lambda e, scope: getattr(e.scopes[scope if is_summed else 0].bounds, name))
 
 
 LIMITS: dict[str, Part] = {
-    **{name: _bound(name, kind, stricter, is_summed=False) for name, (kind, stricter) in BOUNDS.items()},
-    **{name: _bound(name, kind, least, is_summed=True) for name, kind in SUMMED.items()},
+    **{name: _bound(name, values, stricter, is_summed=False) for name, (values, stricter) in BOUNDS.items()},
+    **{name: _bound(name, values, least, is_summed=True) for name, values in SUMMED.items()},
 }
 
 # --- states ----------------------------------------------------------------------------------------------------------
@@ -158,61 +160,57 @@ def _known_by_both(one: Any, other: Any) -> Any:
     return None if other is None else one
 
 
-MINUTES = st.integers(0, 30).map(lambda m: timedelta(minutes=m))
-SCHEDULES = st.just(Schedule()) | st.builds(
-    Schedule,
-    opens_min=st.integers(0, DAY_MIN),
-    closes_min=st.integers(0, DAY_MIN),
-    days=st.sampled_from([WEEK, ("mon",), ("tue", "wed"), ()]),
-    no_new_before_close=MINUTES,
-    flatten_before_close=MINUTES,
+SCHEDULES = (
+    Schedule(),
+    Schedule(opens_min=12 * 60),  # New York's noon, which it is
+    Schedule(opens_min=12 * 60 + 1),
+    Schedule(closes_min=12 * 60),
+    Schedule(opens_min=9 * 60, closes_min=16 * 60, no_new_before_close=timedelta(minutes=5)),
+    Schedule(days=("mon", "tue"), flatten_before_close=timedelta(minutes=10)),
+    Schedule(days=("tue",)),
+    Schedule(no_new_before_close=timedelta(minutes=10)),
 )
-CLOCKS = st.builds(
-    lambda left, is_open: MarketClock(
-        timestamp=NOON, is_open=is_open, next_open=NOON + timedelta(hours=20), next_close=NOON + left
-    ),
-    st.integers(1, 40).map(lambda m: timedelta(minutes=m)),
-    st.booleans(),
+CLOCKS = tuple(
+    MarketClock(timestamp=NOON, is_open=is_open, next_open=NOON + timedelta(hours=20), next_close=NOON + left)
+    for left in (timedelta(minutes=5), timedelta(minutes=10), timedelta(hours=4))
+    for is_open in BOOLEANS
 )
-DAYS = st.builds(
-    lambda opens, closes: replace(DAY, open_at=NOON + opens, close_at=NOON + closes),
-    st.sampled_from([timedelta(hours=-2), timedelta(seconds=1)]),
-    st.sampled_from([timedelta(0), timedelta(hours=4)]),
+DAYS = tuple(
+    replace(DAY, open_at=NOON + opens, close_at=NOON + closes)
+    for opens in (timedelta(hours=-2), timedelta(seconds=1))
+    for closes in (timedelta(0), timedelta(hours=4))
+)
+INSTRUMENTS = tuple(
+    an_instrument(is_tradable=a, is_shortable=b, is_fractionable=c) for a, b, c in product(BOOLEANS, repeat=3)
 )
 QUOTES = (a_quote(), a_quote(bid_price=price(101)), None)
 # Every state by its name, as a field of Evidence is named: the kind, the stricter of two.
-FIELDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any, Any], Any]]] = {
-    "status": (st.sampled_from(StrategyStatus), lambda one, other: other if one is StrategyStatus.ACTIVE else one),
-    "stage": (st.sampled_from(Stage), lambda one, other: one if other.is_looser_than(one) else other),
+FIELDS: dict[str, tuple[tuple[Any, ...], Callable[[Any, Any], Any]]] = {
+    "status": (tuple(StrategyStatus), lambda one, other: other if one is StrategyStatus.ACTIVE else one),
+    "stage": (tuple(Stage), lambda one, other: one if other.is_looser_than(one) else other),
     "kill": (
-        MAYBE | st.sampled_from(KillDepth).map(_kill),
-        lambda one, other: other if one is None or (other and other.depth.reaches(one.depth)) else one,
+        (None, *map(_kill, KillDepth)),
+        lambda one, other: one if other is None or (one and one.depth.reaches(other.depth)) else other,
     ),
-    "frozen": (MAYBE | st.just(SymbolFrozen(symbol=AAPL, why="5 more", at=NOON)), any_of),
-    "exit_under_way": (MAYBE | st.sampled_from(ExitKind), any_of),
-    "instrument": (
-        MAYBE
-        | st.builds(
-            an_instrument, is_tradable=st.booleans(), is_shortable=st.booleans(), is_fractionable=st.booleans()
-        ),
-        _fewer_abilities,
-    ),
-    "quote": (st.sampled_from(QUOTES), _without_a_price),
-    "is_halted": (st.booleans(), most),
-    "is_calendar_known": (st.booleans(), least),
-    "trading_day": (MAYBE | DAYS, _shorter_day),
-    "clock": (MAYBE | CLOCKS, _known_by_both),
+    "frozen": ((None, SymbolFrozen(symbol=AAPL, why="5 more", at=NOON)), any_of),
+    "exit_under_way": ((None, *ExitKind), any_of),
+    "instrument": ((None, *INSTRUMENTS), _fewer_abilities),
+    "quote": (QUOTES, _without_a_price),
+    "is_halted": (BOOLEANS, most),
+    "is_calendar_known": (BOOLEANS, least),
+    "trading_day": ((None, *DAYS), _shorter_day),
+    "clock": ((None, *CLOCKS), _known_by_both),
     "schedule": (SCHEDULES, narrowed),
     "last_same_at": (PAST, most),
     "last_stop_at": (PAST, most),
     "buying_power": (MONEY, least),
-    "margin_per_share": (st.sampled_from([price(0), price(100), price(150)]), least),
+    "margin_per_share": ((price(0), price(100), price(150)), least),
     "symbol_opening_qty": (SHARES, most),
     "account_equity": (MONEY, least),
-    "day_trades": (st.integers(0, 5), most),
+    "day_trades": ((0, 2, 3, 4), most),
 }
 # And what a scope has come to.
-FIGURES: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any, Any], Any]]] = {
+FIGURES: dict[str, tuple[tuple[Any, ...], Callable[[Any, Any], Any]]] = {
     "open_orders": (WHOLE, most),
     "orders_today": (WHOLE, most),
     "orders_this_minute": (WHOLE, most),
@@ -227,11 +225,11 @@ FIGURES: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any, Any], Any]]] = {
 NOT_STRICTER = {"request", "now", "market_day", "position_qty", "freed", "is_closing", "is_exit", "limits", "scopes"}
 
 
-def _field(name: str, kind: st.SearchStrategy[Any], stricter: Callable[[Any, Any], Any]) -> Part:
-    return Part(kind, stricter, lambda e, value, _: replace(e, **{name: value}), lambda e, _: getattr(e, name))
+def _field(name: str, values: tuple[Any, ...], stricter: Callable[[Any, Any], Any]) -> Part:
+    return Part(values, stricter, lambda e, value, _: replace(e, **{name: value}), lambda e, _: getattr(e, name))
 
 
-def _figure(name: str, kind: st.SearchStrategy[Any], stricter: Callable[[Any, Any], Any]) -> Part:
+def _figure(name: str, values: tuple[Any, ...], stricter: Callable[[Any, Any], Any]) -> Part:
     def put(e: Evidence, value: Any, scope: int) -> Evidence:
         name_now = _exposure(e) if name == "exposure" else name
         scopes = [*e.scopes]
@@ -241,7 +239,7 @@ def _figure(name: str, kind: st.SearchStrategy[Any], stricter: Callable[[Any, An
     def get(e: Evidence, scope: int) -> Any:
         return getattr(e.scopes[scope].figures, _exposure(e) if name == "exposure" else name)
 
-    return Part(kind, stricter, put, get)
+    return Part(values, stricter, put, get)
 
 
 def _exposure(e: Evidence) -> str:
@@ -301,20 +299,25 @@ REQUESTS = st.builds(
 
 
 @st.composite
-def some_evidence(draw: st.DrawFn) -> Evidence:
-    """Draw an order that is mostly allowed, with some limits and states that are any."""
+def an_order(draw: st.DrawFn) -> Evidence:
+    """Draw an order that is within wide limits, if it is not a sale of too much."""
     made = replace(
-        evidence(request=draw(REQUESTS), position_qty=qty(draw(st.integers(-30, 30)))),
+        evidence(request=draw(REQUESTS), position_qty=qty(draw(st.sampled_from([-30, -5, 0, 5, 30])))),
         freed=draw(st.sampled_from([NOTHING, A_BUY])),
-        is_closing=draw(st.integers(0, 9)) == 0,
-        is_exit=draw(st.integers(0, 9)) == 0,
     )
-    figures = made.own._replace(day_pnl=draw(PNL))
     bounds: tuple[Limits | Bounds, ...] = (made.limits, Bounds(), Bounds())
-    made = replace(made, scopes=tuple(Scoped(said, bound, figures) for said, bound in zip(SAID, bounds, strict=True)))
+    scopes = (Scoped(said, of_scope, made.own) for said, of_scope in zip(SAID, bounds, strict=True))
+    return replace(made, scopes=tuple(scopes))
+
+
+@st.composite
+def some_evidence(draw: st.DrawFn) -> Evidence:
+    """Draw an order with some limits and states that are any; some are the desk's own to close, some exits."""
+    made = draw(an_order())
+    made = replace(made, is_closing=draw(st.integers(0, 9)) == 0, is_exit=draw(st.integers(0, 9)) == 0)
     for name in draw(st.lists(st.sampled_from(sorted(PARTS)), max_size=12, unique=True)):
         for scope in range(3) if name in SCOPED else (0,):
-            made = put(made, name, draw(PARTS[name].kind), scope)
+            made = put(made, name, draw(st.sampled_from(PARTS[name].values)), scope)
     return made
 
 

@@ -1,9 +1,11 @@
 """Every check, by a property: a stricter limit or state never admits what a looser one denies."""
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 import hypothesis.strategies as st
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 
 from deskd.core import gate
 from deskd.core.checks import Denied, Evidence, Figures, Valued, free_to_close
@@ -15,7 +17,9 @@ from tests.core.checks.some_evidence import (
     NOT_STRICTER,
     PARTS,
     SUMMED,
+    an_order,
     made_stricter,
+    put,
     some_evidence,
 )
 
@@ -62,42 +66,61 @@ LOOKS_AT: dict[str, set[str]] = {
     "buying_power_suffices": {"buying_power", "margin_per_share"},
     "closes_what_is_free": set(),
 }
-VALUED = {check.__name__ for check in (*gate.VALUE_CHECKS, *gate.CLOSING_VALUE_CHECKS)}
+
+CHECKS = {check.__name__: check for check in gate.CHECKS}
+VALUE_CHECKS = {check.__name__: check for check in (*gate.VALUE_CHECKS, *gate.CLOSING_VALUE_CHECKS)}
+NEEDS_NO_PRICE = set(takewhile(lambda name: name != "quote_is_fresh", CHECKS))
+
+
+def says(name: str, e: Evidence) -> bool:
+    """Tell whether the check lets pass, whatever those before it say; without a price, those after it do not."""
+    if name in NEEDS_NO_PRICE:
+        return CHECKS[name](e).is_good
+    if e.quote is None or not e.quote.is_two_sided:
+        return False
+    if name in CHECKS:
+        return CHECKS[name](e).is_good
+    return VALUE_CHECKS[name](e, gate.value(e.request, e.quote, position_free=free_to_close(e))).is_good
+
+
+def found(e: Evidence) -> Iterator[tuple[str, bool]]:
+    """Yield what each check says for itself."""
+    for name in LOOKS_AT:
+        yield name, says(name, e)
 
 
 def looks_at(check: str, name: str) -> bool:
     """Tell whether the check may say another thing where *name* is another: an open order closes what no other can."""
-    return name in LOOKS_AT[check] or name == "quote" or (name == "own_open_orders" and check in VALUED)
+    return name in LOOKS_AT[check] or name == "quote" or (name == "own_open_orders" and check in VALUE_CHECKS)
 
 
-def found(e: Evidence) -> Iterator[tuple[str, bool]]:
-    """Yield what each check says for itself, whatever those before it say; without a price, no."""
-    is_priced = e.quote is not None and e.quote.is_two_sided
-    is_early = True
-    for check in gate.CHECKS:
-        is_early = is_early and check.__name__ != "quote_is_fresh"
-        yield check.__name__, (is_early or is_priced) and check(e).is_good
-    for value_check in (*gate.VALUE_CHECKS, *gate.CLOSING_VALUE_CHECKS):
-        good = False
-        if is_priced:
-            assert e.quote is not None
-            good = value_check(e, gate.value(e.request, e.quote, position_free=free_to_close(e))).is_good
-        yield value_check.__name__, good
+@pytest.mark.parametrize("check", [check for check, names in LOOKS_AT.items() if names])
+@settings(max_examples=50, deadline=None)
+@given(st.data(), st.integers(0, 2))
+def test_what_is_stricter_never_admits_more(check: str, data: st.DataObject, scope: int) -> None:
+    """Whatever the order: a kill, a halt, a lower bound, a narrower schedule only bring more denials."""
+    names = sorted(LOOKS_AT[check])
+    loose = data.draw(an_order())
+    for name in names:
+        loose = put(loose, name, data.draw(st.sampled_from(PARTS[name].values)), scope)
+    if says(check, loose):
+        return
+    for name in names:
+        for value in PARTS[name].values:
+            assert not says(check, made_stricter(loose, name, value, scope)), f"it admits more by {name}={value}"
 
 
-@given(some_evidence(), st.sampled_from(sorted(PARTS)), st.integers(0, 2), st.data())
-def test_what_is_stricter_never_admits_more(loose: Evidence, name: str, scope: int, data: st.DataObject) -> None:
-    """Whatever the order and all else: a kill, a halt, a lower bound, a narrower schedule only bring more denials.
-
-    And only those of the checks that look at it.
-    """
-    strict = made_stricter(loose, name, data.draw(PARTS[name].kind), scope)
-    after = dict(found(strict))
-    for check, is_good in found(loose):
-        assert is_good or not after[check], f"{check} admits more"
-        assert is_good == after[check] or looks_at(check, name), f"{check} looks at it, too"
-    if isinstance(gate.judge(strict).answer, Valued):
-        assert isinstance(gate.judge(loose).answer, Valued)
+@settings(max_examples=50, deadline=None)
+@given(some_evidence(), st.sampled_from(sorted(PARTS)), st.integers(0, 2))
+def test_the_gate_never_admits_more_of_what_is_stricter(loose: Evidence, name: str, scope: int) -> None:
+    """All checks together say no where they said no, and only those that look at what is stricter say it anew."""
+    before, is_admitted = dict(found(loose)), isinstance(gate.judge(loose).answer, Valued)
+    for value in PARTS[name].values:
+        strict = made_stricter(loose, name, value, scope)
+        assert is_admitted or isinstance(gate.judge(strict).answer, Denied)
+        for check, is_good in found(strict):
+            assert before[check] or not is_good, f"{check} admits more"
+            assert is_good == before[check] or looks_at(check, name), f"{check} looks at it, too"
 
 
 @given(some_evidence())
