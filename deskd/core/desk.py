@@ -18,6 +18,7 @@ from deskd.core.kills import Kills
 from deskd.core.losses import losses_of
 from deskd.core.outages import Outages
 from deskd.core.portfolio import Portfolio
+from deskd.core.reconcile import ANSWER_MAX
 from deskd.core.records import Records
 from deskd.core.reservation import Reservation, Reservations
 from deskd.core.stages import Stages
@@ -196,6 +197,7 @@ class Desk:
                 self.last_reconciled = fact
                 self.standing.read(fact.activities_until, fact.seen)
                 self.is_synced = self.is_trade_stream_up
+                self._give_up_on_legs(fact.at)
             case ev.StreamChanged():
                 self.outages.change(fact)
                 if fact.stream == TRADES:
@@ -412,6 +414,13 @@ class Desk:
             self.held_ids.setdefault(oid)
         else:
             self.held_ids.pop(oid, None)
+
+    def _give_up_on_legs(self, at: datetime) -> None:
+        """Wait no longer for exits that no look at the account has brought for so long: there are none to hold shares."""
+        for oid in list(self.awaits_legs):
+            entry = self.orders[oid]
+            if not entry.status.is_open and at - entry.updated_at >= ANSWER_MAX:
+                del self.awaits_legs[oid]
 
     def _sum_up(self, order: Order) -> Order:
         """Return the order, or where it is a part that of which it is one, brought to where its parts are."""

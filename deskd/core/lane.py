@@ -342,7 +342,7 @@ def moved(desk: Desk, at: datetime, *, met_in: Symbol | None = None) -> list[Eff
         )
         end: ev.OrderRejected | ev.OrderCanceled | None
         if order.split is None:
-            end = _end_of_wait(desk, order, at)
+            end = _end_of_wait(desk, order, conflict, at)
         else:
             end = sequencing.end_of_rest(desk, order, at, finding(conflict, order.request, qty).figure)
         if end is not None:
@@ -378,7 +378,7 @@ def _sent(  # noqa: PLR0917  all that is known of one that waits
     return parts if split is not None else [Record(released), *parts]
 
 
-def _end_of_wait(desk: Desk, order: Order, at: datetime) -> ev.OrderRejected | None:
+def _end_of_wait(desk: Desk, order: Order, conflict: Conflict | None, at: datetime) -> ev.OrderRejected | None:
     oid, who, until = order.request.client_order_id, order.request.strategy_id, order.held_until
     assert until is not None, "it is held"
     if kill := desk.kills.over(who, order.request.user_id, order.request.symbol):
@@ -387,8 +387,20 @@ def _end_of_wait(desk: Desk, order: Order, at: datetime) -> ev.OrderRejected | N
     if desk.statuses.get(who) is not StrategyStatus.ACTIVE:
         text = f"status={desk.statuses.get(who)}: the strategy stopped while the order waited; it was never sent"
         return ev.OrderRejected(client_order_id=oid, reason=RejectReason.NOT_SENT, message=text, at=at)
+    if conflict is not None and desk.is_synced and _is_hopeless(desk, order.request, conflict):
+        text = f"rule={conflict.rule} position_qty={plain(desk.portfolio.total_qty(order.request.symbol))}"
+        text = f"{text}: the shared account's position changed while the order waited, and the broker would refuse it"
+        return ev.OrderRejected(client_order_id=oid, reason=RejectReason.NOT_SENT, message=f"{text}; never sent", at=at)
     if at < until:
         return None
     waited = (at - order.requested_at).total_seconds()
     text = f"waited_s={waited:.1f} hold_max_s={(until - order.requested_at).total_seconds():g}: {order.message}"
     return ev.OrderRejected(client_order_id=oid, reason=RejectReason.HELD_TOO_LONG, message=text, at=at)
+
+
+def _is_hopeless(desk: Desk, request: OrderRequest, conflict: Conflict) -> bool:
+    """Tell whether it is the account's position that is in the way: no order's end makes room then."""
+    if conflict.rule is Rule.POSITION:
+        return True
+    position_qty = desk.portfolio.total_qty(request.symbol)
+    return conflict.rule is Rule.ZERO and splitting.hindrance(request, Qty(abs(position_qty)), position_qty) is not None

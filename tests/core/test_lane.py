@@ -1,5 +1,6 @@
 """An order that the broker would refuse because of another order is stopped at home, and its author is told why."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from deskd.core import lane
 from deskd.core.deciding import handle
 from deskd.core.desk import Desk
+from deskd.core.reconcile import ANSWER_MAX
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId
@@ -19,6 +21,7 @@ from tests.factories import (
     a_quote,
     a_request,
     accepted,
+    cash,
     filled,
     price,
     qty,
@@ -202,6 +205,26 @@ def test_exits_that_nobody_has_told_yet_hold_the_same() -> None:
     assert not desk.awaits_legs
     assert reason(desk, ours("2", side=Side.SELL, qty=qty(2))) == R.CONFLICT_HELD
     assert ask(desk, ours("3", side=Side.SELL, qty=qty(1))) is None
+
+
+def test_exits_that_no_look_brings_hold_nothing_for_ever() -> None:
+    """Looks at the account for ten minutes have named no exit of the entry: its shares can be sold."""
+    desk = desk_with_shorts()
+    bracket = theirs(
+        "1",
+        order_class=OrderClass.BRACKET,
+        take_profit=TakeProfit(limit_price=price(110)),
+        stop_loss=StopLoss(stop_price=price(90)),
+    )
+    assert ask(desk, bracket) is None
+    handle(desk, filled(bracket, 10))
+    filled_at = desk.orders[bracket.client_order_id].updated_at
+    for after in (ANSWER_MAX - timedelta(seconds=1), ANSWER_MAX):
+        assert reason(desk, theirs(f"2-{after}", side=Side.SELL, qty=qty(2))) == R.CONFLICT_HELD
+        looked = ev.AccountReconciled(cash=cash(0), differences=(), fill_count=1, why="test", at=filled_at + after)
+        desk.apply(looked)
+    assert not desk.awaits_legs
+    assert ask(desk, theirs("3", side=Side.SELL, qty=qty(2))) is None
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ from tests.factories import (
 )
 
 HOLD_MAX = timedelta(seconds=30)
+A_STOP = {"side": Side.SELL, "qty": qty(50), "order_type": OrderType.STOP, "stop_price": price(90)}
 THROUGH_ZERO = {"qty": qty(150), "order_type": OrderType.STOP, "stop_price": price(90)}
 
 
@@ -147,6 +148,24 @@ def test_a_wait_has_an_end() -> None:
     assert ef.Reply(SALE.client_order_id) in effects
     assert not desk.reservations.of(ended).qty
     assert not sent(handle(desk, canceled(RESTING)))
+
+
+def test_a_wait_that_the_account_has_made_hopeless_ends_at_once() -> None:
+    """Bob's sale leaves the account with less than alice's stop would sell: no order's end makes that possible."""
+    desk = a_patient_desk()
+    sale, stop = theirs("1", side=Side.SELL, qty=qty(60), **limit("110")), ours("2", **A_STOP)
+    handle(desk, requested(sale))
+    handle(desk, requested(stop))
+    assert order(desk, stop).is_held
+    handle(desk, filled(sale, 30))
+    assert order(desk, stop).is_held, "when bob's order has ended it can go"
+    effects = handle(desk, filled(sale, 30, cumulative=60))
+    ended = order(desk, stop)
+    assert (ended.status, ended.reason) == (OrderStatus.REJECTED, RejectReason.NOT_SENT)
+    assert ended.message is not None
+    assert ended.message.startswith("rule=zero_crossing position_qty=40: the shared account's position changed")
+    assert not sent(effects)
+    assert not desk.held_ids
 
 
 def test_a_cancel_ends_a_wait_at_once() -> None:

@@ -16,9 +16,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from deskd.core import conflicts, crossing, sequencing
+from deskd.core import crossing, sequencing
 from deskd.core.checks import MARKET_MARGIN
-from deskd.core.conflicts import Rule
 from deskd.core.deciding import handle
 from deskd.core.desk import TRADES, Desk
 from deskd.domain import effects as ef
@@ -476,11 +475,7 @@ class Story:
                 continue  # for a look at the market
             if not desk.is_synced or any(not desk.orders[one].is_held for one in desk.open_by_symbol[symbol]):
                 continue
-            new = conflicts.newcomer(order.request, desk.reservations.of(order).opening)
-            found = conflicts.find(new, desk.portfolio.total_qty(symbol), ())
-            # What it would do to the position may have become impossible meanwhile: the time it may wait ends that.
-            assert found is not None, f"{oid} waits for nothing"
-            assert found.rule in {Rule.ZERO, Rule.POSITION}, f"{oid} waits for nothing: {found}"
+            raise AssertionError(f"{oid} waits for nothing")
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
