@@ -317,9 +317,9 @@ class Desk:
         count = self.orders_today(who, fact.market_day, fact.quote)
         self.days[who] = DayCount(fact.market_day, count + 1, fact.quote.quoted_at)
         self.records.count(who, fact.at)
-        asked = self.last_asked.setdefault(who, {})
-        asked.pop(_signature(request), None)  # so that the oldest are always first
-        asked[_signature(request)] = fact.at
+        asked, signature = self.last_asked.setdefault(who, {}), _signature(request)
+        asked.pop(signature, None)  # so that the oldest are always first
+        asked[signature] = fact.at
         while fact.at - asked[oldest := next(iter(asked))] > DUPLICATE_MEMORY:
             del asked[oldest]
 
