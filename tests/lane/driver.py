@@ -463,19 +463,16 @@ class Story:
 
     def _nobody_waits_for_nothing(self) -> None:
         """Have the first in line of each symbol wait for an order at the broker: so the line always moves."""
-        desk, seen = self.desk, set[Symbol]()
-        for oid in desk.held_ids:
-            order = desk.orders[oid]
-            symbol = order.request.symbol
-            if symbol in seen:
-                continue
-            seen.add(symbol)
-            soon = self.now + crossing.MEET_MAX
-            if order.recalled_for is not None and any(one == oid and at <= soon for at, one in self.wakes):
-                continue  # for a look at the market
-            if not desk.is_synced or any(not desk.orders[one].is_held for one in desk.open_by_symbol[symbol]):
-                continue
-            raise AssertionError(f"{oid} waits for nothing")
+        desk = self.desk
+        first = {desk.orders[oid].request.symbol: oid for oid in reversed(desk.held_ids)}
+        untold = {desk.orders[oid].request.symbol for oid in desk.awaits_legs}  # exits, which the broker has
+        for symbol, oid in first.items():
+            is_at_the_broker = any(not desk.orders[one].is_held for one in desk.open_by_symbol[symbol])
+            soon = self.now + crossing.MEET_MAX  # a look at the market, for an order that was recalled
+            is_recalled = desk.orders[oid].recalled_for is not None
+            is_looked_at = is_recalled and any(one == oid and at <= soon for at, one in self.wakes)
+            has_reason = is_at_the_broker or symbol in untold or is_looked_at or not desk.is_synced
+            assert has_reason, f"{oid} waits for nothing"
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -553,8 +550,36 @@ def exchanges_are_fair(story: Story, fact: ev.Fact) -> None:
     assert other.symbol == request.symbol
 
 
+def parts_go_in_turn(story: Story, fact: ev.Fact) -> None:
+    """Have one part of an order live at a time, and all of them together be for no more than was asked for."""
+    assert isinstance(fact, ev.OrderSplit)
+    whole = story.desk.orders[fact.client_order_id]
+    assert whole.split is not None
+    assert whole.qty is not None
+    parts = [story.desk.orders[oid] for oid in whole.split.parts]
+    assert sum(part.status.is_open for part in parts) <= 1, f"two parts of {fact.client_order_id} live"
+    may_trade = sum((part.qty or NO_QTY if part.status.is_open else part.filled_qty for part in parts), NO_QTY)
+    assert may_trade <= whole.qty, f"the parts of {fact.client_order_id} come to more than it"
+
+
+def parts_are_the_order(story: Story) -> None:
+    """Have each order that went in parts have traded what they have, and have none of them live on without it."""
+    for oid, whole in story.desk.orders.items():
+        if whole.split is None:
+            continue
+        parts = [story.desk.orders[part] for part in whole.split.parts]
+        assert whole.filled_qty == sum((part.filled_qty for part in parts), NO_QTY), f"{oid} is not its parts"
+        assert whole.status.is_open or not any(part.status.is_open for part in parts), f"a part of {oid} lives on"
+
+
 ON_FACT: dict[type[ev.Fact], Callable[[Story, ev.Fact], None]] = {
     ev.HouseAdjusted: house_takes_nothing,
     ev.OrderFilled: exchanges_are_fair,
+    ev.OrderSplit: parts_go_in_turn,
 }
-AT_THE_END: tuple[Callable[[Story], None], ...] = (nobody_waits, exchanges_are_whole, books_are_the_account)
+AT_THE_END: tuple[Callable[[Story], None], ...] = (
+    nobody_waits,
+    exchanges_are_whole,
+    books_are_the_account,
+    parts_are_the_order,
+)
