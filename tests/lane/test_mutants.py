@@ -21,7 +21,7 @@ CAUGHT_BY = {
     "forgets what is in doubt": 0,
     "takes a cancel that is asked for as done": 22,
     "takes a replace that is asked for as done": 888,
-    "forgets exits": 147,
+    "forgets exits": 134,
 }
 
 
