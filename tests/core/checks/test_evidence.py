@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from deskd.core import gate
-from deskd.core.checks import Denied, Evidence, Figures, Valued, free_to_close
+from deskd.core.checks import Denied, Evidence, Figures, Valued
 from deskd.domain.limits import Bounds, Limits
 from tests.core.checks.some_evidence import (
     BOUNDS,
@@ -80,7 +80,7 @@ def says(name: str, e: Evidence) -> bool:
         return False
     if name in CHECKS:
         return CHECKS[name](e).is_good
-    return VALUE_CHECKS[name](e, gate.value(e.request, e.quote, position_free=free_to_close(e))).is_good
+    return VALUE_CHECKS[name](e, gate.valued_at(e, e.quote)).is_good
 
 
 def found(e: Evidence) -> Iterator[tuple[str, bool]]:
@@ -140,8 +140,8 @@ def test_every_check_is_tried() -> None:
 
 def test_every_bound_and_every_state_is_tried() -> None:
     """A limit that is added, or a thing to look at, is one that this file is about, and some check is held against."""
-    assert set(Limits.__dataclass_fields__) - {"member", "desk", "origins"} == {*BOUNDS, *SUMMED}
-    assert set(Bounds.__dataclass_fields__) == set(SUMMED)
+    assert set(Limits.__dataclass_fields__) - {"member", "desk", "origins", "words"} == {*BOUNDS, *SUMMED}
+    assert set(Bounds.__dataclass_fields__) - {"words"} == set(SUMMED)
     others = {"promised_qty", "opening_qty"}, {"symbol_value"}  # of own_open_orders; by the order's side
     assert set(Evidence.__dataclass_fields__) == set().union(FIELDS, NOT_STRICTER, *others)
     assert {*Figures._fields} == {*FIGURES, "longs", "shorts"}  # exposure
