@@ -135,9 +135,8 @@ async def test_a_hundred_orders_of_every_fate_are_folded_alike(tmp_path: Path) -
     assert len(desk.open_ids) == 20
 
 
-# Twenty days of a thousand orders: over the ten days that the desk remembers, and of every fate two thousand. A hundred
-# thousand, which a start is measured with, are five times as long and reach no further bound: DESKD_HISTORY_ORDERS=100000.
-ORDERS = int(os.environ.get("DESKD_HISTORY_ORDERS", "20000"))
+# What a start is measured with, too; every bound of the desk's memory is reached with a fifth of it.
+ORDERS = int(os.environ.get("DESKD_HISTORY_ORDERS", "100000"))
 
 
 @pytest.mark.slow
