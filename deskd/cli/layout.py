@@ -11,7 +11,14 @@ IDS = frozenset({"client_order_id"})
 INSTANTS = frozenset({"requested_at", "at", "started_at"})  # their titles name the zone; they stand to the left
 BELOW = frozenset({"why", "note"})  # sentences that may stand below their row
 SENTENCES = BELOW | {"remedy", "found", "affected", "lasted", "value", "from", "old", "new"}
-LEFT_OUT = ("unrealized_pnl", "realized_pnl", "lines_dropped", "order_type", "limit_price")  # the first goes first
+LEFT_OUT = (
+    "fees",
+    "unrealized_pnl",
+    "realized_pnl",
+    "lines_dropped",
+    "order_type",
+    "limit_price",
+)  # the first goes first
 
 _LEAST, _LEAST_BELOW = 24, 60  # columns; a sentence in fewer is a column of words
 _ID_SHOWN = 8  # the least of an order's id; any command takes the beginning of an id

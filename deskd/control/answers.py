@@ -296,6 +296,7 @@ class FillAnswer(TypedDict):
     price: DecimalText  # at
     at: Instant  # when, as the broker stamped it
     part_id: str | None  # where its order went to the broker in parts: of which part
+    is_internal: int  # 1: exchanged with another strategy at the desk, and unknown to the broker
 
 
 class PositionAnswer(TypedDict):
@@ -394,6 +395,7 @@ class OrderFillAnswer(TypedDict):
     filled_qty: DecimalText  # so far
     avg_fill_price: DecimalText  # so far
     position_qty: DecimalText | None  # after it
+    is_internal: bool  # exchanged with another strategy at the desk, and unknown to the broker
 
 
 class PartAnswer(TypedDict):

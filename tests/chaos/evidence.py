@@ -34,6 +34,8 @@ class BookedFill:
     qty: Decimal
     price: Decimal
     filled_qty: Decimal  # of the order, after it
+    told_of: str  # the order of which the strategy is told: a part's fill is its whole order's
+    told_qty: Decimal  # filled of that, after it
     position_qty: Decimal  # of the strategy, after it
 
 
@@ -50,6 +52,8 @@ class Asked:
     broker_order_id: str | None = None
     filled_qty: Decimal = ZERO
     is_leg: bool = False
+    whole: str | None = None  # of a part: the order that went to the broker in parts
+    parts: list[str] = field(default_factory=list)
     is_adopted: bool = False  # somebody replaced an order of ours at the broker
 
 
@@ -111,6 +115,13 @@ def _fold(ledger: Ledger, seq: int, kind: str, fact: Fact) -> None:
             adopted = Asked(request["strategy_id"], request["symbol"], request["side"], seq, fact["at"], seq)
             adopted.broker_order_id, adopted.is_adopted = fact["broker_order_id"], True
             ledger.orders[request["client_order_id"]] = adopted
+        case "OrderSplit":
+            oid, part_id = fact["client_order_id"], fact["part_id"]
+            if part_id in ledger.orders:
+                ledger.doubled_orders.append(part_id)
+            whole = ledger.orders[oid]
+            whole.parts.append(part_id)
+            ledger.orders[part_id] = Asked(whole.strategy_id, whole.symbol, whole.side, seq, fact["at"], whole=oid)
         case "SharesDistributed":
             _distribute(ledger, fact["symbol"], Decimal(fact["ratio"]))
         case "OrderDenied":
@@ -120,6 +131,8 @@ def _fold(ledger: Ledger, seq: int, kind: str, fact: Fact) -> None:
             order = ledger.orders[fact["client_order_id"]]
             if kind == "OrderAccepted":
                 order.accepted_seq, order.broker_order_id = seq, fact["broker_order_id"]
+                if order.whole is not None and (whole := ledger.orders[order.whole]).broker_order_id is None:
+                    whole.broker_order_id = fact["broker_order_id"]  # of its first part
             for leg in fact["legs"]:
                 ledger.orders[leg["client_order_id"]] = Asked(
                     order.strategy_id,
@@ -180,7 +193,10 @@ def _fill(ledger: Ledger, seq: int, fact: Fact) -> None:
     ledger.cash[order.strategy_id] -= signed * price
     position = ledger.positions[order.strategy_id, order.symbol]
     ledger.held[order.strategy_id, order.symbol].add(position)
-    ledger.fills[fill_id] = BookedFill(seq, oid, qty, price, order.filled_qty, position)
+    told_of, told = (oid, order) if order.whole is None else (order.whole, ledger.orders[order.whole])
+    if told is not order:
+        told.filled_qty += qty
+    ledger.fills[fill_id] = BookedFill(seq, oid, qty, price, order.filled_qty, told_of, told.filled_qty, position)
 
 
 @dataclass(frozen=True, slots=True)

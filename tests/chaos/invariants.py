@@ -75,6 +75,7 @@ def gather(files: Path, logs: Sequence[Path], opening_cash: Decimal) -> Evidence
             oid: Row(status, Decimal(filled), reason, broker)
             for oid, status, filled, reason, broker in db.execute(
                 "SELECT client_order_id, status, filled_qty, reason, broker_order_id FROM orders"
+                " UNION ALL SELECT part_id, status, filled_qty, reason, broker_order_id FROM order_parts"
             )
         }
         positions = {(who, s): Decimal(q) for who, s, q in db.execute("SELECT strategy_id, symbol, qty FROM positions")}
@@ -196,6 +197,11 @@ def orders_agree(e: Evidence) -> Broken:
             yield f"order {order.client_order_id}: {filled} filled at the exchange, {row.filled_qty} here"
     for oid in e.ledger.orders.keys() - by_client_id.keys():
         row = e.rows[oid]
+        if parts := e.ledger.orders[oid].parts:  # each of which is the exchange's
+            filled = sum((e.rows[part].filled_qty for part in parts), ZERO)
+            if row.filled_qty != filled:
+                yield f"order {oid}: its parts are filled to {filled}, it says {row.filled_qty}"
+            continue
         if row.status != "rejected" or row.reason not in NOT_AT_THE_BROKER:
             yield f"order {oid}: the exchange has none, and the ledger says {row}"
 
@@ -246,7 +252,7 @@ def no_order_is_sent_twice(e: Evidence) -> Broken:
 def reservations_are_for_open_orders(e: Evidence) -> Broken:
     """Find what is held for no open order, and sums that are not the sums of it."""
     held = e.desk.reservations
-    for oid in held.by_order.keys() - e.desk.open_ids.keys():
+    for oid in held.by_order.keys() - e.desk.open_ids.keys() - e.desk.split_ids.keys():
         yield f"order {oid} is {e.desk.orders[oid].status}, and holds {held.by_order[oid]}"
     cash: Counter[str] = Counter()
     for order_id, reservation in held.by_order.items():
@@ -300,7 +306,7 @@ def told_is_in_the_ledger(e: Evidence) -> Broken:
     """Find what strategies were told of their orders, in answers and in lines, that the ledger does not say."""
     by_order: dict[str, dict[Decimal, tuple[Decimal, Decimal, Decimal]]] = defaultdict(dict)
     for fill in e.ledger.fills.values():
-        by_order[fill.client_order_id][fill.filled_qty] = (fill.qty, fill.price, fill.position_qty)
+        by_order[fill.told_of][fill.told_qty] = (fill.qty, fill.price, fill.position_qty)
     for who, lines in e.said.items():
         told: Counter[tuple[str, str]] = Counter()
         for line in lines:
@@ -348,7 +354,7 @@ def told_is_complete(e: Evidence) -> Broken:
     """
     fills: dict[str, list[tuple[str, Decimal]]] = defaultdict(list)
     for fill in e.ledger.fills.values():  # in the order of the ledger
-        fills[e.ledger.orders[fill.client_order_id].strategy_id].append((fill.client_order_id, fill.filled_qty))
+        fills[e.ledger.orders[fill.client_order_id].strategy_id].append((fill.told_of, fill.told_qty))
     for who, lines in e.said.items():
         places = {known: place for place, known in enumerate(fills[who])}
         told: dict[int, list[int]] = defaultdict(list)

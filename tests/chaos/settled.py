@@ -42,7 +42,11 @@ def why_not(state: Path, books_cash: Decimal | None) -> str | None:
     with closing(connect(state / "desk.db")) as desk, closing(connect(state / "exchange.db")) as exchange:
         ours = {
             oid: (status, reason)
-            for oid, status, reason in desk.execute("SELECT client_order_id, status, reason FROM orders")
+            for oid, status, reason in desk.execute(
+                "SELECT client_order_id, status, reason FROM orders"
+                " WHERE client_order_id NOT IN (SELECT client_order_id FROM order_parts)"
+                " UNION ALL SELECT part_id, status, reason FROM order_parts"
+            )
         }
         theirs = dict(exchange.execute("SELECT client_order_id, status FROM orders").fetchall())
         for oid, status in theirs.items():

@@ -239,7 +239,10 @@ async def test_a_desk_that_stops_ends_a_build(tmp_path: Path, jail_root: Path) -
 
 async def test_a_deployment_builds_what_it_asks_for(tmp_path: Path, jail_root: Path, index: Path) -> None:
     """On the way, where an officer deploys; what a member deploys must be built, and they are told who can have it."""
-    files = {PurePosixPath("strategy.py"): IMPORTS.encode(), PurePosixPath("requirements.txt"): b"signals == 1.0\n"}
+    files = {
+        PurePosixPath("strategy.py"): IMPORTS.encode(),
+        PurePosixPath("requirements.txt"): b"signals == 1.0\nmaths-of-signals == 2.5\n",
+    }
     async with a_desk(tmp_path, jail_root, index, "") as world:
         kept: list[object] = []
 

@@ -20,7 +20,7 @@ from tests.cli.test_outputs import misfits
 from tests.venue.serving import OPEN
 from tests.whole.desk_process import ROOT
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 # Buys what fell and sells what rose, a share at a time, and tells what it hears of its orders.
 TRADES = """

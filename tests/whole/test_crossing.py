@@ -17,7 +17,7 @@ from tests.whole.desk_process import DeskProcess, a_desk_process
 from tests.whole.exchange_process import KEYS, an_exchange
 from tests.whole.sums import soon_add_up
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("jails")]  # they need the machine for themselves
+pytestmark = pytest.mark.timeout(300)
 
 QUOTES = """
     import json, sys, time

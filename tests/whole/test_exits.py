@@ -7,13 +7,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.whole.desk_process import DeskProcess, a_desk_process
 from tests.whole.exchange_process import KEYS, an_exchange
 from tests.whole.sums import soon_add_up
-
-pytestmark = pytest.mark.xdist_group("jails")  # they need the machine for themselves
 
 BUYER = """
     import json, sys
@@ -41,7 +37,8 @@ DESK = """
     [risk.strategy]
     position_share_max = "1"
     [risk.exits]
-    stop_loss_pct = "{stop_loss_pct}"
+    stop_loss_pct = "{bound_pct}"
+    take_profit_pct = "{bound_pct}"
 """
 
 
@@ -68,17 +65,17 @@ async def bought(desk: DeskProcess) -> None:
 
 
 async def test_an_exit_outlives_the_desk_and_leaves_a_bracket_alone(tmp_path: Path) -> None:
-    """A spread's loss is a stop: one is closed, once, by the desk after its death; the other's bracket stands as it was."""
+    """Wherever the price went, a bound is reached: one is closed, once, by the desk after its death; the other's bracket stands as it was."""
     (tmp_path / "var").mkdir()
     async with an_exchange(tmp_path / "var" / "exchange.db", speed=1) as exchange, a_desk_process(tmp_path) as desk:
         desk.environment = KEYS
-        desk.configure(DESK.format(keys=exchange.broker_keys, stop_loss_pct=0))
+        desk.configure(DESK.format(keys=exchange.broker_keys, bound_pct=0))
         for name, more in ((PLAIN, "{}"), (BRACKETED, BRACKET)):
             desk.strategy(name, BUYER.format(more=more), {"symbols": ["AAPL"]})
         await desk.start()
         await bought(desk)
         await exchange.misbehave(REFUSING)
-        desk.configure(DESK.format(keys=exchange.broker_keys, stop_loss_pct="0.001"))
+        desk.configure(DESK.format(keys=exchange.broker_keys, bound_pct="0.001"))
         assert await desk.ctl("config", "reload") == 0
         await desk.hears("exit_triggered")
         assert await desk.ctl("stop", "--all") == 0  # an exit needs no run; and nobody buys again

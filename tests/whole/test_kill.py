@@ -28,7 +28,7 @@ async def test_one_command_leaves_nothing_open_and_nothing_held(tmp_path: Path) 
         await desk.hears("trading_suspended", holds=lambda line: line["is_suspended"] is True)
         await soon_add_up(desk.state)
         told = kinds(desk.state)
-        assert (told[0], told[-1]) == ("kill_engaged", "flatten_completed")
+        assert (told[0], told[-2:]) == ("kill_engaged", ["flatten_completed", "trading_suspended"])
         assert await desk.ctl("release", "--reason", "the proof is over") == 0
         await desk.hears("kill_released")
         await desk.hears("trading_suspended", holds=lambda line: line["is_suspended"] is False)

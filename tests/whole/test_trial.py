@@ -20,7 +20,7 @@ from tests.cli.test_outputs import misfits
 from tests.venue.serving import OPEN, write_tape
 from tests.whole.desk_process import ROOT
 
-pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail"), pytest.mark.xdist_group("jails")]
+pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 BUYS_ONCE = """
     import json, sys
