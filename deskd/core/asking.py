@@ -7,7 +7,7 @@ Rule 3: what the gate approves is recorded, then sent. What it denies is recorde
 
 from dataclasses import dataclass, replace
 
-from deskd.core import gate, killing, lane, replacing, scopes, sequencing, staged
+from deskd.core import blocks, gate, killing, lane, replacing, scopes, sequencing, staged
 from deskd.core.checks import Denied, Evidence, cash_needed
 from deskd.core.conflicts import Conflict
 from deskd.core.desk import Desk
@@ -118,7 +118,7 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
         checks=verdict.checks,
     )
     if denied is not None and conflict is not None:
-        held = lane.hold(desk, request, denied, conflict, event.at)
+        held = lane.hold(desk, event, denied, conflict)
         return [Record(approved), Record(held), ef.LookAgain(request.client_order_id, held.until - event.at)]
     if conflict is not None:  # only an order across zero passes with one: it goes in parts
         until = sequencing.lives_until(desk, request, event.quote, event.at)
@@ -154,8 +154,14 @@ def evidence_for(desk: Desk, event: ev.OrderRequested, old: Order | None = None)
         instrument=desk.instruments.get(symbol),
         quote=event.quote,
         position_qty=book.qty(symbol) if book else NO_QTY,
-        promised_qty=Qty(desk.reservations.qty(who, symbol) - freed.qty),
-        opening_qty=Qty(desk.reservations.opening(who, symbol, request.side) - freed.opening),
+        promised_qty=Qty(
+            desk.reservations.qty(who, symbol) + blocks.promised(desk, who, symbol, Side.SELL) - freed.qty
+        ),
+        opening_qty=Qty(
+            desk.reservations.opening(who, symbol, request.side)
+            + blocks.promised(desk, who, symbol, request.side)
+            - freed.opening
+        ),
         margin_per_share=book.short_margin_per_share(symbol) if book else Price(ZERO),
         buying_power=Cash(desk.buying_power(who) + freed.cash),
         scopes=scopes.scopes_of(

@@ -10,6 +10,7 @@ Rule 2: then, in the same commit, each book gets its part as an order of its own
 Rule 3: all get one price, the mean, rounded to what money is rounded to at the broker; the house bears the rounding.
         Of a block that ended early, parts are filled in their order; the rest is due as before.
 Rule 4: the house's own position is no part of a block.
+Rule 5: while a block is open, what it closes of a book is not free there: a kill may be released before it has ended.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,10 +30,19 @@ from deskd.domain.kill import THE_DESK, KillDepth, KillScope, KillTarget
 from deskd.domain.market import Quote
 from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty, plain
 from deskd.domain.order import Order, OrderType, Side
+from deskd.domain.reasons import RejectReason
 
 PRICE_STEP = Decimal("0.000001")  # Alpaca's own average prices have six decimals
 CHECK = "house_closed_for_it"
-_ENDS = (ev.OrderFilled, ev.OrderCompleted, ev.OrderCanceled, ev.OrderExpired, ev.OrderRejected)
+_ENDS = (
+    ev.OrderFilled,
+    ev.OrderCompleted,
+    ev.OrderCanceled,
+    ev.OrderExpired,
+    ev.OrderRejected,
+    ev.OrderReplaced,  # by hand, at the broker: what it had executed is the books', and the rest is due as before
+)
+_GIVEN_UP = frozenset({RejectReason.NEVER_ARRIVED, RejectReason.BROKER_LOST})  # the broker may still tell of them
 
 type Parts = tuple[tuple[StrategyId, Qty], ...]
 
@@ -97,8 +107,8 @@ class Blocks:
             del self.known[fact.client_order_id]
 
     def end(self, order: Order) -> None:
-        """Forget a block that ended without an execution."""
-        if not order.filled_qty:
+        """Forget a block that ended without an execution. One that the desk gave up may have been executed unheard."""
+        if not order.filled_qty and order.reason not in _GIVEN_UP:
             self.known.pop(order.request.client_order_id, None)
 
     # --- look ----------------------------------------------------------------------------------------------------
@@ -119,6 +129,23 @@ class Books(Protocol):
 
     def member_of(self, who: StrategyId) -> UserId:
         """Return whose strategy it is."""
+
+
+def promised(desk: Books, who: StrategyId, symbol: Symbol, side: Side) -> Qty:
+    """Return how many shares of the book the blocks of *side* that are open may still close: they are not free."""
+    if not desk.blocks.known:
+        return NO_QTY
+    blocks = ((desk.orders[oid], block) for oid, block in desk.blocks.known.items() if who in block.parts)
+    return Qty(
+        sum(
+            (
+                block.parts[who]
+                for order, block in blocks
+                if order.status.is_open and order.request.symbol == symbol and order.request.side is side
+            ),
+            ZERO,
+        )
+    )
 
 
 def bundled(desk: Books, closings: Iterable[Closing]) -> list[Closing]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from deskd.core import sequencing
 from deskd.core.desk import Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
@@ -247,13 +248,18 @@ def returned(desk: Desk, order: Order, ended: ev.OrderCanceled) -> list[Effect]:
     new_id, leaves = _id_after(desk, oid), order.leaves_qty
     if new_id is None or not leaves or order.recalled_for is None or not _may_trade(desk, order.request):
         return [Record(ended)]
+    lives_until = order.lives_until or sequencing.time_runs_out(desk, order.request, order.submitted_at, order.sent_at)
+    if lives_until is not None and ended.at >= lives_until:
+        return [Record(ended)]  # it would have ended at the broker by now; sent again it would be another day's
     held, until = desk.reservations.of(order), ended.at + desk.lane.hold_max
+    until = until if lives_until is None else min(until, lives_until)
     gone = ev.OrderReplaced(client_order_id=oid, replaced_by=new_id, at=ended.at, source=ended.source)
     back = ev.OrderReturned(
         request=replace(order.request, client_order_id=new_id, qty=leaves, replacement=None),
         replaces=oid,
         recalled_for=order.recalled_for,
         until=until,
+        lives_until=lives_until,
         reason=DenialReason.CONFLICT_WASH,
         message=COME_BACK,
         reserved_cash=held.cash,

@@ -10,7 +10,7 @@ Rule 3: who asks gives the order its id and its reason.
 from datetime import date, datetime
 from decimal import ROUND_FLOOR
 
-from deskd.core import asking
+from deskd.core import asking, blocks
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.effects import Effect
@@ -24,9 +24,11 @@ def free_to_close(desk: Desk, who: StrategyId, symbol: Symbol) -> Qty:
     """Return what of the position no open order may still close, signed; a part of a share only where that is sold."""
     held = desk.portfolio.qty(who, symbol)
     if held > 0:
-        free = max(held - desk.reservations.qty(who, symbol), ZERO)
+        promised = desk.reservations.qty(who, symbol) + blocks.promised(desk, who, symbol, Side.SELL)
+        free = max(held - promised, ZERO)
     else:
-        free = min(held + desk.reservations.opening(who, symbol, Side.BUY), ZERO)
+        promised = desk.reservations.opening(who, symbol, Side.BUY) + blocks.promised(desk, who, symbol, Side.BUY)
+        free = min(held + promised, ZERO)
     instrument = desk.instruments.get(symbol)
     if instrument is not None and instrument.is_fractionable and free > 0:
         return Qty(free)

@@ -302,11 +302,14 @@ def may_wait(desk: Desk, event: ev.OrderRequested, conflict: Conflict | None) ->
     return len(desk.held_ids) < HELD_MAX
 
 
-def hold(desk: Desk, request: OrderRequest, denied: Denied, conflict: Conflict, at: datetime) -> ev.OrderHeld:
-    """Return the fact that the order waits."""
+def hold(desk: Desk, event: ev.OrderRequested, denied: Denied, conflict: Conflict) -> ev.OrderHeld:
+    """Return the fact that the order waits: at most `hold_max`, and not past its own time."""
+    request, quote, at = event.request, event.quote, event.at
+    lives_until = sequencing.lives_until(desk, request, quote, at)
     return ev.OrderHeld(
         client_order_id=request.client_order_id,
-        until=at + desk.lane.hold_max,
+        until=min(at + desk.lane.hold_max, lives_until),
+        lives_until=lives_until,
         reason=denied.reason,
         message=f"held: {denied.message}",
         in_the_way=tuple(rival.client_order_id for rival in conflict.rivals),
@@ -368,12 +371,13 @@ def _sent(  # noqa: PLR0917  all that is known of one that waits
     if conflict is None and split is not None:
         return sequencing.send_part(desk, request, qty, until=split.until, at=at)
     position_qty = desk.portfolio.total_qty(request.symbol)
-    if conflict is None or order.internal_qty or not splitting.can_split(request, conflict, position_qty):
+    if conflict is None or not splitting.can_split(request, conflict, position_qty):
         return []
     first = conflict.free_qty
     if _in_the_way_of_parts(request, first, qty, position_qty, beside):
         return []
-    until = sequencing.lives_until(desk, request, None, at) if split is None else split.until
+    lives_until = order.lives_until or sequencing.lives_until(desk, request, None, at)
+    until = lives_until if split is None else split.until
     parts = sequencing.send_part(desk, request, first, until=until, at=at)
     return parts if split is not None else [Record(released), *parts]
 
@@ -390,6 +394,9 @@ def _end_of_wait(desk: Desk, order: Order, conflict: Conflict | None, at: dateti
     if conflict is not None and desk.is_synced and _is_hopeless(desk, order.request, conflict):
         text = f"rule={conflict.rule} position_qty={plain(desk.portfolio.total_qty(order.request.symbol))}"
         text = f"{text}: the shared account's position changed while the order waited, and the broker would refuse it"
+        return ev.OrderRejected(client_order_id=oid, reason=RejectReason.NOT_SENT, message=f"{text}; never sent", at=at)
+    if order.lives_until is not None and at >= order.lives_until:
+        text = f"time_in_force={order.request.time_in_force}: the time of the order was over while it waited"
         return ev.OrderRejected(client_order_id=oid, reason=RejectReason.NOT_SENT, message=f"{text}; never sent", at=at)
     if at < until:
         return None

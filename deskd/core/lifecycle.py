@@ -231,6 +231,7 @@ def come_back(fact: ev.OrderReturned) -> Order:
         message=fact.message,
         replaces=fact.replaces,
         held_until=fact.until,
+        lives_until=fact.lives_until,
         recalled_for=fact.recalled_for,
     )
 
@@ -238,7 +239,14 @@ def come_back(fact: ev.OrderReturned) -> Order:
 def wait(order: Order, fact: ev.OrderHeld | ev.OrderReleased) -> Order:
     """Return the order as it waits at the desk, or as it leaves for the broker after that."""
     if isinstance(fact, ev.OrderHeld):
-        return replace(order, held_until=fact.until, reason=fact.reason, message=fact.message, updated_at=fact.at)
+        return replace(
+            order,
+            held_until=fact.until,
+            lives_until=fact.lives_until,
+            reason=fact.reason,
+            message=fact.message,
+            updated_at=fact.at,
+        )
     return replace(order, held_until=None, released_at=fact.at, reason=None, message=None, updated_at=fact.at)
 
 

@@ -29,15 +29,20 @@ def lives_until(desk: Desk, request: OrderRequest, quote: Quote | None, at: date
 
     Where nobody knows when the exchange shuts, a rest waits no longer than it may wait for another order.
     """
+    market_time = None if quote is None else quote.quoted_at + (at - quote.received_at)  # on a tape, the tape's
+    return time_runs_out(desk, request, market_time, at) or at + desk.lane.hold_max
+
+
+def time_runs_out(desk: Desk, request: OrderRequest, market_time: datetime | None, at: datetime) -> datetime | None:
+    """Return when the order's time in force runs out, asked for *at* that *market_time*; None where nobody knows."""
     if request.time_in_force is TimeInForce.GTC:
         return at + GTC_LIFE
-    if quote is None:
-        return at + desk.lane.hold_max
-    market_time = quote.quoted_at + (at - quote.received_at)  # on a tape, the tape's
+    if market_time is None:
+        return None
     days = desk.calendar.values()
     ends = [day.extended_close_at if request.extended_hours else day.close_at for day in days]
     ahead = [end for end in ends if end > market_time]
-    return at + (min(ahead) - market_time if ahead else desk.lane.hold_max)
+    return at + (min(ahead) - market_time) if ahead else None
 
 
 def send_part(desk: Desk, request: OrderRequest, qty: Qty, *, until: datetime, at: datetime) -> list[Effect]:

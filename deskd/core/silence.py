@@ -73,7 +73,7 @@ class Silence:
             if ours is None:
                 continue
             oid = ours.request.client_order_id
-            if theirs.filled_qty > max(ours.filled_qty, self._written_off.get(oid, NO_QTY)):
+            if theirs.filled_qty > max(ours.counted_qty, self._written_off.get(oid, NO_QTY)):
                 known = self._owed.get(oid)
                 if known is None or known.filled_qty < theirs.filled_qty:
                     self._owed[oid] = _Debt(theirs.filled_qty, at)

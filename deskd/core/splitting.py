@@ -91,7 +91,7 @@ def split(whole: Order, fact: ev.OrderSplit) -> tuple[Order, Order]:
 
 
 def summed(whole: Order, parts: Sequence[Order]) -> Order:
-    """Return the order as its *parts* make it; one that is over stays as it ended, and counts late fills."""
+    """Return the order as its *parts* make it, and what was exchanged before; one that is over only counts late fills."""
     latest = parts[-1]
     less = sum((part.request.qty - part.qty for part in parts if part.request.qty and part.qty), ZERO)
     asked = whole.request.qty
@@ -100,8 +100,8 @@ def summed(whole: Order, parts: Sequence[Order]) -> Order:
         updated_at=latest.updated_at,
         submitted_at=parts[0].submitted_at,
         broker_order_id=parts[0].broker_order_id,
-        filled_qty=Qty(sum((part.filled_qty for part in parts), NO_QTY)),
-        filled_notional=Cash(sum((part.filled_notional for part in parts), NO_CASH)),
+        filled_qty=Qty(sum((part.filled_qty for part in parts), whole.internal_qty)),
+        filled_notional=Cash(sum((part.filled_notional for part in parts), whole.internal_notional)),
         surplus_qty=Qty(sum((part.surplus_qty for part in parts), NO_QTY)),
         surplus_notional=Cash(sum((part.surplus_notional for part in parts), NO_CASH)),
         corrections=tuple(one for part in parts for one in part.corrections),

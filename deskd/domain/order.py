@@ -194,6 +194,7 @@ class Order:
     surplus_notional: Cash = NO_CASH
     held_until: datetime | None = None  # waits at the desk, unsent, because of another order; at most so long
     released_at: datetime | None = None  # when it was sent after such a wait
+    lives_until: datetime | None = None  # of one that waited: its time in force runs out then
     split: Split | None = None  # it goes to the broker in parts, which it sums up; the broker never sees it itself
     part_of: ClientOrderId | None = None  # of a part: the order that was asked for
     internal_qty: Qty = (
@@ -239,7 +240,7 @@ class Order:
         """Return what of a split order was not sent yet."""
         if self.split is None or self.request.qty is None:
             return NO_QTY
-        return Qty(self.request.qty - self.split.qty)
+        return Qty(self.request.qty - self.split.qty - self.internal_qty)
 
     @property
     def sent_qty(self) -> Qty | None:

@@ -26,6 +26,8 @@ CROSSER = """
             heard = [message[key] for key in ("client_order_id", "event", "filled_qty", "status")]
             print("heard", *heard, flush=True)
             continue
+        if message["timestamp"][11:19] < "14:30:02":
+            continue  # before the open: an id that was denied once is denied for good
         if not has_bought:
             has_bought = place_order("AAPL", "5", "buy", client_order_id="first", timeout=10).status == "success"
         elif not has_crossed and os.path.exists(os.environ["GO"]):

@@ -57,6 +57,7 @@ class OrderHeld:
     message: str
     in_the_way: tuple[ClientOrderId, ...]  # for officers
     at: datetime
+    lives_until: datetime | None = None  # its time in force runs out then: nothing of it leaves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,7 @@ class OrderReturned:
     reserved_qty: Qty
     price: Price  # at which a share of it is valued
     at: datetime
+    lives_until: datetime | None = None  # the time in force of the order before it runs out then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
