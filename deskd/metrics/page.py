@@ -115,6 +115,7 @@ class MetricsPage:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 listener.setblocking(False)
                 listener.bind(address)
+                listener.listen(BACKLOG)  # here: an address that another desk took after our bind is told by this
             except OSError:
                 listener.close()
                 raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 from time import thread_time
 
 import aiohttp
@@ -116,6 +117,14 @@ async def test_an_empty_address_turns_it_off() -> None:
         async with Watched(listen="").page.serve() as port:
             assert port is None
     assert logs == []
+
+
+def test_an_address_is_had_only_once_it_is_listened_at() -> None:
+    """Two desks that start at once can both bind it: so it is listened at where a taken one is told, not later."""
+    listener = Watched().page._listener()
+    assert listener is not None
+    with listener:
+        assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
 
 
 async def test_an_address_that_is_taken_costs_the_desk_nothing() -> None:
