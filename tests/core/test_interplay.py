@@ -27,6 +27,7 @@ from tests.core.test_crossing import (
     asked,
     canceled,
     exchanges,
+    figures,
     going,
     looked,
     order,
@@ -61,6 +62,7 @@ def at_close(moment: datetime = LAST) -> dict[str, Any]:
 
 
 def test_a_day_order_that_comes_back_after_the_close_is_not_sent_for_another_day() -> None:
+    """At the broker it would have ended by then."""
     desk = a_crossing_desk()
     resting(desk)
     handle(desk, asked(SALE, **at_close()))
@@ -72,6 +74,7 @@ def test_a_day_order_that_comes_back_after_the_close_is_not_sent_for_another_day
 
 
 def test_a_day_order_that_waits_over_the_close_is_not_sent_for_another_day() -> None:
+    """It ends at the desk, as it would have ended at the broker."""
     desk = a_crossing_desk(ConflictPolicy.HOLD)
     resting(desk)
     handle(desk, asked(SALE, **at_close()))
@@ -85,6 +88,7 @@ def test_a_day_order_that_waits_over_the_close_is_not_sent_for_another_day() -> 
 
 
 def test_what_a_block_closes_nobody_else_closes_after_the_release() -> None:
+    """A sale beside the block would leave its strategy short."""
     world = a_killed_desk(alice=10, bob=5)
     world.desk.lane = LaneRules(conflict=ConflictPolicy.HOLD, hold_max=HOLD_MAX)
     world.desk.limits[ALICE] = replace(world.desk.limits[ALICE], is_short_allowed=False)
@@ -95,11 +99,12 @@ def test_what_a_block_closes_nobody_else_closes_after_the_release() -> None:
     world.tell(requested(sale))
     assert order(world.desk, sale).reason == DenialReason.SHORT_NOT_ALLOWED
     execute(world, block, ("12", "100"), status=BrokerStatus.CANCELED)
-    assert (world.desk.portfolio.qty(ALICE, AAPL), world.desk.portfolio.qty(BOB, AAPL)) == (qty(0), qty(3))
+    assert figures(world.desk.portfolio.qty(ALICE, AAPL), world.desk.portfolio.qty(BOB, AAPL)) == (0, 3)
     assert exit_orders.free_to_close(world.desk, BOB, AAPL) == 3, "the block has ended: what it left is free"
 
 
 def test_a_block_that_was_given_up_and_is_executed_after_all_is_handed_over() -> None:
+    """Else the house would be short of what the books still hold."""
     world = a_killed_desk(alice=10, bob=5)
     world.tell(a_kill(depth=KillDepth.FLATTEN))
     world.carry_out()
@@ -128,6 +133,7 @@ def a_small_account() -> Desk:
 
 
 def test_what_is_left_after_an_exchange_goes_in_parts() -> None:
+    """What was exchanged counts as filled beside the parts."""
     desk = a_small_account()
     resting(desk, replace(RESTING, qty=qty(4)))
     sale = replace(SALE, qty=qty(20))
@@ -138,15 +144,16 @@ def test_what_is_left_after_an_exchange_goes_in_parts() -> None:
     assert exchanges(effects) == [(BACK, 4), (sale.client_order_id, 4)]
     assert going(effects) == [("alice-sells~1", 5)]
     handle(desk, accepted(sent(effects)[0]))
-    assert (order(desk, sale).filled_qty, order(desk, sale).status) == (qty(4), OrderStatus.PARTIALLY_FILLED)
+    assert figures(order(desk, sale).filled_qty, order(desk, sale).status) == (4, OrderStatus.PARTIALLY_FILLED)
     effects = handle(desk, filled(sent(effects)[0], 5))
     assert going(effects) == [("alice-sells~2", 11)]
     handle(desk, filled(sent(effects)[0], 11))
-    assert (order(desk, sale).filled_qty, order(desk, sale).status) == (qty(20), OrderStatus.FILLED)
+    assert figures(order(desk, sale).filled_qty, order(desk, sale).status) == (20, OrderStatus.FILLED)
     assert not desk.reservations.holds(order(desk, sale))
 
 
-def test_a_returned_order_goes_in_parts_and_a_day_is_long_enough_for_its_rest() -> None:
+def test_an_order_that_waited_goes_in_parts_and_a_day_is_long_enough_for_its_rest() -> None:
+    """Its own time bounds its rest, not the wait that is over."""
     desk = a_small_account()
     have = replace(RESTING, qty=qty(4))
     resting(desk, have)
