@@ -563,12 +563,14 @@ def parts_go_in_turn(story: Story, fact: ev.Fact) -> None:
 
 
 def parts_are_the_order(story: Story) -> None:
-    """Have each order that went in parts have traded what they have, and have none of them live on without it."""
+    """Have each order that went in parts have traded what they have and what it exchanged before, and have none of them live on without it."""
     for oid, whole in story.desk.orders.items():
         if whole.split is None:
             continue
         parts = [story.desk.orders[part] for part in whole.split.parts]
-        assert whole.filled_qty == sum((part.filled_qty for part in parts), NO_QTY), f"{oid} is not its parts"
+        assert whole.filled_qty == sum((part.filled_qty for part in parts), whole.internal_qty), (
+            f"{oid} is not its parts"
+        )
         assert whole.status.is_open or not any(part.status.is_open for part in parts), f"a part of {oid} lives on"
 
 
