@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from heapq import heappop, heappush
-from itertools import islice
 from typing import Protocol, assert_never
 from zoneinfo import ZoneInfo
 
 from deskd.backtest.broker import StepBroker
 from deskd.backtest.clock import TapeClock
-from deskd.core import killing
+from deskd.core import killing, listing
 from deskd.core.blocks import Closing
 from deskd.core.closing import request_for
 from deskd.core.deciding import handle
@@ -24,13 +23,12 @@ from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.book import Account, Position
 from deskd.domain.effects import Effect, OrderUpdate, Refuse
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
+from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
 from deskd.domain.market import MarketClock, Quote
 from deskd.domain.order import Order, OrderRequest, Replacement
 from deskd.domain.reasons import RefusalReason
 from deskd.ports import OnFact, Quotes, RawMarketMessage
 
-LISTED_MAX = 1_000  # orders in one list, the newest, as on the live desk
 _NEW_YORK = ZoneInfo("America/New_York")
 _NOBODY = ClientOrderId("")
 
@@ -238,24 +236,15 @@ class SteppedDesk:
 
     def find(self, strategy_id: StrategyId | None, order_id: str) -> Order | None:
         """Return the order of that client_order_id or broker_order_id, if it is the strategy's."""
-        oid = self.desk.by_broker_id.get(BrokerOrderId(order_id), ClientOrderId(order_id))
-        order = self.desk.orders.get(oid)
-        if order is None or strategy_id not in {None, order.request.strategy_id}:
-            return None
-        return self.desk.whole_of(order)
+        return listing.find(self.desk, strategy_id, order_id)
 
     def orders(self, strategy_id: StrategyId | None, *, is_open: bool | None = None) -> Sequence[Order]:
         """Return orders, oldest first: all that are open, else the newest LISTED_MAX; *is_open* None: of all."""
-        if is_open:
-            return [o for o in self.desk.asked_orders() if strategy_id in {None, o.request.strategy_id}]
-        listed = (o for o in self.desk.newest_first(strategy_id) if is_open is None or not o.status.is_open)
-        return list(islice(listed, LISTED_MAX))[::-1]
+        return listing.orders(self.desk, strategy_id, is_open=is_open)
 
     def positions(self, strategy_id: StrategyId | None) -> Sequence[Position]:
         """Return positions at the latest mark, flat ones left out."""
-        books = self.desk.portfolio.books
-        wanted = books.values() if strategy_id is None else [books[strategy_id]] if strategy_id in books else []
-        return [p for book in wanted for p in book.positions.values() if p.qty]
+        return listing.positions(self.desk, strategy_id)
 
     def account(self, strategy_id: StrategyId) -> Account | None:
         """Return the strategy's sub-ledger."""

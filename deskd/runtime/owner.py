@@ -10,10 +10,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from datetime import date, timedelta
-from itertools import islice
 from typing import assert_never
 
-from deskd.core import killing
+from deskd.core import killing, listing
 from deskd.core.asking import STREAM_DOWN
 from deskd.core.blocks import Closing
 from deskd.core.closing import request_for
@@ -24,7 +23,7 @@ from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.book import Account, Position
 from deskd.domain.effects import Effect, Refuse
-from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, Symbol
+from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
 from deskd.domain.look import Look
 from deskd.domain.market import MarketClock, Quote
 from deskd.domain.order import Order, OrderRequest, Replacement
@@ -42,7 +41,6 @@ INBOX_MAX = 10_000  # some seconds of a busy open; beyond it the endpoint answer
 BATCH_MAX = 64  # events decided between two turns of the loop: 64 requests were measured at 4 ms
 TICK_S = 0.001  # by which the loop's clock and the wall's may differ: to come too early is to come for nothing
 CANCEL_WAIT_S = 10.0  # for the wish to be on disk; the broker's answer comes as an order line
-LISTED_MAX = 1_000  # orders in one list, the newest: a long history must not hold up the loop; the ledger has all
 
 
 @dataclass(slots=True, kw_only=True)
@@ -321,24 +319,15 @@ class Runtime:
 
     def find(self, strategy_id: StrategyId | None, order_id: str) -> Order | None:
         """Return the order of that client_order_id or broker_order_id, if it is the strategy's."""
-        oid = self.desk.by_broker_id.get(BrokerOrderId(order_id), ClientOrderId(order_id))
-        order = self.desk.orders.get(oid)
-        if order is None or strategy_id not in {None, order.request.strategy_id}:
-            return None
-        return self.desk.whole_of(order)
+        return listing.find(self.desk, strategy_id, order_id)
 
     def orders(self, strategy_id: StrategyId | None, *, is_open: bool | None = None) -> Sequence[Order]:
         """Return orders, oldest first: all that are open, else the newest LISTED_MAX; *is_open* None: of all."""
-        if is_open:
-            return [o for o in self.desk.asked_orders() if strategy_id in {None, o.request.strategy_id}]
-        listed = (o for o in self.desk.newest_first(strategy_id) if is_open is None or not o.status.is_open)
-        return list(islice(listed, LISTED_MAX))[::-1]
+        return listing.orders(self.desk, strategy_id, is_open=is_open)
 
     def positions(self, strategy_id: StrategyId | None) -> Sequence[Position]:
         """Return positions at the latest mark, flat ones left out."""
-        books = self.desk.portfolio.books
-        wanted = books.values() if strategy_id is None else [books[strategy_id]] if strategy_id in books else []
-        return [p for book in wanted for p in book.positions.values() if p.qty]
+        return listing.positions(self.desk, strategy_id)
 
     def account(self, strategy_id: StrategyId) -> Account | None:
         """Return the strategy's sub-ledger."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deskd.core.deciding import handle
+from deskd.core.listing import LISTED_MAX
 from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
 from deskd.domain.errors import LedgerError
@@ -17,7 +18,7 @@ from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId
 from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Side
 from deskd.domain.reasons import RefusalReason, RejectReason
-from deskd.runtime.owner import INBOX_MAX, LISTED_MAX
+from deskd.runtime.owner import INBOX_MAX
 from tests.factories import (
     AAPL,
     ALICE,
