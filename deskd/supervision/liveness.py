@@ -4,7 +4,8 @@
    script that reads its input by its own means counts no lines, and is known by the pipe that it empties.
 2. Lines wait when bytes lie unread in the pipe, or when the runner holds lines that the script has not asked for. A line
    that was never delivered waits for nobody, and neither does the one that the script is at work on.
-3. Only time in which we looked counts: a desk, or a machine, that slept blames nobody for it.
+3. Only time in which we looked counts: a desk, or a machine, that slept blames nobody for it. And of the time in which
+   a run wanted a core all along, only what it got: on a machine that has none to give, nobody stands still for that.
 4. A run that stands still though it has used its whole share of the CPU is a busy loop; any other is stalled. One that
    meanwhile asks again and again for processes that it may not have is ended for that.
 """
@@ -16,7 +17,7 @@ from deskd.config import SandboxSection
 from deskd.domain.run import ExitReason
 from deskd.domain.strategy import Delivery
 from deskd.supervision.cgroup_files import PERIOD_US, quota_and_period_us
-from deskd.supervision.meter import KEPT_S, Sample, Samples
+from deskd.supervision.meter import KEPT_S, Sample, Samples, Use, use_between
 from deskd.supervision.page import Page
 from deskd.supervision.words import last_line, throttling
 
@@ -64,7 +65,7 @@ class Watch:
 
     section: SandboxSection
     samples: Samples = field(default_factory=Samples)
-    still_s: float = 0.0  # it has stood still for so long, as far as we looked
+    still_s: float = 0.0  # it has stood still for so long, as far as we looked and it could have moved
     is_warned: bool = False
     _looked_at: float | None = None
     _handled: int = 0
@@ -72,6 +73,7 @@ class Watch:
 
     def look(self, reading: Reading) -> Verdict:
         """Take the reading; return what to do."""
+        use = use_between(self.samples.last, reading.sample)
         self.samples.add(reading.sample)
         before, self._looked_at = self._looked_at, reading.at
         handled, taken = reading.page.handled, reading.delivery.sent_bytes - reading.delivery.unread_bytes
@@ -80,8 +82,19 @@ class Watch:
         if moved or before is None or not is_waiting(reading):
             return self._moves(reading)
         tick = reading.at - before
-        self.still_s += tick if tick <= TICK_MAX_S else 1.0
+        self.still_s += (tick if tick <= TICK_MAX_S else 1.0) * self._share_got(use)
         return self._stands(reading)
+
+    def _share_got(self, use: Use | None) -> float:
+        """Return what part of its share of a core it got, where it wanted one all along; 1 where it did not."""
+        if use is None or use.periods < self._periods_in(use.seconds) * AT_WORK_SHARE:
+            return 1.0
+        share = min(1.0, self.section.cpu)  # one thread has no use for a second core
+        return min(1.0, use.cpu_seconds / (use.seconds * share))
+
+    def _periods_in(self, seconds: float) -> float:
+        _, period_us = quota_and_period_us(self.section.cpu, PERIOD_US)
+        return seconds / (period_us / 1e6)
 
     def _moves(self, reading: Reading) -> Verdict:
         was_warned, self.is_warned, still_s, self.still_s = self.is_warned, False, self.still_s, 0.0
@@ -131,33 +144,21 @@ class Watch:
 
         It may loop, or be slow because the machine is: nobody is blamed for a machine that has no more to give.
         """
-        now, then = reading.sample, self.samples.since(reading.at - min(self.still_s, KEPT_S))
-        if then is None or now.at <= then.at or None in {now.cpu_seconds, then.cpu_seconds, now.periods, then.periods}:
-            return ""
-        seconds, used = now.at - then.at, (now.cpu_seconds or 0) - (then.cpu_seconds or 0)
-        _, period_us = quota_and_period_us(self.section.cpu, PERIOD_US)
-        if (now.periods or 0) - (then.periods or 0) < seconds / (period_us / 1e6) * AT_WORK_SHARE:
+        use = use_between(self.samples.since(reading.at - min(self.still_s, KEPT_S)), reading.sample)
+        if use is None or use.periods < self._periods_in(use.seconds) * AT_WORK_SHARE:
             return ""
         return (
-            f"; it was at work all the time and got {used / seconds:.2f} of its {self.section.cpu:g} cores: it loops, or the "
+            f"; it was at work all the time and got {use.cpu_seconds / use.seconds:.2f} of its {self.section.cpu:g} cores: it loops, or the "
             "machine has no more to give (then tell an officer)"
         )
 
     def _busy(self, reading: Reading) -> str:
         """Return the figures of a run that used its whole share of the CPU since it stands still; else nothing."""
-        now = reading.sample
         then = self.samples.since(reading.at - min(self.section.busy_after_s, KEPT_S))
-        if then is None or now.at <= then.at:
+        use = use_between(then, reading.sample)
+        if use is None or use.throttled_periods < max(use.periods, self._periods_in(use.seconds)) * BUSY_SHARE:
             return ""
-        if None in {now.cpu_seconds, then.cpu_seconds, now.periods, then.periods}:
-            return ""
-        periods = (now.periods or 0) - (then.periods or 0)
-        throttled = (now.throttled_periods or 0) - (then.throttled_periods or 0)
-        _, period_us = quota_and_period_us(self.section.cpu, PERIOD_US)
-        if throttled < max(periods, (now.at - then.at) / (period_us / 1e6)) * BUSY_SHARE:
-            return ""
-        used = (now.cpu_seconds or 0) - (then.cpu_seconds or 0)
-        return throttling(used, now.at - then.at, self.section.cpu, throttled, periods)
+        return throttling(use.cpu_seconds, use.seconds, self.section.cpu, use.throttled_periods, use.periods)
 
 
 def is_waiting(reading: Reading) -> bool:

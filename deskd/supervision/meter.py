@@ -29,6 +29,30 @@ class Sample:
     forks_refused: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What a run used of the CPU between two samples."""
+
+    seconds: float  # that passed
+    cpu_seconds: float
+    periods: int  # in which it wanted to work
+    throttled_periods: int
+
+
+def use_between(then: Sample | None, now: Sample) -> Use | None:
+    """Return it; None where no time passed, or this kernel does not count."""
+    if then is None or now.at <= then.at:
+        return None
+    if now.cpu_seconds is None or then.cpu_seconds is None or now.periods is None or then.periods is None:
+        return None
+    return Use(
+        seconds=now.at - then.at,
+        cpu_seconds=now.cpu_seconds - then.cpu_seconds,
+        periods=now.periods - then.periods,
+        throttled_periods=(now.throttled_periods or 0) - (then.throttled_periods or 0),
+    )
+
+
 @dataclass(slots=True)
 class Meter:
     """The open files of one run. Close it."""
@@ -79,6 +103,11 @@ class Samples:
         self._kept.append(sample)
         while self._kept[0].at < sample.at - KEPT_S:
             self._kept.popleft()
+
+    @property
+    def last(self) -> Sample | None:
+        """Return the youngest."""
+        return self._kept[-1] if self._kept else None
 
     def since(self, at: float) -> Sample | None:
         """Return the last sample that is not younger than *at*, or the oldest."""

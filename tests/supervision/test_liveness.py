@@ -110,19 +110,27 @@ def test_who_was_refused_a_thread_once_and_stalls_later_is_stalled() -> None:
 
 def test_one_core_of_two_is_no_busy_loop_but_stalled() -> None:
     """Who is not throttled did not use up their share."""
-    life = Life()
+    life = Life(SECTION.model_copy(update={"cpu": 2.0}))
     assert {verdict.reason for verdict in life.verdicts(95, busy=0.5)} == {ExitReason.STALLED}
 
 
 def test_who_works_and_gets_little_is_not_blamed_for_it() -> None:
-    """It may loop, or the machine is short of time: both are said, with what it got; who waits is told something else."""
+    """A fifth of its due counts as a fifth of the time, and both causes are said, with what it got."""
     untouched = Delivery(delivered=100, sent_bytes=9_000, unread_bytes=9_000)
-    *_, ended = Life().verdicts(95, untouched, busy=0.2)
+    life = Life()
+    assert life.verdicts(140, untouched, busy=0.2) == []
+    assert [verdict.still for verdict in life.verdicts(290, untouched, busy=0.2)] == [Still.WARN]
+    *_, ended = life.verdicts(25, untouched, busy=0.2)
     assert ended.reason is ExitReason.STALLED
     assert (
         "got 0.10 of its 0.5 cores: it loops, or the machine has no more to give (then tell an officer)" in ended.detail
     )
     assert "channels" not in ended.detail
+
+
+def test_who_waits_for_something_of_its_own_has_no_such_excuse() -> None:
+    """A sleeper wants no core: all of its time counts, and nothing is said of cores."""
+    untouched = Delivery(delivered=100, sent_bytes=9_000, unread_bytes=9_000)
     *_, ended = Life().verdicts(95, untouched)
     assert "cores" not in ended.detail
     assert '"channels": ["orders"]' in ended.detail
