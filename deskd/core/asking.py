@@ -133,7 +133,7 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
         by=replaces.by,
         at=event.at,
     )
-    return [Record(wish), Record(approved), ef.Replace(request, old.broker_order_id)]
+    return [Record(wish), Record(approved), ef.Replace(replacing.as_sent(request, old), old.broker_order_id)]
 
 
 def evidence_for(desk: Desk, event: ev.OrderRequested, old: Order | None = None) -> Evidence | None:

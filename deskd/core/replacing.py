@@ -130,6 +130,17 @@ def request_of(old: Order, wanted: Replacement, new_id: ClientOrderId) -> OrderR
     return new
 
 
+def as_sent(request: OrderRequest, old: Order) -> OrderRequest:
+    """Return the request as the broker is asked for it: without a quantity that is no change.
+
+    What was exchanged at the desk is in ours, and not in the broker's: named, it would be traded a second time.
+    """
+    wanted = request.replacement
+    if wanted is None or wanted.qty != old.qty:
+        return request
+    return replace(request, replacement=replace(wanted, qty=None))
+
+
 def total_of(new: Order, old: Order) -> Qty:
     """Return what old and new are for together."""
     wanted = new.request.replacement

@@ -564,7 +564,10 @@ def test_money_that_is_not_held_is_not_spent() -> None:
 
 
 def test_what_was_exchanged_cannot_be_asked_for_anew() -> None:
-    """A new quantity would count what the broker does not know: it is refused; a new price is not."""
+    """A new quantity would count what the broker does not know: it is refused. A new price is not.
+
+    Nor is one beside the quantity that the order has, which is not the broker's: it is not sent there.
+    """
     desk = recalled()
     handle(desk, canceled(RESTING))
     handle(desk, looked())
@@ -588,8 +591,12 @@ def test_what_was_exchanged_cannot_be_asked_for_anew() -> None:
     (refused,) = [e for e in wanted("more", qty=qty(12)) if isinstance(e, ef.Refuse)]
     assert refused.reason is RefusalReason.NOT_REPLACEABLE
     assert "4 of it were exchanged at the desk" in refused.message
-    (new,) = [e.request for e in wanted("dearer", limit_price=price("100.02")) if isinstance(e, ef.Replace)]
+    dearer: dict[str, Any] = {"qty": qty(10), "limit_price": price("100.02")}
+    (new,) = [e.request for e in wanted("dearer", **dearer) if isinstance(e, ef.Replace)]
     assert new.qty == 6
+    assert new.replacement == Replacement(replaces=BACK, limit_price=price("100.02"))
+    kept = order(desk, ClientOrderId("dearer")).request.replacement
+    assert kept == Replacement(replaces=BACK, **dearer), "asked for again, it is the same order"
 
 
 def test_a_broker_that_made_the_rest_smaller_is_believed() -> None:

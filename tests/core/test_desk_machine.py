@@ -194,15 +194,18 @@ class DeskAndBroker(RuleBasedStateMachine):
     @precondition(lambda self: self.asked)
     @rule(data=st.data(), is_same=st.booleans())
     def order_again(self, data: st.DataObject, is_same: bool) -> None:
-        """Use an id again: with the same content the same answer, with other content none."""
+        """Use an id again: with the same content the same answer, with other content none.
+
+        Nothing new is approved or denied; what waited may be over meanwhile.
+        """
         request = data.draw(st.sampled_from(self.asked))
         if request.client_order_id not in self.desk.orders:
             return
         other = request if is_same else replace(request, reason="another")
         facts = len(self.facts)
         effects = self.tell(ev.OrderRequested(request=other, quote=self.a_quote(), market_day=MONDAY, at=self.now))
-        assert len(self.facts) == facts
-        assert not any(isinstance(e, ef.Submit) for e in effects)
+        assert not any(isinstance(fact, ev.OrderApproved | ev.OrderDenied) for fact in self.facts[facts:])
+        assert all(e.request.client_order_id != request.client_order_id for e in effects if isinstance(e, ef.Submit))
         assert is_same or any(isinstance(e, ef.Refuse) for e in effects)
 
     @precondition(lambda self: self.desk.orders)

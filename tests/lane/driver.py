@@ -208,9 +208,10 @@ class Story:
             if self.looks and pick < 0.3:
                 self._look_at_market(self.looks.popleft())
             elif self.answers and (pick < 0.5 or not self.stream):
-                self.tell(self.answers.pop(int(pick * 2 * len(self.answers)) % len(self.answers)))
+                answer = self.answers.pop(int(pick * 2 * len(self.answers)) % len(self.answers))
+                self.tell(replace(answer, at=self.now))  # an event's time is that at which the desk hears of it
             elif self.stream:
-                self.tell(self.stream.popleft())
+                self.tell(replace(self.stream.popleft(), at=self.now))
             else:
                 break
 
