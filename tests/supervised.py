@@ -29,6 +29,7 @@ from deskd.ports import SystemClock
 from deskd.supervision.hello import hello_jail
 from deskd.supervision.staging import JailFolder, stage_environment
 from deskd.supervision.supervisor import Supervisor
+from tests.hang import HANG_S
 from tests.leftovers import sweep_up
 
 
@@ -122,12 +123,12 @@ class World:
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Return as soon as *holds*, looking after every fact."""
-        async with asyncio.timeout(20), self.changed:
+        async with asyncio.timeout(HANG_S), self.changed:
             await self.changed.wait_for(holds)
 
     async def until_fed(self, name: str) -> RunId:
         """Return the run of *name*, once its standard input can be written."""
-        async with asyncio.timeout(20), self.feeds.attached:
+        async with asyncio.timeout(HANG_S), self.feeds.attached:
             await self.feeds.attached.wait_for(lambda: any(run.startswith(f"{name}.") for run in self.feeds.stdins))
         return next(run for run in self.feeds.stdins if run.startswith(f"{name}."))
 
@@ -174,7 +175,7 @@ class World:
 
     async def until_broken(self, name: str) -> None:
         """Return once the supervisor found that *name* is no strategy."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_S):
             while not any(  # noqa: ASYNC110  no fact tells of it
                 isinstance(one, BrokenStrategy) and one.strategy_id == name for one in self.supervisor.strategies()
             ):
@@ -182,7 +183,7 @@ class World:
 
     async def until_printed(self, name: str, text: str) -> None:
         """Return once *text* is in the strategy's log."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_S):
             while text not in self.log(name):  # noqa: ASYNC110  a file tells nobody when it grows
                 await asyncio.sleep(0.01)
 

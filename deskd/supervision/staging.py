@@ -35,6 +35,9 @@ SOCKET_PATH_MAX = 107  # sun_path without its end
 _NOT_STAGED = frozenset(
     {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "site-packages", "dist-packages", "pydoc_data"}
 )
+_COMPILE_TIMEOUT_S = (
+    1_800  # as long as pip may take: a machine that is overloaded compiles ten times as long as it does else
+)
 _DESCRIBE = """
 import json, os, sys, sysconfig
 v = sysconfig.get_config_vars()
@@ -301,9 +304,14 @@ def compile_all(described: dict[str, object], fresh: Path, shown_as: PurePath, *
     """Write the .pyc files: a read-only environment cannot, and imports take ten times as long without."""
     command = [str(described["executable"]), "-I", "-m", "compileall", "-q", "-s", str(fresh), "-p", str(shown_as)]
     *flags, part = arguments or (".",)
-    subprocess.run(
-        [*command, *flags, str(fresh / part)], capture_output=True, check=False, timeout=600
-    )  # lib2to3's samples fail
+    command += [*flags, str(fresh / part)]
+    try:
+        subprocess.run(command, capture_output=True, check=False, timeout=_COMPILE_TIMEOUT_S)  # lib2to3's samples fail
+    except subprocess.TimeoutExpired:
+        raise SandboxUnavailable(
+            f"compiling {fresh / part} took longer than {_COMPILE_TIMEOUT_S} s: look at what else this machine does, and "
+            "try again"
+        ) from None
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -19,6 +19,7 @@ from deskd.ledger.store import LedgerStore
 from deskd.ports import SystemClock
 from tests.alerts.notes import HttpReceiver, a_note, http_receiver
 from tests.factories import ALICE, a_kill
+from tests.hang import HANG_S
 
 PLAN = Plan(topics=dict.fromkeys((Topic.RISK, Topic.SYSTEM_ALERTS), ("club",)))
 
@@ -46,7 +47,7 @@ async def an_office(folder: Path, receiver: HttpReceiver | None) -> AsyncIterato
 
 
 async def came(receiver: HttpReceiver) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_S):
         await receiver.came.wait()
     receiver.came.clear()
 
@@ -108,7 +109,7 @@ async def test_routes_that_come_later_are_told(tmp_path: Path) -> None:
     async with http_receiver() as receiver, http_receiver() as other, an_office(tmp_path, None) as (office, _):
         office.wish(ALICE, wishes)
         office.take(Routes(addresses={"club": receiver.address(30)}), PLAN)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANG_S):
             await office.started.wait()
         await office.post(a_note("disk:1", title="disk low"))
         await came(receiver)

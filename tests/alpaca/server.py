@@ -15,6 +15,7 @@ from aiohttp import WSMsgType, web
 
 from deskd.alpaca.endpoints import Endpoints, Keys, embedded
 from tests.factories import NOON
+from tests.hang import HANG_S
 
 KEYS = Keys("PK123", "very-secret")
 CHANNELS = ("trades", "quotes", "bars", "statuses")
@@ -58,7 +59,7 @@ class FakeAlpaca:
     # --- what a test asks of it ------------------------------------------------------------------------------------
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5), self._changed:
+        async with asyncio.timeout(HANG_S), self._changed:
             await self._changed.wait_for(holds)
 
     async def send_data(self, *messages: Row) -> None:

@@ -27,6 +27,7 @@ from deskd.venue.faults import RestRule
 from deskd.venue.settings import Keys as VenueKeys
 from deskd.venue.settings import VenueSettings
 from tests.factories import AAPL, SPY, a_limit_request, a_request, price, qty
+from tests.hang import HANG_S
 
 KEYS = Keys("embedded", "embedded")
 
@@ -79,7 +80,7 @@ class Notes:
 
     async def until(self, holds: object) -> None:
         assert callable(holds)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_S):
             while not holds():
                 self._changed.clear()
                 await self._changed.wait()
@@ -177,7 +178,7 @@ async def a_resting_order(broker: AlpacaBroker, oid: str) -> BrokerOrderId:
         a_limit_request("1.00", client_order_id=ClientOrderId(oid), time_in_force=TimeInForce.GTC)
     )
     assert isinstance(said, SubmitAccepted), said
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_S):
         while True:
             found = await broker.look_up(ClientOrderId(oid))
             if found is not None and found.order is not None and found.order.raw_status == "new":
@@ -296,7 +297,7 @@ async def test_wrong_keys_are_fatal_and_told() -> None:
             on_state=notes.on_state,
             timing=Timing(reconnect_min_s=0.01),
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_S):
             with pytest.raises(BrokerFatal, match="check APCA_API_KEY_ID"):
                 await trades.run()
         async with open_broker(where, wrong, clock=SystemClock(), requests_per_min=None) as broker:
@@ -316,7 +317,7 @@ async def test_a_flood_is_kept_within_the_exchanges_own_limit_and_costs_nobody_e
             flood = [tasks.create_task(broker.submit(an_order("flood", n))) for n in range(100)]
             await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
             calm = [tasks.create_task(broker.submit(an_order(f"calm{n}", n))) for n in range(10)]
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(HANG_S):
                 await asyncio.gather(*calm)  # noqa: TID251  they are of the group
             assert sum(not one.done() for one in flood) > 0, "the flood waits still"
             canceled = [

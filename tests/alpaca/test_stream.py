@@ -15,6 +15,7 @@ from deskd.domain.ids import Symbol
 from deskd.ports import RawMarketMessage
 from tests.alpaca.server import KEYS, FakeAlpaca, Hole, a_tick, fake_alpaca, states
 from tests.factories import AAPL, NOON, SPY
+from tests.hang import HANG_S
 
 QUICK = Timing(open_s=2, ack_s=2, reconnect_min_s=0.01, reconnect_max_s=0.05, refused_s=0.05)
 ONE = {"trades": frozenset({AAPL})}
@@ -44,7 +45,7 @@ class Ears:
         await self.until(lambda: states(self.told).count(True) >= times)
 
     async def until(self, holds: Any) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while not holds():
                 self.changed.clear()
                 await self.changed.wait()

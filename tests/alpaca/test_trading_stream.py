@@ -16,6 +16,7 @@ from deskd.domain.errors import BrokerFatal
 from deskd.domain.events import BrokerStatus, TradeUpdated
 from tests.alpaca.server import KEYS, FakeAlpaca, Hole, NoonClock, an_update, fake_alpaca, states
 from tests.factories import NOON
+from tests.hang import HANG_S
 
 QUICK = Timing(open_s=2, ack_s=2, reconnect_min_s=0.01, reconnect_max_s=0.05, refused_s=0.05)
 
@@ -43,7 +44,7 @@ class Ears:
         await self.until(lambda: states(self.told).count(True) >= times)
 
     async def until(self, holds: Any) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while not holds():
                 self.changed.clear()
                 await self.changed.wait()
@@ -133,7 +134,7 @@ async def test_bad_keys_end_the_stream() -> None:
     ears = Ears()
     async with fake_alpaca() as fake:
         fake.trade_auth.extend(["unauthorized"] * 3)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             with pytest.raises(BrokerFatal, match="check APCA_API_KEY_ID"):
                 await a_stream(fake, ears).run()
 

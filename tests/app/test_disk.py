@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from deskd.app.disk import WAL_LONG, DiskGuard, disk_told
 from deskd.domain.notifications import Severity, Topic
 from tests.factories import NOON
+from tests.hang import HANG_S
 from tests.small_disk import small_disk
 
 MIB = 2**20
@@ -30,7 +31,7 @@ async def guarding(ledger: Path, least: int) -> AsyncIterator[list[str | None]]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         while not holds():  # noqa: ASYNC110  a disk tells nobody
             await asyncio.sleep(0.01)
 

@@ -8,6 +8,7 @@ from deskd.domain import events as ev
 from deskd.domain.order import Order
 from tests.control.a_running_desk import FakeRuns
 from tests.factories import a_limit_request
+from tests.hang import HANG_S
 from tests.runtime.a_live_desk import World, a_world
 
 
@@ -35,7 +36,7 @@ async def test_it_beats_until_the_desk_ends() -> None:
     """Each beat is a fact."""
     async with a_world() as world:
         beating = asyncio.get_running_loop().create_task(a_heartbeat(world).run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             await world.runtime.until(lambda _: sum(isinstance(fact, ev.Heartbeat) for fact in world.ledger.facts) > 1)
         beating.cancel()
         await asyncio.wait([beating])

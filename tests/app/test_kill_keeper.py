@@ -31,6 +31,7 @@ from tests.factories import (
     of_strategy,
     updated,
 )
+from tests.hang import HANG_S
 from tests.runtime.a_live_desk import World, a_world
 
 DAY = timedelta(days=1)
@@ -124,7 +125,7 @@ async def a_killed_desk(**broker: Any) -> AsyncIterator[Killed]:
         killed = Killed(world, obliging, keeper, clock)
         running = asyncio.get_running_loop().create_task(keeper.run())
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(HANG_S):
                 yield killed
         finally:
             running.cancel()
@@ -218,7 +219,7 @@ async def test_a_kill_that_was_in_force_before_the_start_goes_on() -> None:
         await world.runtime.keep(a_kill(of_strategy(ALICE), KillDepth.FLATTEN))
         keeper = KillKeeper(runtime=world.runtime, wall=world.wall, market=lambda: OPEN, step_s=0.001)
         running = asyncio.get_running_loop().create_task(keeper.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             await world.runtime.until(lambda d: d.kills.in_force[of_strategy(ALICE)].flat_at is not None)
         running.cancel()
         await asyncio.wait([running])

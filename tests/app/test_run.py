@@ -10,6 +10,7 @@ import pytest
 from deskd.app import run
 from deskd.config import BrokerSection, Config, DeskSection
 from deskd.ledger.store import LedgerStore
+from tests.hang import HANG_S
 from tests.whole.desk_process import a_desk_process, all_gone
 
 NO_BROKER = """
@@ -80,7 +81,7 @@ async def test_systemd_hears_the_whole_life_of_a_desk(tmp_path: Path) -> None:
         ear.setblocking(False)
 
         async def told(word: str) -> str:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(HANG_S):
                 while word not in (heard := (await asyncio.get_running_loop().sock_recv(ear, 4096)).decode()):
                     continue
             return heard

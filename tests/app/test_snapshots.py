@@ -14,6 +14,7 @@ from deskd.ledger import snapshot, snapshotter
 from deskd.ledger.snapshot import Head
 from deskd.ledger.store import LedgerStore
 from deskd.ports import SystemClock
+from tests.hang import HANG_S
 from tests.ledger.story import a_story
 
 
@@ -46,7 +47,7 @@ def watching(ledger: Path, *, taken_at: int, last_seq: int, tail_max: int, tail_
 
 
 async def until_it_stands_at(ledger: Path, seq: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_S):
         while True:
             head = snapshot.head_of(snapshot.path_of(ledger))
             if isinstance(head, Head) and head.seq == seq:
@@ -90,7 +91,7 @@ async def test_a_start_from_a_snapshot_checks_the_whole_ledger_behind_it(tmp_pat
     snapshotter.renew(ledger)
     snapshots = watching(ledger, taken_at=len(facts), last_seq=len(facts), tail_max=10)
     with capture_logs() as logs:
-        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(HANG_S), asyncio.TaskGroup() as tasks:
             running = tasks.create_task(snapshots.run())
             while not any(line["event"] == "ledger_verified" for line in logs):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -118,7 +119,7 @@ async def test_a_snapshot_that_cannot_be_taken_is_a_warning(tmp_path: Path) -> N
     snapshot.path_of(ledger).mkdir()  # no file can take this name
     snapshots = watching(ledger, taken_at=0, last_seq=len(facts), tail_max=10)
     with capture_logs() as logs:
-        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(HANG_S), asyncio.TaskGroup() as tasks:
             running = tasks.create_task(snapshots.run())
             while not logs:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -23,6 +23,7 @@ from deskd.wire.drop_copy import DropCopy
 from deskd.wire.event_line import FOR_ALL, EventLine, decode
 from tests.control.a_running_desk import MEMBER, RunningDesk, a_running_desk
 from tests.factories import ALICE, BOB, NOON, a_limit_request, accepted, filled, requested
+from tests.hang import HANG_S
 
 
 def look(desk: RunningDesk, **query: Any) -> list[EventLine]:
@@ -62,7 +63,7 @@ async def following(desk: RunningDesk, **query: str) -> AsyncIterator[asyncio.St
 async def take(reader: asyncio.StreamReader, until: int) -> list[EventLine]:
     """Return the events up to the fact *until*."""
     lines: list[EventLine] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_S):
         while not lines or lines[-1].seq < until:
             lines.append(decode(await reader.readline()))
     return lines
@@ -219,7 +220,7 @@ async def test_there_is_room_for_so_many_followers_and_a_place_becomes_free(tmp_
         assert len(await looked(desk, tail="2")) == 2
         for context in opened:
             await context.__aexit__(None, None, None)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while True:
                 try:
                     async with following(desk, tail="1") as reader:
@@ -238,10 +239,10 @@ async def test_a_follower_that_takes_nothing_makes_room_and_can_go_on_from_its_p
                 await desk.store.append([beat] * 20_000, [])
                 for _ in range(20_000):
                     desk.live(beat)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(HANG_S):
                     while not any(line["event"] == "event_follower_ended" for line in logged):  # noqa: ASYNC110  a log has no event
                         await asyncio.sleep(0.05)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(HANG_S):
                     *whole_lines, _ = (await stuck.read(-1)).split(b"\n")
         got = [decode(line) for line in whole_lines]
         everything = await whole(desk)
@@ -258,7 +259,7 @@ async def test_a_desk_that_stops_ends_its_followers_after_the_last_event(tmp_pat
         writer.write(b"GET /events?follow=1&tail=0 HTTP/1.0\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         await desk.happens(ev.DeskStopped(at=NOON))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_S):
         text = await reader.read()
     assert [decode(line).event for line in text.splitlines()] == ["desk_stopped"]
     writer.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deskd.control.logs import follow, tail
+from tests.hang import HANG_S
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
 
 async def until(lines: AsyncIterator[str], end: str) -> str:
     text = ""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_S):
         async for chunk in lines:
             text += chunk
             if text.endswith(end):

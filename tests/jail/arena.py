@@ -22,12 +22,12 @@ from deskd.market.hub import Hub
 from deskd.ports import SystemClock
 from deskd.supervision.supervisor import Supervisor
 from tests.api.fakes import FakeOrders
+from tests.hang import HANG_S
 from tests.jail.attacks import Attack
 
 HOSTILE = Path(__file__).parent / "hostile"
 VICTIM = StrategyId("victim")
 LINES_PER_S = 50
-WAIT_S = 30.0  # for anything: a hang, not a pace, is what it finds
 # A guest that pays ten times as much for a system call says so, and is measured by its own measure.
 BUSY_MAX_S = 0.25 * float(
     os.environ.get("DESKD_TEST_SLOWNESS", "1")
@@ -152,7 +152,7 @@ class Arena:
     async def until(self, holds: Callable[[], bool], what: str) -> None:
         """Return as soon as it holds; files and pages tell nobody when they change."""
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(HANG_S):
                 while not holds():  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
         except TimeoutError:

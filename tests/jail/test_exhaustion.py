@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deskd.domain.ids import RunId
+from tests.hang import HANG_S
 from tests.supervised import World, a_world
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
@@ -218,7 +219,7 @@ async def test_a_family_of_takers_is_bounded_together(tmp_path: Path, jail_root:
         assert live is None or (live.memory_bytes or 0) <= 32 << 20
         assert Host.now(0).open_files - before <= PIDS * OPEN_FILES + 1_000  # others open files, too
         await world.stop("alice")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_S):
             while Host.now(0).open_files - before > 1_000:  # noqa: ASYNC110  the kernel frees them a little later
                 await asyncio.sleep(0.05)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hang import HANG_S
 from tests.supervised import a_world, until_up, write_strategy
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
@@ -56,13 +57,13 @@ async def test_a_killed_desk_takes_its_runs_with_it(tmp_path: Path, jail_root: P
         sys.executable, "-c", DESK, str(tmp_path), str(jail_root), stdout=asyncio.subprocess.PIPE, cwd=Path.cwd()
     )
     assert desk.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_S):
         assert b"up\n" in [line async for line in until_up(desk.stdout)]
     runs = living(jail_root)
     assert len(runs) >= 6  # two of nsjail, two scripts, two children
     desk.kill()
     assert await desk.wait() == -signal.SIGKILL
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(HANG_S):
         while any(map(exists, runs)):  # noqa: ASYNC110  a foreign process tells nobody
             await asyncio.sleep(0.005)
     async with a_world(tmp_path, jail_root, {}):

@@ -22,6 +22,7 @@ from deskd.supervision.deploying import Deployer
 from deskd.supervision.folder import FolderError
 from deskd.supervision.requirements_build import CannotBuild
 from deskd.supervision.versions import CannotDeploy, Versions
+from tests.hang import HANG_S
 from tests.supervised import World, a_world
 from tests.wheels import a_wheel
 
@@ -83,7 +84,7 @@ async def test_no_package_runs_before_the_strategy_imports_it(tmp_path: Path, ja
     a_wheel(index, "early", files={"sitecustomize.py": "import os\nos._exit(7)\n", "talib.py": early})
     async with a_desk(tmp_path, jail_root, index, "early==1.0\n", "import talib", prewarmed=2) as world:
         await world.supervisor.build(ALICE)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_S):
             while (warm := world.supervisor.prewarmed.waiting(ALICE)) is None or not warm.is_ready:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         assert (await world.run("alice")).reason is ExitReason.CLEAN

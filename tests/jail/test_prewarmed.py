@@ -10,6 +10,7 @@ import pytest
 
 from deskd.domain.ids import StrategyId
 from deskd.domain.run import ExitReason, RunStatus
+from tests.hang import HANG_S
 from tests.supervised import World, a_world, write_strategy
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
@@ -45,7 +46,7 @@ for line in sys.stdin:
 
 async def until_warm(world: World, strategy_id: StrategyId = ALICE) -> None:
     """Return once a jail waits for the strategy."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_S):
         while (warm := world.supervisor.prewarmed.waiting(strategy_id)) is None or not warm.is_ready:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 

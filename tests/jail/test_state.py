@@ -11,6 +11,7 @@ import pytest
 
 from deskd.domain.run import ExitReason
 from deskd.supervision.uids import can_map_uids
+from tests.hang import HANG_S
 from tests.supervised import a_world, until_up, write_strategy
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
@@ -119,7 +120,7 @@ async def test_a_killed_desk_loses_what_is_newer_than_the_last_save(tmp_path: Pa
         sys.executable, "-c", DESK, str(tmp_path), str(jail_root), stdout=asyncio.subprocess.PIPE, cwd=Path.cwd()
     )
     assert desk.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_S):
         assert b"up\n" in [line async for line in until_up(desk.stdout)]
         while not (jail_root / "state" / "victim.kept").exists():  # noqa: ASYNC110  a foreign process tells nobody
             await asyncio.sleep(0.01)

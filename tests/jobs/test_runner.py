@@ -15,6 +15,7 @@ from deskd.jobs.plan import Times
 from deskd.jobs.runner import Done, Failed, JobRunner, Work
 from tests.factories import DAY, MONDAY, NOON
 from tests.fixed_clock import FixedClock
+from tests.hang import HANG_S
 
 TIMES = Times(before_open=timedelta(minutes=30), after_close=timedelta(minutes=5))
 EVENING = DAY.close_at + timedelta(minutes=10)
@@ -169,7 +170,7 @@ async def test_the_list_tells_last_and_next(world: World) -> None:
 async def test_it_goes_on_looking(world: World) -> None:
     """What falls due later is run later."""
     world.at = DAY.open_at - timedelta(hours=2)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(HANG_S), asyncio.TaskGroup() as group:
         task = group.create_task(world.runner().run(), name="jobs")
         await asyncio.sleep(0)
         assert world.ran == []

@@ -13,6 +13,7 @@ from deskd.domain.strategy import Channel, History
 from deskd.market.late import Mended
 from deskd.ports import RawMarketMessage
 from tests.factories import AAPL, NOON, SPY
+from tests.hang import HANG_S
 from tests.market.given import BOB_RUN, Desk, Run, a_bar, a_quote, a_trade, stamp
 
 
@@ -227,7 +228,7 @@ async def test_late_bars_make_no_run_a_slow_consumer() -> None:
         assert await desk.hub.late.mend(down_s=90_000) == Mended(fetched=1504)
         assert desk.slow == []
         got = shown(run.read())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while len(got) < 1505:
                 await asyncio.sleep(0)
                 got += shown(run.read())

@@ -5,6 +5,7 @@ import asyncio
 from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId
 from tests.factories import NOON, a_desk, a_request, a_snapshot, cash, filled
+from tests.hang import HANG_S
 from tests.runtime.a_live_desk import a_world
 
 
@@ -14,7 +15,7 @@ async def test_a_stream_that_comes_up_is_followed_by_a_look_until_one_succeeds()
     desk.apply(ev.DeskStarted(version="0", broker="x", at=NOON))
     async with a_world(desk=desk, fails=1) as world:
         await world.runtime.post(ev.TradeStreamChanged(is_up=True, why="listening", at=NOON))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             await world.runtime.until(lambda desk: desk.is_synced)
         assert world.snapshots == ["the trade stream came up", "the last look failed"]
 
@@ -32,7 +33,7 @@ async def test_a_difference_is_looked_at_again_after_the_brokers_lag() -> None:
 
 async def test_a_look_is_answered_by_one_that_began_after_the_question() -> None:
     """Whoever asks hears what that look brought: its facts, on disk by then."""
-    async with a_world() as world, asyncio.timeout(10):
+    async with a_world() as world, asyncio.timeout(HANG_S):
         look = await world.runtime.look("an officer asked")
         assert world.snapshots == ["an officer asked"]
         assert look.problem is None
@@ -42,7 +43,7 @@ async def test_a_look_is_answered_by_one_that_began_after_the_question() -> None
 
 async def test_a_look_that_fails_is_told_to_who_asked() -> None:
     """Nobody waits for a broker that does not answer; the next question is asked anew."""
-    async with a_world(fails=1) as world, asyncio.timeout(10):
+    async with a_world(fails=1) as world, asyncio.timeout(HANG_S):
         assert (await world.runtime.look("first")).problem == "refused"
         assert (await world.runtime.look("second")).problem is None
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from deskd.domain.order import Order, OrderRequest, OrderStatus
 from tests.factories import AAPL, ALICE, a_limit_request, a_request, filled
+from tests.hang import HANG_S
 from tests.runtime.a_live_desk import LOWER, OID, a_wish, a_world
 
 
@@ -34,7 +35,7 @@ async def test_stuck_replaces_are_asked_after() -> None:
         await world.runtime.place(a_limit_request(), timeout_s=5)
         await world.runtime.replace(ALICE, LOWER, **a_wish())
         world.wall.time += timedelta(seconds=11)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while OID not in world.broker.looked_up:  # noqa: ASYNC110  the watch has no event of its own
                 await asyncio.sleep(0.002)
         assert OID in world.broker.looked_up
@@ -49,7 +50,7 @@ async def test_a_stream_that_does_not_bring_what_it_must_is_given_up() -> None:
         await asyncio.sleep(0.05)
         assert given_up == []
         world.wall.time += timedelta(seconds=11)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while not given_up:  # noqa: ASYNC110  the watch looks again every 5 ms
                 await asyncio.sleep(0.005)
         await asyncio.sleep(0.05)
@@ -65,7 +66,7 @@ async def test_positions_are_valued_and_stuck_cancels_asked_after() -> None:
         await world.runtime.cancel(ALICE, OID, by="alice")
         world.wall.time += timedelta(seconds=11)
         await world.runtime.until(lambda desk: desk.portfolio.book(ALICE).positions[AAPL].mark_price == 101)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while len(world.broker.canceled) < 2:  # noqa: ASYNC110  the second cancel comes after a look-up
                 await asyncio.sleep(0.002)
         assert OID in world.broker.looked_up
@@ -73,7 +74,7 @@ async def test_positions_are_valued_and_stuck_cancels_asked_after() -> None:
 
 async def test_what_is_stuck_for_long_is_asked_after_ever_less_often() -> None:
     """Cancels that are stuck for a night must not use up the broker's requests."""
-    async with a_world(doubt_check=timedelta(milliseconds=1)) as world, asyncio.timeout(10):
+    async with a_world(doubt_check=timedelta(milliseconds=1)) as world, asyncio.timeout(HANG_S):
         await world.runtime.place(a_request(), timeout_s=5)
         await world.runtime.cancel(ALICE, OID, by="alice")
         for seconds, times in ((6, 1), (4, 1), (2, 2), (600, 3), (100, 3), (150, 4)):

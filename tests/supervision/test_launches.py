@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from deskd.supervision.launches import Launches
+from tests.hang import HANG_S
 
 
 async def test_no_more_start_at_a_time_than_allowed_and_in_the_order_they_asked() -> None:
@@ -47,5 +48,5 @@ async def test_a_start_that_is_canceled_in_line_or_fails_holds_nobody_up() -> No
     with pytest.raises(ZeroDivisionError):
         async with launches.turn():
             _ = 1 / 0
-    async with asyncio.timeout(5), launches.turn():
+    async with asyncio.timeout(HANG_S), launches.turn():
         assert launches.under_way == 1

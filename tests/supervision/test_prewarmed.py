@@ -15,6 +15,7 @@ from deskd.domain.strategy import StrategySpec
 from deskd.supervision.launch import Launcher, Prepared
 from deskd.supervision.prewarmed import Prewarmed, Warm
 from deskd.supervision.staging import SANDBOX
+from tests.hang import HANG_S
 from tests.supervised import a_config
 from tests.supervision.test_launch import a_spec, open_fds
 
@@ -22,7 +23,7 @@ ALICE = StrategyId("alice")
 
 
 async def until_warm(prewarmed: Prewarmed, strategy_id: StrategyId = ALICE) -> Warm:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_S):
         while (warm := prewarmed.waiting(strategy_id)) is None or not warm.is_ready:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
     return warm

@@ -19,6 +19,7 @@ from deskd.supervision.process import (
     start,
 )
 from tests.few_descriptors import room_for
+from tests.hang import HANG_S
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def started(pipes: Pipes, *command: str, join: tuple[Path, ...] = ()) -> "subpro
 async def test_its_end_is_seen_at_once_with_its_status(pipes: Pipes) -> None:
     """The environment is what was given, and the exit status is the command's."""
     process = started(pipes, "/bin/sh", "-c", 'echo "$A $PATH $DESK_CG $PWD"; exit 7')
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         assert await ended(process) == 7
     assert os.read(pipes.stdout, 100) == b"b c /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin  /tmp\n"
     assert os.read(pipes.stdout, 100) == b""
@@ -48,7 +49,7 @@ async def test_end_of_input_reaches_it(pipes: Pipes) -> None:
     process = started(pipes, "/bin/cat")
     os.write(pipes.stdin, b"line\n")
     os.close(pipes.stdin)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         assert await ended(process) == 0
     assert os.read(pipes.stdout, 100) == b"line\n"
     pipes.stdin = os.open("/dev/null", os.O_RDONLY)
@@ -57,7 +58,7 @@ async def test_end_of_input_reaches_it(pipes: Pipes) -> None:
 async def test_a_run_that_cannot_join_its_cgroup_does_not_start(pipes: Pipes) -> None:
     """No bounds, no run."""
     process = started(pipes, "/bin/echo", "ran", join=(Path("/nonexistent/cgroup.procs"),))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         assert await ended(process) == JOIN_FAILED
     assert os.read(pipes.stdout, 100) == b""
 
@@ -80,7 +81,7 @@ time.sleep(600)
     await parent.wait()
     gone = asyncio.Event()
     asyncio.get_running_loop().add_reader(child, gone.set)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_S):
         await gone.wait()
     asyncio.get_running_loop().remove_reader(child)
     os.close(child)
@@ -88,7 +89,7 @@ time.sleep(600)
 
 async def until_it_sleeps(pid: int) -> None:
     """Return once the wrapper has become the command: from then on its parent's death is its own."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         while "sleep" not in Path(f"/proc/{pid}/comm").read_text():  # noqa: ASYNC110, ASYNC240
             await asyncio.sleep(0.005)
 
@@ -106,7 +107,7 @@ async def test_its_end_is_seen_without_a_descriptor_to_spare(pipes: Pipes) -> No
     """A run that lives is never lost sight of."""
     process = started(pipes, "/bin/sh", "-c", "exit 7")
     with room_for(0):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             assert await ended(process) == 7
 
 
@@ -149,7 +150,7 @@ async def test_a_run_in_step_has_a_pipe_for_its_wishes() -> None:
     plain.close_theirs()
     pipes = make_pipes(is_in_step=True)
     process = started(pipes, "/bin/sh", "-c", f"printf . > /dev/fd/{pipes.step_fd}")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         await ended(process)
     assert os.read(pipes.step, 10) == b"."
     assert os.read(pipes.step, 10) == b""

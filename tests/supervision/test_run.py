@@ -7,6 +7,7 @@ from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.run import ExitReason
 from deskd.domain.strategy import Delivery
 from deskd.ledger import codec
+from tests.hang import HANG_S
 from tests.supervised import a_world
 from tests.supervision.test_launch import open_fds
 
@@ -34,7 +35,7 @@ async def test_what_it_claims_of_its_progress_is_shown(tmp_path: Path, jail_root
         for number in range(3):
             world.feed(run_id, b"line %d\n" % number)
             await world.until_printed("alice", f"line {number}")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while (live := world.live("alice")) and live.lines_handled != 3:  # noqa: ASYNC110  a page tells nobody
                 await asyncio.sleep(0.001)
         assert live is not None
@@ -52,7 +53,7 @@ async def test_a_process_that_escaped_its_session_does_not_hold_the_desk_up(tmp_
             os._exit(0)
     """
     async with a_world(tmp_path, jail_root, {"alice": source}, jailed=False) as world:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(HANG_S):
             end = await world.run("alice")
         assert end.reason is ExitReason.CLEAN
         assert world.supervisor.last_end(StrategyId("alice")) == end

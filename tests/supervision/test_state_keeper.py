@@ -13,6 +13,7 @@ from deskd.domain.ids import StrategyId
 from deskd.supervision.state import Bounds, StateError, Use, kept, save
 from deskd.supervision.state_keeper import StateKeeper, bounds_of, check_fits
 from deskd.supervision.uids import Identity
+from tests.hang import HANG_S
 from tests.small_disk import small_disk
 
 __all__ = ["small_disk"]
@@ -62,7 +63,7 @@ async def test_a_living_run_is_saved_when_it_has_changed_something(
 ) -> None:
     """Nobody has to end, or ask, for what is in /state to be on disk."""
     keeper, tree, notes = a_keeper(tmp_path, runner), a_tree(small_disk), list[str]()
-    async with asyncio.TaskGroup() as tasks, asyncio.timeout(10):
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(HANG_S):
         keeping = tasks.create_task(keeper.keep(notes.append), name="keep")
         assert keeper.use() is None
         give_hold(runner, tree)
@@ -93,7 +94,7 @@ async def test_a_jail_that_did_not_come_up_keeps_nothing_open(
     """No hold, no save, no descriptor; and it may end twice."""
     keeper = a_keeper(tmp_path, runner)
     channel = keeper.channel
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(HANG_S), asyncio.TaskGroup() as tasks:
         tasks.create_task(keeper.keep(print), name="keep")
         runner.shutdown(socket.SHUT_RDWR)
     await keeper.finish(print)
@@ -154,7 +155,7 @@ async def test_what_cannot_be_kept_is_said_once(tmp_path: Path, small_disk: Path
     """A pipe in /state is named in the strategy's log, not at every save."""
     keeper, tree, notes = a_keeper(tmp_path, runner), a_tree(small_disk), list[str]()
     os.mkfifo(tree / "pipe")
-    async with asyncio.TaskGroup() as tasks, asyncio.timeout(10):
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(HANG_S):
         keeping = tasks.create_task(keeper.keep(notes.append), name="keep")
         give_hold(runner, tree)
         while not notes:  # noqa: ASYNC110
@@ -170,7 +171,7 @@ async def test_a_canceled_save_is_waited_for(tmp_path: Path, small_disk: Path, r
     keeper, tree = a_keeper(tmp_path, runner), a_tree(small_disk)
     (tree / "a").write_bytes(os.urandom(4 << 20))
     give_hold(runner, tree)
-    async with asyncio.TaskGroup() as tasks, asyncio.timeout(10):
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(HANG_S):
         keeping = tasks.create_task(keeper.keep(print), name="keep")
         while keeper._saving is None:  # noqa: ASYNC110
             await asyncio.sleep(0.001)

@@ -14,6 +14,7 @@ from deskd.domain.run import ExitReason, RunStatus, StrategyStatus
 from deskd.domain.strategy import BrokenStrategy, StrategySpec
 from deskd.ports import SystemClock
 from deskd.supervision.supervisor import Supervisor
+from tests.hang import HANG_S
 from tests.supervised import Doors, Feeds, World, a_config, a_world, write_strategy
 
 ALICE = StrategyId("alice")
@@ -85,7 +86,7 @@ async def test_a_stop_ends_the_wait_between_two_tries(tmp_path: Path, jail_root:
         await world.until(lambda: world.status("alice") is RunStatus.BACKOFF)
         await world.start("alice")  # does not wait, either
         await world.until(lambda: len(world.ends("alice")) == 2)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             await world.stop("alice")
         assert world.status("alice") is RunStatus.STOPPED
         assert len(world.ends("alice")) == 2
@@ -202,7 +203,7 @@ async def test_a_stop_while_it_starts_is_a_stop(tmp_path: Path, jail_root: Path)
             await world.start("alice")
             for _ in range(turns * 3):
                 await asyncio.sleep(0)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANG_S):
                 await world.stop("alice")
             assert world.status("alice") is RunStatus.STOPPED
             assert world.feeds.stdins == {}
@@ -357,7 +358,7 @@ async def test_a_desk_that_stops_starts_nothing(tmp_path: Path, jail_root: Path)
     async with a_world(tmp_path, jail_root, {"alice": READS}, jailed=False) as world:
         await world.start("alice")
         await world.until_fed("alice")
-        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(HANG_S), asyncio.TaskGroup() as tasks:
             tasks.create_task(world.supervisor.restart(ALICE))
             await asyncio.sleep(0)
             tasks.create_task(world.supervisor.stop_all("the desk stopped"))

@@ -11,6 +11,7 @@ from deskd.ports import SystemClock
 from deskd.supervision.liveness import MOVES, Verdict
 from deskd.supervision.run import Run
 from deskd.supervision.watcher import SLICE_S, Watcher
+from tests.hang import HANG_S
 from tests.supervised import a_world
 
 
@@ -94,5 +95,5 @@ async def test_no_runs_cost_nothing() -> None:
     async def post(_: RunStalled) -> None:
         raise AssertionError("nobody is warned")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_S):
         await Watcher(runs=list, clock=SystemClock(), post=post).look_at_all()

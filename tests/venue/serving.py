@@ -21,6 +21,7 @@ import aiohttp
 from deskd.venue.assembly import Venue, opened
 from deskd.venue.calendar import load_calendar
 from deskd.venue.settings import Keys, VenueSettings, encode
+from tests.hang import HANG_S
 
 KEYS = Keys(key_id="test-key", secret_key="test-secret")
 HEADERS = {"APCA-API-KEY-ID": KEYS.key_id, "APCA-API-SECRET-KEY": KEYS.secret_key}
@@ -81,9 +82,9 @@ async def listening(session: aiohttp.ClientSession) -> AsyncIterator[aiohttp.Cli
         await socket.send_json(
             {"action": "authenticate", "data": {"key_id": KEYS.key_id, "secret_key": KEYS.secret_key}}
         )
-        await socket.receive_bytes(timeout=5)
+        await socket.receive_bytes(timeout=HANG_S)
         await socket.send_json({"action": "listen", "data": {"streams": ["trade_updates"]}})
-        await socket.receive_bytes(timeout=5)
+        await socket.receive_bytes(timeout=HANG_S)
         yield socket
 
 
@@ -91,7 +92,7 @@ async def hear(socket: aiohttp.ClientWebSocketResponse, *, until: str) -> list[d
     """Return the events up to the first *until*."""
     heard: list[dict[str, Any]] = []
     while not heard or heard[-1]["event"] != until:
-        heard.append(json.loads(await socket.receive_bytes(timeout=10))["data"])
+        heard.append(json.loads(await socket.receive_bytes(timeout=HANG_S))["data"])
     return heard
 
 

@@ -13,6 +13,7 @@ import pytest
 from deskd.domain.errors import ConfigError, LedgerError
 from deskd.venue.assembly import opened
 from deskd.venue.settings import VenueSettings
+from tests.hang import HANG_S
 from tests.venue.serving import HEADERS, OPEN, calendar, hear, listening, served, settings, write_tape
 
 BUY = {"symbol": "AAPL", "qty": 10, "side": "buy", "type": "market", "time_in_force": "day"}
@@ -71,7 +72,7 @@ async def test_as_fast_as_it_goes_the_market_may_wait_for_who_listens(tmp_path: 
         assert len({clock["timestamp"][:16] for clock in clocks}) == 1
         async with session.ws_connect("/v2/iex", headers=HEADERS) as socket:
             await socket.send_json({"action": "subscribe", "quotes": ["AAPL"]})
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANG_S):
                 async for message in socket:
                     if '"T":"q"' in message.data.replace(" ", ""):
                         break

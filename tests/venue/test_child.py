@@ -11,12 +11,13 @@ import pytest
 
 from deskd.domain.errors import ConfigError
 from deskd.venue.child import EmbeddedExchange
+from tests.hang import HANG_S
 from tests.venue.serving import HEADERS, settings, write_tape
 
 
 async def account_number(url: str) -> str:
     """Return the account's number, as soon as somebody answers."""
-    async with asyncio.timeout(20), aiohttp.ClientSession(url, headers=HEADERS) as session:
+    async with asyncio.timeout(HANG_S), aiohttp.ClientSession(url, headers=HEADERS) as session:
         while True:
             try:
                 async with session.get("/v2/account") as answer:
@@ -49,7 +50,7 @@ async def test_it_comes_back_on_the_same_address_with_the_same_account(tmp_path:
 async def test_a_child_that_fell_is_no_matter_of_configuration(tmp_path: Path) -> None:
     """What may go well the next time is not told as a wrong setting, which nobody would start again."""
     exchange = EmbeddedExchange(settings(write_tape(tmp_path / "tape")))
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(HANG_S), asyncio.TaskGroup() as tasks:
         starting = tasks.create_task(told_of(exchange))
         while exchange._process is None:  # noqa: ASYNC110  a process tells nobody that it was started
             await asyncio.sleep(0)
@@ -68,7 +69,7 @@ async def test_a_tapes_end_is_heard(tmp_path: Path) -> None:
     tape = write_tape(tmp_path / "tape", minutes=40)
     exchange = EmbeddedExchange(replace(settings(tape, speed=100_000.0), start=None))
     await exchange.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_S):
         await exchange.tape_ends()
     await exchange.stop()
     with pytest.raises(ChildProcessError, match="died before"):

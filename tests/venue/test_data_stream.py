@@ -18,6 +18,7 @@ from deskd.venue.faults import Faults, StreamFaults, StreamOrder
 from deskd.venue.settings import Keys
 from deskd.wire.alpaca import market as wire
 from deskd.wire.alpaca.market import CHANNELS, Codec, Message
+from tests.hang import HANG_S
 from tests.venue.markets import OPEN, a_quote, a_trade, at, ns
 
 KEYS = Keys(key_id="key", secret_key="secret")
@@ -55,7 +56,7 @@ class Peer:
             await self.socket.send_bytes(msgpack.packb(message))
 
     async def hear(self) -> list[Message]:
-        frame = await self.socket.receive(timeout=5)
+        frame = await self.socket.receive(timeout=HANG_S)
         assert frame.type is (WSMsgType.TEXT if self.codec == "json" else WSMsgType.BINARY), frame
         return wire.decode_frame(frame.data, self.codec)
 
@@ -68,7 +69,7 @@ class Peer:
         return await self.ask({"action": "subscribe", **{name: list(symbols) for name, symbols in channels.items()}})
 
     async def is_closed(self) -> bool:
-        frame = await self.socket.receive(timeout=5)
+        frame = await self.socket.receive(timeout=HANG_S)
         return frame.type in {WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING, WSMsgType.ERROR}
 
 
@@ -135,7 +136,7 @@ async def test_the_official_client_gets_every_kind_of_message() -> None:
             while not stream.subscriptions():  # noqa: ASYNC110  the client says nowhere that it is connected
                 await asyncio.sleep(0.01)
             await stream.publish(sent)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANG_S):
                 await everything.wait()
             await client.stop_ws()
             await client.close()
@@ -298,7 +299,7 @@ async def test_a_client_that_does_not_read_is_told_407_and_cut_off() -> None:
             await flood(stream, 300)
             await stream.publish([a_quote()])
             assert await other.hear() == [a_quote()]
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANG_S):
                 while stream.subscriptions().get("trades"):  # noqa: ASYNC110  the cut has no event of its own
                     await asyncio.sleep(0.01)
             stuck.socket._conn.transport.resume_reading()  # type: ignore[union-attr]
@@ -324,7 +325,7 @@ async def test_even_a_patient_market_does_not_wait_for_ever() -> None:
     async with served(is_patient=True, stuck_s=0.05) as (stream, url), authenticated(url) as stuck:
         await stuck.subscribe(trades=["IBM"])
         stuck.socket._conn.transport.pause_reading()  # type: ignore[union-attr]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_S):
             await flood(stream, 300)
         assert stream.subscriptions() == {}
         stuck.socket._conn.transport.resume_reading()  # type: ignore[union-attr]
@@ -369,7 +370,7 @@ async def test_a_connection_that_is_gone_is_forgotten() -> None:
         async with authenticated(url) as peer:
             await peer.subscribe(trades=["IBM"])
             assert stream.subscriptions() == {"trades": {"IBM"}, "corrections": {"IBM"}, "cancelErrors": {"IBM"}}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while stream.subscriptions():  # noqa: ASYNC110  the end has no event of its own
                 await asyncio.sleep(0.01)
         await stream.publish([a_trade()])

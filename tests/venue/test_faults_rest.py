@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.hang import HANG_S
 from tests.venue.serving import KEYS, served, settings, write_tape
 
 BUY = {"symbol": "AAPL", "qty": 1, "side": "buy", "type": "market", "time_in_force": "day"}
@@ -75,10 +76,10 @@ async def test_answer_and_first_event_come_in_either_order(
     async with session.ws_connect("/stream") as socket:
         for message in (AUTH, LISTEN):
             await socket.send_json(message)
-            await socket.receive_bytes(timeout=5)
+            await socket.receive_bytes(timeout=HANG_S)
 
         async def hear() -> None:
-            await socket.receive_bytes(timeout=5)
+            await socket.receive_bytes(timeout=HANG_S)
             came.append("event")
 
         async def post() -> None:
@@ -96,26 +97,26 @@ async def test_streams_are_ended_as_told(session: aiohttp.ClientSession) -> None
     """Both streams can be cut, or closed with a code; the data stream says its error first."""
     async with session.ws_connect("/stream") as socket:
         await wrong(session, trade_stream_now={"close": 1012})
-        assert (await socket.receive(timeout=5)).data == 1012
+        assert (await socket.receive(timeout=HANG_S)).data == 1012
     async with session.ws_connect("/v2/iex") as socket:
-        assert await socket.receive_json(timeout=5) == [{"T": "success", "msg": "connected"}]
+        assert await socket.receive_json(timeout=HANG_S) == [{"T": "success", "msg": "connected"}]
         await wrong(session, data_stream_now={"close": 406})
-        messages = await socket.receive_json(timeout=5)
+        messages = await socket.receive_json(timeout=HANG_S)
         if messages[0].get("msg") == "authenticated":  # the session's headers show the keys
-            messages = await socket.receive_json(timeout=5)
+            messages = await socket.receive_json(timeout=HANG_S)
         assert messages == [{"T": "error", "code": 406, "msg": "connection limit exceeded"}]
 
 
 async def test_an_error_after_the_login_is_said_and_no_more(session: aiohttp.ClientSession) -> None:
     """The connections stay: what the client makes of it is its own matter."""
     async with session.ws_connect("/v2/iex") as data, session.ws_connect("/stream") as trade:
-        assert await data.receive_json(timeout=5) == [{"T": "success", "msg": "connected"}]
-        assert await data.receive_json(timeout=5) == [{"T": "success", "msg": "authenticated"}]
+        assert await data.receive_json(timeout=HANG_S) == [{"T": "success", "msg": "connected"}]
+        assert await data.receive_json(timeout=HANG_S) == [{"T": "success", "msg": "authenticated"}]
         await wrong(session, data_stream_now={"error": 407}, trade_stream_now={"error": 500})
-        assert await data.receive_json(timeout=5) == [{"T": "error", "code": 407, "msg": "slow client"}]
-        assert b"error" in await trade.receive_bytes(timeout=5)
+        assert await data.receive_json(timeout=HANG_S) == [{"T": "error", "code": 407, "msg": "slow client"}]
+        assert b"error" in await trade.receive_bytes(timeout=HANG_S)
         await data.send_json({"action": "subscribe", "trades": ["AAPL"]})
-        assert (await data.receive_json(timeout=5))[0]["T"] == "subscription"
+        assert (await data.receive_json(timeout=HANG_S))[0]["T"] == "subscription"
 
 
 @pytest.mark.parametrize(("stream", "path"), [("trade_stream", "/stream"), ("data_stream", "/v2/iex")])
@@ -134,7 +135,7 @@ async def test_a_black_hole_swallows_everything_and_closes_nothing(
                 pass
         assert not socket.closed
         await wrong(session, **{stream: {"black_hole": False}})
-        await asyncio.wait_for(swallowed, 5)
+        await asyncio.wait_for(swallowed, HANG_S)
 
 
 async def _until_pong(socket: aiohttp.ClientWebSocketResponse) -> None:

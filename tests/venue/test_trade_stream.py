@@ -17,6 +17,7 @@ from deskd.venue.faults import Faults, StreamFaults, StreamOrder
 from deskd.venue.settings import Keys
 from deskd.venue.trade_stream import TradeStream
 from deskd.wire.alpaca.venue_replies import trade_update
+from tests.hang import HANG_S
 
 KEYS = Keys(key_id="id", secret_key="secret")
 AUTH = {"action": "authenticate", "data": {"key_id": "id", "secret_key": "secret"}}
@@ -64,7 +65,7 @@ async def served(stream: TradeStream) -> AsyncIterator[str]:
 
 async def ask(socket: aiohttp.ClientWebSocketResponse, message: object) -> object:
     await socket.send_str(json.dumps(message))
-    return json.loads(await socket.receive_bytes(timeout=5))
+    return json.loads(await socket.receive_bytes(timeout=HANG_S))
 
 
 @asynccontextmanager
@@ -82,7 +83,7 @@ async def test_a_client_authenticates_listens_and_hears() -> None:
         assert await ask(socket, AUTH) == AUTHORIZED
         assert await ask(socket, LISTEN) == {"stream": "listening", "data": {"streams": ["trade_updates"]}}
         stream.publish([EVENT])
-        assert json.loads(await socket.receive_bytes(timeout=5)) == MESSAGE
+        assert json.loads(await socket.receive_bytes(timeout=HANG_S)) == MESSAGE
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ async def test_msgpack_is_spoken_where_the_handshake_asks_for_it() -> None:
         session.ws_connect(url, headers=headers) as socket,
     ):
         await socket.send_str(json.dumps(AUTH))
-        assert msgpack.unpackb(await socket.receive_bytes(timeout=5)) == AUTHORIZED
+        assert msgpack.unpackb(await socket.receive_bytes(timeout=HANG_S)) == AUTHORIZED
 
 
 async def test_keys_in_the_handshake_authorize() -> None:
@@ -152,7 +153,7 @@ async def test_nonsense_is_answered_and_harms_nobody(text: str) -> None:
     """Whatever a client writes, it gets an error message and the connection goes on."""
     async with served(TradeStream(KEYS)) as url, listening(url) as socket:
         await socket.send_str(text)
-        answer = json.loads(await socket.receive_bytes(timeout=5))
+        answer = json.loads(await socket.receive_bytes(timeout=HANG_S))
         assert answer["stream"] == "error"
         assert answer["data"]["error"]
         assert await ask(socket, AUTH) == AUTHORIZED
@@ -166,7 +167,7 @@ async def test_every_listener_hears_every_event_in_order() -> None:
         stream.publish(events[:1])
         stream.publish(events[1:])
         for socket in (one, other):
-            heard = [json.loads(await socket.receive_bytes(timeout=5)) for _ in events]
+            heard = [json.loads(await socket.receive_bytes(timeout=HANG_S)) for _ in events]
             assert heard == [trade_update(event) for event in events]
 
 
@@ -180,7 +181,7 @@ async def test_a_delayed_muted_or_refusing_stream_does_as_told() -> None:
         faults.trade_stream = StreamFaults(delay_s=0.01, refuse_handshakes=1, refuse_auth=1)
         late = an_event(7)
         stream.publish([late])
-        assert json.loads(await socket.receive_bytes(timeout=5)) == trade_update(late)
+        assert json.loads(await socket.receive_bytes(timeout=HANG_S)) == trade_update(late)
         with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
             async with aiohttp.ClientSession() as session, session.ws_connect(url):
                 pass
@@ -196,11 +197,11 @@ async def test_connections_end_as_told() -> None:
     async with served(stream) as url:
         async with listening(url) as socket:
             stream.do(StreamOrder(close=1012))
-            message = await socket.receive(timeout=5)
+            message = await socket.receive(timeout=HANG_S)
             assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)
         async with listening(url) as socket:
             stream.do(StreamOrder(drop=True))
-            message = await socket.receive(timeout=5)
+            message = await socket.receive(timeout=HANG_S)
             assert message.type in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR, aiohttp.WSMsgType.CLOSE}
 
 
@@ -215,9 +216,9 @@ async def test_a_client_that_never_reads_is_cut_off_and_delays_nobody() -> None:
         for _ in range(25):
             stream.publish([event] * 1_000)
             for _ in range(1_000):
-                await reader.receive_bytes(timeout=5)
+                await reader.receive_bytes(timeout=HANG_S)
         transport.resume_reading()
         unread = 0
-        while (await stuck.receive(timeout=5)).type is aiohttp.WSMsgType.BINARY:
+        while (await stuck.receive(timeout=HANG_S)).type is aiohttp.WSMsgType.BINARY:
             unread += 1
         assert unread < 25_000

@@ -12,6 +12,7 @@ from pathlib import Path
 from deskd.core.desk import Desk
 from deskd.domain.ids import HOUSE
 from deskd.ledger.codec import decode
+from tests.hang import HANG_S
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ async def played_until(state_dir: Path, time: str) -> None:
 
 async def soon_agree(state_dir: Path) -> Books:
     """Wait until the two agree: the last fills may be on their way."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_S):
         while True:
             try:
                 return agree(state_dir)

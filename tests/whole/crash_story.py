@@ -20,6 +20,7 @@ import aiohttp
 from deskd.domain import events as ev
 from deskd.domain.order import OrderStatus
 from deskd.ledger.codec import decode
+from tests.hang import HANG_S
 from tests.leftovers import sweep_up
 from tests.whole.books import agree, replayed
 from tests.whole.desk_process import ROOT, DeskProcess, a_desk_process
@@ -149,7 +150,7 @@ class Story:
     async def _nothing_lives(self) -> None:
         """Return when no exchange of a desk, no jail and no strategy is left of it."""
         desk = DeskProcess(self.folder)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             while [command for command in desk.processes() if "deskd exchange" not in command]:  # noqa: ASYNC110  as all_gone
                 await asyncio.sleep(0.02)
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from tests.hang import HANG_S
+
 ROOT = Path(__file__).parents[2]
 READY_S = 60.0
 
@@ -107,7 +109,7 @@ class DeskProcess:
         assert self.reading is not None
         if self.process.returncode is None:
             self.process.send_signal(number)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANG_S):
             code = await self.process.wait()
             await self.reading
         return code
@@ -176,7 +178,7 @@ def alive(pids: list[int]) -> list[int]:
 
 async def all_gone(pids: list[int]) -> None:
     """Return when none of *pids* runs any more."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         while alive(pids):  # noqa: ASYNC110  the kernel has no event for strangers' children
             await asyncio.sleep(0.01)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deskd.core.desk import Desk
 from deskd.domain.ids import HOUSE
+from tests.hang import HANG_S
 from tests.whole.books import replayed
 
 
@@ -45,7 +46,7 @@ def add_up(state_dir: Path) -> Desk:
 
 async def soon_add_up(state_dir: Path) -> Desk:
     """Wait until they do: what happened last may be on its way."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_S):
         while True:
             try:
                 return add_up(state_dir)

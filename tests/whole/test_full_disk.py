@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hang import HANG_S
 from tests.small_disk import SIZE_MB, grown, small_disk
 from tests.whole.books import the_desks, the_exchanges
 from tests.whole.desk_process import DeskProcess, a_desk_process
@@ -59,7 +60,7 @@ def ids(path: Path) -> set[str]:
 
 async def soon_agree(state: Path, ledger: Path) -> None:
     """Wait until ledger and exchange have the same fills, shares and cents."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_S):
         while True:
             ours, theirs = the_desks(ledger), the_exchanges(state / "exchange.db")
             if (ours.fills, ours.holdings) == (theirs.fills, theirs.holdings) and abs(ours.cash - theirs.cash) < 1:

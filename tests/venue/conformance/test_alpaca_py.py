@@ -53,6 +53,7 @@ from alpaca.trading.requests import (
 )
 from alpaca.trading.stream import TradingStream
 
+from tests.hang import HANG_S
 from tests.venue.serving import HEADERS, KEYS, served_in_thread, settings, write_tape
 
 BUY: dict[str, Any] = {"symbol": "AAPL", "qty": 10, "side": OrderSide.BUY, "time_in_force": TimeInForce.DAY}
@@ -430,7 +431,7 @@ async def test_the_trading_stream_brings_every_event(tape: Path) -> None:
         try:
             async with aiohttp.ClientSession(url, headers=HEADERS) as session:
                 order = {"symbol": "AAPL", "qty": 1, "side": "buy", "type": "market", "time_in_force": "day"}
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(HANG_S):
                     while events.empty():  # the stream has no sign of being connected: an order is what it would hear
                         await session.post("/v2/orders", json=order)
                         await asyncio.sleep(0.05)
