@@ -35,9 +35,7 @@ SOCKET_PATH_MAX = 107  # sun_path without its end
 _NOT_STAGED = frozenset(
     {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "site-packages", "dist-packages", "pydoc_data"}
 )
-_COMPILE_TIMEOUT_S = (
-    1_800  # as long as pip may take: a machine that is overloaded compiles ten times as long as it does else
-)
+_COMPILE_TIMEOUT_S = 1_800  # as long as pip may take: minutes on a machine that is overloaded, once
 _DESCRIBE = """
 import json, os, sys, sysconfig
 v = sysconfig.get_config_vars()
