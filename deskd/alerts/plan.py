@@ -41,6 +41,8 @@ class Plan:
 
     def dues(self, said: Notification, now: datetime) -> list[Due]:
         """Return where *said* goes, and when; each route once."""
+        if said.only:
+            return [self._due(route, said, self.digest, now) for route in said.only]
         found = {route: self._due(route, said, self.digest, now) for route in self.topics.get(said.topic, ())}
         if said.member is not None:
             wishes = NO_WISHES if said.strategy is None else self.wishes.get(said.strategy, NO_WISHES)

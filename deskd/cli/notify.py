@@ -43,7 +43,11 @@ def list_(call: Call, status: str | None, limit: int, *, is_wide: bool, as_json:
     if as_json:
         show.as_json(rows)
         return
-    nothing = "no notifications" if answer["has_routes"] else "no routes: set notifications.routes_file in desk.toml"
+    nothing = (
+        "no notifications"
+        if answer["has_routes"]
+        else "no routes: set notifications.routes_file in desk.toml, or under systemd write /etc/deskd/notification_routes"
+    )
     show.table(NOTIFICATIONS, rows, nothing=nothing, is_wide=is_wide)
 
 
@@ -62,6 +66,7 @@ def retry(call: Call, ids: tuple[int, ...], *, as_json: bool) -> None:
 
 @notify.command()
 @click.argument("topic", required=False)
+@click.option("--member", metavar="NAME", help="On this member's routes, in the place of a TOPIC.")
 @click.option(
     "--wait",
     "wait_s",
@@ -72,18 +77,20 @@ def retry(call: Call, ids: tuple[int, ...], *, as_json: bool) -> None:
 )
 @json_option
 @pass_call
-def test(call: Call, topic: str | None, wait_s: float, *, as_json: bool) -> None:
-    """Send a test on every route of TOPIC, or of all topics, and wait for what becomes of it. Officers only.
+def test(call: Call, topic: str | None, member: str | None, wait_s: float, *, as_json: bool) -> None:
+    """Send a test on every route of TOPIC, or on all that officers and members have, and wait for what becomes of it.
 
-    Exit 0: all arrived. A route that failed is tried at once, however long it was to be left alone.
+    Exit 0: all arrived. A route that failed is tried at once, however long it was to be left alone. Officers only.
     """
-    body = call.desk().command("/notifications/test", {"topic": topic}).body
+    if topic is not None and member is not None:
+        raise click.UsageError("give TOPIC or --member, not both")
+    body = call.desk().command("/notifications/test", {"topic": topic, "member": member}).body
     rows = _settled(call, [one["key"] for one in body["tests"]], wait_s)
     if as_json:
         show.as_json({**body, "deliveries": rows})
     else:
         for row in rows:
-            show.say(f"{row['topic']} on {row['route']}: {_fate(row)}")
+            show.say(f"{f"{row['member']}'s" if row['member'] else row['topic']} on {row['route']}: {_fate(row)}")
         if not rows:
             show.say("no topic of these has a route: write names of routes into [notifications] of desk.toml")
     if not rows or any(row["status"] != "sent" for row in rows):

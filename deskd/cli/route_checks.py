@@ -58,6 +58,12 @@ def examine_routes(config: Config, file: Path, environment: Mapping[str, str], d
         *(Check(f"route {name}", BAD, problem, f"correct it in {place}") for name, problem in _flaws(routes)),
         *_unreached(routes, place),
     ]
+    if idle := _idle(config, routes):
+        found, remedy = (
+            f"nobody is told by {', '.join(idle)}",
+            f"name it in [notifications], or in [members] of {place}",
+        )
+        trouble.append(Check("notifications", WARNING, found, remedy))
     silent = [str(topic) for topic in _URGENT if not routes_of(config.notifications, topic)]
     if silent:
         keys = ", ".join(f"notifications.{topic.replace('-', '_')}" for topic in silent)
@@ -93,6 +99,12 @@ def _unreached(routes: Routes, place: Path) -> list[Check]:
         found = list(threads.map(lambda name: unreachable(routes.addresses[name], KNOCK_S), names))
     remedy = f"look at this machine's network and at the address in {place}; then: deskctl notify test"
     return [Check(f"route {name}", WARNING, why, remedy) for name, why in zip(names, found, strict=True) if why]
+
+
+def _idle(config: Config, routes: Routes) -> list[str]:
+    """Return the routes that no topic and no member has."""
+    used = {name for topic in Topic for name in routes_of(config.notifications, topic)}
+    return sorted(routes.addresses.keys() - used.union(*routes.members.values()))
 
 
 def _names(routes: Routes) -> str:

@@ -653,7 +653,7 @@ class TestAnswer(TypedDict):
 class TestsAnswer(TestAnswer):
     """The first test that is on its way, and all of them."""
 
-    tests: list[TestAnswer]  # one of each topic
+    tests: list[TestAnswer]  # one of each topic, and of each member whose routes no topic has
 
 
 class SentAnswer(TypedDict):

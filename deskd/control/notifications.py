@@ -1,7 +1,7 @@
 """What officers ask of notifications: what became of them, send what is dead again, try routes, tell people something."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,10 @@ from deskd.ports import Clock
 ROWS_MAX = 1_000
 IDS_MAX = 500
 TITLE_MAX, TEXT_MAX = 120, 4_000  # characters: it goes into the ledger, and receivers cut what is longer
+NO_ROUTES = (
+    "there are no routes: set notifications.routes_file in desk.toml and reload the desk; the unit's own file is"
+    " /etc/deskd/notification_routes, and is read at a start: systemctl restart deskd"
+)
 
 log = structlog.get_logger()
 
@@ -65,28 +69,40 @@ class NotificationRoutes:
         return web.json_response({"again": number})
 
     async def _test(self, request: web.Request) -> web.StreamResponse:
-        """Send a test on every route of a topic; without one, on so many topics that every officers' route has one."""
-        typed = (await body_of(request)).get("topic")
-        topics = covering(self.plan()) if typed is None else [_topic(typed)]
-        by = await self._command(request[CALLER], "notify test", " ".join(topics))
-        if not topics:
+        """Send a test on every route of a topic or of a member; without either, on every route that anybody has."""
+        body, plan = await body_of(request), self.plan()
+        topic = None if body.get("topic") is None else _topic(body["topic"])
+        member = None if body.get("member") is None else UserId(str(body["member"]))
+        topics, members = tried(plan, topic, member)
+        what = [*topics, *(f"member {one}" for one in members)]
+        by = await self._command(request[CALLER], "notify test", " ".join(what))
+        if member is not None and not members:
+            known = ", ".join(sorted(plan.members)) or "nobody"
+            raise Refused(
+                404, f"member {member!r} has no route; who has one: {known}; write it under [members], beside [routes]"
+            )
+        if not what:
             raise Refused(409, "no topic names a route: write names of routes into [notifications] of desk.toml")
-        tests = [self._a_test(topic, by) for topic in topics]
+        tests = [self._a_test(one, by) for one in topics]
+        tests += [self._a_test(Topic.SYSTEM_ALERTS, by, who, only) for who, only in members.items()]
         await asyncio.to_thread(self._hurry)
         for said in tests:
             await self.tell(said)
         told = [{"topic": said.topic.value, "key": said.key} for said in tests]
         return web.json_response({**told[0], "tests": told})
 
-    def _a_test(self, topic: Topic, by: str) -> Notification:
+    def _a_test(self, topic: Topic, by: str, member: UserId | None = None, only: Sequence[str] = ()) -> Notification:
         now = self.wall.now()
+        whose = topic if member is None else f"{member}'s routes"
         return Notification(
-            key=f"test:{topic}:{now.isoformat()}",
+            key=f"test:{topic if member is None else f'member {member}'}:{now.isoformat()}",
             topic=topic,
             severity=Severity.WARNING,
-            title=f"Test of {topic}",
+            title=f"Test of {whose}",
             text=f"{by} asked for it. Nothing is wrong, nothing is to do.",
             at=now,
+            member=member,
+            only=tuple(only),
         )
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
@@ -124,7 +140,7 @@ class NotificationRoutes:
         if not caller.is_officer:
             raise Refused(403, f"notifications are kept by officers: {caller.name} is none")
         if not self.is_open():
-            raise Refused(409, "there are no routes: set notifications.routes_file in desk.toml, and reload the desk")
+            raise Refused(409, NO_ROUTES)
         by = f"{caller.name} (uid {caller.uid})"
         await self.post(CommandGiven(by=by, command=command, arguments=arguments, at=self.wall.now()))
         log.info("command_given", by=by, command=command, arguments=arguments)
@@ -151,6 +167,24 @@ def covering(plan: Plan) -> list[Topic]:
         found.append(best)
         left -= set(plan.topics[best])
     return found
+
+
+def tried(
+    plan: Plan, topic: Topic | None, member: UserId | None
+) -> tuple[Sequence[Topic], Mapping[UserId, Sequence[str]]]:
+    """Return by which topics, and on which members' routes, a test reaches what is asked for; nothing is: every route."""
+    if topic is not None:
+        return [topic], {}
+    if member is not None:
+        return [], {who: routes for who, routes in plan.members.items() if who == member and routes}
+    topics = covering(plan)
+    seen = {route for one in topics for route in plan.topics[one]}
+    left: dict[UserId, Sequence[str]] = {}
+    for who, routes in sorted(plan.members.items()):
+        if mine := [route for route in dict.fromkeys(routes) if route not in seen]:
+            left[who] = mine
+            seen |= {*mine}
+    return topics, left
 
 
 def _topic(typed: object) -> Topic:

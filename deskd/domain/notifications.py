@@ -57,6 +57,7 @@ class Notification:
     subject: str = ""  # by which a later one can withdraw it while it waits
     wait: timedelta = timedelta(0)  # it is told only if nothing withdraws it for so long
     withdraws: str = ""  # what still waits about this subject is not told, and this neither
+    only: tuple[str, ...] = ()  # these routes, whoever has them; empty: as its topic and its member have them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,11 @@ def test_what_may_heal_waits() -> None:
     assert {due.at - NOON for due in PLAN.dues(waits, NOON)} == {timedelta(minutes=2)}
 
 
+def test_what_is_for_some_routes_only_goes_to_no_other() -> None:
+    """A test of a member's routes is not told to every officer."""
+    assert [due.route for due in PLAN.dues(a_note(member=ANN, only=("ann-phone",)), NOON)] == ["ann-phone"]
+
+
 def test_quiet_hours_within_a_day() -> None:
     """They begin with their first minute, and end before their last."""
     lunch = QuietHours(since=time(12), until=time(13))

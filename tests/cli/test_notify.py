@@ -43,9 +43,13 @@ async def test_a_test_tells_what_became_of_it_on_each_route(tmp_path: Path) -> N
         desk.fates.update(club="HTTP 500", phone="")
         ran = await ctl(desk, "test", "risk")
         assert (ran.exit_code, ran.output) == (1, "risk on club: FAILED: HTTP 500\nrisk on phone: arrived\n")
-        desk.fates.update(club="", mail="")
+        desk.fates.update(club="", mail="", ben="")
         ran = await ctl(desk, "test")
-        assert (ran.exit_code, ran.output.count("arrived"), ran.output.count("\n")) == (0, 4, 4)
+        assert (ran.exit_code, ran.output.count("arrived"), ran.output.count("\n")) == (0, 5, 5)
+        ran = await ctl(desk, "test", "--member", "ben")
+        assert (ran.exit_code, ran.output) == (0, "ben's on ben: arrived\n")
+        ran = await ctl(desk, "test", "risk", "--member", "ben")
+        assert (ran.exit_code, "not both" in ran.output) == (2, True)
 
 
 async def test_a_script_tells_people_something(tmp_path: Path) -> None:

@@ -67,6 +67,15 @@ def test_a_host_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
     assert not any(secret in f"{found}" for secret in (*SECRETS, "127.0.0.1"))
 
 
+def test_a_route_that_nobody_has_is_told(tmp_path: Path) -> None:
+    """Whoever wrote it there believes that somebody hears by it."""
+    with a_listener() as port:
+        routes = "".join(f'{name} = "{an_address(port)}"\n' for name in ("club", "phone", "spare"))
+        config = a_desk_with(tmp_path, f'[routes]\n{routes}[members]\nann = ["phone"]\n')
+        found = look(config)["notifications"]
+    assert (found.verdict, found.found) == ("warning", "nobody is told by spare")
+
+
 def test_an_address_that_nobody_knows_is_bad_and_fails_the_check(tmp_path: Path) -> None:
     """Before an alarm goes nowhere."""
     config = a_desk_with(tmp_path, f'[routes]\nclub = "carrier-pigeon://{SECRETS[0]}"\n')

@@ -9,7 +9,8 @@ import pytest
 from deskd.alerts.outbox import opened
 from deskd.alerts.plan import Plan
 from deskd.cli.client import Desk, NotDone
-from deskd.control.notifications import covering
+from deskd.control.notifications import covering, tried
+from deskd.domain.ids import UserId
 from deskd.domain.notifications import Severity, Topic
 from deskd.ports import SystemClock
 from tests.alerts.notes import a_note
@@ -62,17 +63,19 @@ async def test_a_test_goes_the_topics_way(tmp_path: Path) -> None:
         assert "ada (uid 0)" in row["text"]
 
 
-async def test_a_test_without_a_topic_reaches_every_route_of_officers(tmp_path: Path) -> None:
-    """By as few topics as that takes; a route that was left alone after a failure is tried at once."""
+async def test_a_test_without_a_topic_reaches_every_route(tmp_path: Path) -> None:
+    """Officers' by as few topics as that takes, then members'; one that was left alone after a failure is tried at once."""
     number = keep_a_dead_one(tmp_path)
     async with a_running_desk(tmp_path) as desk:
         told = await ask(desk, "test")
-        assert {one["topic"] for one in told["tests"]} == {"risk", "system-alerts"}
+        assert sorted(one["topic"] for one in told["tests"]) == ["risk", "system-alerts", "system-alerts"]
         rows = await look(desk, key=told["tests"][0]["key"])
         assert {row["key"] for row in rows} == {told["tests"][0]["key"]}
-        assert {row["route"] for row in await look(desk) if row["id"] != number} == {"club", "phone", "mail"}
+        assert {row["route"] for row in await look(desk) if row["id"] != number} == {"club", "phone", "mail", "ben"}
+        [mine] = [row for row in await look(desk) if row["route"] == "ben"]
+        assert (mine["title"], mine["member"]) == ("Test of ben's routes", "ben")
         with opened(tmp_path / "notifications.db") as outbox:
-            assert outbox.due_routes(SystemClock().now()) == ["club", "mail", "phone"]
+            assert outbox.due_routes(SystemClock().now()) == ["ben", "club", "mail", "phone"]
 
 
 def test_topics_that_reach_most_come_first() -> None:
@@ -113,6 +116,24 @@ async def test_words_that_cannot_be_told_are_refused(tmp_path: Path, body: dict[
         with pytest.raises(NotDone, match=why):
             await ask(desk, "send", **body)
         assert desk.notices == []
+
+
+async def test_a_test_of_a_members_routes_reaches_nobody_else(tmp_path: Path) -> None:
+    """A member who has none is named, with those who have."""
+    keep_a_dead_one(tmp_path)
+    async with a_running_desk(tmp_path) as desk:
+        [one] = (await ask(desk, "test", member="ben"))["tests"]
+        assert [row["route"] for row in await look(desk, key=one["key"])] == ["ben"]
+        with pytest.raises(NotDone, match="member 'bem' has no route; who has one: ben"):
+            await ask(desk, "test", member="bem")
+
+
+def test_members_routes_that_officers_have_too_are_tried_once() -> None:
+    """And one that two members share."""
+    ann, ben = UserId("ann"), UserId("ben")
+    shared = Plan(topics={Topic.RISK: ["club"]}, members={ann: ["club", "phone", "phone"], ben: ["phone"]})
+    assert tried(shared, None, None) == ([Topic.RISK], {ann: ["phone"]})
+    assert tried(Plan(), None, None) == ([], {})
 
 
 async def test_a_member_sees_their_own_and_commands_nothing(tmp_path: Path) -> None:
