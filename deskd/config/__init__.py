@@ -1,5 +1,14 @@
 """Configuration: the settings tree, and how `etc/desk.toml` and the environment become one."""
 
+from deskd.config.risk import (
+    RiskAutomaticSection,
+    RiskBreakerSection,
+    RiskDeskSection,
+    RiskExitsSection,
+    RiskScheduleSection,
+    RiskSection,
+    RiskStrategySection,
+)
 from deskd.config.settings import (
     ApiSection,
     BrokerSection,
@@ -12,13 +21,6 @@ from deskd.config.settings import (
     NotificationsSection,
     OrdersSection,
     RestartSection,
-    RiskAutomaticSection,
-    RiskBreakerSection,
-    RiskDeskSection,
-    RiskExitsSection,
-    RiskScheduleSection,
-    RiskSection,
-    RiskStrategySection,
     SandboxSection,
 )
 

@@ -10,7 +10,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from deskd.config.settings import Config, RiskSection
+from deskd.config.risk import RiskSection
+from deskd.config.settings import Config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from deskd.config import RiskScheduleSection
-from deskd.config.settings import HHMM
+from deskd.config.section import HHMM
 from deskd.domain.schedule import WEEK, Schedule, schedule_of
 from deskd.supervision.folder import FolderError
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from deskd.config.near import nearest
-from deskd.config.settings import HHMM
+from deskd.config.section import HHMM
 from deskd.domain.notifications import QuietHours, Topic, Wishes
 from deskd.supervision.folder import FolderError
 

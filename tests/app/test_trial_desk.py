@@ -7,7 +7,7 @@ import pytest
 
 from deskd.app.trial_desk import trial_config, trial_desk
 from deskd.config import Config, DeskSection, NotificationsSection, SandboxSection
-from deskd.config.settings import RiskNamedStrategySection, RiskSection
+from deskd.config.risk import RiskNamedStrategySection, RiskSection
 from deskd.domain.errors import ConfigError
 from deskd.domain.ids import StrategyId
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deskd.app.kill_watch import breaker_rules_of, rules_of
 from deskd.config import RiskSection
-from deskd.config.settings import RiskAutomaticSection, RiskBreakerSection, RiskExitsSection, RiskKillSection
+from deskd.config.risk import RiskAutomaticSection, RiskBreakerSection, RiskExitsSection, RiskKillSection
 from deskd.domain.kill import KillDepth
 from tests.app.a_small_desk import a_built_desk
 from tests.app.test_exit_watch import CLOCK
