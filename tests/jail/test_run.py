@@ -10,6 +10,7 @@ import pytest
 
 from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.run import ExitReason, RunStatus
+from deskd.supervision.cgroup_files import PERIOD_US, quota_and_period_us
 from deskd.supervision.uids import can_map_uids
 from tests.hang import HANG_S
 from tests.supervised import a_world
@@ -139,7 +140,8 @@ async def test_who_uses_up_its_share_of_the_cores_waits_behind_the_others(tmp_pa
                 if (folder / weight).exists()
             }
 
-        wanted = ({("10", "20000"), ("205", "20000")}, {("1", "20000"), ("20", "20000")})
+        _, period = quota_and_period_us(share, PERIOD_US)
+        wanted = [{(light, str(period)), (full, str(period))} for light, full in (("10", "205"), ("1", "20"))]
         async with asyncio.timeout(HANG_S):
             while weights() not in wanted:  # noqa: ASYNC110  the kernel tells nobody
                 await asyncio.sleep(0.1)
