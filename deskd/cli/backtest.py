@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from deskd.cli import show
+from deskd.cli import backtest_notice, show
 from deskd.cli.call import Call, json_option, pass_call
 from deskd.cli.client import NotDone
 from deskd.cli.tapes import cash_of, settings_for, tape_options
@@ -35,6 +35,9 @@ TRIPS: show.Columns = {
     metavar="FOLDER",
     help="Write report.html, report.json, and the tables as CSV into this new folder.",
 )
+@click.option(
+    "--notify", "is_told", is_flag=True, help="Tell the result on the desk's backtest-results routes. Officers only."
+)
 @click.option("--quiet", "is_quiet", is_flag=True, help="Do not show what the strategy prints.")
 @json_option
 @pass_call
@@ -47,6 +50,7 @@ def backtest(
     more_tape: tuple[str, ...],
     cash: str | None,
     out: Path | None,
+    is_told: bool,
     is_quiet: bool,
     as_json: bool,
     **given: object,
@@ -63,6 +67,8 @@ def backtest(
     amount = cash_of(cash)
     if out is not None and out.exists():
         raise click.UsageError(f"--out {out}: is there already: name a new folder")
+    if is_told:
+        backtest_notice.must_be_heard(call.desk())
     found = _run(folder, config, amount, names, prints=None if is_quiet else sys.stderr)
     from deskd.backtest.pages import as_json as in_json
     from deskd.backtest.pages import files
@@ -73,6 +79,9 @@ def backtest(
         sys.stdout.write(in_json(found))
     else:
         tell(found, out)
+    if is_told:
+        routes = backtest_notice.tell(call.desk(), *backtest_notice.words(found), found.strategy_id)
+        click.echo(f"told by {', '.join(routes)}", err=True)
     if not found.is_whole and found.exit_reason != "clean":  # it failed, or was ended from here
         sys.exit(FAILED)
 

@@ -55,7 +55,7 @@ class NotificationRoutes:
         limit, keys = count(request, "limit", 100, ROWS_MAX), request.query.getall("key", None)
         rows = await asyncio.to_thread(self._rows, status, keys, limit) if self.is_open() else []
         mine = [row for row in rows if caller.is_officer or row["member"] == caller.name]
-        return web.json_response({"notifications": mine, "has_routes": self.is_open()})
+        return web.json_response({"notifications": mine, "has_routes": self.is_open(), "may_tell": caller.is_officer})
 
     async def _retry(self, request: web.Request) -> web.StreamResponse:
         ids = (await body_of(request)).get("ids")
