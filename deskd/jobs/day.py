@@ -8,7 +8,6 @@ Rule 3: fees are the account's, and the house bears them; a member's figures hol
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -22,7 +21,8 @@ from deskd.domain.errors import LedgerError
 from deskd.domain.ids import HOUSE, ClientOrderId, RunId, StrategyId, UserId
 from deskd.domain.money import NO_CASH, Cash, Price, Qty, notional
 from deskd.domain.run import ExitReason
-from deskd.ledger.chain import SELECT, UNREADABLE, Chain, Entry
+from deskd.jobs import fold_start
+from deskd.ledger.chain import SELECT_AFTER, UNREADABLE, Entry
 from deskd.ledger.queries import read_only
 
 _WELL = frozenset({ExitReason.CLEAN, ExitReason.STOPPED})
@@ -237,18 +237,26 @@ class _Day:
                 pass  # no figure of a report
 
 
-def report(ledger: Path, market_day: date) -> DayReport:
-    """Return what that day came to; blocks, and folds the whole ledger: call it in a process of its own."""
-    desk, chain, found, head = Desk(), Chain(), None, (0, "")
+def report(ledger: Path, market_day: date, kept: Path | None = None) -> DayReport:
+    """Return what that day came to; blocks, and folds the ledger from what is *kept* on: call it in a process of its own."""
+    found, head = None, (0, "")
     try:
         with closing(read_only(ledger)) as db:
             db.execute("BEGIN")
-            for fact in _facts(db, chain, ledger):
+            first = _first_seq(db, market_day)
+            if first is None:
+                return _made(market_day, None, Desk(), head)
+            desk, chain = fold_start.fold_before(db, first, kept)
+            head = chain.seq, chain.hash
+            for row in db.execute(SELECT_AFTER, (chain.seq,)):
+                fact = chain.fact(Entry(*row), ledger)
                 if isinstance(fact, ev.MarketDayBegan):
                     if found is not None:
                         break  # another day: as the desk stands, and not one fact further
-                    if fact.market_day == market_day and not _comes_again(db, market_day, chain.seq):
-                        found = _Day(chain.seq, _realized(desk))
+                    if chain.seq == first:
+                        if kept is not None:
+                            fold_start.keep(db, kept, desk, *head)
+                        found = _Day(first, _realized(desk))
                 desk.apply(fact)
                 head = chain.seq, chain.hash
                 if found is not None:
@@ -258,15 +266,11 @@ def report(ledger: Path, market_day: date) -> DayReport:
     return _made(market_day, found, desk, head)
 
 
-def _facts(db: sqlite3.Connection, chain: Chain, ledger: Path) -> Iterator[ev.Fact]:
-    for row in db.execute(SELECT):
-        yield chain.fact(Entry(*row), ledger)
-
-
-def _comes_again(db: sqlite3.Connection, market_day: date, seq: int) -> bool:
-    """Tell whether that day begins once more after entry *seq*: its tape was played again."""
-    sql = "SELECT 1 FROM facts WHERE kind = 'MarketDayBegan' AND seq > ? AND json_extract(body, '$.market_day') = ? LIMIT 1"
-    return db.execute(sql, (seq, market_day.isoformat())).fetchone() is not None
+def _first_seq(db: sqlite3.Connection, market_day: date) -> int | None:
+    """Return with which entry that day begins; the last of them, where its tape was played again."""
+    sql = "SELECT max(seq) FROM facts WHERE kind = 'MarketDayBegan' AND json_extract(body, '$.market_day') = ?"
+    (found,) = db.execute(sql, (market_day.isoformat(),)).fetchone()
+    return None if found is None else int(found)
 
 
 def _made(market_day: date, day: _Day | None, desk: Desk, head: tuple[int, str]) -> DayReport:

@@ -4,6 +4,7 @@ It only reads the ledger, runs niced, and ends with the desk.
 """
 
 import ctypes
+import gc
 import os
 import signal
 import sqlite3
@@ -16,6 +17,7 @@ import msgspec
 from deskd.domain.errors import LedgerError
 from deskd.jobs import pages
 from deskd.jobs.day import report
+from deskd.jobs.fold_start import KEPT
 from deskd.ledger.audit import verify
 
 _PR_SET_PDEATHSIG = 1
@@ -39,9 +41,9 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 def write(ledger: Path, folder: Path, market_day: date) -> Written:
     """Write the day's reports into *folder*, each file whole or not at all, for nobody but the desk's user."""
-    day = report(ledger, market_day)
     for made in (folder.parent, folder):
         made.mkdir(mode=0o700, exist_ok=True)
+    day = report(ledger, market_day, folder.parent / KEPT)
     written = 0
     members = day.members()
     for name, one in (("desk", day), *((f"member-{member}", day.of_member(member)) for member in members)):
@@ -75,6 +77,7 @@ def main(arguments: list[str]) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != int(parent):
         return 1  # the desk is gone already
+    gc.disable()  # it would walk through every order again and again: a fold has no circles
     os.nice(10)
     try:
         answer: Written | Checked

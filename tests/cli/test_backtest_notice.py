@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def test_the_figures_are_told_and_what_a_strategy_said_stays_one_line() -> None:
     assert "tape=some/tape days=2026-01-05 to 2026-01-06" in text
     assert "Sharpe=needs more days" in text
     assert len(text.splitlines()) == 5
-    part = replace(a_backtest(), is_whole=False, is_synthetic=True, metrics=replace(METRICS, sharpe=1.234))
+    part = replace(a_backtest(), is_whole=False, is_synthetic=True, metrics=replace(METRICS, sharpe=Decimal("1.234")))
     assert "NOT the whole tape: up to 2026-01-06T17:00:00+00:00" in words(part)[1]
     assert "an invented market" in words(part)[1]
     assert "Sharpe=1.23" in words(part)[1]
