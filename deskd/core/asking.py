@@ -7,7 +7,7 @@ Rule 3: what the gate approves is recorded, then sent. What it denies is recorde
 
 from dataclasses import dataclass, replace
 
-from deskd.core import blocks, gate, killing, lane, replacing, scopes, sequencing, staged
+from deskd.core import blocks, gate, killing, lane, line, replacing, scopes, sequencing, staged
 from deskd.core.checks import Denied, Evidence, cash_needed
 from deskd.core.conflicts import Conflict
 from deskd.core.desk import Desk
@@ -104,7 +104,7 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
     assert event.quote is not None, "the gate denies orders without a quote"
     verdict, conflict = lane.judge(desk, event, verdict, valued, replaces.old if replaces else None)
     denied = verdict.answer if isinstance(verdict.answer, Denied) else None
-    if denied is not None and not lane.may_wait(desk, event, conflict):
+    if denied is not None and not line.may_wait(desk, event, conflict):
         return _denied(event, verdict, conflict)
     if evidence.stage is Stage.SHADOW and not event.is_closing:
         return _denied(event, staged.in_shadow(request, verdict, valued), conflict)
@@ -118,7 +118,7 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
         checks=verdict.checks,
     )
     if denied is not None and conflict is not None:
-        held = lane.hold(desk, event, denied, conflict)
+        held = line.hold(desk, event, denied, conflict)
         return [Record(approved), Record(held), ef.LookAgain(request.client_order_id, held.until - event.at)]
     if conflict is not None:  # only an order across zero passes with one: it goes in parts
         until = sequencing.lives_until(desk, request, event.quote, event.at)

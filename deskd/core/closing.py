@@ -7,6 +7,7 @@ Rule 2: one side at a time in a symbol, over all books: first the side that move
 Rule 3: a closing order is its strategy's: it is booked there, and takes no more than the book holds. Where all books
         are under the kill, the house sends one order for many, and hands it over (`blocks`).
 Rule 4: while no fill could be seen, nothing is sent; cancels go.
+Rule 5: what waits at the desk is in nobody's way: it waits for what closes, never the other way round.
 """
 
 from collections.abc import Callable, Iterator
@@ -119,7 +120,7 @@ def _closings_in(
     desk: Desk, symbol: Symbol, positions: list[Position], flattening: list[Kill]
 ) -> tuple[list[Closing], list[tuple[Key, str]]]:
     """Return the orders that close *positions* now, and what the others wait for."""
-    opens = [order for order in desk.open_orders() if order.request.symbol == symbol]
+    opens = [order for order in desk.open_in(symbol) if not order.is_held]
     own = [order for order in opens if order.request.for_kill]
     ending = [o for o in opens if not o.request.for_kill and any(_is_under(desk, kill, o) for kill in flattening)]
     others = [o for o in opens if not o.request.for_kill and o not in ending]
@@ -304,7 +305,7 @@ def only_closes(desk: Desk, r: OrderRequest) -> Found:
 
 def meets_no_other(desk: Desk, r: OrderRequest) -> Found:
     """Let it meet no open order of the account's other side: the broker would refuse it as a wash trade."""
-    opposite = sum(o.request.symbol == r.symbol and o.request.side is not r.side for o in desk.open_orders())
+    opposite = sum(o.request.side is not r.side and not o.is_held for o in desk.open_in(r.symbol))
     return Found(not opposite, f"opposite_open_orders={opposite}")
 
 

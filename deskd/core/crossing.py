@@ -240,13 +240,13 @@ def _is_recallable(desk: Desk, rival: Order, order: Order, here: Meeting) -> boo
 
 
 def returned(desk: Desk, order: Order, ended: ev.OrderCanceled) -> list[Effect]:
-    """Return a recalled order, which the broker has let go of, back at the desk; or its end, where it may not trade.
+    """Return a recalled order, which the broker has let go of, back at the desk; or its end, where its time is up.
 
-    All that it has filled is booked: its end says so.
+    All that it has filled is booked: its end says so. What stops it from going back the line finds (core/line.py).
     """
     oid = order.request.client_order_id
     new_id, leaves = _id_after(desk, oid), order.leaves_qty
-    if new_id is None or not leaves or order.recalled_for is None or not _may_trade(desk, order.request):
+    if new_id is None or not leaves or order.recalled_for is None:
         return [Record(ended)]
     lives_until = order.lives_until or sequencing.time_runs_out(desk, order.request, order.submitted_at, order.sent_at)
     if lives_until is not None and ended.at >= lives_until:
@@ -284,7 +284,7 @@ def _id_after(desk: Desk, oid: ClientOrderId) -> ClientOrderId | None:
 
 def is_to_meet(desk: Desk, order: Order, at: datetime) -> bool:
     """Tell whether an order that came back waits for a look at the market, because another waits that it could meet."""
-    if order.recalled_for is None or at >= order.updated_at + MEET_MAX:
+    if order.recalled_for is None or at >= order.updated_at + MEET_MAX or not _may_trade(desk, order.request):
         return False
     return desk.lane.conflict is ConflictPolicy.CROSS and any(
         _could_meet(order, other) for other in _waiting(desk, order.request.symbol)

@@ -18,7 +18,7 @@ from deskd.core import (
     exits,
     hearing,
     killing,
-    lane,
+    line,
     looking,
     splitting,
     staged,
@@ -68,9 +68,9 @@ def _moved(desk: Desk, event: ev.Event, before: list[Effect]) -> list[Effect]:
     while here is not None and (met := crossing.exchanged(desk, here)):
         effects += _settled(desk, met)
     is_looked_at = here is not None or isinstance(event, ev.MarketLooked)
-    if is_looked_at or lane.may_move(desk, [*before, *effects], event.at):
+    if is_looked_at or line.may_move(desk, [*before, *effects], event.at):
         met_in = event.symbol if isinstance(event, ev.MarketLooked) else None if here is None else here.symbol
-        effects += _settled(desk, lane.moved(desk, event.at, met_in=met_in))
+        effects += _settled(desk, line.moved(desk, event.at, met_in=met_in))
     if here is not None:
         effects += _settled(desk, crossing.recalls(desk, here))
     return [*effects, *crossing.looks(desk, event, [*before, *effects])]

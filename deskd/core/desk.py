@@ -620,11 +620,6 @@ class Desk:
         orders = [*open_orders, *(self.orders[oid] for oid in self.split_ids)]
         return sorted(orders, key=lambda order: order.requested_at)
 
-    def rests_in(self, symbol: Symbol) -> list[Order]:
-        """Return the open orders in *symbol* of which a rest is still to be sent."""
-        orders = (self.orders[oid] for oid in self.split_ids)
-        return [order for order in orders if order.request.symbol == symbol and order.rest_qty]
-
 
 def _signature(request: OrderRequest) -> OrderRequest:
     """Return what makes two requests the very same order: all but the id and the words."""

@@ -4,9 +4,8 @@ An order that the broker would refuse because of another order is stopped here, 
 in general terms, and what to do. Names are for officers; a member never learns who else trades, nor at which price.
 
 Rule 1: everything that may live at the broker counts: orders in doubt, and those whose cancel is under way.
-Rule 2: where the policy says so, an order waits here for another strategy's order to end, for a bounded time. One waits
-        for what is open, and for those that came before it and are in its way: so nobody overtakes to another's harm,
-        no two wait for each other, and the first in line waits for the broker only.
+Rule 2: those that wait at the desk count, too, where they come before it (core/precedence.py): nobody overtakes to
+        another's harm. What becomes of who waits is the line's (core/line.py).
 Rule 3: nobody waits for himself. An order that its author's own order is in the way of is denied.
 Rule 4: an order that would take the account across zero goes in parts, where it can (core/splitting.py): what closes
         now, and the rest when that is filled. Neither may have anything in its way when it is asked for.
@@ -17,43 +16,21 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from deskd.core import catching_up, conflicts, crossing, holding, sequencing, splitting
-from deskd.core.checks import MARKET_MARGIN, Denied, Finding, Valued
+from deskd.core import catching_up, conflicts, holding, precedence, splitting
+from deskd.core.checks import MARKET_MARGIN, Finding, Valued
 from deskd.core.conflicts import Conflict, Rival, Rule
 from deskd.core.desk import Desk
 from deskd.core.gate import Verdict
 from deskd.domain import events as ev
-from deskd.domain.effects import Effect, Record, Reply, Submit
 from deskd.domain.events import Checked
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
 from deskd.domain.market import Quote
 from deskd.domain.money import NO_QTY, ZERO, Qty, plain
 from deskd.domain.order import Order, OrderClass, OrderRequest, OrderType, Side, TimeInForce
 from deskd.domain.reasons import DenialReason as R
-from deskd.domain.reasons import RejectReason
-from deskd.domain.run import StrategyStatus
 
 CHECK = "nothing_is_in_its_way"  # the lane's name among the gate's checks
 WINDOW_CHECK = "auction_takes_it"
-HELD_MAX = 200  # orders that wait at a time: each look at the line costs some µs for each of them
-_PATIENT = frozenset({TimeInForce.DAY, TimeInForce.GTC})  # the others want an answer at once, or an auction
-# What can set the way free: an order's end, a position's change, and that orders may be sent again.
-_MOVES = (
-    ev.OrderFilled
-    | ev.OrderCanceled
-    | ev.OrderExpired
-    | ev.OrderRejected
-    | ev.OrderCompleted
-    | ev.OrderReplaced
-    | ev.OrderRestated
-    | ev.HouseAdjusted
-    | ev.SharesDistributed
-    | ev.AccountReconciled
-    | ev.KillEngaged
-    | ev.SymbolThawed
-    | ev.StrategyStatusChanged
-    | ev.OrderReturned
-)
 _AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
 _REASONS = {
     Rule.HELD: R.CONFLICT_HELD,
@@ -135,7 +112,7 @@ def rivals_among(desk: Desk, orders: Iterable[Order], *, closing: Side | None = 
     return rivals
 
 
-def _at_the_broker(desk: Desk, symbol: Symbol) -> list[Rival]:
+def at_the_broker(desk: Desk, symbol: Symbol) -> list[Rival]:
     """Return all that may live at the broker in the symbol."""
     sent = [order for order in desk.open_in(symbol) if not order.is_held]
     return rivals_among(desk, sent) + _untold_exits(desk, symbol)
@@ -230,9 +207,7 @@ def judge(
     if found is not None:
         checks.append(Checked(WINDOW_CHECK, found.figure, found.limit))
     if found is None or found.is_good:
-        line = [desk.orders[oid] for oid in desk.held_ids]
-        ahead = [order for order in line if order.request.symbol == request.symbol]
-        ahead += desk.rests_in(request.symbol)
+        ahead = _ahead_of(desk, request, valued)
         conflict = conflict_of(desk, request, valued.qty, replaces=old, ahead=ahead)
         if conflict is not None and conflict.rule is Rule.ZERO:
             conflict, found = _across_zero(desk, request, valued.qty, conflict, ahead)
@@ -242,25 +217,33 @@ def judge(
     return Verdict(valued if found.is_good else found.denied, tuple(checks)), conflict
 
 
+def _ahead_of(desk: Desk, request: OrderRequest, valued: Valued) -> list[Order]:
+    """Return those that wait at the desk and come before a new order."""
+    if not desk.held_ids and not desk.split_ids:
+        return []
+    rank = precedence.Rank.OPENS if valued.opens else precedence.Rank.CLOSES
+    return precedence.in_its_way(request.strategy_id, rank, precedence.in_line(desk, request.symbol))
+
+
 def _across_zero(
     desk: Desk, request: OrderRequest, qty: Qty, conflict: Conflict, ahead: Sequence[Order]
 ) -> tuple[Conflict, Finding]:
     """Return what is in the way of the order in parts; that it crosses zero is none where it can go so."""
     position_qty, free = desk.portfolio.total_qty(request.symbol), conflict.free_qty
-    rivals = _at_the_broker(desk, request.symbol) + rivals_among(desk, ahead)
+    rivals = at_the_broker(desk, request.symbol) + rivals_among(desk, ahead)
     if why := splitting.hindrance(request, free, position_qty):
         if splitting.hindrance(request, Qty(abs(position_qty)), position_qty) is None:  # it can, when these have ended
             holders = tuple(rival for rival in rivals if rival.side is request.side and rival.promised_qty)
             conflict = replace(conflict, rivals=holders)
         found = finding(conflict, request, qty)
         return conflict, found._replace(remedy=f"{found.remedy} ({why})")
-    if hindered := _in_the_way_of_parts(request, free, qty, position_qty, rivals):
+    if hindered := in_the_way_of_parts(request, free, qty, position_qty, rivals):
         return hindered, finding(hindered, request, qty)
     figure = f"rule={conflict.rule} position_qty={plain(position_qty)}"
     return conflict, Finding(True, R.CONFLICT_ZERO, f"{figure} first_qty={plain(free)} rest_qty={plain(qty - free)}")
 
 
-def _in_the_way_of_parts(
+def in_the_way_of_parts(
     request: OrderRequest, first: Qty, qty: Qty, position_qty: Qty, rivals: Sequence[Rival]
 ) -> Conflict | None:
     """Return what is in the way of the first part now, or would be in that of the rest once that is filled."""
@@ -280,134 +263,3 @@ def window(request: OrderRequest, quote: Quote, now: datetime) -> Finding | None
     stamp = market_time.isoformat(timespec="seconds").replace("+00:00", "Z")
     figure = f"time_in_force={request.time_in_force} market_time={stamp}"
     return Finding(shut is None, R.AUCTION_WINDOW, figure, remedy=shut or "")
-
-
-# --- the line --------------------------------------------------------------------------------------------------------
-
-
-def may_wait(desk: Desk, event: ev.OrderRequested, conflict: Conflict | None) -> bool:
-    """Tell whether the order is to wait for what is in its way, instead of being denied.
-
-    A closing order of the desk's own is not: whoever closes looks again, and what is free may be another figure then.
-    """
-    request = event.request
-    if conflict is None or not desk.lane.conflict.lets_wait or event.is_closing:
-        return False
-    if request.replacement is not None or request.notional is not None:  # how many shares that is, changes as it waits
-        return False
-    if request.time_in_force not in _PATIENT or conflict.is_own(request.strategy_id):
-        return False
-    if conflict.rule is Rule.POSITION or (conflict.rule is Rule.ZERO and not conflict.rivals):
-        return False
-    return len(desk.held_ids) < HELD_MAX
-
-
-def hold(desk: Desk, event: ev.OrderRequested, denied: Denied, conflict: Conflict) -> ev.OrderHeld:
-    """Return the fact that the order waits: at most `hold_max`, and not past its own time."""
-    request, quote, at = event.request, event.quote, event.at
-    lives_until = sequencing.lives_until(desk, request, quote, at)
-    return ev.OrderHeld(
-        client_order_id=request.client_order_id,
-        until=min(at + desk.lane.hold_max, lives_until),
-        lives_until=lives_until,
-        reason=denied.reason,
-        message=f"held: {denied.message}",
-        in_the_way=tuple(rival.client_order_id for rival in conflict.rivals),
-        at=at,
-    )
-
-
-def may_move(desk: Desk, effects: Iterable[Effect], at: datetime) -> bool:
-    """Tell whether what has happened can end the wait of an order: a look at the line is not free."""
-    if any(isinstance(effect, Record) and isinstance(effect.fact, _MOVES) for effect in effects):
-        return True
-    waiting = [desk.orders[oid] for oid in desk.held_ids]
-    if any(order.recalled_for or (order.held_until is not None and at >= order.held_until) for order in waiting):
-        return True
-    return any(sequencing.is_overdue(desk, desk.orders[oid], at) for oid in desk.split_ids)
-
-
-def moved(desk: Desk, at: datetime, *, met_in: Symbol | None = None) -> list[Effect]:
-    """Return what follows for the orders that wait, the first first: sent, ended, or nothing.
-
-    Rests come before the line: a half of the order is done. Those that could meet in the symbol *met_in* just have.
-    """
-    effects: list[Effect] = []
-    beside: dict[Symbol, list[Rival]] = {}
-    rests = [order for oid in desk.split_ids if splitting.is_waiting(order := desk.orders[oid])]
-    for order in [*rests, *(desk.orders[oid] for oid in desk.held_ids)]:
-        symbol = order.request.symbol
-        if symbol not in beside:
-            beside[symbol] = _at_the_broker(desk, symbol)
-        qty = desk.reservations.of(order).opening if order.split is None else order.rest_qty
-        conflict = conflicts.find(
-            conflicts.newcomer(order.request, qty), desk.portfolio.total_qty(symbol), beside[symbol]
-        )
-        end: ev.OrderRejected | ev.OrderCanceled | None
-        if order.split is None:
-            end = _end_of_wait(desk, order, conflict, at)
-        else:
-            end = sequencing.end_of_rest(desk, order, at, finding(conflict, order.request, qty).figure)
-        if end is not None:
-            effects += [Record(end), Reply(order.request.client_order_id)]
-            continue
-        leaves: list[Effect] = []
-        is_to_meet = symbol != met_in and crossing.is_to_meet(desk, order, at)
-        if desk.is_synced and symbol not in desk.standing.frozen and not is_to_meet:
-            leaves = _sent(desk, order, qty, conflict, beside[symbol], at)
-        effects += leaves or sequencing.looks_again(order, desk.lane.hold_max, at)
-        beside[symbol] += rivals_among(desk, [order])  # sent or not, it comes before those behind it
-    return effects
-
-
-def _sent(  # noqa: PLR0917  all that is known of one that waits
-    desk: Desk, order: Order, qty: Qty, conflict: Conflict | None, beside: Sequence[Rival], at: datetime
-) -> list[Effect]:
-    """Return the order that waits on its way, or the part of it that may go; nothing where something is in its way."""
-    request, split = order.request, order.split
-    released = ev.OrderReleased(client_order_id=request.client_order_id, at=at)
-    if conflict is None and split is None:
-        return [Record(released), Submit(crossing.rest_of(order))]
-    if conflict is None and split is not None:
-        return sequencing.send_part(desk, request, qty, until=split.until, at=at)
-    position_qty = desk.portfolio.total_qty(request.symbol)
-    if conflict is None or not splitting.can_split(request, conflict, position_qty):
-        return []
-    first = conflict.free_qty
-    if _in_the_way_of_parts(request, first, qty, position_qty, beside):
-        return []
-    lives_until = order.lives_until or sequencing.lives_until(desk, request, None, at)
-    until = lives_until if split is None else split.until
-    parts = sequencing.send_part(desk, request, first, until=until, at=at)
-    return parts if split is not None else [Record(released), *parts]
-
-
-def _end_of_wait(desk: Desk, order: Order, conflict: Conflict | None, at: datetime) -> ev.OrderRejected | None:
-    oid, who, until = order.request.client_order_id, order.request.strategy_id, order.held_until
-    assert until is not None, "it is held"
-    if kill := desk.kills.over(who, order.request.user_id, order.request.symbol):
-        text = f"{kill.in_words}: the kill was pulled while the order waited; it was never sent"
-        return ev.OrderRejected(client_order_id=oid, reason=RejectReason.NOT_SENT, message=text, at=at)
-    if desk.statuses.get(who) is not StrategyStatus.ACTIVE:
-        text = f"status={desk.statuses.get(who)}: the strategy stopped while the order waited; it was never sent"
-        return ev.OrderRejected(client_order_id=oid, reason=RejectReason.NOT_SENT, message=text, at=at)
-    if conflict is not None and desk.is_synced and _is_hopeless(desk, order.request, conflict):
-        text = f"rule={conflict.rule} position_qty={plain(desk.portfolio.total_qty(order.request.symbol))}"
-        text = f"{text}: the shared account's position changed while the order waited, and the broker would refuse it"
-        return ev.OrderRejected(client_order_id=oid, reason=RejectReason.NOT_SENT, message=f"{text}; never sent", at=at)
-    if order.lives_until is not None and at >= order.lives_until:
-        text = f"time_in_force={order.request.time_in_force}: the time of the order was over while it waited"
-        return ev.OrderRejected(client_order_id=oid, reason=RejectReason.NOT_SENT, message=f"{text}; never sent", at=at)
-    if at < until:
-        return None
-    waited = (at - order.requested_at).total_seconds()
-    text = f"waited_s={waited:.1f} hold_max_s={(until - order.requested_at).total_seconds():g}: {order.message}"
-    return ev.OrderRejected(client_order_id=oid, reason=RejectReason.HELD_TOO_LONG, message=text, at=at)
-
-
-def _is_hopeless(desk: Desk, request: OrderRequest, conflict: Conflict) -> bool:
-    """Tell whether it is the account's position that is in the way: no order's end makes room then."""
-    if conflict.rule is Rule.POSITION:
-        return True
-    position_qty = desk.portfolio.total_qty(request.symbol)
-    return conflict.rule is Rule.ZERO and splitting.hindrance(request, Qty(abs(position_qty)), position_qty) is not None

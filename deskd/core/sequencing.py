@@ -14,7 +14,7 @@ from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.effects import Effect, LookAgain, Record, Submit
 from deskd.domain.market import Quote
-from deskd.domain.money import NO_QTY, Qty, plain
+from deskd.domain.money import Qty, plain
 from deskd.domain.order import Order, OrderRequest, OrderStatus, TimeInForce
 from deskd.domain.priority import Priority
 from deskd.domain.reasons import RejectReason
@@ -56,14 +56,19 @@ def send_part(desk: Desk, request: OrderRequest, qty: Qty, *, until: datetime, a
     return [Record(fact), Submit(splitting.part_request(request, fact), priority)]
 
 
-def end_of_rest(desk: Desk, order: Order, at: datetime, in_the_way: str) -> ev.OrderRejected | ev.OrderCanceled | None:
-    """Return the end of an order whose rest is not sent any more, or None; *in_the_way* says what the rest waits for."""
+def end_of_rest(
+    desk: Desk, order: Order, at: datetime, in_the_way: str, *, closes: bool
+) -> ev.OrderRejected | ev.OrderCanceled | None:
+    """Return the end of an order whose rest is not sent any more, or None; *in_the_way* says what the rest waits for.
+
+    Where it *closes*, it only reduces what its strategy holds.
+    """
     assert order.split is not None, "it was split"
     assert order.split.waits_since is not None, "its rest waits"
     if order.status is OrderStatus.PENDING_CANCEL:  # the fill of a part has crossed the cancel of the whole
         return ev.OrderCanceled(client_order_id=order.request.client_order_id, at=at)
     reason = RejectReason.NOT_SENT
-    why = _stopped(desk, order)
+    why = _stopped(desk, order, closes=closes)
     if why is None and at >= order.split.until:
         why = f"time_in_force={order.request.time_in_force}: the time of the order is over"
     waited = at - order.split.waits_since
@@ -91,12 +96,12 @@ def looks_again(order: Order, hold_max: timedelta, at: datetime) -> list[Effect]
     return [LookAgain(order.request.client_order_id, min(order.split.until - at, hold_max))]
 
 
-def _stopped(desk: Desk, order: Order) -> str | None:
+def _stopped(desk: Desk, order: Order, *, closes: bool) -> str | None:
     """Return why the rest does not leave though nothing is in its way."""
     request = order.request
     if why := killing.stops_leaving(desk, request):
         return why
-    if request.exit is not None or not _opens(desk, order):
+    if request.exit is not None or closes:
         return None
     who = request.strategy_id
     if kill := desk.kills.over(who, request.user_id, request.symbol):
@@ -106,9 +111,3 @@ def _stopped(desk: Desk, order: Order) -> str | None:
     if desk.stages.of(who) is not Stage.ACTIVE:
         return f"stage={desk.stages.of(who)}: the strategy's orders are not sent any more"
     return None
-
-
-def _opens(desk: Desk, order: Order) -> bool:
-    """Tell whether the rest does more than to reduce what its strategy holds."""
-    held = desk.portfolio.qty(order.request.strategy_id, order.request.symbol)
-    return order.rest_qty > max(-order.request.side.sign * held, NO_QTY)

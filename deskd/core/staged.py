@@ -2,6 +2,7 @@
 
 Rule 1: a stage that it has already is no fact.
 Rule 2: what waits at the desk ends when orders are sent no more; what the broker has stays open, and can be canceled.
+        What came back from there to meet another the line judges (core/line.py).
 Rule 3: a shadow order passed the whole gate and the lane before it is denied: its record says what would have been.
 """
 
@@ -24,7 +25,8 @@ def on_stage_changed(desk: Desk, event: ev.StageChanged) -> list[Effect]:
     if event.stage is Stage.ACTIVE:
         return effects
     for oid in desk.held_ids:
-        if desk.orders[oid].request.strategy_id == event.strategy_id:
+        order = desk.orders[oid]
+        if order.request.strategy_id == event.strategy_id and order.recalled_for is None:
             wish = ev.OrderCancelRequested(client_order_id=oid, by=event.by, at=event.at)
             effects += [Record(wish), Record(ev.OrderCanceled(client_order_id=oid, at=event.at))]
     return effects

@@ -15,8 +15,9 @@ from deskd.core.deciding import handle
 from deskd.core.desk import TRADES, Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
+from deskd.domain.breaker import BreakerState
 from deskd.domain.events import BrokerStatus
-from deskd.domain.ids import ClientOrderId
+from deskd.domain.ids import ClientOrderId, StrategyId
 from deskd.domain.kill import KillDepth
 from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.market import MarketClock, Quote
@@ -81,6 +82,12 @@ def a_crossing_desk(policy: ConflictPolicy = ConflictPolicy.CROSS, **limits: Any
         handle(desk, requested(have))
         handle(desk, filled(have, 50))
     return desk
+
+
+def a_breaker(who: StrategyId) -> ev.BreakerMoved:
+    return ev.BreakerMoved(
+        strategy_id=who, state=BreakerState.OPEN, why="rejects=5", trips=1, until=NOON + timedelta(minutes=5), at=NOON
+    )
 
 
 def a_limit(at: str, **overrides: Any) -> dict[str, Any]:
@@ -346,13 +353,63 @@ def test_if_the_newcomer_is_gone_the_order_goes_back_at_once() -> None:
 
 @pytest.mark.parametrize("depth", KillDepth)
 def test_a_kill_in_between_exchanges_nothing(depth: KillDepth) -> None:
-    """Of the strategy that is killed nothing leaves the desk, and nothing comes back to it."""
+    """Of the strategy that is killed nothing leaves the desk; what comes back to it ends, and says why."""
     desk = recalled()
-    handle(desk, a_kill(of_strategy(BOB), depth))
+    kill = a_kill(of_strategy(BOB), depth)
+    handle(desk, kill)
     effects = handle(desk, canceled(RESTING))
-    assert order(desk, RESTING).status is S.CANCELED
-    assert BACK not in desk.orders
+    assert not internal(effects)
+    assert (order(desk, BACK).status, order(desk, BACK).reason) == (S.REJECTED, RejectReason.NOT_SENT)
+    assert "kill=strategy bob" in (order(desk, BACK).message or "")
+    assert "did not go back to the broker, where bob-buys was" in (order(desk, BACK).message or "")
     assert [r.client_order_id for r in sent(effects)] == [SALE.client_order_id]
+
+
+CLOSES = a_request(
+    strategy_id=BOB, client_order_id=ClientOrderId("bob-sells"), side=Side.SELL, qty=qty(10), **a_limit("99.99")
+)
+CLOSES_AGAIN = ClientOrderId("bob-sells~1")
+BUY = a_request(client_order_id=ClientOrderId("alice-buys"), qty=qty(4))
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        lambda desk: handle(desk, a_kill(of_strategy(BOB), KillDepth.REDUCE_ONLY)),
+        lambda desk: handle(desk, a_breaker(BOB)),
+        lambda desk: handle(
+            desk, ev.StrategyStatusChanged(strategy_id=BOB, status=StrategyStatus.STOPPED, why="test", at=NOON)
+        ),
+        lambda desk: handle(desk, ev.StageChanged(strategy_id=BOB, stage=Stage.PAUSED, by="bob", why="test", at=NOON)),
+    ],
+)
+@pytest.mark.parametrize("is_back", [True, False])
+def test_a_closing_order_goes_back_to_the_broker_from_which_it_was_recalled(
+    happens: Callable[[Desk], list[ef.Effect]], *, is_back: bool
+) -> None:
+    """It was there before the breaker or the stop, and would be there still: the desk must not end it for that."""
+    desk = a_crossing_desk()
+    resting(desk, CLOSES)
+    handle(desk, asked(BUY))
+    assert order(desk, CLOSES).is_recalled
+    if is_back:
+        handle(desk, canceled(CLOSES))
+        effects = happens(desk) + handle(desk, looked())
+    else:
+        happens(desk)
+        effects = handle(desk, canceled(CLOSES))
+    assert not internal(effects)
+    assert (CLOSES_AGAIN, 10) in going(effects)
+
+
+def test_what_waits_for_a_way_back_to_the_broker_waits_no_longer_than_anybody() -> None:
+    """The account's position is another by then: after hold_max it ends and says so, whatever its time in force."""
+    desk = a_crossing_desk()
+    lasting = replace(RESTING, time_in_force=TimeInForce.GTC)
+    resting(desk, lasting)
+    handle(desk, asked(SALE))
+    handle(desk, canceled(lasting))
+    assert order(desk, BACK).held_until == NOON + HOLD_MAX
 
 
 def test_a_kill_ends_what_has_come_back() -> None:

@@ -305,12 +305,14 @@ def test_a_rest_that_is_larger_than_what_is_left_to_close_is_split_again() -> No
     assert (order(desk).status, order(desk).filled_qty) == (OrderStatus.FILLED, qty(12))
 
 
-def test_what_a_rest_is_to_close_is_not_sold_by_others() -> None:
-    """The rest comes first: whoever asks after it finds the shares promised."""
+def test_what_a_rest_is_to_close_is_not_sold_by_others_who_open() -> None:
+    """The rest comes first: whoever asks after it for a short finds the shares promised. What only closes passes it."""
     desk = a_long_desk()
     handle(desk, requested(a_sale(**limit("110"))))
     hold(desk, theirs("buys", qty=qty(3), **limit("100")))
-    assert denial(desk, requested(theirs("sells", side=Side.SELL, qty=qty(3)))) == R.CONFLICT_HELD
+    assert denial(desk, requested(theirs("sells", side=Side.SELL, qty=qty(4)))) == R.CONFLICT_HELD
+    closes = theirs("closes", side=Side.SELL, qty=qty(3))
+    assert [one.client_order_id for one in sent(handle(desk, requested(closes)))] == [closes.client_order_id]
 
 
 @pytest.mark.parametrize(("at", "reason"), [("100", R.CONFLICT_WASH), ("90", R.CONFLICT_OPENING)])
