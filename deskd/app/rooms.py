@@ -154,6 +154,7 @@ class Rooms:
             on_spec=self.terms.on_spec,
             past=desk.streaks.get,
             prints=_prints(config, wall, keys),
+            hide=hiding([keys.secret, keys.key_id]),
         )
         self.deployer = Deployer(
             versions=Versions(root=config.desk.state_dir / "versions", strategies_dir=config.desk.strategies_dir),

@@ -33,6 +33,7 @@ PROBLEM_MAX = 1_000  # characters of what is wrong with one: it is kept, and sho
 SYMBOLS_MAX = 200
 ENV_BYTES_MAX = 16_384
 HISTORY_BARS_MAX = 10_000
+_KEY = "a key of the desk's broker (not shown): no strategy needs one; have an officer change the key"
 _STRATEGY = PurePosixPath("strategy.py")
 _CONFIG = PurePosixPath("config.json")
 _REQUIREMENTS = PurePosixPath(FILE)
@@ -58,6 +59,7 @@ class Defaults:
     exits: RiskExitsSection = field(default_factory=RiskExitsSection)
     schedule: RiskScheduleSection = field(default_factory=RiskScheduleSection)
     own_packages: OwnPackages | None = None  # None: nobody looks at what requirements.txt asks for
+    hide: Callable[[str], str] = str  # the desk's secrets; a folder that holds one is no strategy
 
 
 def discover(
@@ -65,7 +67,10 @@ def discover(
 ) -> list[StrategySpec | BrokenStrategy]:
     """Return every strategy in *strategies_dir*, by name."""
     folders = _folders(strategies_dir)
-    found = [_read_one(folder, defaults) for folder in folders]
+    found = [
+        _read_one(folder, defaults) if defaults.hide(folder.name) == folder.name else (_unnamed(folder, defaults), None)
+        for folder in folders
+    ]
     sources = [source for _, source in found if source is not None]
     problems = iter(check_syntax(sources))
     return [_with_syntax(spec, None if source is None else next(problems)) for spec, source in found]
@@ -98,6 +103,12 @@ def _with_syntax(spec: StrategySpec | BrokenStrategy, problem: str | None) -> St
     if problem is None or isinstance(spec, BrokenStrategy):
         return spec
     return _broken(Path(spec.path), f"{spec.path}/strategy.py: {problem}")
+
+
+def _unnamed(folder: Path, defaults: Defaults) -> BrokenStrategy:
+    """Return the strategy whose folder's name is a secret: it is shown, logged and kept by no name."""
+    shown = folder.with_name(defaults.hide(folder.name))
+    return _broken(shown, f"{shown}: the folder's name holds {_KEY}: rename the folder")
 
 
 def _broken(folder: Path, problem: str) -> BrokenStrategy:
@@ -144,8 +155,12 @@ def examine(folder: Path, defaults: Defaults, name: str | None = None) -> Examin
     if read is None:
         return Examined(None, tuple(problems), {})
     files, code_hash = read
+    if leaks := _leaks(files, defaults.hide):  # whatever else is wrong, its words could quote the key
+        return Examined(None, leaks, {})
     tried(lambda: _source(files))
     config, wrong, further = _read_config(files.get(_CONFIG, b"{}"))
+    if any(defaults.hide(text) != text for text in (*wrong, repr(config))):  # it was written with \u0041 for A
+        return Examined(None, (_leak(_CONFIG),), {})
     problems += wrong
     exits = schedule = wishes = None
     if config is not None:
@@ -181,6 +196,20 @@ def examine(folder: Path, defaults: Defaults, name: str | None = None) -> Examin
         wishes=wishes,
     )
     return Examined(spec, (), files)
+
+
+def _leaks(files: Mapping[PurePosixPath, bytes], hide: Callable[[str], str]) -> tuple[str, ...]:
+    """Return which files hold a secret of the desk's: in their name or in what stands there."""
+    found = []
+    for path, content in files.items():
+        text = f"{path}\n{content.decode('latin-1')}"  # keys are ASCII, and every byte is some letter there
+        if hide(text) != text:
+            found.append(_leak(PurePosixPath(hide(str(path)))))
+    return tuple(found)
+
+
+def _leak(path: PurePosixPath) -> str:
+    return f"{path}: holds {_KEY}, and take it out there"
 
 
 def _source(files: Mapping[PurePosixPath, bytes]) -> None:

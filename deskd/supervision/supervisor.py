@@ -63,6 +63,7 @@ class Supervisor:
     on_spec: Callable[[StrategySpec], None]  # a strategy was read, or read anew: its limits may have changed
     past: Callable[[StrategyId], Streak | None] = lambda _: None  # the deaths that the ledger remembers
     prints: Printing | None = None  # where prints go beside the strategies' own logs
+    hide: Callable[[str], str] = str  # the desk's secrets
     launcher: Launcher = field(init=False)
     prewarmed: Prewarmed = field(init=False)
     launches: Launches = field(init=False)
@@ -493,4 +494,5 @@ class Supervisor:
             exits=risk.exits,
             schedule=risk.schedule,
             own_packages=own_packages,
+            hide=self.hide,
         )

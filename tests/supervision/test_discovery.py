@@ -1,6 +1,7 @@
 """What is a strategy, and what is said of a folder that is none."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from deskd.config import MarketSection, RiskStrategySection
 from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.strategy import BrokenStrategy, Channel, History, StrategySpec
+from deskd.log import hiding
 from deskd.supervision.discovery import ENTRIES_MAX, PROBLEM_MAX, Defaults, discover, discover_one
 from tests.supervised import write_strategy
 
@@ -39,6 +41,45 @@ def test_a_folder_with_a_strategy_py_is_enough(tmp_path: Path) -> None:
     assert spec.symbols == ("SPY", "AAPL")
     assert spec.channels == {Channel.TRADES, Channel.BARS}
     assert spec.is_enabled
+
+
+KEY = "planted-key-0123456789"
+WITH_KEYS = replace(DEFAULTS, hide=hiding([KEY]))
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", json.dumps({"env": {"TOKEN": KEY}})),
+        ("config.json", json.dumps({"description": f"key {KEY}"})),
+        ("config.json", json.dumps({KEY: 1})),
+        ("config.json", json.dumps({"description": KEY}).replace("p", "\\u0070")),
+        ("config.json", json.dumps({KEY: 1}).replace("p", "\\u0070")),
+        ("strategy.py", f"SECRET = '{KEY}'"),
+        ("model.bin", f"\0\x01{KEY}"),
+        (f"{KEY}.txt", ""),
+    ],
+)
+def test_a_folder_with_a_key_of_the_desk_is_no_strategy(tmp_path: Path, file: str, content: str) -> None:
+    """Its name and settings go into ledger, log and everybody's status: so it is refused, and the key not shown."""
+    folder = write_strategy(tmp_path, "alice", "print(1)")
+    (folder / file).write_text(content)
+    broken = discover_one(folder, WITH_KEYS, nothing_wrong)
+    assert isinstance(broken, BrokenStrategy)
+    assert "holds a key of the desk's broker (not shown)" in broken.problem
+    assert KEY not in repr(broken)
+    assert isinstance(discover_one(write_strategy(tmp_path, "bob", "print(1)"), WITH_KEYS, nothing_wrong), StrategySpec)
+
+
+def test_a_folder_whose_name_is_a_key_is_shown_by_no_name(tmp_path: Path) -> None:
+    """Others start; this one says what to do."""
+    write_strategy(tmp_path, KEY, "print(1)")
+    write_strategy(tmp_path, "bob", "print(1)")
+    spec, broken = discover(tmp_path, WITH_KEYS, nothing_wrong)
+    assert isinstance(broken, BrokenStrategy)
+    assert isinstance(spec, StrategySpec)
+    assert (broken.strategy_id, "rename the folder" in broken.problem) == ("***", True)
+    assert KEY not in repr(broken)
 
 
 def test_every_key_is_taken(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,18 @@ LOOKS = """
         answer = place_order("SPY", "1", "buy", timeout=5)
         print(answer.status, answer.reason, answer.message, flush=True)
 """
+
+
+QUOTES = f"print('{KEY_ID}')"
+# What members wrote: a key in the folder's name, in settings, in code.
+MEMBERS: Mapping[str, Mapping[str, object] | None] = {
+    SECRET: None,
+    "env": {"env": {"TOKEN": SECRET}},
+    "described": {"description": f"trades with {KEY_ID}", "name": SECRET},
+    "misspelt": {SECRET: 1},
+    "version": {"version": SECRET},
+    "code": None,
+}
 
 
 def where(found: bytes) -> list[str]:
@@ -64,6 +76,8 @@ async def test_planted_keys_are_found_nowhere(tmp_path: Path) -> None:
             )
         )
         desk.strategy("looks", LOOKS, {"symbols": ["SPY"]})
+        for name, settings in MEMBERS.items():
+            desk.strategy(name, QUOTES if name == "code" else "print(1)", settings)
         await desk.start()
         await desk.hears("order_approved")
         await exchange.misbehave({"reject_next": {"symbol": "SPY", "reason": f"bad key {SECRET} of {KEY_ID}"}})
@@ -80,9 +94,18 @@ async def test_planted_keys_are_found_nowhere(tmp_path: Path) -> None:
             ["doctor"],
             ["config", "show"],
             ["logs", "looks", "--tail", "1000"],
+            ["start", "env"],
+            ["check", str(tmp_path / "strategies" / "looks")],
+            ["events", "--json"],
+            ["audit", "export"],
+            ["why", "env"],
         ]
         told = {" ".join(command): said(*command, config=config) for command in commands}
         await desk.end()
+        for name in MEMBERS:
+            shown = b"***" if name == SECRET else name.encode()
+            assert shown in told["status --json"], name
+        assert told["status --json"].count(b"holds a key of the desk's broker (not shown)") == len(MEMBERS)
         assert b"SPY" in told["orders --json"], "the commands reached the desk"
         assert b"DESK_SERVER_URL" in told["logs looks --tail 1000"], "the strategy showed its environment"
     leaks = {name: where(text) for name, text in told.items()}
