@@ -163,5 +163,6 @@ class Daemon:
             packages=self.supervisor.packages(),
             not_startable=self.supervisor.failing(),
             requests=self.broker.requests(),
+            wrong_file=self.reloading.problem,
         )
         return desk_status.status(self.config, self.runtime.desk, now)

@@ -1,5 +1,6 @@
 """The desk's own state in one answer, for `deskctl status`."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,6 +30,7 @@ class Moment:
     packages: str | None = None  # what strategies can import; None: that is not known yet
     not_startable: Mapping[StrategyId, str] = field(default_factory=dict)  # strategies that the desk fails to start
     requests: RequestFigures | None = None  # how the broker's request limit stands
+    wrong_file: str | None = None  # what the last reload stumbled over; None: nothing
 
 
 def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
@@ -38,7 +40,9 @@ def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
     return {
         "name": config.desk.name,
         "version": __version__,
+        "pid": os.getpid(),
         "started_at": now.started_at,
+        "configuration": now.wrong_file,
         "broker": config.broker.mode,
         "tape": list(config.exchange.tape) if config.broker.mode == "embedded" else None,
         "trading_state": desk.kills.desk_state().value,
@@ -99,7 +103,7 @@ def in_sum(desk: Desk) -> str:
     """Return what members' books and the house make together, and what the broker has of it: one line."""
     house, whole = desk.portfolio.books[HOUSE].cash, desk.portfolio.cash()
     told = desk.last_reconciled
-    broker = "not reconciled yet" if told is None else f"{told.cash:.2f} at {told.at:%H:%M:%S} UTC"
+    broker = "not reconciled yet" if told is None else f"{told.cash:.2f} when compared at {told.at:%H:%M:%S} UTC"
     fees = f" (fees {desk.portfolio.fees:.2f})" if desk.portfolio.fees else ""
     return f"strategies {whole - house:.2f} + house {house:.2f}{fees} = {whole:.2f} cash; broker: {broker}"
 

@@ -1,6 +1,6 @@
 """The doors for people: the officers' control socket, and the page of figures."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 
 from deskd.app.day_jobs import reports_dir
@@ -20,6 +20,8 @@ from deskd.control.reconciling import Reconciling
 from deskd.control.reloading import ReloadRoute
 from deskd.control.stages import StageRoutes
 from deskd.control.why import WhyRoute
+from deskd.core.desk import Desk
+from deskd.domain.ids import Symbol
 from deskd.domain.strategy import StrategySpec
 from deskd.ledger.queries import LedgerReader
 from deskd.metrics import MetricsPage
@@ -65,7 +67,14 @@ def control_of(
             LedgerRoutes(db=db, wall=wall, post=keep, sign=rooms.roots.sign).add_to,
             EventRoutes(ledger=db, live=rooms.live).add_to,
             WhyRoute(db).add_to,
-            KillRoutes(kills=desk.kills, runs=runs, wall=wall, post=keep, held_by=rooms.watches.kill_file).add_to,
+            KillRoutes(
+                kills=desk.kills,
+                runs=runs,
+                wall=wall,
+                post=keep,
+                symbols=lambda: _symbols(desk),
+                held_by=rooms.watches.kill_file,
+            ).add_to,
             JailRoute(runs.test_jail).add_to,
             ReloadRoute(reload=reload).add_to,
             JobRoutes(jobs=rooms.jobs, reports=reports_dir(config), wall=wall, post=keep).add_to,
@@ -110,3 +119,10 @@ def metrics_of(config: Config, rooms: Rooms, started_at: datetime) -> MetricsPag
         refusal=runtime.refusal,
         clock=rooms.wall,
     )
+
+
+def _symbols(desk: Desk) -> Collection[Symbol]:
+    """Return what can be traded or is held; nothing where the broker did not tell yet."""
+    if not desk.instruments:
+        return ()
+    return {*desk.instruments, *(symbol for book in desk.portfolio.books.values() for symbol in book.positions)}

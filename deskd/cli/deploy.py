@@ -37,6 +37,8 @@ def deploy(call: Call, folder: Path, stage: str | None, name: str | None, *, as_
     from deskd.supervision.folder import FolderError, read_folder
 
     folder = folder.resolve()
+    if not (folder / "strategy.py").exists():  # before a whole home is read
+        raise NotDone(f"{folder}: has no strategy.py: name the folder of one strategy")
     try:
         files, _ = read_folder(folder)
     except FolderError as problem:

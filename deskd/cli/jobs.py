@@ -15,12 +15,12 @@ JOB_TIMEOUT_S = 1_900.0  # a job is ended after 1800
 KINDS = ("html", "json", "strategies.csv", "orders.csv", "fills.csv", "denials.csv", "runs.csv")
 JOBS: show.Columns = {
     "job": "name",
-    "next (UTC)": "next",
+    "next (UTC)": "next_at",
     "last (UTC)": "last_at",
     "of": "session",
     "by": "by",
     "outcome": "outcome",
-    "detail": "detail",
+    "what it found, or does": "note",
 }
 
 
@@ -43,18 +43,22 @@ def jobs(context: click.Context, *, is_wide: bool, as_json: bool) -> None:
 def cells(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stands in the table."""
     last = row["last"] or {}
-    planned = show.cell("next_at", row["next_at"]) if row["next_at"] else "-"
+    planned = _utc("next_at", row["next_at"]) if row["next_at"] else "-"
     outcome = "running" if row["is_running"] else last.get("outcome") or ("cut short" if last else None)
     detail = "given up for this session: the desk died of it" if row["is_given_up"] else last.get("detail")
     return {
         "name": row["name"],
-        "next": planned if row["is_planned"] else "by hand",
-        "last_at": show.cell("started_at", last["started_at"]) if last else None,
+        "next_at": planned if row["is_planned"] else "by hand",
+        "last_at": _utc("started_at", last["started_at"]) if last else None,
         "session": last.get("session"),
         "by": last.get("by"),
         "outcome": outcome,
-        "detail": detail or row["does"],
+        "note": detail or row["does"],
     }
+
+
+def _utc(key: str, moment: str) -> str:
+    return show.cell(key, moment).removesuffix(" UTC")  # the title says it
 
 
 @jobs.command()
@@ -102,6 +106,8 @@ def report(
         else:
             for row in rows:
                 show.say(row["market_day"])
+            if not rows:
+                show.say("no reports yet: the first is written after the close; now: deskctl jobs run report")
         return
     query = {"day": day, "member": member, "kind": "json" if as_json else kind}
     text = b"".join(desk.stream("/report", query, is_endless=False))

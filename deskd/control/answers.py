@@ -146,7 +146,9 @@ class DeskAnswer(TypedDict):
 
     name: str  # [desk] name
     version: str  # of deskd
+    pid: NotRequired[int]  # of this process: kill -USR1 PID cancels everything open
     started_at: Instant  # of this process
+    configuration: NotRequired[str | None]  # what is wrong with desk.toml since the last reload; null: nothing
     broker: str  # [broker] mode
     tape: list[str] | None  # what the embedded exchange plays
     trading_state: str  # ACTIVE, REDUCE_ONLY or KILLED

@@ -5,8 +5,9 @@ Rule 2: a kill needs a reason, and so does a release: both are facts.
 Rule 3: what is answered stands in the ledger already; how far cancelling and closing is, `status` tells.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import structlog
 from aiohttp import web
@@ -18,7 +19,7 @@ from deskd.control.people import Caller
 from deskd.control.views import instant
 from deskd.core.kills import Kill, Kills
 from deskd.domain import events as ev
-from deskd.domain.ids import SYMBOL
+from deskd.domain.ids import SYMBOL, Symbol
 from deskd.domain.kill import THE_DESK, KillCause, KillDepth, KillScope, KillTarget
 from deskd.domain.strategy import StrategySpec
 from deskd.ports import Clock, Runs
@@ -36,6 +37,7 @@ class KillRoutes:
     runs: Runs
     wall: Clock
     post: Callable[[ev.Event], Awaitable[None]]  # returns when it is on disk
+    symbols: Callable[[], Collection[Symbol]]  # that can be traded; empty: the broker did not tell yet
     held_by: Callable[[], str | None]  # what would pull the desk's kill again at once, such as a file; None: nothing
 
     def add_to(self, app: web.Application) -> None:
@@ -105,7 +107,16 @@ class KillRoutes:
             case _:
                 if not SYMBOL.fullmatch(typed.upper()):
                     raise Refused(400, f"symbol={typed!r}: not a symbol, such as AAPL or BRK.B")
-                return KillTarget(KillScope.SYMBOL, typed.upper())
+                return KillTarget(KillScope.SYMBOL, self._symbol(typed.upper(), known))
+
+    def _symbol(self, typed: str, killed: Collection[str]) -> str:
+        """Return the symbol; refuse one that nobody can trade: whoever mistyped it believes that the other is stopped."""
+        symbols = self.symbols()
+        if not symbols or typed in symbols or typed in killed:
+            return typed
+        near = get_close_matches(typed, symbols, n=1, cutoff=0.6)
+        meant = f"did you mean {near[0]}?" if near else "positions and orders show what is traded"
+        raise Refused(404, f"no instrument {typed!r} is known to the broker; {meant}")
 
     def _may_kill(self, caller: Caller, target: KillTarget) -> bool:
         if caller.is_officer:

@@ -1,5 +1,6 @@
 """What `deskctl status` is told."""
 
+import os
 from dataclasses import replace
 from datetime import timedelta
 
@@ -36,6 +37,11 @@ def test_a_desk_that_has_heard_nothing_says_so() -> None:
     assert (told["takes_orders"], told["why_not"]) == (False, "the desk is starting")
     assert told["market_time"] is told["market_is_open"] is told["last_outage"] is None
     assert told["market_stream"] == "connecting"
+    assert (told["pid"], told["configuration"]) == (os.getpid(), None)
+    assert (
+        status(Config(), a_desk(), replace(now, wrong_file="desk.toml is WRONG"))["configuration"]
+        == "desk.toml is WRONG"
+    )
 
 
 def test_the_request_limit_is_told() -> None:
@@ -82,7 +88,9 @@ def test_the_books_are_told_as_a_sum_and_members_by_their_day() -> None:
     desk.apply(ev.MarketDayBegan(market_day=NOON.date(), at=NOON))
     now = Moment(started_at=NOON, refusal=None, clock=None, market_stream="up", jails=None)
     told = status(Config(), desk, now)
-    assert told["books"] == ("strategies 20000.00 + house 80000.00 = 100000.00 cash; broker: 100000.00 at 17:00:00 UTC")
+    assert told["books"] == (
+        "strategies 20000.00 + house 80000.00 = 100000.00 cash; broker: 100000.00 when compared at 17:00:00 UTC"
+    )
     assert told["members"] == {"alice": "equity 10000.00, day +0.00", "bob": "equity 10000.00, day +0.00"}
     assert told["market_day"] == "2026-01-05"
     assert "broker: not reconciled yet" in in_sum(Desk())

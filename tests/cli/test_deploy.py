@@ -50,3 +50,10 @@ async def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         refused = await ctl(desk, "deploy", str(tmp_path / "alice"))
     assert "is a link that does not lead to a file of this folder" in str(refused.exception)
     assert desk.commands == []
+
+
+async def test_a_folder_that_is_no_strategy_is_told_so_at_once(tmp_path: Path) -> None:
+    """A home folder has other troubles, and would be read to the last of them."""
+    async with a_running_desk(tmp_path) as desk:
+        refused = await ctl(desk, "deploy", str(tmp_path))
+    assert "has no strategy.py: name the folder of one strategy" in str(refused.exception)

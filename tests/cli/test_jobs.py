@@ -86,4 +86,12 @@ def test_a_job_that_runs_was_cut_short_or_is_given_up_is_told_apart() -> None:
     assert cells(row | {"last": last})["outcome"] == "cut short"
     assert cells(row | {"last": last, "is_running": True})["outcome"] == "running"
     assert cells(row | {"last": None})["outcome"] is None
-    assert "given up" in cells(row | {"last": last, "is_given_up": True})["detail"]
+    assert "given up" in cells(row | {"last": last, "is_given_up": True})["note"]
+
+
+async def test_where_there_is_no_report_yet_it_says_when_there_will_be(tmp_path: Path) -> None:
+    """An empty page tells a new officer nothing; neither does a table wider than the page."""
+    async with a_running_desk(tmp_path) as desk:
+        listed, table = await deskctl(desk, "report", "--list"), await deskctl(desk, "jobs")
+    assert "the first is written after the close" in listed.output
+    assert max(map(len, table.output.splitlines())) <= 100

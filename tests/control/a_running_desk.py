@@ -428,7 +428,12 @@ async def a_running_desk(
             ).add_to,
             BuildRoute(runs=runs, wall=SystemClock(), post=post, build=runs.build).add_to,
             KillRoutes(
-                kills=desk.kills, runs=runs, wall=SystemClock(), post=keep, held_by=lambda: held[0] if held else None
+                kills=desk.kills,
+                runs=runs,
+                wall=SystemClock(),
+                post=keep,
+                symbols=lambda: desk.instruments,
+                held_by=lambda: held[0] if held else None,
             ).add_to,
         ],
     )

@@ -44,6 +44,21 @@ async def test_an_officer_kills_and_releases(
         assert [c.command for c in desk.commands] == ["kill", "kill", "release"]
 
 
+async def test_a_mistyped_symbol_is_no_kill(tmp_path: Path) -> None:
+    """Whoever typed it would believe that the other one is stopped; what nobody knows yet can be killed all the same."""
+    async with a_running_desk(tmp_path) as desk:
+        with pytest.raises(NotDone, match=r"no instrument 'APPL' is known to the broker; did you mean AAPL\?"):
+            await ask(desk, "/kill", symbol="APPL")
+        with pytest.raises(NotDone, match="positions and orders show what is traded"):
+            await ask(desk, "/kill", symbol="XYZW")
+        assert desk.commands == []
+        desk.desk.apply(a_kill(target=KillTarget(KillScope.SYMBOL, "GONE")))
+        await ask(desk, "/kill", symbol="GONE")
+        desk.desk.instruments = {}
+        await ask(desk, "/kill", symbol="APPL")
+        assert KillTarget(KillScope.SYMBOL, "APPL") in desk.desk.kills.in_force
+
+
 async def test_a_member_kills_what_is_theirs_and_releases_nothing(tmp_path: Path) -> None:
     """Their strategies and all that is theirs; not another's, nor what everybody shares."""
     async with a_running_desk(tmp_path, caller=MEMBER) as desk:
