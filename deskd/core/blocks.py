@@ -10,7 +10,9 @@ Rule 2: then, in the same commit, each book gets its part as an order of its own
 Rule 3: all get one price, the mean, rounded to what money is rounded to at the broker; the house bears the rounding.
         Of a block that ended early, parts are filled in their order; the rest is due as before.
 Rule 4: the house's own position is no part of a block.
-Rule 5: while a block is open, what it closes of a book is not free there: a kill may be released before it has ended.
+Rule 5: an order that somebody puts in the place of a block at the broker is a block for the same books: nobody's shares
+        are closed twice, and none are left to the house.
+Rule 6: while a block is open, what it closes of a book is not free there: a kill may be released before it has ended.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,7 +42,7 @@ _ENDS = (
     ev.OrderCanceled,
     ev.OrderExpired,
     ev.OrderRejected,
-    ev.OrderReplaced,  # by hand, at the broker: what it had executed is the books', and the rest is due as before
+    ev.OrderReplaced,  # by hand, at the broker: what it had executed is the books'
 )
 _GIVEN_UP = frozenset({RejectReason.NEVER_ARRIVED, RejectReason.BROKER_LOST})  # the broker may still tell of them
 
@@ -68,6 +70,7 @@ class Block:
     handed_qty: Qty = NO_QTY
     handed_notional: Cash = NO_CASH
     filled_at: datetime | None = None  # the market's stamp of its latest execution
+    heir: ClientOrderId | None = None  # the order that somebody put in its place at the broker: a block as well
 
 
 @dataclass(slots=True)
@@ -84,11 +87,18 @@ class Blocks:
             oid = fact.request.client_order_id
             self.known[oid] = Block(parts=dict(fact.parts), quote=fact.quote, market_day=fact.market_day)
         block = None if fact.block is None else self.known.get(fact.block)
-        if block is not None and fact.request.qty is not None:
+        while block is not None and fact.request.qty is not None:
             who = fact.request.strategy_id
             left = Qty(block.parts.pop(who, NO_QTY) - fact.request.qty)
             if left > 0:
                 block.parts[who] = left
+            block = None if block.heir is None else self.known.get(block.heir)
+
+    def adopt(self, fact: ev.OrderAdopted) -> None:
+        """Know the order that somebody put in the place of a block: it closes for the same books what is left of them."""
+        if old := self.known.get(fact.replaces):
+            old.heir = fact.request.client_order_id
+            self.known[old.heir] = Block(parts=dict(old.parts), quote=old.quote, market_day=old.market_day)
 
     def fill(self, fact: ev.OrderFilled) -> None:
         """Know when the market executed it."""

@@ -314,6 +314,8 @@ class Desk:
             self.reservations.hold(order, need)
         else:
             holding.stand_beside(self, order, old, need)
+        if request.for_kill or request.exit is not None:
+            return  # the desk's own: what closes by itself uses up nobody's orders of the day, nor is it a duplicate
         count = self.orders_today(who, fact.market_day, fact.quote)
         self.days[who] = DayCount(fact.market_day, count + 1, fact.quote.quoted_at)
         self.records.count(who, fact.at)
@@ -327,6 +329,7 @@ class Desk:
         old = self.orders[fact.replaces]
         order = lifecycle.adopt(fact, old)
         self._put(order)
+        self.blocks.adopt(fact)
         self.by_broker_id[fact.broker_order_id] = fact.request.client_order_id
         need = Reservation(
             cash=fact.reserved_cash, qty=fact.reserved_qty, opening=fact.request.qty or NO_QTY, price=fact.price

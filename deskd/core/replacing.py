@@ -198,6 +198,8 @@ def adopted(
     price = broker.limit_price or broker.stop_price or held.price
     is_sale = old.request.side is Side.SELL
     opening = Qty(max(leaves - position_free, ZERO)) if is_sale else leaves
+    if old.request.for_kill:  # it opens nothing: of a block, it is others' shares that it closes
+        opening = NO_QTY
     return ev.OrderAdopted(
         request=request,
         broker_order_id=broker.broker_order_id,

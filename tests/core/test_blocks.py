@@ -1,5 +1,6 @@
 """One order of the house closes for many books: each gets its part at one price, and the sum is the account's."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -203,3 +204,71 @@ def test_a_block_is_held_against_each_book() -> None:
     assert approved.parts == closing.parts
     assert approved.quote.bid_price == a_quote().ask_price  # nobody knows a quote: the books' mark
     assert ClientOrderId(request.client_order_id) == approved.request.client_order_id
+
+
+def replaced_by_hand(world: KilledDesk, block: OrderRequest, *, filled: int, by: int) -> OrderRequest:
+    """Have an officer put an order for *by* shares in the place of the block, of which *filled* are done."""
+    heir = replace(block, client_order_id=ClientOrderId("by-hand"), qty=qty(by))
+    old_id = a_broker_order(block).broker_order_id
+    theirs = a_broker_order(heir, replaces=old_id)
+    world.tell(updated(theirs, "new"))
+    average = price(100) if filled else None
+    old = a_broker_order(block, status=BrokerStatus.REPLACED, filled_qty=qty(filled), filled_avg_price=average)
+    world.tell(updated(replace(old, replaced_by=theirs.broker_order_id), "replaced"))
+    return heir
+
+
+def test_a_block_that_is_replaced_by_hand_is_handed_over_all_the_same() -> None:
+    """What it executed is the books' at once; what its heir executes is theirs, too, and nobody's is closed twice."""
+    world = a_killed_desk(alice=10, bob=5)
+    block = a_block(world)
+    done = a_broker_order(block, status=BrokerStatus.PARTIALLY_FILLED, filled_qty=qty(4), filled_avg_price=price(100))
+    world.tell(updated(done, "partial_fill", a_fill(done, 4, cumulative=4)))
+    heir = replaced_by_hand(world, block, filled=4, by=11)
+    desk = world.desk
+    assert desk.orders[block.client_order_id].status is OrderStatus.REPLACED
+    assert (desk.portfolio.qty(ALICE, AAPL), desk.portfolio.qty(BOB, AAPL)) == (6, 5)
+    assert desk.reservations.cash(HOUSE) == 0
+    assert due(desk).closings == (), "the heir closes what is left"
+    execute(world, heir, ("11", "99"), status=BrokerStatus.FILLED)
+    assert all(not book.held() for book in desk.portfolio.books.values())
+    given = facts_of(world, ev.HouseAdjusted, cause=HouseCause.BLOCK)
+    assert [(fact.client_order_id, str(fact.qty)) for fact in given] == [
+        (block.client_order_id, "4"),
+        ("by-hand", "11"),
+    ]
+
+
+def test_a_block_that_is_replaced_before_it_executed_leaves_all_to_its_heir() -> None:
+    """For fewer shares: parts are filled in their order, and the rest is due as before."""
+    world = a_killed_desk(alice=10, bob=5)
+    block = a_block(world)
+    heir = replaced_by_hand(world, block, filled=0, by=12)
+    assert facts_of(world, ev.HouseAdjusted, cause=HouseCause.BLOCK) == []
+    execute(world, heir, ("12", "99"), status=BrokerStatus.FILLED)
+    desk = world.desk
+    assert (desk.portfolio.qty(ALICE, AAPL), desk.portfolio.qty(BOB, AAPL)) == (0, 3)
+    assert desk.portfolio.qty(HOUSE, AAPL) == 0
+    assert [(c.strategy_id, str(c.qty)) for c in due(desk).closings] == [(BOB, "3")]
+
+
+def test_a_block_in_whose_place_the_broker_names_no_order_ends_with_what_it_executed() -> None:
+    """The books get that; the rest is due as before."""
+    world = a_killed_desk(alice=10, bob=5)
+    block = a_block(world)
+    done = a_broker_order(block, status=BrokerStatus.PARTIALLY_FILLED, filled_qty=qty(4), filled_avg_price=price(100))
+    world.tell(updated(done, "partial_fill", a_fill(done, 4, cumulative=4)))
+    gone = replace(done, status=BrokerStatus.REPLACED, raw_status="replaced")
+    world.tell(ev.OrderLookedUp(client_order_id=block.client_order_id, order=gone, fills=(), at=NOON))
+    assert world.desk.orders[block.client_order_id].status is OrderStatus.REPLACED
+    assert (world.desk.portfolio.qty(ALICE, AAPL), world.desk.portfolio.qty(HOUSE, AAPL)) == (6, 0)
+
+
+def test_what_the_desk_closes_counts_as_nobodys_order_of_the_day() -> None:
+    """A member whose position a kill closed has as many orders left as before, and as many this minute."""
+    world = a_killed_desk(alice=10, bob=5)
+    counts = {who: world.desk.orders_today(who, MONDAY, None) for who in (ALICE, BOB)}
+    execute(world, a_block(world), ("15", "100"), status=BrokerStatus.FILLED)
+    assert all(not book.held() for book in world.desk.portfolio.books.values())
+    assert {who: world.desk.orders_today(who, MONDAY, None) for who in (ALICE, BOB)} == counts
+    assert world.desk.records.orders_this_minute(ALICE, NOON) == counts[ALICE]
