@@ -1,6 +1,6 @@
 """What the market allows: symbols, sessions, quotes, and prices that are near it."""
 
-from deskd.core.checks.evidence import Evidence, Finding
+from deskd.core.checks.evidence import Evidence, Finding, only_closes
 from deskd.domain.market import Session
 from deskd.domain.money import plain
 from deskd.domain.order import OrderType, Side
@@ -21,16 +21,15 @@ def symbol_is_allowed(e: Evidence) -> Finding:
 
 
 def symbol_is_not_denied(e: Evidence) -> Finding:
-    """Deny a symbol that the officers do not want traded."""
+    """Deny a symbol that the officers do not want traded; what is held in it may be sold."""
     symbol, limits = e.request.symbol, e.limits
     if symbol in limits.denied_symbols:
-        remedy = "officers took it off the desk's list; other symbols pass"
-        return Finding(False, R.SYMBOL_DENIED, f"symbol={symbol}", "symbols_denied scope=desk", remedy)
-    is_good = not limits.desk_symbols or symbol in limits.desk_symbols
-    remedy = "" if is_good else "it is not among the symbols that this desk trades; ask an officer"
-    return Finding(
-        is_good, R.SYMBOL_DENIED, f"symbol={symbol}", "" if is_good else "symbols_allowed scope=desk", remedy
-    )
+        remedy = "officers took it off the desk's list; what only closes a position passes, and so do other symbols"
+        return Finding(only_closes(e), R.SYMBOL_DENIED, f"symbol={symbol}", "symbols_denied scope=desk", remedy)
+    is_traded = not limits.desk_symbols or symbol in limits.desk_symbols
+    remedy = "it is not among the symbols that this desk trades; what only closes a position passes; ask an officer"
+    limit = "" if is_traded else "symbols_allowed scope=desk"
+    return Finding(is_traded or only_closes(e), R.SYMBOL_DENIED, f"symbol={symbol}", limit, "" if is_traded else remedy)
 
 
 def symbol_is_known(e: Evidence) -> Finding:

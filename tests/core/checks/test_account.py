@@ -1,5 +1,6 @@
 """Money, exposure, losses, day trades: what opens is stopped, what closes passes."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,14 +10,15 @@ from deskd.core import gate
 from deskd.core.checks import Denied, Valued
 from deskd.domain.limits import Bounds, DayTradeRule
 from deskd.domain.reasons import DenialReason as R
+from deskd.domain.schedule import Schedule
 from tests.core.test_checks import a_sale, evidence
-from tests.factories import a_limit_request, a_request, cash, price, qty, some_limits
+from tests.factories import AAPL, NOON, SPY, a_limit_request, a_request, cash, price, qty, some_limits
 
 LOST: list[tuple[R, dict[str, Any]]] = [
     (R.DAILY_LOSS_MAX, {"limits": some_limits(daily_loss_max=cash(500)), "day_pnl": cash(-501)}),
     (R.DRAWDOWN_MAX, {"limits": some_limits(drawdown_max=Decimal("0.1")), "equity": cash(8_000)}),
-    (R.GROSS_EXPOSURE_MAX, {"limits": some_limits(gross_exposure_max=Decimal("0.1")), "longs": cash(1_000)}),
-    (R.NET_EXPOSURE_MAX, {"limits": some_limits(net_exposure_max=Decimal("0.1")), "longs": cash(1_000)}),
+    (R.GROSS_EXPOSURE_MAX, {"limits": some_limits(gross_exposure_max=Decimal("0.1")), "longs": cash(1_001)}),
+    (R.NET_EXPOSURE_MAX, {"limits": some_limits(net_exposure_max=Decimal("0.1")), "longs": cash(1_001)}),
     (
         R.DAY_TRADES_MAX,
         {"limits": some_limits(day_trade_rule=DayTradeRule.ENFORCE), "day_trades": 9, "account_equity": cash(1)},
@@ -26,10 +28,15 @@ LOST: list[tuple[R, dict[str, Any]]] = [
     (R.POSITION_QTY_MAX, {"limits": some_limits(position_qty_max=qty(1))}),
     (R.POSITION_NOTIONAL_MAX, {"limits": some_limits(position_notional_max=cash(1))}),
     (R.ORDERS_PER_DAY_MAX, {"orders_today": 500}),
+    (R.SYMBOL_DENIED, {"limits": some_limits(denied_symbols=frozenset({AAPL}))}),
+    (R.SYMBOL_DENIED, {"limits": some_limits(desk_symbols=frozenset({SPY}))}),
+    (R.STOP_COOLDOWN, {"limits": some_limits(stop_cooldown=timedelta(minutes=1)), "last_stop_at": NOON}),
+    (R.OUTSIDE_HOURS, {"schedule": Schedule(closes_min=60)}),
+    (R.CLOSING_SOON, {"schedule": Schedule(no_new_before_close=timedelta(minutes=1))}),
 ]
 
 
-@pytest.mark.parametrize(("reason", "case"), LOST, ids=[str(reason) for reason, _ in LOST])
+@pytest.mark.parametrize(("reason", "case"), LOST, ids=[f"{n}-{reason}" for n, (reason, _) in enumerate(LOST)])
 def test_what_only_closes_passes_every_limit_that_exists_to_stop_opening(reason: R, case: dict[str, Any]) -> None:
     """A strategy that has lost too much can always get out, of a long and of a short."""
     opening = gate.judge(evidence(**case)).answer

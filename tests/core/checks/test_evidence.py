@@ -29,7 +29,7 @@ LOOKS_AT: dict[str, set[str]] = {
     "strategy_is_active": {"status"},
     "strategy_is_not_paused": {"stage"},
     "symbol_is_allowed": {"symbols"},
-    "symbol_is_not_denied": {"desk_symbols", "denied_symbols"},
+    "symbol_is_not_denied": {"desk_symbols", "denied_symbols", "own_open_orders"},
     "symbol_is_known": {"instrument"},
     "symbol_is_tradable": {"instrument"},
     "symbol_is_not_frozen": {"frozen"},
