@@ -163,6 +163,8 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             return closing.on_closing_requested(desk, event)
         case ev.KillEngaged() | ev.KillReleased() | ev.FlattenCompleted() | ev.FlattenHindered():
             return killing.on_kill_fact(desk, event)
+        case ev.StrategyRegistered():
+            return killing.on_registered(desk, event)
         case ev.TradingSuspended():
             return suspending.on_suspended(desk, event)
         case ev.BreakerMoved():
@@ -207,7 +209,6 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             return []  # for orders that wait (`_moved`)
         case (
             ev.DeskStopped()
-            | ev.StrategyRegistered()
             | ev.StrategyStatusChanged()
             | ev.VersionChosen()
             | ev.AllocationChanged()

@@ -268,10 +268,9 @@ class Desk:
         who, member = fact.strategy_id, fact.user_id
         owned = self.members.setdefault(member, {})
         if known is None:
-            twins = [one for one in owned if self.strategies[one].code_hash == fact.code_hash]
-            if twins:
-                self.records.take_over(who, twins[-1], self.portfolio)
-                if before := self.days.get(twins[-1]):
+            if (twin := self.twin_of(fact)) is not None:
+                self.records.take_over(who, twin, self.portfolio)
+                if before := self.days.get(twin):
                     self.days[who] = before
         elif known.user_id != member:
             self.members[known.user_id].pop(who, None)
@@ -571,6 +570,14 @@ class Desk:
         """Return whose strategy it is."""
         known = self.strategies.get(who)
         return UserId(who) if known is None else known.user_id
+
+    def twin_of(self, fact: ev.StrategyRegistered) -> StrategyId | None:
+        """Return the last of the member's strategies with the same code, where *fact* names one that is new."""
+        if fact.strategy_id in self.strategies:
+            return None
+        owned = self.members.get(fact.user_id, {})
+        twins = [one for one in owned if self.strategies[one].code_hash == fact.code_hash]
+        return twins[-1] if twins else None
 
     def fellows(self, who: StrategyId) -> Sequence[StrategyId]:
         """Return the strategies of the same member, this one and those that are not there any more among them."""

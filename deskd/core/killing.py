@@ -2,16 +2,19 @@
 
 Rule 1: a kill that is no deeper than the one in force changes nothing, and is no fact.
 Rule 2: what is said of a kill that is not in force is no fact either.
+Rule 3: a folder of another name with the same code is the same strategy: its kill and its open breaker hold there, too.
 """
 
+from dataclasses import replace
 from typing import assert_never
 
 from deskd.core.desk import Desk
 from deskd.core.kills import Kill
 from deskd.domain import events as ev
+from deskd.domain.breaker import BreakerState
 from deskd.domain.effects import Effect, Record, Refuse
 from deskd.domain.ids import ClientOrderId
-from deskd.domain.kill import KillDepth
+from deskd.domain.kill import KillDepth, KillScope, KillTarget
 from deskd.domain.order import Order, OrderRequest
 from deskd.domain.reasons import RefusalReason
 
@@ -33,6 +36,23 @@ def on_kill_fact(desk: Desk, event: KillFact) -> list[Effect]:
         case _:
             assert_never(event)
     return [Record(event)] if is_news else []
+
+
+def on_registered(desk: Desk, event: ev.StrategyRegistered) -> list[Effect]:
+    """Return the fact, and the kill and the breaker that the strategy was under by its name before."""
+    effects: list[Effect] = [Record(event)]
+    twin = desk.twin_of(event)
+    if twin is None:
+        return effects
+    who, said = event.strategy_id, f"has the code of {twin}"
+    kill = desk.kills.in_force.get(KillTarget(KillScope.STRATEGY, twin))
+    if kill is not None:
+        target, reason = KillTarget(KillScope.STRATEGY, who), f"{said}, which is killed: {kill.latest.reason}"
+        effects.append(Record(replace(kill.latest, target=target, depth=kill.depth, reason=reason, at=event.at)))
+    move = desk.kills.breakers.get(twin)
+    if move is not None and move.state is not BreakerState.CLOSED:
+        effects.append(Record(replace(move, strategy_id=who, why=f"{said}: {move.why}", at=event.at)))
+    return effects
 
 
 def refusal(oid: ClientOrderId, kill: Kill) -> Refuse:

@@ -4,7 +4,8 @@ Rule 1: it is a fold of facts. The day is the market's, as the broker's clock te
 Rule 2: a strategy's day is what its equity did since the day began, less what its allocation moved.
 Rule 3: a member's and the desk's figures are sums over strategies, those that are not there any more among them: who
         gives a folder another name starts with a new book, and with his old losses.
-Rule 4: a folder of another name with the same code is the same strategy: its orders, loss and stops of the day go on.
+Rule 4: a folder of another name with the same code is the same strategy: its orders, loss and stops of the day go on,
+        and so does what it is under its peak.
 Rule 5: the desk's own clock only counts orders a minute. Set back, it takes the recent ones with it.
 """
 
@@ -115,6 +116,8 @@ class Records:
         """Let the day of *old* go on under its new name."""
         theirs, ours = self.of(old), self.of(new)
         ours.carried = Cash(ours.carried + self.day_pnl(old, portfolio))
+        if (book := portfolio.books.get(old)) is not None:  # a peak of its own comes with its allocation
+            ours.peak = Cash(ours.peak + max(theirs.peak - book.worth().equity, NO_CASH))
         ours.stops = theirs.stops | ours.stops
         ours.recent = sorted([*theirs.recent, *ours.recent])[-RECENT_MAX:]
 

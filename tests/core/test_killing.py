@@ -1,15 +1,19 @@
 """What follows from a kill: facts that change something, and answers that tell why."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from deskd.core import asking, killing
 from deskd.core.deciding import decide, handle
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
+from deskd.domain.breaker import BreakerState
 from deskd.domain.effects import Record, Refuse
 from deskd.domain.exits import ExitKind
-from deskd.domain.ids import ClientOrderId
-from deskd.domain.kill import THE_DESK, KillDepth
+from deskd.domain.ids import ClientOrderId, StrategyId, UserId
+from deskd.domain.kill import THE_DESK, KillDepth, TradingState
 from deskd.domain.order import Replacement
 from deskd.domain.reasons import DenialReason, RefusalReason
 from deskd.ledger import fold
@@ -26,6 +30,7 @@ from tests.factories import (
     accepted,
     of_strategy,
     price,
+    registered,
     requested,
 )
 from tests.playbook import Playbook
@@ -138,3 +143,52 @@ def test_a_release_opens_what_was_closed(depth: KillDepth) -> None:
     handle(desk, a_kill(depth=depth))
     handle(desk, a_release())
     assert desk.kills == before
+
+
+def a_twin(of: StrategyId, code: str = "0") -> ev.StrategyRegistered:
+    """Return alice's folder under another name."""
+    return replace(registered(StrategyId(f"{of}_again")), user_id=UserId("alice"), code_hash=code)
+
+
+def test_another_name_escapes_no_kill() -> None:
+    """A folder with another name and the same code is killed as deep, by whom and why; its own release ends it."""
+    desk, again = a_desk(), StrategyId("alice_again")
+    handle(desk, a_kill(of_strategy(ALICE), KillDepth.CANCEL))
+    [_, inherited] = [effect.fact for effect in handle(desk, a_twin(ALICE)) if isinstance(effect, Record)]
+    assert isinstance(inherited, ev.KillEngaged)
+    assert (inherited.target, inherited.depth) == (of_strategy(again), KillDepth.CANCEL)
+    assert (inherited.by, inherited.reason) == (
+        "ada (uid 0)",
+        "has the code of alice, which is killed: runaway orders",
+    )
+    assert desk.kills.state_of(again, UserId("alice")) is TradingState.KILLED
+    handle(desk, a_release(of_strategy(again)))
+    assert handle(desk, a_twin(ALICE)) == [Record(a_twin(ALICE))]  # read again: it is known, and was released
+    assert desk.kills.state_of(again, UserId("alice")) is TradingState.ACTIVE
+    assert desk.kills.state_of(ALICE, UserId("alice")) is TradingState.KILLED
+
+
+def test_another_name_closes_no_breaker() -> None:
+    """It stays open for as long, and counts its trips on."""
+    desk, again = a_desk(), StrategyId("alice_again")
+    opened = ev.BreakerMoved(
+        strategy_id=ALICE,
+        state=BreakerState.OPEN,
+        why="denials=600",
+        until=NOON + timedelta(minutes=5),
+        trips=4,
+        at=NOON,
+    )
+    handle(desk, opened)
+    handle(desk, a_twin(ALICE))
+    move = desk.kills.breakers[again]
+    assert (move.state, move.until, move.trips) == (BreakerState.OPEN, opened.until, 4)
+    assert desk.kills.state_of(again, UserId("alice")) is TradingState.REDUCE_ONLY
+
+
+@pytest.mark.parametrize("twin", [a_twin(ALICE, code="1"), replace(a_twin(ALICE), user_id=UserId("bob"))])
+def test_a_kill_follows_neither_other_code_nor_another_member(twin: ev.StrategyRegistered) -> None:
+    """Two members may begin with one template; other code is another strategy, and a kill of the member stops it."""
+    desk = a_desk()
+    handle(desk, a_kill(of_strategy(ALICE)))
+    assert handle(desk, twin) == [Record(twin)]

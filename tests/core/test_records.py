@@ -15,6 +15,8 @@ from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId, UserId
 from deskd.domain.order import OrderType, Side
+from deskd.domain.reasons import DenialReason
+from deskd.domain.run import StrategyStatus
 from deskd.ledger import codec, fold
 from tests.factories import (
     AAPL,
@@ -112,6 +114,32 @@ def test_a_folder_of_another_name_with_the_same_code_goes_on_where_it_was() -> N
     desk.apply(other)
     assert desk.records.day_pnl(other.strategy_id, desk.portfolio) == 0
     assert desk.orders_today(other.strategy_id, MONDAY, a_quote()) == 0
+
+
+def test_another_name_is_no_new_peak() -> None:
+    """What the strategy is under its peak it is by another name, too: only an officer ends a drawdown."""
+    desk = a_desk(limits=some_limits(drawdown_max=Decimal("0.04")))
+    traded(desk, "a", Side.BUY, 40)
+    desk.apply(ev.PositionsMarked(marks=((AAPL, price("87.5")),), at=NOON))
+    handle(desk, a_day(MONDAY))  # it lost nothing today
+    renamed = StrategyId("alice_2")
+    for name, code in ((renamed, "0"), (StrategyId("alice_3"), "1")):
+        handle(desk, replace(registered(name), user_id=UserId("alice"), code_hash=code))
+        desk.apply(ev.AllocationChanged(strategy_id=name, allocation=cash(10_000), by="desk.toml", at=NOON))
+        desk.apply(ev.StrategyStatusChanged(strategy_id=name, status=StrategyStatus.ACTIVE, why="", at=NOON))
+        desk.limits[name] = desk.limits[ALICE]
+    account = desk.account(renamed)
+    assert account is not None
+    assert (account.drawdown, account.day_pnl) == (cash(500), cash(0))
+    request = a_request(client_order_id=ClientOrderId("b"), strategy_id=renamed, user_id=UserId("alice"))
+    [fact, *_] = [effect.fact for effect in handle(desk, requested(request)) if isinstance(effect, ef.Record)]
+    assert isinstance(fact, ev.OrderDenied)
+    assert fact.reason is DenialReason.DRAWDOWN_MAX
+    other = desk.account(StrategyId("alice_3"))
+    assert other is not None
+    assert other.drawdown == 0
+    assert desk.records.peaks[UserId("alice")] == 30_000
+    assert fold.decode(fold.encode(desk)).records == desk.records
 
 
 def test_a_strategy_that_changes_its_member_takes_its_equity_along() -> None:
