@@ -1,26 +1,23 @@
 """Examines the machine and the configuration: what is found, whether it is good, and what to do where it is not."""
 
-import http.client
 import os
 import platform
 import shutil
-import socket
 import sqlite3
-import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
+from deskd.cli.broker_checks import examine_broker
 from deskd.cli.check import BAD, GOOD, WARNING, Check, not_yours
 from deskd.cli.client import Desk, DeskNotReachable, NotDone
 from deskd.cli.machine import Machine, nsjail
-from deskd.cli.place import INSTALLED, root_of
+from deskd.cli.place import root_of
 from deskd.cli.route_checks import examine_routes
 from deskd.config import Config
-from deskd.config.keys import HOME_OF_KEYS, SECRET_CREDENTIAL, BrokerKeys, read_keys
 from deskd.config.load import load
 from deskd.control.listen import SOCKET_NAME
 from deskd.domain.errors import ConfigError, SandboxUnavailable
@@ -31,12 +28,10 @@ from deskd.supervision.set_up import REMEDY, WEAKER, SetUp, set_up_of
 from deskd.supervision.staging import choose_jail_folder, stage_environment
 from deskd.supervision.uids import can_map_uids
 
-BROKER_TIMEOUT_S = 5.0
 DISK_BAD, DISK_LOW = 200 * 2**20, 2 * 2**30  # bytes: a day of a busy desk; a month of it
 
 _JAIL_S = 120.0  # the first one stages the interpreter
 _ONLY_LAPTOPS = "only for laptops: set it to false"
-_PAPER_URL, _LIVE_URL = "https://paper-api.alpaca.markets", "https://api.alpaca.markets"
 
 
 def examine(file: Path, environment: Mapping[str, str]) -> Iterator[Check]:
@@ -67,7 +62,7 @@ def examine(file: Path, environment: Mapping[str, str]) -> Iterator[Check]:
         yield check(config)
     yield from _desk(config)
     yield from examine_routes(config, file, environment, _desk_user(config))
-    yield _broker(config, file, environment)
+    yield from examine_broker(config, file, environment, _desk_user(config))
 
 
 def _python() -> Check:
@@ -241,52 +236,3 @@ def _desk(config: Config) -> Iterator[Check]:
         yield Check("set-up", GOOD, f"the running desk has {jails}")
     for name, why in told["desk"].get("strategies_not_startable", {}).items():
         yield Check("jails", BAD, f"the running desk fails to start {name} {why}", "see the other lines, and its log")
-
-
-def credentials_of_unit(file: Path, installed: Path = INSTALLED) -> Mapping[str, str] | None:
-    """Return an environment that leads to the keys from where the unit loads them; None where they are not ours to read."""
-    folder = file.absolute().parent
-    if file.absolute() != installed or not os.access(folder / SECRET_CREDENTIAL, os.R_OK):
-        return None
-    return {"CREDENTIALS_DIRECTORY": str(folder)}
-
-
-def _broker(config: Config, file: Path, environment: Mapping[str, str]) -> Check:
-    if config.broker.mode == "embedded":
-        return Check("broker", GOOD, "the embedded exchange: no keys, no network")
-    if _desk_user(config) != os.geteuid():  # a unit's credentials are in nobody's environment
-        found = credentials_of_unit(file)
-        if found is None:
-            return not_yours("broker", "the key pair of the desk")
-        environment = found
-    try:
-        keys = read_keys(environment)
-    except ConfigError as error:
-        return Check("broker", BAD, "the keys cannot be used", str(error))
-    if keys is None:
-        return Check("broker", BAD, "no keys in this environment", HOME_OF_KEYS)
-    return _account(config, keys)
-
-
-def _account(config: Config, keys: BrokerKeys) -> Check:
-    url = config.broker.trading_url or (_PAPER_URL if config.broker.paper else _LIVE_URL)
-    parts = urlsplit(url)
-    assert parts.hostname, "the loader checks addresses"
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=BROKER_TIMEOUT_S)
-    try:
-        headers = {"APCA-API-KEY-ID": keys.key_id, "APCA-API-SECRET-KEY": keys.secret_key}
-        connection.request("GET", f"{parts.path.rstrip('/')}/v2/account", headers=headers)
-        status = connection.getresponse().status
-    except (OSError, ssl.SSLError, socket.gaierror, http.client.HTTPException) as error:
-        return Check(
-            "broker", BAD, f"{url} is not reachable: {error}", "look at this machine's network, proxy and clock"
-        )
-    finally:
-        connection.close()
-    if status == 200:
-        return Check("broker", GOOD, f"{url} knows the keys")
-    if status in {401, 403}:
-        other = "live" if config.broker.paper else "paper"
-        return Check("broker", BAD, f"{url} refuses the keys (HTTP {status})", f"are they {other} keys? Make new ones")
-    return Check("broker", WARNING, f"{url} answered HTTP {status}", "try again; look at the broker's status page")

@@ -7,11 +7,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from deskd.cli.check import Check
-from deskd.cli.doctor import credentials_of_unit, examine
-from deskd.config.keys import read_keys
+from deskd.cli.doctor import examine
 from tests.control.a_running_desk import a_running_desk
 
 NOBODY = 65_534
@@ -78,43 +76,6 @@ def test_books_that_everybody_may_read_are_found(tmp_path: Path) -> None:
     assert found.remedy == f"chmod o= {tmp_path}/var/desk.db {tmp_path}/var/exchange.db"
 
 
-def test_missing_keys_are_found(tmp_path: Path) -> None:
-    """A desk on Alpaca without keys is told where they come from."""
-    text = f'[broker]\nmode = "alpaca"\n{NO_JAIL}'
-    found = checks(tmp_path, text)["broker"]
-    assert (found.verdict, found.found) == ("bad", "no keys in this environment")
-    assert "APCA_API_KEY_ID" in str(found.remedy)
-    assert checks(tmp_path, text, {"APCA_API_KEY_ID": "PK1"})["broker"].verdict == "bad"
-
-
-@pytest.mark.parametrize(("status", "verdict"), [(200, "good"), (401, "bad"), (403, "bad"), (503, "warning")])
-async def test_the_broker_is_asked_with_the_keys(tmp_path: Path, status: int, verdict: str) -> None:
-    """Keys that the broker refuses are found before the first order."""
-    asked: list[str | None] = []
-
-    async def account(request: web.Request) -> web.Response:
-        asked.append(request.headers.get("APCA-API-KEY-ID"))
-        return web.Response(status=status)
-
-    app = web.Application()
-    app.router.add_get("/v2/account", account)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    text = f'[broker]\nmode = "alpaca"\ntrading_url = "http://127.0.0.1:{port}"\n{NO_JAIL}'
-    keys = {"APCA_API_KEY_ID": "PK1", "APCA_API_SECRET_KEY": "s3cret"}
-    found = (await asyncio.to_thread(checks, tmp_path, text, keys))["broker"]
-    await runner.cleanup()
-    assert found.verdict == verdict
-    assert asked == ["PK1"]
-    assert "s3cret" not in f"{found}"
-    if status == 200:
-        gone = await asyncio.to_thread(checks, tmp_path, text, keys)
-        assert "is not reachable" in gone["broker"].found
-
-
 async def test_a_running_desk_is_found(tmp_path: Path) -> None:
     """The doctor knocks at the control socket."""
     async with a_running_desk(tmp_path):
@@ -178,15 +139,3 @@ def test_root_asks_as_the_desks_own_user(tmp_path: Path) -> None:
         jail = checks(tmp_path, f'[desk]\nstate_dir = "{state}"\n')["jail"]
         assert jail.verdict == "good" or jail.remedy
         assert {path.lstat().st_uid for path in state.iterdir()} <= {NOBODY}
-
-
-def test_root_judges_the_keys_that_the_unit_loads(tmp_path: Path) -> None:
-    """Before the desk is started again with them; nobody else can read them, and no other configuration leads there."""
-    file = tmp_path / "desk.toml"
-    assert credentials_of_unit(file, installed=file) is None
-    (tmp_path / "alpaca_key_id").write_text("PK1\n")
-    (tmp_path / "alpaca_secret_key").write_text("s3cr3t\n")
-    found = credentials_of_unit(file, installed=file)
-    assert found is not None
-    assert read_keys(found) == ("PK1", "s3cr3t")
-    assert credentials_of_unit(file) is None
