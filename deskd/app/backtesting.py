@@ -199,7 +199,7 @@ class _Stage:
                 run = Run(
                     run_id=run_id,
                     spec=spec,
-                    process=prepared.start(),
+                    process=await prepared.start(),
                     group=prepared.group,
                     pipes=prepared.pipes,
                     output=output,

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,8 +89,8 @@ def _run(config: Path, pipes: Pipes, *, clears_groups: bool) -> str | None:
     process = start([NSJAIL, "--config", str(config)], pipes, join=(), clears_groups=clears_groups)
     pipes.close_theirs()
     try:
-        status = process.wait(timeout=_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
+        status = process.wait(_TIMEOUT_S)
+    except TimeoutError:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         return f"a hello jail did not answer within {_TIMEOUT_S:g} s: the machine is overloaded; try again"

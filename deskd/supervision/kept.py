@@ -7,7 +7,7 @@ from deskd.domain.run import RunEnd, RunStatus
 from deskd.domain.strategy import BrokenStrategy, StrategySpec
 from deskd.domain.streak import Streak
 from deskd.supervision.ending import Asked
-from deskd.supervision.lifecycle import Life
+from deskd.supervision.lifecycle import Life, Step, step
 from deskd.supervision.run import Run
 
 
@@ -33,3 +33,11 @@ class Kept:
     def is_given_up(self) -> bool:
         """Say whether it died too often, and nobody keeps it any more."""
         return self.life.status is RunStatus.FATAL and self.at_rest.is_set()
+
+    def take(self, run: Run, grace_s: float) -> None:
+        """Note the process that came to be; end it at once where somebody wished that while it was made."""
+        self.run = run
+        if self.wish is not None:
+            run.end(self.wish, grace_s=grace_s)
+        else:
+            self.life = step(self.life, Step.UP)

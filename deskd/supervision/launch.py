@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Sequence
@@ -30,7 +29,9 @@ from deskd.supervision.requirements_build import Builder
 from deskd.supervision.scratch import prepare_scratch
 from deskd.supervision.self_test import SelfTest
 from deskd.supervision.set_up import REMEDY, WEAKER, SetUp, set_up_of
+from deskd.supervision.spawn import Child
 from deskd.supervision.staging import Environment, JailFolder, choose_jail_folder, stage_environment
+from deskd.supervision.starter import Starter
 from deskd.supervision.state import StateError, take_over
 from deskd.supervision.state_keeper import StateKeeper, bounds_of, check_fits
 from deskd.supervision.tool_jail import Workshop
@@ -55,30 +56,33 @@ class Prepared:
     group: Group
     config: Path | None  # nsjail's; None: without a jail
     state: StateKeeper | None  # None: without a jail there is no /state
+    starter: Starter
 
     @property
     def door_uid(self) -> int | None:
         """Return the only uid that may knock on the run's order socket; None where strategies share one."""
         return None if self.plan.who.is_own else self.plan.who.uid
 
-    def start(self) -> "subprocess.Popen[bytes]":
-        """Start the process. Call it on the loop's own thread: the run dies with the thread that started it."""
-        if self.config is not None:
-            process = start(
-                [NSJAIL, "--config", str(self.config)],
-                self.pipes,
-                join=self.group.join_files,
-                clears_groups=not self.plan.who.is_own,
-            )
-        else:
-            command, env = plain_command(self.plan)
-            process = start(
-                command, self.pipes, join=self.group.join_files, env=env, cwd=self.plan.code, clears_groups=False
-            )
+    async def start(self) -> Child:
+        """Start the process. The loop goes on meanwhile."""
+        process = await self.starter.start(self._start)
         self.pipes.close_theirs()
         if isinstance(self.group, ProcessGroup):
             self.group.pid = process.pid
         return process
+
+    def _start(self) -> Child:
+        if self.config is None:
+            command, env = plain_command(self.plan)
+            return start(
+                command, self.pipes, join=self.group.join_files, env=env, cwd=self.plan.code, clears_groups=False
+            )
+        return start(
+            [NSJAIL, "--config", str(self.config)],
+            self.pipes,
+            join=self.group.join_files,
+            clears_groups=not self.plan.who.is_own,
+        )
 
     def abandon(self) -> None:
         """Give back what was prepared, where no process came to be."""
@@ -102,6 +106,7 @@ class Launcher:
     is_jailed: bool
     maps_uids: bool
     lock: int
+    starter: Starter = field(default_factory=Starter)
     is_in_step: bool = False  # its runs tell each wish for a line: backtests alone pay for that
     saves: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SAVES_MAX))
     is_closing: threading.Event = field(default_factory=threading.Event)  # builds end, and none begins
@@ -137,10 +142,14 @@ class Launcher:
                 maps_uids=can_map_uids(),
                 lock=lock,
             )
-            folder.sweep_socket_folders()  # no other desk is here, and the runs are dead
-            if launcher.set_up is SetUp.ONE_UID:
-                log.warning("strategies_share_one_uid", consequence=WEAKER, remedy=REMEDY)
-            launcher.prove()
+            try:
+                folder.sweep_socket_folders()  # no other desk is here, and the runs are dead
+                if launcher.set_up is SetUp.ONE_UID:
+                    log.warning("strategies_share_one_uid", consequence=WEAKER, remedy=REMEDY)
+                launcher.prove()
+            except BaseException:
+                launcher.starter.close()
+                raise
         except OSError as error:
             os.close(lock)
             raise SandboxUnavailable(
@@ -215,7 +224,7 @@ class Launcher:
             file = self.folder.write_config(spec.strategy_id, jail_config(plan)) if self.is_jailed else None
             state = self._keeper(spec.strategy_id, who, kept, pipes) if kept is not None else None
             undo.pop_all()
-        return Prepared(plan=plan, pipes=pipes, group=group, config=file, state=state)
+        return Prepared(plan=plan, pipes=pipes, group=group, config=file, state=state, starter=self.starter)
 
     def _kept(self, strategy_id: StrategyId, who: Identity) -> Path:
         """Return the file of the strategy's /state; raise SandboxUnavailable where a jail cannot take up what is in it."""
@@ -260,7 +269,8 @@ class Launcher:
         return Builder(shop=shop, own=self.own_packages, name=strategy_id, who=who)
 
     def close(self) -> None:
-        """Remove the desk's cgroups, and let another desk have the folder."""
+        """Remove the desk's cgroups, and let another desk have the folder. No run is left."""
+        self.starter.close()
         self.groups.close()
         os.close(self.lock)
 

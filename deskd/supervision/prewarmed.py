@@ -12,7 +12,6 @@ Rule 3: it lies in a cgroup of the desk's, and dies with the thread that started
 
 import asyncio
 import os
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -25,6 +24,7 @@ from deskd.supervision.cgroup import clear
 from deskd.supervision.folder import FolderError
 from deskd.supervision.launch import EditedMeanwhile, Prepared
 from deskd.supervision.process import ended
+from deskd.supervision.spawn import Child
 
 WAITS_AT = 4_095  # the page's last byte: 1 has the runner wait, 2 is its word that it does, 0 is what a script sees
 GO = b"\n"
@@ -38,7 +38,7 @@ class Warm:
 
     spec: StrategySpec
     prepared: Prepared
-    process: "subprocess.Popen[bytes]"
+    process: Child
     kept: tuple[int, int, int] | None  # which archive its /state is filled from
 
     @property
@@ -52,7 +52,7 @@ class Warm:
         is_same = made_from == (spec.code_hash, spec.user_id, dict(spec.env), spec.path)
         return is_same and self.kept == _kept(self.prepared)
 
-    def start(self) -> "subprocess.Popen[bytes]":
+    async def start(self) -> Child:
         """Let the script run."""
         os.write(self.prepared.pipes.stdin, GO)  # the first byte of an empty pipe: it never blocks
         return self.process
@@ -156,7 +156,7 @@ class Prewarmed:
         self._made += 1
         try:
             prepared = await asyncio.to_thread(self.prepare, spec, RunId(f"{spec.strategy_id}.warm.{self._made}"))
-            warm = _started(spec, prepared)
+            warm = await _started(spec, prepared)
             if self._is_making_wanted:
                 self._warm[spec.strategy_id] = warm
             else:
@@ -179,10 +179,10 @@ class Prewarmed:
             await self._unwanted.pop().abandon()
 
 
-def _started(spec: StrategySpec, prepared: Prepared) -> Warm:
+async def _started(spec: StrategySpec, prepared: Prepared) -> Warm:
     try:
         os.pwrite(prepared.pipes.progress_fd, b"\1", WAITS_AT)
-        process = prepared.start()
+        process = await prepared.start()
     except BaseException:
         prepared.abandon()
         raise

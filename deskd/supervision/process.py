@@ -2,9 +2,10 @@
 
     sh: join the cgroup, then -> setpriv: die with the desk, drop its groups -> nsjail -> the runner
 
-Rule 1: processes are started by the loop's own thread, because "die with the desk" is "die with the thread that
-        started you".
-Rule 2: no fork of our own code: without preexec_fn the interpreter can vfork, and the desk's size does not matter.
+Rule 1: "die with the desk" is "die with the thread that started you": runs are started by the one thread that lives as
+        long as their desk (starter.py), tools by the thread that waits for them.
+Rule 2: no fork of our own code: the C library shares the desk's memory with the child until its exec (spawn.py), and the
+        desk's size does not matter.
 """
 
 import asyncio
@@ -12,12 +13,12 @@ import fcntl
 import os
 import resource
 import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deskd.supervision.page import ask_for_steps, make_page
+from deskd.supervision.spawn import Child, spawn
 
 STDIN_PIPE_BYTES = 65_536  # a slow run should lag behind by few lines, not by many: the hub conflates the rest
 JOIN_FAILED = 96  # the wrapper's own exit status
@@ -115,23 +116,23 @@ def start(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     clears_groups: bool,
-) -> "subprocess.Popen[bytes]":
-    """Start *command* through the wrapper. *env* is the command's own, for a run without a jail."""
+) -> Child:
+    """Start *command* through the wrapper. *env* is the command's own, for a run without a jail.
+
+    It blocks until the child got a core, and holds up this thread alone. The child dies with this thread.
+    """
     setpriv = ["--pdeathsig", "KILL", *(["--clear-groups"] if clears_groups else [])]
     program = ["env", "-i", *(f"{name}={value}" for name, value in env.items())] if env is not None else []
-    return subprocess.Popen(
+    return spawn(
         ["/bin/sh", "-c", _WRAPPER, "sh", *setpriv, "--", *program, *command],
-        stdin=pipes.theirs[0],
-        stdout=pipes.theirs[1],
-        stderr=pipes.theirs[2],
-        pass_fds=tuple(fd for fd in (pipes.log_fd, pipes.progress_fd, pipes.state_fd, pipes.step_fd) if fd >= 0),
         env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "DESK_CG": " ".join(str(file) for file in join)},
-        cwd=cwd or "/",
-        start_new_session=True,  # a Ctrl-C on the desk's terminal is for the desk alone
-    )
+        cwd=cwd or Path("/"),
+        standard=pipes.theirs,
+        keeps=[fd for fd in (pipes.log_fd, pipes.progress_fd, pipes.state_fd, pipes.step_fd) if fd >= 0],
+    )  # a session of its own: a Ctrl-C on the desk's terminal is for the desk alone
 
 
-async def ended(process: "subprocess.Popen[bytes]") -> int:
+async def ended(process: Child) -> int:
     """Return the exit status, as soon as the process ends; negative for a signal."""
     loop = asyncio.get_running_loop()
     try:

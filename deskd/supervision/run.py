@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,6 +18,7 @@ from deskd.supervision.meter import Meter, Sample
 from deskd.supervision.output import Output, pump
 from deskd.supervision.page import Page, read_page
 from deskd.supervision.process import Pipes, ended
+from deskd.supervision.spawn import Child
 from deskd.supervision.state_keeper import StateKeeper
 from deskd.supervision.weight import STARTING, weight_of
 
@@ -37,7 +37,7 @@ class Run:
 
     run_id: RunId
     spec: StrategySpec
-    process: "subprocess.Popen[bytes]"
+    process: Child
     group: Group
     pipes: Pipes
     output: Output

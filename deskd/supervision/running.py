@@ -16,7 +16,6 @@ from deskd.supervision.folder import FolderError
 from deskd.supervision.kept import Kept
 from deskd.supervision.launch import EditedMeanwhile, Launcher, Prepared
 from deskd.supervision.launches import Turn
-from deskd.supervision.lifecycle import Step, step
 from deskd.supervision.output import Output, RotatingLog, is_jail_noise
 from deskd.supervision.prewarmed import Prewarmed, Warm
 from deskd.supervision.prints import Printing
@@ -48,8 +47,8 @@ class Hands:
                 await self.doors.open(spec, run_id, prepared.plan.socket_folder, prepared.door_uid)
                 if kept.wish is not None:
                     return RunEnd(reason=kept.wish.reason, detail=kept.wish.detail)
-                kept.run = run = self._started(spec, run_id, prepared, warm, turn)
-                kept.life = step(kept.life, Step.UP)
+                run = await self._started(spec, run_id, prepared, warm, turn)
+                kept.take(run, self.config.sandbox.stop_grace_s)
                 end = await run.live()
             finally:
                 if kept.run is None:
@@ -65,7 +64,9 @@ class Hands:
             log.exception("run_crashed", strategy_id=spec.strategy_id, run_id=run_id)
         return end
 
-    def _started(self, spec: StrategySpec, run_id: RunId, prepared: Prepared, warm: Warm | None, turn: Turn) -> Run:
+    async def _started(
+        self, spec: StrategySpec, run_id: RunId, prepared: Prepared, warm: Warm | None, turn: Turn
+    ) -> Run:
         output = Output(
             log=RotatingLog(log_path(self.config, spec.strategy_id), self.config.sandbox.log_kept_bytes),
             clock=self.clock,
@@ -80,7 +81,7 @@ class Hands:
         return Run(
             run_id=run_id,
             spec=spec,
-            process=(warm or prepared).start(),
+            process=await (warm or prepared).start(),
             group=prepared.group,
             pipes=prepared.pipes,
             output=output,

@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import struct
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from deskd.supervision.hello import explain
 from deskd.supervision.jail import NSJAIL, JailPlan, environment_of, jail_config
 from deskd.supervision.process import JOIN_FAILED, Pipes, limit_core_dumps, make_pipes, start
 from deskd.supervision.scratch import prepare_scratch
+from deskd.supervision.spawn import Child
 from deskd.supervision.staging import SANDBOX, Environment, JailFolder, choose_jail_folder, give, stage_environment
 from deskd.supervision.uids import Identity, can_map_uids
 from deskd.supervision.walls import NODEV, NOEXEC, NOSUID, RDONLY, Row, Setup, Verdict, complaint, judge
@@ -244,10 +244,10 @@ def _peer_uid(door: socket.socket) -> int | None:
     return int(_PEER_CREDENTIALS.unpack(raw)[1])
 
 
-def _wait(process: "subprocess.Popen[bytes]", group: Group) -> int:
+def _wait(process: Child, group: Group) -> int:
     try:
-        return process.wait(timeout=TIMEOUT_S)
-    except subprocess.TimeoutExpired:
+        return process.wait(TIMEOUT_S)
+    except TimeoutError:
         group.kill()
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -9,7 +9,6 @@ import select
 import shutil
 import signal
 import stat
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from deskd.supervision.cgroup import Groups, NoGroups, find_groups
 from deskd.supervision.jail import NSJAIL, JailPlan, as_text, bind_mount, jail_of
 from deskd.supervision.process import Pipes, make_pipes, start
 from deskd.supervision.scratch import prepare_scratch
+from deskd.supervision.spawn import Child
 from deskd.supervision.staging import Environment, JailFolder, give
 from deskd.supervision.state import acting_as
 from deskd.supervision.uids import Identity, can_map_uids
@@ -216,7 +216,7 @@ def _of_the_host(path: Path) -> MountPt:
     return bind_mount(path.resolve(), PurePath(path), noexec=True)
 
 
-def _watch(process: "subprocess.Popen[bytes]", pipes: Pipes, tool: Tool, is_closing: threading.Event) -> Outcome:
+def _watch(process: Child, pipes: Pipes, tool: Tool, is_closing: threading.Event) -> Outcome:
     """Keep the end of what it says, and kill it at its bounds, or when nobody waits for it any more."""
     said: dict[int, bytes] = {pipes.stdout: b"", pipes.stderr: b"", pipes.log: b""}
     open_pipes, problem = set(said), None

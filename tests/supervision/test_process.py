@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from deskd.supervision.process import (
     make_pipes,
     start,
 )
+from deskd.supervision.spawn import Child
 from tests.few_descriptors import room_for
 from tests.hang import HANG_S
 
@@ -29,7 +28,7 @@ def pipes() -> Iterator[Pipes]:
     made.close_ours()
 
 
-def started(pipes: Pipes, *command: str, join: tuple[Path, ...] = ()) -> "subprocess.Popen[bytes]":
+def started(pipes: Pipes, *command: str, join: tuple[Path, ...] = ()) -> Child:
     process = start(command, pipes, join=join, env={"A": "b c"}, cwd=Path("/tmp"), clears_groups=False)
     pipes.close_theirs()
     return process
@@ -123,7 +122,7 @@ def test_signals_of_the_terminal_are_the_desks_alone(pipes: Pipes) -> None:
     """Ctrl-C does not reach runs before the desk has decided."""
     process = started(pipes, "/bin/cat")
     assert os.getsid(process.pid) == process.pid
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait(5)
 
 
