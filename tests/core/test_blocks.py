@@ -227,7 +227,7 @@ def test_a_block_that_is_replaced_by_hand_is_handed_over_all_the_same() -> None:
     heir = replaced_by_hand(world, block, filled=4, by=11)
     desk = world.desk
     assert desk.orders[block.client_order_id].status is OrderStatus.REPLACED
-    assert (desk.portfolio.qty(ALICE, AAPL), desk.portfolio.qty(BOB, AAPL)) == (6, 5)
+    assert (desk.portfolio.qty(ALICE, AAPL), desk.portfolio.qty(BOB, AAPL)) == (qty(6), qty(5))
     assert desk.reservations.cash(HOUSE) == 0
     assert due(desk).closings == (), "the heir closes what is left"
     execute(world, heir, ("11", "99"), status=BrokerStatus.FILLED)
@@ -247,7 +247,7 @@ def test_a_block_that_is_replaced_before_it_executed_leaves_all_to_its_heir() ->
     assert facts_of(world, ev.HouseAdjusted, cause=HouseCause.BLOCK) == []
     execute(world, heir, ("12", "99"), status=BrokerStatus.FILLED)
     desk = world.desk
-    assert (desk.portfolio.qty(ALICE, AAPL), desk.portfolio.qty(BOB, AAPL)) == (0, 3)
+    assert (desk.portfolio.qty(ALICE, AAPL), desk.portfolio.qty(BOB, AAPL)) == (qty(0), qty(3))
     assert desk.portfolio.qty(HOUSE, AAPL) == 0
     assert [(c.strategy_id, str(c.qty)) for c in due(desk).closings] == [(BOB, "3")]
 
@@ -261,7 +261,7 @@ def test_a_block_in_whose_place_the_broker_names_no_order_ends_with_what_it_exec
     gone = replace(done, status=BrokerStatus.REPLACED, raw_status="replaced")
     world.tell(ev.OrderLookedUp(client_order_id=block.client_order_id, order=gone, fills=(), at=NOON))
     assert world.desk.orders[block.client_order_id].status is OrderStatus.REPLACED
-    assert (world.desk.portfolio.qty(ALICE, AAPL), world.desk.portfolio.qty(HOUSE, AAPL)) == (6, 0)
+    assert (world.desk.portfolio.qty(ALICE, AAPL), world.desk.portfolio.qty(HOUSE, AAPL)) == (qty(6), qty(0))
 
 
 def test_what_the_desk_closes_counts_as_nobodys_order_of_the_day() -> None:
