@@ -1,5 +1,6 @@
 """A trade stream that does not bring what it must is found, and one that merely has nothing to say is left alone."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,15 +11,19 @@ from deskd.core.silence import Silence
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import ClientOrderId
+from deskd.domain.order import OrderRequest
+from tests.core.test_crossing import BACK, RESTING, SALE, canceled, looked, recalled
 from tests.factories import (
     NOON,
     a_broker_order,
     a_desk,
+    a_fill,
     a_limit_request,
     a_request,
     a_snapshot,
     accepted,
     filled,
+    price,
     qty,
     requested,
     updated,
@@ -133,3 +138,43 @@ def test_where_a_new_connection_does_not_help_the_patience_doubles() -> None:
     silence.see(updated(a_broker_order(request)), desk)
     silence.see(accepted(request), desk)
     assert silence.overdue(seconds(10))
+
+
+# --- what the broker counts, and what it does not -----------------------------------------------------------------------
+
+
+def exchanged_and_sent() -> tuple[Desk, OrderRequest]:
+    """Return a desk with an order for ten of which four were exchanged at the desk, and six went to the broker."""
+    desk = recalled(replace(SALE, qty=qty(4)))
+    handle(desk, canceled(RESTING))
+    handle(desk, looked())
+    back = desk.orders[BACK]
+    assert (back.internal_qty, back.sent_qty, back.counted_qty) == (qty(4), qty(6), qty(0))
+    return desk, replace(back.request, qty=back.sent_qty)
+
+
+def test_a_fill_is_owed_though_as_much_was_exchanged_at_the_desk() -> None:
+    """The broker counts four of its six, and the books have four that it knows nothing of: those pay no debt."""
+    desk, request = exchanged_and_sent()
+    known = updated(a_broker_order(request))
+    told = a_broker_order(request, status=BrokerStatus.PARTIALLY_FILLED, filled_qty=qty(4))
+    look = ev.OrderLookedUp(client_order_id=BACK, order=told, fills=(), at=NOON)
+    silence = after(known, look, desk=desk)
+    assert f"4 shares filled by REST ({BACK})" in str(silence.overdue(seconds(10)))
+
+
+def test_what_was_exchanged_at_the_desk_is_not_owed() -> None:
+    """Once the broker's six are booked the books count ten: the stream has told all that it had to."""
+    desk, request = exchanged_and_sent()
+    whole = a_broker_order(request, status=BrokerStatus.FILLED, filled_qty=qty(6))
+    silence = after(updated(a_broker_order(request)), filled(request, 6), a_snapshot(orders=(whole,)), desk=desk)
+    assert desk.orders[BACK].filled_qty == 10
+    assert silence.overdue(seconds(100)) is None
+
+
+def test_what_the_house_took_of_an_overfill_is_not_owed() -> None:
+    """The broker counts twelve of ten, and the books do, in two places."""
+    too_many = a_broker_order(ONE, status=BrokerStatus.FILLED, filled_qty=qty(12), filled_avg_price=price(100))
+    over = updated(too_many, "fill", a_fill(too_many, 12, cumulative=12))
+    silence = after(requested(ONE), accepted(ONE), over, a_snapshot(orders=(too_many,)))
+    assert silence.overdue(seconds(100)) is None
