@@ -4,7 +4,6 @@ What each check found is kept with the verdict: an order can be explained for as
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import NamedTuple
 
 from deskd.core import schedule
@@ -85,6 +84,8 @@ CLOSING_CHECKS: tuple[Check, ...] = (
     market.quote_is_there,
 )
 CLOSING_VALUE_CHECKS: tuple[ValueCheck, ...] = (size.closes_what_is_free,)
+_tuple = tuple.__new__  # a NamedTuple made so takes half the time: 39 of them were a tenth of the gate's cost
+_WORSE = 1 + MARKET_MARGIN
 _CHECKS = tuple((check.__name__, check) for check in CHECKS)
 _VALUE_CHECKS = tuple((check.__name__, check) for check in VALUE_CHECKS)
 _EXIT_CHECKS = tuple((check.__name__, check) for check in EXIT_CHECKS)
@@ -105,7 +106,7 @@ def judge(evidence: Evidence) -> Verdict:
     kept: list[Checked] = []
     for name, check in _CLOSING_CHECKS if evidence.is_closing else _CHECKS:
         is_good, _, figure, limit, _ = found = check(evidence)
-        kept.append(Checked(name, figure, limit))
+        kept.append(_tuple(Checked, (name, figure, limit)))
         if not is_good:
             return Verdict(found.denied, tuple(kept))
     assert evidence.quote is not None, "quote_is_there passed"
@@ -113,7 +114,7 @@ def judge(evidence: Evidence) -> Verdict:
     value_checks = _EXIT_CHECKS if evidence.is_exit else _VALUE_CHECKS
     for name, value_check in _CLOSING_VALUE_CHECKS if evidence.is_closing else value_checks:
         is_good, _, figure, limit, _ = found = value_check(evidence, valued)
-        kept.append(Checked(name, figure, limit))
+        kept.append(_tuple(Checked, (name, figure, limit)))
         if not is_good:
             return Verdict(found.denied, tuple(kept))
     return Verdict(valued, tuple(kept))
@@ -167,7 +168,9 @@ def worst_price(request: OrderRequest, quote: Quote) -> Price:
         return request.limit_price
     if request.order_type is OrderType.STOP and request.stop_price is not None:
         return Price(request.stop_price * (1 + BUY_STOP_MARGIN))
-    trail = request.trail_price or Decimal(0)
+    worst = quote.ask_price * _WORSE
     if request.trail_percent is not None:
-        trail = quote.ask_price * request.trail_percent / 100
-    return Price(quote.ask_price * (1 + MARKET_MARGIN) + trail)
+        worst += quote.ask_price * request.trail_percent / 100
+    elif request.trail_price is not None:
+        worst += request.trail_price
+    return Price(worst)

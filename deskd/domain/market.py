@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from deskd.domain.ids import Symbol
-from deskd.domain.money import Price, Qty
+from deskd.domain.money import ZERO, Price, Qty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Quote:
     @property
     def is_two_sided(self) -> bool:
         """Tell whether both sides have a price and do not cross."""
-        return Decimal(0) < self.bid_price <= self.ask_price
+        return ZERO < self.bid_price <= self.ask_price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

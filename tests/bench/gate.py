@@ -46,10 +46,10 @@ def gate_us(limits: Limits | None) -> tuple[float, int]:
     assert not isinstance(verdict.answer, Denied), verdict.answer
     best = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()  # it waits for nothing: what other processes do meanwhile is not its cost
         for _ in range(2_000):
             judge(evidence)
-        best.append((time.perf_counter() - began) / 2_000 * 1e6)
+        best.append((time.process_time() - began) / 2_000 * 1e6)
     return statistics.median(best), len(verdict.checks)
 
 

@@ -3,7 +3,7 @@
 All but buying power only exist to stop opening: what only closes passes them.
 """
 
-from deskd.core.checks.evidence import Evidence, Figures, Finding, Valued, at_most
+from deskd.core.checks.evidence import Evidence, Finding, Valued, at_most
 from deskd.domain.limits import DayTradeRule
 from deskd.domain.money import NO_CASH, ZERO, Cash
 from deskd.domain.order import Side
@@ -38,14 +38,14 @@ def cash_needed(e: Evidence, v: Valued) -> Cash:
 
 def gross_exposure_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny growth of all positions together, open orders counted, over a share of the allocation."""
-    said = None
+    said, opening = None, v.opening_worth
     for scope, bounds, f in e.scopes:
         share = bounds.gross_exposure_max
         if share is None:
             continue
         before = f.longs + f.shorts + f.buying + f.selling
-        after, most = before + v.opening_worth, share * f.allocation
-        is_small = after <= most or v.opening_worth <= 0
+        after, most = before + opening, share * f.allocation
+        is_small = after <= most or opening <= 0
         if said is None or not is_small:
             said = (f"gross_exposure_after={after:.2f}", f"gross_exposure_max={most:.2f}{scope}")
         if not is_small:
@@ -55,26 +55,20 @@ def gross_exposure_is_small(e: Evidence, v: Valued) -> Finding:
 
 def net_exposure_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny growth of longs less shorts, or of shorts less longs, over a share of the allocation."""
-    said = None
+    said, opening, is_buy = None, v.opening_worth, e.request.side is Side.BUY
     for scope, bounds, f in e.scopes:
         share = bounds.net_exposure_max
         if share is None:
             continue
-        before = _net(f, e.request.side)
-        after, most = before + v.opening_worth, share * f.allocation
-        is_small = after <= most or v.opening_worth <= 0
+        # In the order's direction: open orders of the other side may never fill.
+        before = f.longs - f.shorts + f.buying if is_buy else f.shorts - f.longs + f.selling
+        after, most = before + opening, share * f.allocation
+        is_small = after <= most or opening <= 0
         if said is None or not is_small:
             said = (f"net_exposure_after={after:.2f}", f"net_exposure_max={most:.2f}{scope}")
         if not is_small:
             return Finding(False, R.NET_EXPOSURE_MAX, *said, at_most(Cash(most - before), v, e))
     return Finding(True, R.NET_EXPOSURE_MAX, *(said or (f"opens={v.opening_worth:.2f}",)))
-
-
-def _net(f: Figures, side: Side) -> Cash:
-    """Return the exposure in the order's direction: open orders of the other side may never fill."""
-    if side is Side.BUY:
-        return Cash(f.longs - f.shorts + f.buying)
-    return Cash(f.shorts - f.longs + f.selling)
 
 
 def day_loss_is_small(e: Evidence, v: Valued) -> Finding:
@@ -117,7 +111,7 @@ def day_trades_are_few(e: Evidence, v: Valued) -> Finding:
     rule = e.limits.day_trade_rule
     if rule is DayTradeRule.OFF:
         return Finding(True, R.DAY_TRADES_MAX, f"day_trades={e.day_trades}", "pattern_day_trader=off")
-    limit = f"day_trades_max={DAY_TRADES_MAX} pattern_day_trader={rule}"
+    limit = f"day_trades_max={DAY_TRADES_MAX} pattern_day_trader={rule!s}"
     is_over = v.opens and e.day_trades >= DAY_TRADES_MAX and e.account_equity < DAY_TRADER_EQUITY
     figure = f"day_trades={e.day_trades} account_equity={e.account_equity:.2f}"
     if is_over and rule is DayTradeRule.WARN:

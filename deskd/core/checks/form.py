@@ -15,7 +15,7 @@ def form_is_valid(e: Evidence) -> Finding:
     """Deny what no broker takes: type, time in force, class and hours that do not go together (ALPACA.md 2.3)."""
     r = e.request
     broken = next(_broken_rules(r), "")
-    figure = f"order_type={r.order_type} time_in_force={r.time_in_force} order_class={r.order_class}"
+    figure = f"order_type={r.order_type!s} time_in_force={r.time_in_force!s} order_class={r.order_class!s}"
     return Finding(not broken, R.FORM_INVALID, figure, remedy=broken)
 
 

@@ -12,12 +12,12 @@ def strategy_is_active(e: Evidence) -> Finding:
     """Deny what a strategy that is not active asks for."""
     is_active = e.status is StrategyStatus.ACTIVE
     remedy = "the strategy is not active; an officer can start it"
-    return Finding(is_active, R.STRATEGY_NOT_ACTIVE, f"status={e.status}", remedy=remedy)
+    return Finding(is_active, R.STRATEGY_NOT_ACTIVE, f"status={e.status!s}", remedy=remedy)
 
 
 def strategy_is_not_paused(e: Evidence) -> Finding:
     """Deny what a paused strategy asks for."""
-    figure = f"stage={e.stage}"
+    figure = f"stage={e.stage!s}"
     if e.stage is not Stage.PAUSED:
         return Finding(True, R.PAUSED, figure)
     remedy = f"the strategy is paused; `deskctl resume {e.request.strategy_id}` lets it trade; cancels pass"
