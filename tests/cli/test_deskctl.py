@@ -58,7 +58,7 @@ async def test_status_shows_the_desk_and_a_table(tmp_path: Path) -> None:
     [
         (["orders"], ["alice-1", "filled", "alice-3", "denied", "SYMBOL_NOT_ALLOWED"]),
         (["orders", "--open", "--strategy", "b"], ["bob-1", "accepted", "91"]),
-        (["fills"], ["alice", "buy", "10", "AAPL", "100.0000"]),
+        (["fills"], ["alice", "buy", "10", "AAPL", "100.0000", " by ", " broker "]),
         (["positions"], ["alice", "AAPL", "10", "1,000.00"]),
         (["account", "--strategy", "alice"], ["alice", "10,000.00", "9,000.00"]),
         (["runs"], ["2026-01-05 17:00:00", "alice", "1m 0s", "oom", "9/10", "512.0 MiB", "it used 512 MiB", "runs"]),

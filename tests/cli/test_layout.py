@@ -54,7 +54,7 @@ def some(columns: Columns, text: str) -> dict[str, str]:
 def test_what_the_desk_shows_every_day_fits_a_hundred_columns() -> None:
     """Strategies, orders, fills, positions and money, with names and figures as long as they usually are."""
     money = some(POSITIONS, "10,000.00") | some(ACCOUNTS, "10,000.00") | {"strategy_id": "vwap_mean_reversion"}
-    fill = ORDER_ROW | {"at": ORDER_ROW["requested_at"], "price": "573.8600"}
+    fill = ORDER_ROW | {"at": ORDER_ROW["requested_at"], "price": "573.8600", "is_internal": "broker"}
     shown = ((STATUS, STATUS_ROW), (ORDERS, ORDER_ROW), (FILLS, fill), (POSITIONS, money), (ACCOUNTS, money))
     for columns, row in shown:
         layout = fitted(columns, [row], PAGE)

@@ -25,6 +25,8 @@ def test_a_span_is_told_in_its_two_largest_units(seconds: float, text: str) -> N
         ("requested_at", "2026-01-05T17:00:00.123456Z", "2026-01-05 17:00:00 UTC"),
         ("memory_bytes", 20 * 2**20, "20 MB"),
         ("qty", "0.5", "0.5"),
+        ("is_internal", 0, "broker"),
+        ("is_internal", 1, "desk"),
         ("equity", "unknown", "unknown"),
         ("limit_price", None, "-"),
         ("takes_orders", False, "no"),
