@@ -15,6 +15,7 @@ from deskd.domain.activity import CORRECTIONS
 from deskd.domain.effects import Effect, Record
 from deskd.domain.events import BrokerStatus, Source
 from deskd.domain.ids import ClientOrderId
+from deskd.domain.money import NO_QTY, plain
 from deskd.domain.order import Order, OrderStatus
 from deskd.domain.reasons import RejectReason
 
@@ -145,8 +146,21 @@ def on_missing(desk: Desk, order: Order, at: datetime) -> list[Effect]:
         return _on_lost(desk, order, at)
     if at - order.sent_at < desk.doubt_settle:
         return []  # it may still be on its way: the next look decides
-    message = "the broker says that it never saw the order: it was not traded; ask again if you still want it"
-    return catching_up.rejected(desk, order, RejectReason.NEVER_ARRIVED, message, at=at, source=Source.LOOK_UP)
+    return catching_up.rejected(
+        desk, order, RejectReason.NEVER_ARRIVED, _never_arrived(desk.whole_of(order)), at=at, source=Source.LOOK_UP
+    )
+
+
+def _never_arrived(whole: Order) -> str:
+    """Say what became of an order that the broker does not have, or of which it does not have what was left to send.
+
+    The desk died between the fact and the sending, or the line did: which of them nobody knows, so it is not sent again.
+    """
+    if not whole.filled_qty:
+        return "the broker says that it never saw the order: it was not traded; ask again if you still want it"
+    left = plain(whole.leaves_qty or NO_QTY)
+    figures = f"filled_qty={plain(whole.filled_qty)} leaves_qty={left}"
+    return f"{figures}: the broker says that it never saw the rest: it was not traded; ask for it anew if you still want it"
 
 
 def _on_lost(desk: Desk, order: Order, at: datetime) -> list[Effect]:

@@ -27,6 +27,7 @@ _REMEDIES = {
     RejectReason.BROKER_REFUSED_LATER: "what was filled before is booked; ask again if you still want the rest",
     RejectReason.BROKER_LOST: "what was filled before is booked; an officer should look at the broker's account",
 }
+_NAMES_FILLS = frozenset({RejectReason.BROKER_REFUSED_LATER, RejectReason.BROKER_LOST})  # their remedies do
 
 
 def asked(r: OrderRequest) -> str:
@@ -102,7 +103,7 @@ def remedy(order: Order) -> str | None:
     match order.status:
         case OrderStatus.DENIED:
             return (order.message or "").partition(": ")[2] or None
-        case OrderStatus.REJECTED if order.filled_qty and order.split is not None:
+        case OrderStatus.REJECTED if order.filled_qty and order.reason not in _NAMES_FILLS:
             return "what was filled is booked; ask for the rest anew, if you still want it"
         case OrderStatus.REJECTED:
             return next((text for reason, text in _REMEDIES.items() if reason == order.reason), None)

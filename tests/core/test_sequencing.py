@@ -408,6 +408,24 @@ def test_after_a_crash_between_the_parts_the_second_goes_once() -> None:
     assert sent(look(again, SECOND)) == []
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_part_that_a_crash_kept_from_leaving_ends_the_order_and_says_what_was_done(number: int) -> None:
+    """Recorded and not sent, or sent and not heard: nobody knows. At most once beats at least once; nothing is held."""
+    desk = a_long_desk()
+    handle(desk, requested(a_sale()))
+    if number == 2:
+        handle(desk, filled(part(desk), 5))
+    late = NOON + desk.doubt_settle
+    missing = part(desk, number).client_order_id
+    effects = handle(desk, ev.OrderLookedUp(client_order_id=missing, order=None, fills=(), at=late))
+    whole = order(desk)
+    assert sent(effects) == []
+    assert (whole.status, whole.reason) == (OrderStatus.REJECTED, RejectReason.NEVER_ARRIVED)
+    words = "never saw the order: it was not traded" if number == 1 else "filled_qty=5 leaves_qty=7: the broker says"
+    assert words in (whole.message or "")
+    assert not desk.reservations.by_order
+
+
 def test_a_rejected_second_part_leaves_what_the_first_did() -> None:
     """Half of it is done, and said so."""
     desk = a_long_desk()
