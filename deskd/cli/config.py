@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from deskd.cli import show
+from deskd.cli import credentials, show
 from deskd.cli.call import Call, json_option, pass_call, wide_option
 from deskd.cli.place import config_file, root_of
 from deskd.cli.verbs import Verbs
@@ -93,6 +93,9 @@ def reload(call: Call, *, is_dry: bool, is_wide: bool, as_json: bool) -> None:
         show.as_json(answer.body)
     else:
         _tell(answer.body, is_wide=is_wide)
+        names = credentials.changed_since_start(call.desk().look("/status")["desk"], config_file(call.config))
+        if names:
+            show.say(f"{credentials.in_words(names)}; no reload takes it: {credentials.REMEDY}")
     if not answer.is_done:
         sys.exit(REFUSED)
 

@@ -11,6 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from deskd.alerts.routes import CREDENTIAL
+from deskd.cli import credentials
 from deskd.cli.broker_checks import examine_broker
 from deskd.cli.check import BAD, GOOD, WARNING, Check, not_yours
 from deskd.cli.client import Desk, DeskNotReachable, NotDone
@@ -60,7 +62,7 @@ def examine(file: Path, environment: Mapping[str, str]) -> Iterator[Check]:
     )
     for check in checks:
         yield check(config)
-    yield from _desk(config)
+    yield from _desk(config, file)
     yield from examine_routes(config, file, environment, _desk_user(config))
     yield from examine_broker(config, file, environment, _desk_user(config))
 
@@ -219,14 +221,22 @@ def _state(config: Config) -> Check:
     return Check("state", GOOD, f"{bound}; saved every {sandbox.state_save_s:g} s and when a run ends")
 
 
-def _desk(config: Config) -> Iterator[Check]:
+def _desk(config: Config, file: Path) -> Iterator[Check]:
     path = config.desk.runtime_dir / SOCKET_NAME
     try:
         told = Desk(path).look("/status")
     except (DeskNotReachable, NotDone) as error:
         yield Check("desk", WARNING, "not running", str(error))
         return
-    yield Check("desk", GOOD, f"running, {len(told['strategies'])} strategies")
+    wrong = told["desk"].get("configuration")
+    if wrong:
+        yield Check("desk", BAD, f"running, as before: {wrong}", "mend it, then: deskctl config reload")
+    else:
+        yield Check("desk", GOOD, f"running, {len(told['strategies'])} strategies")
+    names = credentials.changed_since_start(told["desk"], file)
+    names = [one for one in names if one != CREDENTIAL or config.notifications.routes_file is None]
+    if names:
+        yield Check("credentials", WARNING, credentials.in_words(names), credentials.REMEDY)
     jails = told["desk"].get("jails")
     if jails == SetUp.ONE_UID.text:
         yield Check("set-up", WARNING, f"the running desk has {jails}: {WEAKER}", REMEDY)

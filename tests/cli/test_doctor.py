@@ -78,9 +78,14 @@ def test_books_that_everybody_may_read_are_found(tmp_path: Path) -> None:
 
 async def test_a_running_desk_is_found(tmp_path: Path) -> None:
     """The doctor knocks at the control socket."""
-    async with a_running_desk(tmp_path):
-        found = await asyncio.to_thread(checks, tmp_path, f'[desk]\nruntime_dir = "run"\n{NO_JAIL}')
+    toml = f'[desk]\nruntime_dir = "run"\n{NO_JAIL}'
+    async with a_running_desk(tmp_path) as desk:
+        found = await asyncio.to_thread(checks, tmp_path, toml)
+        desk.reload_problems.append("no such key")
+        wrong = (await asyncio.to_thread(checks, tmp_path, toml))["desk"]
     assert found["desk"] == Check("desk", "good", "running, 3 strategies")
+    assert (wrong.verdict, wrong.found) == ("bad", "running, as before: desk.toml is WRONG: no such key")
+    assert "deskctl config reload" in str(wrong.remedy)
 
 
 def test_what_bounds_state_is_said(tmp_path: Path) -> None:

@@ -361,7 +361,8 @@ async def a_running_desk(
     def status() -> dict[str, object]:
         kills = [view(kill) for kill in desk.kills.in_force.values()]
         about = {"name": "testdesk", "mode": "embedded", "trade_stream_up": True, "equity": Decimal("100.50")}
-        return about | ({"kills": kills} if kills else {})
+        wrong = {"configuration": f"desk.toml is WRONG: {reload_problems[0]}"} if reload_problems else {}
+        return about | ({"kills": kills} if kills else {}) | wrong
 
     held: list[str] = []  # what would pull the desk's kill again
 

@@ -1,0 +1,35 @@
+"""Whether the running desk has the credentials that lie on the disk: systemd hands them over at a start, at no reload."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from deskd.cli.place import INSTALLED
+
+NAMES = ("alpaca_key_id", "alpaca_secret_key", "notification_routes")  # what deskd.service loads
+REMEDY = "systemctl restart deskd, after the close"
+
+
+def changed_since_start(desk: Mapping[str, Any], file: Path, installed: Path = INSTALLED) -> Sequence[str]:
+    """Return which of the unit's credentials were changed after the desk had started: *desk* is its state, *file* its configuration.
+
+    By the time of the change of state: whoever copies an old file over a new one may keep its date.
+    """
+    if file.absolute() != installed:
+        return ()
+    since = datetime.fromisoformat(desk["started_at"]).timestamp()
+    found = []
+    for name in NAMES:
+        try:
+            changed = installed.with_name(name).stat().st_ctime
+        except OSError:
+            continue  # not there, or not ours to see
+        if changed > since:
+            found.append(name)
+    return found
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Return what an officer should know of it."""
+    return f"changed since the desk started, which still has the old: {', '.join(names)}"
