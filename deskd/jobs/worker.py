@@ -40,10 +40,15 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write(ledger: Path, folder: Path, market_day: date) -> Written:
-    """Write the day's reports into *folder*, each file whole or not at all, for nobody but the desk's user."""
-    for made in (folder.parent, folder):
-        made.mkdir(mode=0o700, exist_ok=True)
+    """Write the day's reports into *folder*, each file whole or not at all, for nobody but the desk's user.
+
+    Of a day that the desk did not see nothing is written: it would be the latest report, and an empty one.
+    """
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
     day = report(ledger, market_day, folder.parent / KEPT)
+    if not day.first_seq:
+        return Written(members=0, files=0, last_seq=0)
+    folder.mkdir(mode=0o700, exist_ok=True)
     written = 0
     members = day.members()
     for name, one in (("desk", day), *((f"member-{member}", day.of_member(member)) for member in members)):

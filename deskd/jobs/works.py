@@ -36,6 +36,7 @@ from deskd.ledger.backup import backup
 from deskd.ports import Clock
 
 DRAIN_S = 20.0  # for the broker to end the orders of the day by itself
+NOT_SEEN = "the desk did not run on this day"
 CANCEL_S = 20.0  # and for those that it left open, once they are canceled
 _OF_THE_DAY = frozenset({TimeInForce.DAY, TimeInForce.OPG, TimeInForce.CLS, TimeInForce.IOC, TimeInForce.FOK})
 
@@ -209,6 +210,8 @@ class Works:
         if isinstance(answer, Failed):
             return answer
         written = msgspec.json.decode(answer, type=Written)
+        if not written.files:
+            return Done(NOT_SEEN)
         return Done(f"members={written.members} files={written.files} seq={written.last_seq} in {folder}")
 
     async def summary(self, session: date) -> Done | Failed:
@@ -216,11 +219,11 @@ class Works:
         file = self.places.reports / session.isoformat() / "desk.json"
         if not await asyncio.to_thread(file.exists):
             made = await self.report(session)
-            if isinstance(made, Failed):
+            if isinstance(made, Failed) or made.detail == NOT_SEEN:
                 return made
         body: dict[str, Any] = msgspec.json.decode(await asyncio.to_thread(file.read_bytes))
-        if not body["first_seq"]:
-            return Done("the desk did not run on this day")
+        if not body["first_seq"]:  # an older version wrote an empty one
+            return Done(NOT_SEEN)
         fact = _summary(session, body, self.wall.now())
         await self.keep(fact)
         return Done(

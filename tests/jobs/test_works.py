@@ -233,6 +233,8 @@ async def test_the_summary_is_the_reports_sums_as_one_fact(world: World) -> None
     assert (world.folder / "reports" / TUESDAY.isoformat() / "member-alice.html").exists()
     unseen = MONDAY + timedelta(days=40)
     assert await works.summary(unseen) == Done("the desk did not run on this day")
+    assert await works.report(unseen) == Done("the desk did not run on this day")
+    assert not (world.folder / "reports" / unseen.isoformat()).exists(), "it would be the latest report, and empty"
 
 
 async def test_a_report_that_cannot_be_written_says_why(world: World) -> None:

@@ -46,6 +46,7 @@ requirements_index = "/srv/deskd/index"
 give_up_after = 1
 """
 ROUTES = Path("/etc/deskd/notification_routes")
+NEW_KEY = "PKROTATED00000000001"
 ADDRESS = "json://robot:s3cr3t-pass@127.0.0.1:8099/t0k3n-of-club"
 # Blocks the loop where it stands, by a call that waits in the kernel: as code would that forgot that it must not.
 BLOCKING = """
@@ -432,6 +433,72 @@ def routes() -> None:
     facts["routes_end"] = run("systemctl", "restart", "deskd", timeout=150)
 
 
+def rotate() -> None:
+    """Change keys by the runbook: what the running desk has, until it is started again, is said."""
+    Path("/etc/deskd/alpaca_key_id").write_text(NEW_KEY)
+    facts["rotate_reload"] = run(CTL, "config", "reload")
+    facts["rotate_doctor"] = json.loads(run(CTL, "doctor", "--json", timeout=120)[1])
+    facts["rotate_sign"] = run(CTL, "audit", "sign")
+    run("systemctl", "stop", "deskd", timeout=90)
+    run("mv", str(STATE / "ledger-key"), "/srv/deskd/old-ledger-key")
+    run("systemctl", "reset-failed", "deskd")
+    facts["rotate_start"] = run("systemctl", "start", "deskd", timeout=150)
+    facts["rotate_resign"] = run(CTL, "audit", "sign")
+    facts["rotate_keys"] = (STATE / "ledger-key.pub").read_text().split()
+    proof = ("--root", str(STATE / "roots.jsonl"), "--key", str(STATE / "ledger-key.pub"))
+    facts["rotate_verify"] = run(CTL, "audit", "verify", *proof, timeout=120)
+    facts["rotate_reload_after"] = run(CTL, "config", "reload")
+    facts["rotate_leaked"] = [line for line in (*map(json.dumps, facts.values()), *journal()) if NEW_KEY in line]
+
+
+def signal_kill() -> None:
+    """Pull the kill switch without deskctl, by the runbook."""
+    facts["signal"] = run("systemctl", "kill", "--kill-whom=main", "-s", "USR1", "deskd")
+    until(lambda: "KILL desk" in run(CTL, "status")[1], 20)
+    facts["signal_status"] = run(CTL, "status")[1]
+    facts["signal_release"] = run(CTL, "release", "--reason", "tried")
+    (STATE / "KILL").touch()
+    until(lambda: "KILL desk" in run(CTL, "status")[1], 20)
+    facts["file_release"] = run(CTL, "release", "--reason", "tried")
+    (STATE / "KILL").unlink()
+    facts["file_release_after"] = run(CTL, "release", "--reason", "tried")
+    facts["signal_pid"] = (json.loads(run(CTL, "status", "--json")[1])["desk"]["pid"], main_pid())
+
+
+def restore() -> None:
+    """Lose the ledger, and put a backup in its place by the runbook."""
+    facts["restore_backup"] = run(CTL, "jobs", "run", "backup", timeout=120)
+    [backup] = sorted((STATE / "backups").glob("desk-*.db"))[-1:]
+    run("systemctl", "stop", "deskd", timeout=90)
+    proof = ("--root", str(STATE / "roots.jsonl"), "--key", str(STATE / "ledger-key.pub"))
+    facts["restore_look"] = run(CTL, "audit", "verify", "--backup", "--db", str(backup), *proof, timeout=120)
+    aside = Path("/srv/deskd/aside")
+    aside.mkdir()
+    for name in ("desk.db", "desk.db-wal", "desk.db-shm", "desk.db.snapshot", "roots.jsonl"):
+        run("mv", str(STATE / name), str(aside))
+    facts["restore_copy"] = run(
+        "install", "-o", "deskd", "-g", "deskd", "-m", "0640", str(backup), str(STATE / "desk.db")
+    )
+    run("systemctl", "reset-failed", "deskd")
+    facts["restore_start"] = run("systemctl", "start", "deskd", timeout=150)
+    facts["restore_reconcile"] = run(CTL, "reconcile", timeout=60)
+    facts["restore_verify"] = run(CTL, "audit", "verify", timeout=120)
+    facts["restore_replay"] = run(CTL, "replay", timeout=120)
+
+
+def previous() -> None:
+    """Go back to the version before, and forth again."""
+    before = versions()
+    facts["previous"] = run("tools/install.sh", "previous", timeout=120)
+    facts["previous_versions"] = (before, versions())
+    run("systemctl", "reset-failed", "deskd")
+    facts["previous_restart"] = run("systemctl", "restart", "deskd", timeout=150)
+    facts["previous_runs_from"] = runs_from()
+    facts["previous_doctor"] = json.loads(run(CTL, "doctor", "--json", timeout=120)[1])
+    facts["previous_back"] = run("tools/install.sh", "previous", timeout=120)
+    facts["previous_end"] = (versions(), run("systemctl", "restart", "deskd", timeout=150))
+
+
 def stop() -> None:
     until(strategies_alive)
     began = time.monotonic()
@@ -488,7 +555,11 @@ CHAPTERS = (
     reload,
     doctor,
     routes,
+    rotate,
+    signal_kill,
+    restore,
     upgrade,
+    previous,
     kill,
     hang,
     block,
