@@ -45,6 +45,7 @@ async def begun(config: Config, keys: BrokerKeys | None, *, waits_for_listener: 
 
     *waits_for_listener*: the tape stands until somebody reads it, at any speed (at speed 0 it always does).
     """
+    check_places(config)
     ask_for_short_turns()  # before the first thread and the first process, which inherit it
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(await LedgerStore.open(db_path(config)))
@@ -79,6 +80,9 @@ async def folded(ledger: LedgerStore, path: Path) -> tuple[Desk, int]:
         log.warning("snapshot_not_used", path=str(place), why=trouble.why, consequence="every fact is replayed")
     async for fact in ledger.replay(after=seq, prev=entry_hash):
         desk.apply(fact)
+    if not ledger.last_seq:
+        remedy = "where this desk has traded before: is its disk mounted, is desk.state_dir right?"
+        log.info("ledger_is_new", path=str(path), remedy=remedy)
     log.info(
         "ledger_replayed",
         facts=ledger.last_seq,
@@ -87,6 +91,17 @@ async def folded(ledger: LedgerStore, path: Path) -> tuple[Desk, int]:
         open_orders=len(desk.open_ids),
     )
     return desk, seq
+
+
+def check_places(config: Config) -> None:
+    """Raise ConfigError where not even the folder above the ledger's is there: its disk is not mounted.
+
+    A desk that made all of the path would begin an empty ledger, beside the one that it should go on with.
+    """
+    for key, folder in (("desk.state_dir", config.desk.state_dir), ("desk.db_path", db_path(config).parent)):
+        if not folder.exists() and not folder.parent.exists():
+            text = f"{key}: {folder.parent} is not there: mount its disk, or make that folder"
+            raise ConfigError(f"{text}; a ledger that is made anew begins empty")
 
 
 def db_path(config: Config) -> Path:

@@ -240,9 +240,13 @@ class Works:
     async def back_up(self, _session: date) -> Done | Failed:
         """Copy the ledger, and read the copy to its last entry."""
         folder = self.places.backups
+        if not await asyncio.to_thread(folder.parent.exists):
+            return Failed(
+                f"[jobs] backup_dir={folder}: {folder.parent} is not there: mount its disk, or make that folder"
+            )
         target = folder / f"desk-{self.wall.now():%Y%m%dT%H%M%SZ}.db"
         try:
-            await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+            await asyncio.to_thread(folder.mkdir, mode=0o700, exist_ok=True)
             head = await asyncio.to_thread(backup, self.places.ledger, target)
         except (OSError, LedgerError) as error:
             return Failed(f"{error} (runbook disk-full)")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from deskd.app.opening import begun, db_path, folded
+from deskd.app.opening import begun, check_places, db_path, folded
 from deskd.config import BrokerSection, Config, DeskSection
 from deskd.config.keys import BrokerKeys
 from deskd.domain.errors import ConfigError, LedgerError
@@ -94,3 +94,22 @@ async def test_the_embedded_exchange_is_on_its_way_before_anything_else(tmp_path
         assert len(parts.keys.secret_key) == 40
     assert parts.exchange._process is not None
     assert parts.exchange._process.returncode == 0
+
+
+async def test_where_its_disk_is_not_mounted_no_desk_begins_an_empty_ledger(tmp_path: Path) -> None:
+    """The path is named, and nothing is made of it; a first start still makes the state folder itself."""
+    away = tmp_path / "not-mounted" / "var"
+    for section in (DeskSection(state_dir=away), DeskSection(state_dir=tmp_path, db_path=away / "desk.db")):
+        with pytest.raises(ConfigError, match="not-mounted is not there: mount its disk"):
+            async with begun(Config(desk=section), None):
+                pytest.fail("it began")
+    assert not away.parent.exists()
+    check_places(Config(desk=DeskSection(state_dir=tmp_path / "var")))
+
+
+async def test_a_new_ledger_is_told_as_new(tmp_path: Path) -> None:
+    """Whoever expected last year's sees at once that this is another."""
+    async with await LedgerStore.open(tmp_path / "desk.db") as ledger:
+        with capture_logs() as logs:
+            await folded(ledger, tmp_path / "desk.db")
+    assert [line["event"] for line in logs] == ["ledger_is_new", "ledger_replayed"]

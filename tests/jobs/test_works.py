@@ -5,7 +5,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -260,6 +260,17 @@ async def test_a_backup_is_read_to_its_end_and_only_the_newest_are_kept(world: W
     assert isinstance(await works.retain(MONDAY), Done)
     assert [file.name for file in sorted((world.folder / "backups").glob("desk-*"))] == names[1:]
     assert (world.folder / "backups" / "mine.db").exists()
+
+
+async def test_a_backup_disk_that_is_not_mounted_is_told(world: World) -> None:
+    """A copy on the ledger's own disk, in the other's place, is no backup: nobody would notice."""
+    works = world.works()
+    away = world.folder / "not-mounted"
+    works.places = replace(works.places, backups=away / "backups")
+    answer = await works.back_up(MONDAY)
+    assert isinstance(answer, Failed)
+    assert "not-mounted is not there: mount its disk" in answer.detail
+    assert not away.exists()
 
 
 async def test_a_copy_of_damaged_books_is_no_backup(world: World) -> None:
