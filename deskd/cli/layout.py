@@ -10,7 +10,7 @@ type Columns = Mapping[str, str]  # title: key in the row
 IDS = frozenset({"client_order_id"})
 INSTANTS = frozenset({"requested_at", "at", "started_at"})  # their titles name the zone; they stand to the left
 BELOW = frozenset({"why", "note"})  # sentences that may stand below their row
-SENTENCES = BELOW | {"remedy", "found", "affected", "lasted", "value", "from", "old", "new"}
+SENTENCES = BELOW | {"remedy", "found", "affected", "lasted", "title", "problem", "value", "from", "old", "new"}
 LEFT_OUT = (
     "fees",
     "unrealized_pnl",
