@@ -19,6 +19,7 @@ from deskd.domain.ids import HOUSE, STRATEGY_ID, SYMBOL, StrategyId, Symbol, Use
 from deskd.domain.money import parse_decimal
 from deskd.domain.shown import one_line
 from deskd.domain.strategy import BrokenStrategy, Channel, History, StrategySpec
+from deskd.supervision.config_words import USER_ID, in_words
 from deskd.supervision.exits import OwnExits, own_exits
 from deskd.supervision.folder import FolderError, read_folder
 from deskd.supervision.requirements import FILE, OwnPackages
@@ -301,10 +302,12 @@ class _History(BaseModel):
     timeframe: Annotated[str, AfterValidator(_timeframe)] = "1Min"
 
 
-class _Config(BaseModel):
+class StrategyConfig(BaseModel):
+    """What may stand in config.json."""
+
     model_config = _STRICT
 
-    user_id: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    user_id: str | None = Field(None, pattern=USER_ID)
     name: _Text | None = Field(None, min_length=1, max_length=100)
     description: _Text = Field("", max_length=1_000)
     version: _Text = Field("0", min_length=1, max_length=50)
@@ -321,7 +324,7 @@ class _Config(BaseModel):
     notifications: OwnWishes = OwnWishes()
 
 
-def _read_config(text: bytes) -> tuple[_Config | None, list[str], int]:
+def _read_config(text: bytes) -> tuple[StrategyConfig | None, list[str], int]:
     """Return what stands there, or what is wrong with it, and how much more is."""
     if len(text) > CONFIG_BYTES_MAX:
         return None, [f"config.json: is over {CONFIG_BYTES_MAX} bytes: put data into another file"], 0
@@ -334,7 +337,7 @@ def _read_config(text: bytes) -> tuple[_Config | None, list[str], int]:
     if data.get("history") == {}:
         data = data | {"history": None}  # the documented default
     try:
-        return _Config.model_validate(data), [], 0
+        return StrategyConfig.model_validate(data), [], 0
     except ValidationError as error:
         told = [_explain(problem) for problem in error.errors()[:CONFIG_PROBLEMS_MAX]]
         return None, told, error.error_count() - len(told)
@@ -363,14 +366,13 @@ def _explain(problem: Mapping[str, Any]) -> str:
             "schedule": OwnSchedule.model_fields,
             "notifications": OwnWishes.model_fields,
         }
-        known = parts.get(str(problem["loc"][0]), ()) if "." in place else _Config.model_fields
+        known = parts.get(str(problem["loc"][0]), ()) if "." in place else StrategyConfig.model_fields
         meant = nearest(_cut(str(problem["loc"][-1])), known)
         hint = f'did you mean "{meant}"?' if meant else f"known keys are {', '.join(known)}"
         return f"config.json: {place}: is no known key: {hint}"
-    text = str(problem["msg"]).removeprefix("Value error, ")
     given = problem["input"]
     shown = f" (it is {_shorten(given)})" if isinstance(given, str | int | Decimal | bool) and place != "env" else ""
-    return f"config.json: {place}: {text[0].lower()}{text[1:]}{shown}"
+    return f"config.json: {place}: {in_words(problem)}{shown}"
 
 
 def _cut(name: str) -> str:
@@ -382,7 +384,7 @@ def _shorten(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-def _loose_limits(config: _Config, desk: RiskStrategySection) -> Iterator[str]:
+def _loose_limits(config: StrategyConfig, desk: RiskStrategySection) -> Iterator[str]:
     """Yield what is wrong with each limit that is looser than the desk's."""
     for name, value in config.limits.items():
         bound, own = Decimal(str(getattr(desk, name))), parse_decimal(str(value))
