@@ -6,6 +6,7 @@ the same message, field by field.
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
@@ -39,6 +40,7 @@ from deskd.wire.pb import order_pb2 as pb
 BODY_MAX = 16 * 1024  # bytes of one message; over it the endpoint answers 413
 REASON_MAX = 256  # characters of a strategy's own words
 
+_LONG_FRACTION = re.compile(r"\d+\.\d{10,}")
 _SHOWN_MAX = 40  # characters of a member's own text that an error repeats
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN_PLACES = Decimal("0.000001")  # averages are quotients: shown to a ten-thousandth of a cent, kept exact inside
@@ -273,10 +275,17 @@ def _decimal(field: str, text: str) -> Decimal | None:
     try:
         value = parse_decimal(text)
     except ValueError as broken:
-        raise WireError(f"{field}: {_shown(text)} {broken}") from None
+        raise WireError(f"{field}: {_shown(text)} {broken}{_round_it(field, text)}") from None
     if value <= 0:
         raise WireError(f"{field}: {_shown(text)} is not greater than zero")
     return value
+
+
+def _round_it(field: str, text: str) -> str:
+    """Return what to do about the digits that float arithmetic leaves behind a number; nothing for another mistake."""
+    if not _LONG_FRACTION.fullmatch(text):
+        return ""
+    return "; round it: round(price, 2)" if field != "qty" else "; round it, e.g. to whole shares: int(qty)"
 
 
 def _price(field: str, text: str) -> Price | None:

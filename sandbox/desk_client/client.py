@@ -80,7 +80,7 @@ def place_order(  # noqa: PLR0917  the first desk's signature
     there is no desk at all, DeskUnavailable is raised.
     """
     request_id = client_order_id or os.urandom(16).hex()
-    given = {"client_order_id": request_id, "symbol": str(symbol), "qty": _text(qty), "side": str(side)}
+    given = {"client_order_id": request_id, "symbol": _text(symbol), "qty": _text(qty), "side": _text(side)}
     try:
         message = pb.OrderRequest(
             **given,
@@ -246,7 +246,7 @@ def _leg(kind: type[_M], price: str, given: Number | Mapping[str, Number] | None
     return kind(**{name: _text(value) for name, value in given.items()})
 
 
-def _text(value: Number | None) -> str:
+def _text(value: Number | str | None) -> str:
     return "" if value is None else str(value)
 
 

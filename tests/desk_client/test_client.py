@@ -102,7 +102,7 @@ async def test_a_no_is_an_answer(
         (("AAPL", float("nan"), "buy"), "qty: 'nan' is not a finite number"),
         (("AAPL", 1, "hold"), "side: 'hold' is not one of buy, sell"),
         (("", 1, "buy"), "symbol: is required"),
-        ((None, 1, "buy"), "symbol: 'None' is not a ticker"),
+        ((None, 1, "buy"), "symbol: is required"),
         (("AAPL", [1], "buy"), "qty: '[1]' is not a decimal number"),
         (("AAPL", 1, "buy", "limit"), "limit_price: is required for a limit order"),
         (("AAPL", 1, "buy", 7), "bad argument type"),
