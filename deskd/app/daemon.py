@@ -157,7 +157,7 @@ class Daemon:
         now = Moment(
             started_at=self.started_at,
             refusal=self.runtime.refusal(),
-            clock=self.rooms.watches.clock(),
+            clock=self.runtime.market_clock(),
             market_stream=self.rooms.feed.stream.state(),
             jails=None if set_up is None else set_up.text,
             packages=self.supervisor.packages(),

@@ -60,6 +60,12 @@ class MarketClock:
     next_open: datetime
     next_close: datetime
 
+    @property
+    def shows_open(self) -> bool:
+        """Tell whether the market is open at `timestamp`, which may have been moved on past the next edge since."""
+        edge = self.next_close if self.is_open else self.next_open
+        return self.is_open == (self.timestamp < edge)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingDay:

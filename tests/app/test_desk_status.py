@@ -68,7 +68,7 @@ def test_money_streams_and_outages_are_told() -> None:
     for is_up in (False, True):
         desk.apply(ev.StreamChanged(stream=TRADES, is_up=is_up, why="test", at=NOON))
     desk.apply(OUTAGE)
-    clock = MarketClock(timestamp=NOON, is_open=True, next_open=NOON, next_close=NOON)
+    clock = MarketClock(timestamp=NOON, is_open=True, next_open=NOON, next_close=NOON + timedelta(hours=1))
     told = status(
         Config(),
         desk,
