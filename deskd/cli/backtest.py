@@ -146,8 +146,8 @@ def tell(found: Any, out: Path | None) -> None:
         show.say(f"{name.replace('_', ' ')}: {getattr(metrics, name):.4%}")
     show.say(f"turnover: {metrics.turnover:.4f} times the mean equity")
     show.say(f"Sharpe ratio: {'needs more days' if metrics.sharpe is None else f'{metrics.sharpe:.2f}'}")
-    rate = "-" if metrics.hit_rate is None else f"{metrics.hit_rate:.1%}"
-    show.say(f"round trips: {metrics.trips} closed, {rate} of them won")
+    won = "" if metrics.hit_rate is None else f", {metrics.hit_rate:.1%} of them won"
+    show.say(f"round trips: {metrics.trips} closed{won}")
     if found.trips:
         print()
         show.table(TRIPS, [for_json(asdict(trip)) for trip in found.trips[:TRIPS_SHOWN]], nothing="")

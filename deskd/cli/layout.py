@@ -1,6 +1,7 @@
 """How a table comes to fit its page: ids and times are shortened, a sentence moves below its row, columns are left out."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from textwrap import wrap
 
@@ -8,9 +9,23 @@ type Texts = Mapping[str, str]  # one row: key of the column, and what stands in
 type Columns = Mapping[str, str]  # title: key in the row
 
 IDS = frozenset({"client_order_id"})
-INSTANTS = frozenset({"requested_at", "at", "started_at"})  # their titles name the zone; they stand to the left
+INSTANTS = frozenset(
+    "requested_at at started_at kept_at chosen_at opened_at closed_at next_at last_at".split()  # noqa: SIM905
+)  # their titles name the zone; they stand to the left
 BELOW = frozenset({"why", "note"})  # sentences that may stand below their row
-SENTENCES = BELOW | {"remedy", "found", "affected", "lasted", "title", "problem", "value", "from", "old", "new"}
+SENTENCES = BELOW | {
+    "remedy",
+    "found",
+    "detail",
+    "affected",
+    "lasted",
+    "title",
+    "problem",
+    "value",
+    "from",
+    "old",
+    "new",
+}
 LEFT_OUT = (
     "fees",
     "unrealized_pnl",
@@ -116,7 +131,7 @@ def _without(layout: Layout, key: str) -> Layout:
 def _shortened(columns: Columns, rows: Sequence[Texts]) -> list[Texts]:
     """Return the rows with as much of an order's id as tells it from the others, and of times no year that all share."""
     ids, instants = (shortened & set(columns.values()) for shortened in (IDS, INSTANTS))
-    one_year = {key for key in instants if len({row[key][:_YEAR] for row in rows if row[key] != _NOTHING}) == 1}
+    one_year = {key for key in instants if _is_one_year({row[key][:_YEAR] for row in rows if row[key] != _NOTHING})}
     return [
         {
             **row,
@@ -125,6 +140,10 @@ def _shortened(columns: Columns, rows: Sequence[Texts]) -> list[Texts]:
         }
         for row in rows
     ]
+
+
+def _is_one_year(beginnings: AbstractSet[str]) -> bool:
+    return len(beginnings) == 1 and next(iter(beginnings))[:-1].isdigit()  # and not a word that stands for a time
 
 
 def _beginning(name: str, key: str, rows: Sequence[Texts]) -> str:

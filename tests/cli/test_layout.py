@@ -117,3 +117,10 @@ def test_sentences_share_what_the_other_columns_leave() -> None:
     row = {"check": "jail", "found": "short", "remedy": "word " * 60}
     widths = fitted(columns, [row], PAGE).widths()
     assert widths == {"check": 5, "found": 5, "remedy": 88}
+
+
+def test_a_word_in_the_place_of_a_time_is_not_cut() -> None:
+    """A job that is run by hand has no next time; only years are left out."""
+    row = {"name": "backup", "next": "by hand", "detail": "word " * 60}
+    layout = fitted({"job": "name", "next (UTC)": "next", "detail": "detail"}, [row], PAGE)
+    assert "by hand" in drawn(layout)[0]

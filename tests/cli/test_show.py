@@ -5,7 +5,15 @@ import json
 import pytest
 
 from deskd.cli import show
-from deskd.cli.show import ACCOUNTS, FILLS, ORDERS, POSITIONS, STATUS, cell, duration, table
+from deskd.cli.audit import ROOTS
+from deskd.cli.backtest import TRIPS
+from deskd.cli.deploy import VERSIONS
+from deskd.cli.jobs import JOBS
+from deskd.cli.layout import INSTANTS
+from deskd.cli.notify import NOTIFICATIONS
+from deskd.cli.outages import OUTAGES
+from deskd.cli.runs import RUNS
+from deskd.cli.show import ACCOUNTS, FILLS, ORDERS, POSITIONS, STATUS, Columns, cell, duration, table
 from deskd.domain.run import RunStatus, StrategyStatus
 
 
@@ -136,3 +144,15 @@ def test_json_is_faithful_and_steers_nothing(capsys: pytest.CaptureFixture[str])
     said = capsys.readouterr().out
     assert json.loads(said) == {"reason": HOSTILE}
     assert all(line.isprintable() for line in said.splitlines())
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [ORDERS, FILLS, JOBS, VERSIONS, TRIPS, RUNS, NOTIFICATIONS, OUTAGES, ROOTS],
+    ids=lambda table: next(iter(table)),
+)
+def test_a_title_that_names_the_zone_names_it_for_every_row(columns: Columns) -> None:
+    """`UTC` stands once, in the title, and the column to the left like other words."""
+    keys = [key for title, key in columns.items() if title.endswith("(UTC)")]
+    assert keys
+    assert set(keys) <= INSTANTS
