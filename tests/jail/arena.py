@@ -120,7 +120,7 @@ class Arena:
         await self.until(lambda: len(self.ends(strategy)) > ended, attack.name)
         await self.victim_trades()
         log = self.log(strategy)
-        return Seen(end=self.ends(strategy)[-1], tried=_tried(log), log=log)
+        return Seen(end=self.ends(strategy)[-1], tried=tried(log), log=log)
 
     def write(self, strategy: StrategyId, source: str) -> None:
         """Put a strategy where the desk finds it, with what attacks share beside it."""
@@ -207,7 +207,8 @@ def _owner(path: Path) -> int | None:
         return None
 
 
-def _tried(log: str) -> dict[str, Any]:
+def tried(log: str) -> dict[str, Any]:
+    """Return what an attack reported in its log."""
     found: dict[str, Any] = {}
     for line in log.splitlines():
         _, is_report, text = line.partition("TRIED ")

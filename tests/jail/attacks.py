@@ -538,9 +538,25 @@ ATTACKS = (
         sees_all=READ_ONLY | {"ENOENT", "ENOSYS", "ENOLCK"},
         sees={"tmp_of_others": []},
     ),
+    Attack(
+        name="timing",
+        tries="time a neighbour: its CPU clock, counters of processor and kernel, what it has of shared files in the "
+        "page cache, a core shared on purpose; its own work and its own answers while the neighbour trades",
+        wall="pid namespace, no /proc, seccomp; what is left is the time that others leave",
+        sees_all=frozenset({"EPERM", "EINVAL", "ESRCH", "ENOENT", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"}),
+        sees={"counter": "signal 11", "timed": True},
+    ),
 )
 NOT_CONTAINED = (
     ("locks on shared read-only files", "flock of a file in /venv is seen by every jail: one bit at a time"),
+    (
+        "futexes on shared read-only files",
+        "a page of /venv that two jails map wakes one from the other, and says nothing",
+    ),
+    (
+        "figures of the whole machine",
+        "sysinfo and statfs tell load, free memory, processes and free disk, of all together",
+    ),
     ("the time that others leave", "caches, memory bus, CPU frequency: no core scheduling in this nsjail"),
     ("bugs of the kernel", "in the system calls that are allowed"),
     ("the order socket itself", "whatever the checks and limits of its strategy permit"),

@@ -11,7 +11,7 @@ import pytest_asyncio
 from deskd.control import logs
 from deskd.domain.ids import StrategyId
 from deskd.domain.run import ExitReason
-from tests.jail.arena import BLOCKED_MAX_S, BUSY_MAX_S, HOSTILE, VICTIM, Arena, an_arena
+from tests.jail.arena import BLOCKED_MAX_S, BUSY_MAX_S, HOSTILE, VICTIM, Arena, an_arena, tried
 from tests.jail.attacks import ATTACKS, NOT_CONTAINED, Attack
 
 pytestmark = [
@@ -47,7 +47,13 @@ async def arena(tmp_path_factory: pytest.TempPathFactory, jail_root: Path) -> As
 async def test_the_table_covers_all_that_was_once_tried() -> None:
     """The forty kinds of SANDBOX.md, and each script of the folder is one attack."""
     assert {row for attack in ATTACKS for row in attack.rows} == set(range(1, 41))
-    scripts = {path.stem for path in HOSTILE.glob("*.py")} - {"tries", "victim", "covert_lock"}
+    scripts = {path.stem for path in HOSTILE.glob("*.py")} - {
+        "tries",
+        "victim",
+        "covert_lock",
+        "covert_futex",
+        "covert_machine",
+    }
     assert {attack.name for attack in ATTACKS} == scripts
 
 
@@ -106,22 +112,41 @@ async def test_what_an_attacker_prints_steers_no_terminal(arena: Arena) -> None:
     assert all(line.isprintable() for line in shown.split("\n"))
 
 
-async def test_what_is_not_contained_is_known(arena: Arena) -> None:
-    """A lock on a file that all jails share is seen by all: a bit passes from one to another, and nothing else does.
+@pytest.mark.parametrize(
+    ("script", "sent", "received"),
+    [("covert_lock", {"lock": "allowed"}, {"lock": "EAGAIN"}), ("covert_futex", {"futex": 1}, {"futex": "allowed"})],
+)
+async def test_two_jails_that_want_to_can_pass_a_bit(
+    arena: Arena, script: str, sent: dict[str, object], received: dict[str, object]
+) -> None:
+    """A lock, or a wake-up, on a file that all jails share is seen by all: a bit passes, and nothing else does.
 
     It needs two members who want it, and tells neither what the other did not say.
     """
-    source = (HOSTILE / "covert_lock.py").read_text()
+    source = (HOSTILE / f"{script}.py").read_text()
     got = {}
     for name in ("sender", "receiver"):
         arena.write(StrategyId(name), source)
         await arena.supervisor.start(StrategyId(name))
-        await arena.until(lambda name=name: "HOLDING" in arena.log(StrategyId(name)), "the lock")  # type: ignore[misc]
-        got[name] = "EAGAIN" in arena.log(StrategyId(name))
-    for name in got:
+        await arena.until(lambda name=name: "HOLDING" in arena.log(StrategyId(name)), "the start")  # type: ignore[misc]
+    for name in ("sender", "receiver"):
+        await arena.until(lambda name=name: bool(tried(arena.log(StrategyId(name)))), "its report")  # type: ignore[misc]
+        got[name] = tried(arena.log(StrategyId(name)))
         await arena.supervisor.stop(StrategyId(name))
-    assert got == {"sender": False, "receiver": True}
-    assert NOT_CONTAINED[0][0] == "locks on shared read-only files"
+        arena.supervisor.log_path(StrategyId(name)).unlink()
+    assert got == {"sender": sent, "receiver": received}
+
+
+async def test_a_jail_knows_the_machine_and_nobody_on_it(arena: Arena) -> None:
+    """Memory, load and processes are those of all together: what one of them uses is not told apart."""
+    seen = await arena.attack(Attack(name="covert_machine", tries="", wall=""))
+    assert seen.tried["memory"] == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert seen.tried["processes"] > arena.config.sandbox.pids
+    assert [what for what, _ in NOT_CONTAINED[:3]] == [
+        "locks on shared read-only files",
+        "futexes on shared read-only files",
+        "figures of the whole machine",
+    ]
 
 
 async def test_the_victim_had_every_line(arena: Arena) -> None:
