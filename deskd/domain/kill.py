@@ -39,7 +39,7 @@ class KillCause(StrEnum):
     DRAWDOWN = "drawdown"
     DRIFT = "drift"  # books and broker disagree, and nothing explains it
     STALE_STREAM = "stale_stream"  # prices or trade updates stay away
-    ERRORS = "errors"  # the broker fails, again and again
+    ERRORS = "errors"  # runs die, again and again
     REJECTS = "rejects"  # the broker says no, again and again
     DENIALS = "denials"  # the gate says no, again and again
     LOOP_LAG = "loop_lag"  # the desk itself does not keep up

@@ -2,7 +2,8 @@
 
 1. An exit status alone cannot tell: 137 is an out-of-memory kill, a time limit or a plain exit(137).
 2. A run whose script was not reached is ours (`sandbox_failure`), whatever else is known; a run whose script was reached
-   never is, unless the desk itself said so when it ended the run. "Reached" is a seal of the kernel's (page.py).
+   never is, unless the desk itself said so when it ended the run, or the kernel's counters say that it was killed for
+   want of the machine's memory and not of its own. "Reached" is a seal of the kernel's (page.py).
 3. The first row of ROWS that answers is right, and the last one always answers.
 """
 
@@ -138,10 +139,11 @@ def _out_of_memory(case: _Case) -> Verdict | None:
         return None
     limit, peak = given.section.memory_mb << 20, given.usage.peak_memory_bytes
     if peak is not None and peak < limit * _OWN_MEMORY:
-        text = (
-            f"the machine ran out of memory, and the kernel killed it though it used only {mib(peak)} of {mib(limit)}"
+        text = f"the machine ran out of memory, and the kernel killed the run though it used only {mib(peak)} of {mib(limit)}"
+        return (
+            ExitReason.SANDBOX_FAILURE,
+            f"{text}: not its own doing; tell an officer (fewer strategies, or more memory)",
         )
-        return ExitReason.OOM, f"{text}: not its own doing; tell an officer"
     used = (
         f"it used {mib(limit if peak is None else peak)} of {mib(limit)} of memory (files in /tmp count) and was killed"
     )
