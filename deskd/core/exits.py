@@ -6,8 +6,9 @@ Rule 2: one look is none: a bound is reached where two looks in a row say so, an
         bad tick sells nothing, and lifts no trail.
 Rule 3: an exit that was triggered is carried through until the position is flat, over restarts and refusals. One order
         at a time, for what is free: shares that open orders promise are left to these.
-Rule 4: a position with a bracket, OCO or OTO at the broker is left to that. Open orders of the other side are canceled
-        first: they would open the position anew, and the broker refuses what could trade with itself.
+Rule 4: shares that a bracket, OCO or OTO at the broker closes are left to that. Open orders of the other side are canceled
+        first: they would open the position anew, and the broker refuses what could trade with itself. Shares that a
+        limit order promises are not left to it where a stop fires: it waits for a price that may never come.
 Rule 5: before the close, where the schedule wants that, every open order in the symbol is canceled, and all is closed.
 Rule 6: only the regular session counts: at other times the broker would keep a market order for the open.
 """
@@ -27,11 +28,13 @@ from deskd.domain.exits import NO_EXITS, ExitKind, ExitRules, SeenQuote
 from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId, Symbol
 from deskd.domain.market import Quote
 from deskd.domain.money import Price, plain
-from deskd.domain.order import Order, OrderClass, OrderStatus
+from deskd.domain.order import Order, OrderClass, OrderStatus, OrderType, TimeInForce
 from deskd.domain.schedule import ALWAYS
 
 STEPS = 10  # of the trail's distance: the trail lags by no more than one of them, and a calm day is few facts
 _HUNDRED = Decimal(100)
+_STOPS = frozenset({ExitKind.STOP_LOSS, ExitKind.TRAILING})
+_AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
 
 
 def watched(desk: Desk) -> set[Symbol]:
@@ -172,14 +175,31 @@ def _moved(rules: ExitRules, position: Position, prices: _Prices, trail: Price) 
 def triggered(desk: Desk, fact: ev.ExitTriggered, quote: Quote, event: ev.PricesSeen) -> list[Effect]:
     """Return the exit on its way; nothing where other orders are to close the position."""
     who, symbol = fact.strategy_id, fact.symbol
-    is_left = _is_left_to_the_broker(desk, who, symbol) or not exit_orders.free_to_close(desk, who, symbol)
-    if is_left and fact.kind is not ExitKind.BEFORE_CLOSE:
+    can_close = exit_orders.free_to_close(desk, who, symbol) or _waits_for_better(desk, fact)
+    if fact.kind is not ExitKind.BEFORE_CLOSE and (_awaits_legs(desk, who, symbol) or not can_close):
         return []
     return [Record(fact), *_next(desk, Running(fact), quote, event)]
 
 
-def _is_left_to_the_broker(desk: Desk, who: StrategyId, symbol: Symbol) -> bool:
-    return any(order.request.order_class is not OrderClass.SIMPLE for order in _open(desk, who, symbol))
+def _awaits_legs(desk: Desk, who: StrategyId, symbol: Symbol) -> bool:
+    """Tell whether legs that nobody has told of yet are to close some of the position."""
+    entries = (entry for oid in desk.awaits_legs if (entry := desk.orders[oid]).filled_qty)
+    return any(entry.request.strategy_id == who and entry.request.symbol == symbol for entry in entries)
+
+
+def _waits_for_better(desk: Desk, fact: ev.ExitTriggered) -> list[Order]:
+    """Return the limit orders that close at a better price alone, where a stop must not wait for one."""
+    if fact.kind not in _STOPS:
+        return []
+    return [
+        order
+        for order in _open(desk, fact.strategy_id, fact.symbol)
+        if order.request.side.sign * fact.position_qty < 0
+        and order.request.order_type is OrderType.LIMIT
+        and order.request.order_class is OrderClass.SIMPLE
+        and order.request.time_in_force not in _AUCTIONS  # near it the broker gives none back
+        and order.parent_id is None
+    ]
 
 
 def _open(desk: Desk, who: StrategyId, symbol: Symbol) -> list[Order]:
@@ -205,21 +225,25 @@ def _next(desk: Desk, running: Running, quote: Quote, event: ev.PricesSeen) -> l
     who, symbol = fact.strategy_id, fact.symbol
     is_last = fact.kind is ExitKind.BEFORE_CLOSE  # then nobody's order is left to close it
     against = [o for o in _open(desk, who, symbol) if is_last or o.request.side.sign * fact.position_qty > 0]
+    cancels = _canceled(desk, [*against, *_waits_for_better(desk, fact)], by=f"desk: {fact.kind}", at=event.at)
     if against:
-        by = f"desk: {fact.kind}"
-        wishes = [
-            ev.CancelRequested(client_order_id=o.request.client_order_id, by=by, at=event.at)
-            for o in against
-            if o.status is not OrderStatus.PENDING_CANCEL
-        ]
-        return [effect for wish in wishes for effect in asking.on_cancel_request(desk, wish)]
+        return cancels
     request = exit_orders.closing_order(
         desk, who, symbol, client_order_id=_id(who, symbol, event.at), reason=in_words(fact)
     )
     if request is None:
-        return []
+        return cancels
     request = replace(request, exit=fact.kind)
-    return exit_orders.closed_by(desk, request, quote=quote, market_day=event.market_day, at=event.at)
+    return [*cancels, *exit_orders.closed_by(desk, request, quote=quote, market_day=event.market_day, at=event.at)]
+
+
+def _canceled(desk: Desk, orders: list[Order], *, by: str, at: datetime) -> list[Effect]:
+    wishes = [
+        ev.CancelRequested(client_order_id=order.request.client_order_id, by=by, at=at)
+        for order in orders
+        if order.status is not OrderStatus.PENDING_CANCEL
+    ]
+    return [effect for wish in wishes for effect in asking.on_cancel_request(desk, wish)]
 
 
 def _id(who: StrategyId, symbol: Symbol, at: datetime) -> ClientOrderId:

@@ -45,7 +45,7 @@ class DenialReason(StrEnum):
     OPEN_ORDERS_MAX = "OPEN_ORDERS_MAX"  # too many open orders
     ORDERS_PER_DAY_MAX = "ORDERS_PER_DAY_MAX"  # too many orders this market day
     CLOSES_ONLY = "CLOSES_ONLY"  # a closing order of the desk for more than the strategy holds and has not promised
-    EXIT_UNDER_WAY = "EXIT_UNDER_WAY"  # the desk is closing the position in this symbol: nothing opens until it is flat
+    EXIT_UNDER_WAY = "EXIT_UNDER_WAY"  # the desk is closing the position: only market orders that close it pass
     ORDERS_PER_MINUTE_MAX = "ORDERS_PER_MINUTE_MAX"  # too many orders within a minute
     OUTSIDE_HOURS = "OUTSIDE_HOURS"  # not in the strategy's hours and days (New York), or the time is not known
     CLOSING_SOON = "CLOSING_SOON"  # so near the close nothing opens any more, or nobody knows when it is

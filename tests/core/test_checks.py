@@ -198,6 +198,14 @@ DENIED: list[tuple[R, dict[str, Any]]] = [
     (R.OUTSIDE_HOURS, {"schedule": Schedule(closes_min=60)}),
     (R.CLOSING_SOON, {"schedule": Schedule(no_new_before_close=timedelta(minutes=1))}),
     (R.EXIT_UNDER_WAY, {"exit_under_way": ExitKind.STOP_LOSS, "position_qty": qty(10)}),
+    (
+        R.EXIT_UNDER_WAY,
+        {
+            "exit_under_way": ExitKind.STOP_LOSS,
+            "request": a_limit_request("101", side=Side.SELL),
+            "position_qty": qty(10),
+        },
+    ),
     (R.CLOSES_ONLY, {"request": a_sale(qty=qty(11)), "position_qty": qty(10), "is_closing": True}),
     (R.CLOSES_ONLY, {"request": a_sale(), "position_qty": qty(15), "promised_qty": qty(6), "is_closing": True}),
     (R.CLOSES_ONLY, {"position_qty": qty(-9), "is_closing": True}),

@@ -15,7 +15,7 @@ from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
 from deskd.domain.exits import ExitKind, ExitRules, SeenQuote
 from deskd.domain.ids import ClientOrderId
-from deskd.domain.order import OrderClass, OrderRequest, OrderType, Side, StopLoss, TakeProfit
+from deskd.domain.order import OrderClass, OrderRequest, OrderStatus, OrderType, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.domain.run import StrategyStatus
 from deskd.domain.schedule import Schedule
 from tests.factories import (
@@ -274,24 +274,77 @@ def test_what_an_exit_left_open_is_closed_by_the_next_order() -> None:
 # --- beside other orders ------------------------------------------------------------------------------------------------
 
 
+def rests(desk: Desk, shares: int, limit: str = "120", **fields: Any) -> OrderRequest:
+    """Let alice's sale at a limit rest at the broker."""
+    own = a_limit_request(limit, client_order_id=ClientOrderId("alice-2"), side=Side.SELL, qty=qty(shares), **fields)
+    handle(desk, requested(own))
+    handle(desk, accepted(own))
+    assert desk.orders[own.client_order_id].status is OrderStatus.ACCEPTED
+    return own
+
+
 def test_shares_that_an_open_sell_promises_are_left_to_it() -> None:
     """Four of ten are on sale already: six are sold."""
     desk = a_holder()
-    own = a_limit_request("120", client_order_id=ClientOrderId("alice-2"), side=Side.SELL, qty=qty(4))
-    handle(desk, requested(own))
-    (request,) = sent(handle(desk, seen("97")))
+    rests(desk, 4)
+    (request,) = sent(handle(desk, seen("105")))
     assert request.qty == 6
 
 
-def test_where_all_shares_are_promised_no_exit_is_triggered() -> None:
-    """The open sell is the strategy's own exit; once it is gone, the desk's holds again."""
+def test_where_all_shares_are_promised_nothing_is_won_twice() -> None:
+    """The open sell is the strategy's own take-profit; once it is gone, the desk's holds again."""
     desk = a_holder()
-    own = a_limit_request("120", client_order_id=ClientOrderId("alice-2"), side=Side.SELL)
-    handle(desk, requested(own))
-    handle(desk, accepted(own))
-    assert handle(desk, seen("97")) == []
+    own = rests(desk, 10)
+    assert handle(desk, seen("105")) == []
     handle(desk, updated(a_broker_order(own, status=BrokerStatus.CANCELED)))
-    assert len(sent(handle(desk, seen("97", after=1)))) == 1
+    assert len(sent(handle(desk, seen("105", after=1)))) == 1
+
+
+@pytest.mark.parametrize(("shares", "first", "then"), [(10, [], 10), (4, [6], 4)])
+def test_a_stop_waits_for_no_better_price(shares: int, first: list[int], then: int) -> None:
+    """A limit order that keeps shares for 120 is canceled when they fall to 97: free ones go at once, these after it."""
+    desk = a_holder()
+    own = rests(desk, shares)
+    effects = handle(desk, seen("97"))
+    assert ev.ExitTriggered in map(type, facts(effects))
+    assert [e.client_order_id for e in effects if isinstance(e, ef.Cancel)] == [own.client_order_id]
+    assert [request.qty for request in sent(effects)] == first
+    for request in sent(effects):
+        handle(desk, accepted(request))
+        handle(desk, filled(request, str(request.qty), at_price="97"))
+    assert sent(handle(desk, seen("97", after=1))) == []  # the cancel is on its way: it may still fill
+    handle(desk, updated(a_broker_order(own, status=BrokerStatus.CANCELED)))
+    handle(desk, requested(replace(own, client_order_id=ClientOrderId("alice-3"))))  # and asked for again at once
+    assert desk.orders[ClientOrderId("alice-3")].status is OrderStatus.DENIED
+    (last,) = sent(handle(desk, seen("97", after=9)))
+    assert (last.qty, last.order_type) == (then, OrderType.MARKET)
+
+
+def test_a_sale_that_waits_for_an_auction_is_left_to_it() -> None:
+    """Near the auction the broker gives no such order back."""
+    desk = a_holder()
+    rests(desk, 10, time_in_force=TimeInForce.CLS)
+    assert handle(desk, seen("97")) == []
+
+
+def test_a_bracket_guards_its_own_shares_alone() -> None:
+    """Ten shares that were bought without one are sold, whatever bracket rests beside them; its entry is canceled."""
+    desk = a_holder()
+    bracket = a_limit_request(
+        "90",
+        client_order_id=ClientOrderId("alice-2"),
+        qty=qty(1),
+        order_class=OrderClass.BRACKET,
+        take_profit=TakeProfit(limit_price=price(110)),
+        stop_loss=StopLoss(stop_price=price(50)),
+    )
+    handle(desk, requested(bracket))
+    handle(desk, accepted(bracket))
+    effects = handle(desk, seen("97"))
+    assert [e.client_order_id for e in effects if isinstance(e, ef.Cancel)] == [bracket.client_order_id]
+    handle(desk, updated(a_broker_order(bracket, status=BrokerStatus.CANCELED)))
+    (request,) = sent(handle(desk, seen("97", after=1)))
+    assert request.qty == 10
 
 
 def test_a_bracket_at_the_broker_is_not_doubled() -> None:

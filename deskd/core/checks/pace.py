@@ -1,6 +1,7 @@
 """How many orders, and how fast."""
 
 from deskd.core.checks.evidence import Evidence, Finding, Valued, only_closes
+from deskd.domain.order import OrderType
 from deskd.domain.reasons import DenialReason as R
 from deskd.domain.run import StrategyStatus
 from deskd.domain.stage import Stage
@@ -93,8 +94,12 @@ def stop_is_past(e: Evidence, v: Valued) -> Finding:
 
 
 def no_exit_is_under_way(e: Evidence, v: Valued) -> Finding:
-    """Deny what opens in a symbol whose position the desk is closing: it would be sold out at once, or cross zero."""
+    """Deny, in a symbol whose position the desk is closing, what opens, and what would keep shares for a better price.
+
+    The one would be sold out at once, or cross zero; the other would hold the shares that the exit is to sell.
+    """
     if e.exit_under_way is None:
         return _NO_EXIT
+    is_good = not v.opens and e.request.order_type is OrderType.MARKET
     remedy = "the desk closes the position; open anew when it is flat"
-    return Finding(not v.opens, R.EXIT_UNDER_WAY, f"exit={e.exit_under_way}", remedy=remedy)
+    return Finding(is_good, R.EXIT_UNDER_WAY, f"exit={e.exit_under_way}", remedy=remedy)
