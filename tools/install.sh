@@ -143,7 +143,7 @@ configuration() {  # the shipped one, with the places of an installed desk
 routes() {  # a comment: it names nobody
     cat <<-END
 		# Who is told: addresses as apprise's documentation writes them. They hold secrets: root's, 0600.
-		# Names of routes go into the topics of [notifications] in desk.toml. Read at start: systemctl restart deskd;
+		# Names of routes go into the topics of [notify] in desk.toml. Read at start: systemctl restart deskd;
 		# then try them: deskctl notify test
 		#
 		# [routes]

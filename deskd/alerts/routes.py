@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from deskd.alerts.plan import Plan
-from deskd.config import Config, NotificationsSection
+from deskd.config import Config, NotifySection
 from deskd.config.changes import MASK, NOT_SET, Applies, Change
 from deskd.config.near import nearest
 from deskd.domain.errors import ConfigError
@@ -38,9 +38,7 @@ class Routes:
     __str__ = __repr__
 
 
-def file_of_routes(
-    config: NotificationsSection, environment: Mapping[str, str], installed: Path | None = None
-) -> Path | None:
+def file_of_routes(config: NotifySection, environment: Mapping[str, str], installed: Path | None = None) -> Path | None:
     """Return where the routes stand: in the file that desk.toml names, in the desk's credential; None: nowhere.
 
     *installed*: from where the unit loads that credential, for people who look at the desk from outside.
@@ -50,18 +48,16 @@ def file_of_routes(
     return config.routes_file or next((place for place in places if place is not None and place.is_file()), None)
 
 
-def read_routes(config: NotificationsSection, environment: Mapping[str, str], installed: Path | None = None) -> Routes:
+def read_routes(config: NotifySection, environment: Mapping[str, str], installed: Path | None = None) -> Routes:
     """Return the routes; none where there is no file. Raise ConfigError with file, key, rule and remedy."""
     file = file_of_routes(config, environment, installed)
     routes = Routes() if file is None else _read(file)
     for topic in Topic:
         for name in routes_of(config, topic):
             if name not in routes.addresses:
-                key, known = f"notifications.{_key(topic)}", routes.addresses
+                key, known = f"notify.{_key(topic)}", routes.addresses
                 if file is None:
-                    raise ConfigError(
-                        f'{key}: names "{name}", but there is no file of routes: set notifications.routes_file'
-                    )
+                    raise ConfigError(f'{key}: names "{name}", but there is no file of routes: set notify.routes_file')
                 raise ConfigError(f'{key}: there is no route "{name}" in {file}; {_near(name, known)}')
     return routes
 
@@ -83,7 +79,7 @@ def changes_of_routes(old: Routes, new: Routes) -> tuple[Change, ...]:
 
 def plan_of(config: Config, routes: Routes) -> Plan:
     """Return what desk.toml and the routes make of who hears what; members' wishes come with their strategies."""
-    section = config.notifications
+    section = config.notify
     return Plan(
         topics={topic: routes_of(section, topic) for topic in Topic},
         members=routes.members,
@@ -95,7 +91,7 @@ def plan_of(config: Config, routes: Routes) -> Plan:
     )
 
 
-def routes_of(config: NotificationsSection, topic: Topic) -> tuple[str, ...]:
+def routes_of(config: NotifySection, topic: Topic) -> tuple[str, ...]:
     """Return the names of the routes that desk.toml gives the topic."""
     names: tuple[str, ...] = getattr(config, _key(topic))
     return names
@@ -115,7 +111,7 @@ def _read(file: Path) -> Routes:
             raise ConfigError(f"{file}: has {len(data)} bytes; routes have at most {FILE_BYTES_MAX}")
         tables = tomllib.loads(data.decode())
     except OSError as error:
-        text = f"{file}: cannot be read: {error.strerror}; correct notifications.routes_file, or its permissions"
+        text = f"{file}: cannot be read: {error.strerror}; correct notify.routes_file, or its permissions"
         raise ConfigError(text) from error
     except ValueError:  # its words would show what stands there
         raise ConfigError(f"{file}: is not TOML in UTF-8; write {_SHAPE}") from None

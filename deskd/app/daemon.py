@@ -99,7 +99,7 @@ class Daemon:
             take=self.in_force.take,
             keep=rooms.runtime.keep,
             wall=rooms.wall,
-            read_routes=lambda config: read_routes(config.notifications, os.environ),
+            read_routes=lambda config: read_routes(config.notify, os.environ),
             routes=lambda: rooms.notifications.routes,
             take_routes=lambda config, routes: rooms.notifications.take(routes, plan_of(config, routes)),
         )

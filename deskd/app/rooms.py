@@ -122,7 +122,7 @@ class Rooms:
         self.api = Api(
             self.runtime, wall, tasks.group, config=config.api, requests_per_s=config.risk.strategy.requests_per_s
         )
-        routes = read_routes(config.notifications, os.environ)
+        routes = read_routes(config.notify, os.environ)
         self.notifications = Office(
             desk=config.desk.name,
             ledger=db_path(config),

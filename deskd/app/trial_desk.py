@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from deskd.config import Config, NotificationsSection
+from deskd.config import Config, NotifySection
 from deskd.domain.errors import ConfigError, SandboxUnavailable
 from deskd.domain.ids import StrategyId
 from deskd.supervision.environment import home_of
@@ -98,7 +98,7 @@ def trial_config(settings: Config, place: Path, name: StrategyId, cash: Decimal 
             "jobs": settings.jobs.model_copy(update={"enabled": False, "backup_dir": place / "var" / "backups"}),
             "api": settings.api.model_copy(update={"local_port": 0}),
             "metrics": settings.metrics.model_copy(update={"listen": ""}),
-            "notifications": NotificationsSection(),  # pyright: ignore[reportCallIssue]
+            "notify": NotifySection(),  # pyright: ignore[reportCallIssue]
             "log": settings.log.model_copy(update={"level": "warning"}),
         }
     )

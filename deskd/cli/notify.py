@@ -46,7 +46,7 @@ def list_(call: Call, status: str | None, limit: int, *, is_wide: bool, as_json:
     nothing = (
         "no notifications"
         if answer["has_routes"]
-        else "no routes: set notifications.routes_file in desk.toml, or under systemd write /etc/deskd/notification_routes"
+        else "no routes: set notify.routes_file in desk.toml, or under systemd write /etc/deskd/notification_routes"
     )
     show.table(NOTIFICATIONS, rows, nothing=nothing, is_wide=is_wide)
 
@@ -92,7 +92,7 @@ def test(call: Call, topic: str | None, member: str | None, wait_s: float, *, as
         for row in rows:
             show.say(f"{f"{row['member']}'s" if row['member'] else row['topic']} on {row['route']}: {_fate(row)}")
         if not rows:
-            show.say("no topic of these has a route: write names of routes into [notifications] of desk.toml")
+            show.say("no topic of these has a route: write names of routes into [notify] of desk.toml")
     if not rows or any(row["status"] != "sent" for row in rows):
         sys.exit(REFUSED)
 

@@ -30,7 +30,7 @@ def problems_with_routes(config: Config, file: Path, environment: Mapping[str, s
     try:
         if not _may_read(config, file, environment):
             return []
-        routes = read_routes(config.notifications, environment, installed_routes(file))
+        routes = read_routes(config.notify, environment, installed_routes(file))
     except ConfigError as error:
         return [str(error)]
     return [f"routes.{name}: {problem}" for name, problem in _flaws(routes)]
@@ -38,12 +38,12 @@ def problems_with_routes(config: Config, file: Path, environment: Mapping[str, s
 
 def examine_routes(config: Config, file: Path, environment: Mapping[str, str], desk_uid: int) -> Iterator[Check]:
     """Yield what an officer should know about who is told of what."""
-    place = file_of_routes(config.notifications, environment, installed_routes(file))
+    place = file_of_routes(config.notify, environment, installed_routes(file))
     if place is not None and not _may_read(config, file, environment):
         yield not_yours("notifications", str(place))
         return
     try:
-        routes = read_routes(config.notifications, environment, installed_routes(file))
+        routes = read_routes(config.notify, environment, installed_routes(file))
     except ConfigError as error:
         what, _, remedy = str(error).rpartition("; ")
         yield Check("notifications", BAD, what or remedy, f"{remedy}; then: deskctl config check")
@@ -51,7 +51,7 @@ def examine_routes(config: Config, file: Path, environment: Mapping[str, str], d
     if place is None or not routes.addresses:
         yield _nobody(config, place)
         return
-    if config.notifications.routes_file is not None and not _can_read(place, desk_uid):
+    if config.notify.routes_file is not None and not _can_read(place, desk_uid):
         yield Check("notifications", BAD, f"{place}: the desk's user cannot read it", f"chown {desk_uid} {place}")
         return
     trouble = [
@@ -61,12 +61,12 @@ def examine_routes(config: Config, file: Path, environment: Mapping[str, str], d
     if idle := _idle(config, routes):
         found, remedy = (
             f"nobody is told by {', '.join(idle)}",
-            f"name it in [notifications], or in [members] of {place}",
+            f"name it in [notify], or in [members] of {place}",
         )
         trouble.append(Check("notifications", WARNING, found, remedy))
-    silent = [str(topic) for topic in _URGENT if not routes_of(config.notifications, topic)]
+    silent = [str(topic) for topic in _URGENT if not routes_of(config.notify, topic)]
     if silent:
-        keys = ", ".join(f"notifications.{topic.replace('-', '_')}" for topic in silent)
+        keys = ", ".join(f"notify.{topic.replace('-', '_')}" for topic in silent)
         trouble.append(Check("notifications", WARNING, f"no officer is told of {', '.join(silent)}", f"set {keys}"))
     yield from trouble or [Check("notifications", GOOD, f"routes in {place}: {_names(routes)}; {_TRY}")]
 
@@ -75,8 +75,8 @@ def _nobody(config: Config, place: Path | None) -> Check:
     found = "no routes: nobody is told of anything"
     if config.broker.mode == "embedded":
         return Check("notifications", GOOD, f"{found}; it is the embedded exchange's money")
-    where = place or "a file of routes (notifications.routes_file)"
-    return Check("notifications", WARNING, found, f"write addresses into {where}, and their names into [notifications]")
+    where = place or "a file of routes (notify.routes_file)"
+    return Check("notifications", WARNING, found, f"write addresses into {where}, and their names into [notify]")
 
 
 def _flaws(routes: Routes) -> list[tuple[str, str]]:
@@ -103,7 +103,7 @@ def _unreached(routes: Routes, place: Path) -> list[Check]:
 
 def _idle(config: Config, routes: Routes) -> list[str]:
     """Return the routes that no topic and no member has."""
-    used = {name for topic in Topic for name in routes_of(config.notifications, topic)}
+    used = {name for topic in Topic for name in routes_of(config.notify, topic)}
     return sorted(routes.addresses.keys() - used.union(*routes.members.values()))
 
 
@@ -114,7 +114,7 @@ def _names(routes: Routes) -> str:
 
 def _may_read(config: Config, file: Path, environment: Mapping[str, str]) -> bool:
     """Return whether whoever asks may read the routes, where there are any; in a folder that is shut there may be."""
-    place = file_of_routes(config.notifications, environment, installed_routes(file))
+    place = file_of_routes(config.notify, environment, installed_routes(file))
     return place is None or not place.exists() or os.access(place, os.R_OK, effective_ids=True)
 
 

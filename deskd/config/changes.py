@@ -38,7 +38,7 @@ _SECTIONS_NOW = (
     "risk.schedule",
     "risk.automatic",
     "risk.breaker",
-    "notifications",  # with the file of routes, which each reload reads
+    "notify",  # with the file of routes, which each reload reads
 )
 _KEYS: Mapping[str, Applies] = {
     "desk.name": Applies.NOW,

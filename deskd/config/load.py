@@ -36,6 +36,7 @@ _SECRET_NAME = re.compile(r"api_?key|secret|token|password|passphrase|credential
 _SECRET_VALUE = re.compile(r"[PAC]K[A-Z0-9]{16,24}|[A-Za-z0-9/+]{40}|[A-Za-z0-9]{43,44}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # of a strategy, or of a member
 _SHOWN_MAX = 60
+_FORMER = {"notifications": "notify"}  # sections by the name that they had first
 _VARIABLE_MAX = 1_000  # a longer text is no number and no path; lists may be longer
 
 
@@ -177,7 +178,7 @@ class _Reading:
     def _unknown(self, key: str, *, is_section: bool) -> str:
         if is_section:
             names = sorted({leaf.section for leaf in self.known.values()})
-            near = nearest(key, names)
+            near = _FORMER.get(key) or nearest(key, names)
             return "no such section; " + (f"did you mean [{near}]?" if near else "there are: " + ", ".join(names))
         near = nearest(key, self.known)
         if near:

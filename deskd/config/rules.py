@@ -193,9 +193,7 @@ def with_absolute_paths(config: Config, root: Path) -> Config:
                 update={"tape": tape, "state": at(exchange.state) or state_dir / "exchange.db"}
             ),
             "jobs": jobs.model_copy(update={"backup_dir": at(jobs.backup_dir) or state_dir / "backups"}),
-            "notifications": config.notifications.model_copy(
-                update={"routes_file": at(config.notifications.routes_file)}
-            ),
+            "notify": config.notify.model_copy(update={"routes_file": at(config.notify.routes_file)}),
             "sandbox": sandbox.model_copy(update={"python": at(sandbox.python), "jail_dir": at(sandbox.jail_dir)}),
         }
     )

@@ -267,8 +267,8 @@ class MetricsSection(Section):
     )
 
 
-class NotificationsSection(Section):
-    """[notifications]: who hears of what: names of routes by topic; their addresses stand in a file of their own."""
+class NotifySection(Section):
+    """[notify]: who hears of what: names of routes by topic; their addresses stand in a file of their own."""
 
     routes_file: FilePath | None = Field(
         None,
@@ -331,7 +331,7 @@ class Config(BaseSettings):
     jobs: JobsSection = JobsSection()
     api: ApiSection = ApiSection()
     metrics: MetricsSection = MetricsSection()
-    notifications: NotificationsSection = NotificationsSection()
+    notify: NotifySection = NotifySection()
     log: LogSection = LogSection()
 
     @classmethod

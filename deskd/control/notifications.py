@@ -21,7 +21,7 @@ ROWS_MAX = 1_000
 IDS_MAX = 500
 TITLE_MAX, TEXT_MAX = 120, 4_000  # characters: it goes into the ledger, and receivers cut what is longer
 NO_ROUTES = (
-    "there are no routes: set notifications.routes_file in desk.toml and reload the desk; the unit's own file is"
+    "there are no routes: set notify.routes_file in desk.toml and reload the desk; the unit's own file is"
     " /etc/deskd/notification_routes, and is read at a start: systemctl restart deskd"
 )
 
@@ -82,7 +82,7 @@ class NotificationRoutes:
                 404, f"member {member!r} has no route; who has one: {known}; write it under [members], beside [routes]"
             )
         if not what:
-            raise Refused(409, "no topic names a route: write names of routes into [notifications] of desk.toml")
+            raise Refused(409, "no topic names a route: write names of routes into [notify] of desk.toml")
         tests = [self._a_test(one, by) for one in topics]
         tests += [self._a_test(Topic.SYSTEM_ALERTS, by, who, only) for who, only in members.items()]
         await asyncio.to_thread(self._hurry)

@@ -40,7 +40,7 @@ class Reread:
             take=self._take,
             keep=self._keep,
             wall=SystemClock(),
-            read_routes=lambda config: read_routes(config.notifications, {}),
+            read_routes=lambda config: read_routes(config.notify, {}),
             routes=lambda: self.routes,
             take_routes=self._take_routes,
         )
@@ -143,11 +143,11 @@ async def test_routes_are_read_again_and_their_addresses_never_shown(tmp_path: P
     routes = tmp_path / "routes.toml"
     routes.write_text('[routes]\nclub = "json://s3cr3t@127.0.0.1"\n')
     routes.chmod(0o600)
-    desk.file.write_text(f'[notifications]\nroutes_file = "{routes}"\nrisk = ["club"]\n')
+    desk.file.write_text(f'[notify]\nroutes_file = "{routes}"\nrisk = ["club"]\n')
     reloaded = await desk.reloading.reload("ada")
     assert {change.key for change in reloaded.changes} == {
-        "notifications.routes_file",
-        "notifications.risk",
+        "notify.routes_file",
+        "notify.risk",
         "routes.club",
     }
     assert desk.routes.addresses == {"club": "json://s3cr3t@127.0.0.1"}
@@ -167,7 +167,7 @@ async def test_a_wrong_file_of_routes_changes_nothing(tmp_path: Path) -> None:
     routes = tmp_path / "routes.toml"
     routes.write_text('[routes]\nclub = "json://127.0.0.1"\n')
     routes.chmod(0o600)
-    section = f'[notifications]\nroutes_file = "{routes}"\nrisk = ["club"]\n'
+    section = f'[notify]\nroutes_file = "{routes}"\nrisk = ["club"]\n'
     desk.file.write_text(section)
     await desk.reloading.reload("ada")
     before, in_force = desk.config, desk.routes

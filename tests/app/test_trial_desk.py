@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deskd.app.trial_desk import trial_config, trial_desk
-from deskd.config import Config, DeskSection, NotificationsSection, SandboxSection
+from deskd.config import Config, DeskSection, NotifySection, SandboxSection
 from deskd.config.risk import RiskNamedStrategySection, RiskSection
 from deskd.domain.errors import ConfigError
 from deskd.domain.ids import StrategyId
@@ -49,11 +49,11 @@ def test_what_reaches_outside_is_not_there(tmp_path: Path) -> None:
     """Nobody is notified, no port is opened, no job runs; what decides stays."""
     given = settings(
         tmp_path,
-        notifications=NotificationsSection(paper_trading=("everybody",)),
+        notify=NotifySection(paper_trading=("everybody",)),
         sandbox=SandboxSection(memory_mb=128, prewarmed=3),
     )
     made = trial_config(given, tmp_path / "t", ANN, None)
-    assert made.notifications == NotificationsSection()
+    assert made.notify == NotifySection()
     assert (made.metrics.listen, made.api.local_port, made.jobs.enabled) == ("", 0, False)
     assert (made.sandbox.memory_mb, made.sandbox.prewarmed, made.sandbox.jail_dir) == (128, 0, tmp_path / "t" / "jail")
     assert (made.restart.give_up_after, made.exchange.loop) == (0, False)

@@ -67,4 +67,4 @@ async def test_a_script_tells_people_something(tmp_path: Path) -> None:
 async def test_without_routes_it_says_what_to_set(tmp_path: Path) -> None:
     """Nothing is listed, and the remedy is named."""
     async with a_running_desk(tmp_path) as desk:
-        assert "set notifications.routes_file" in (await ctl(desk, "list")).output
+        assert "set notify.routes_file" in (await ctl(desk, "list")).output

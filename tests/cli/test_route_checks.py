@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from deskd.cli.check import Check
 from deskd.cli.deskctl import cli
 from deskd.cli.route_checks import examine_routes, installed_routes, problems_with_routes
-from deskd.config import BrokerSection, Config, NotificationsSection
+from deskd.config import BrokerSection, Config, NotifySection
 
 FILE = Path("/elsewhere/desk.toml")
 SECRETS = ("s3cr3t-pass", "t0k3n-of-club")
@@ -30,7 +30,7 @@ def a_desk_with(folder: Path, routes: str, **topics: tuple[str, ...]) -> Config:
     file.write_text(routes)
     file.chmod(0o600)
     named: dict[str, Any] = {"risk": ("club",), "system_alerts": ("club",)} | topics
-    return Config(notifications=NotificationsSection(routes_file=file, **named))
+    return Config(notify=NotifySection(routes_file=file, **named))
 
 
 def look(config: Config, uid: int = 0) -> dict[str, Check]:
@@ -94,7 +94,7 @@ def test_a_topic_that_must_not_be_missed_and_has_no_route_is_told(tmp_path: Path
     assert (found.verdict, found.found, found.remedy) == (
         "warning",
         "no officer is told of risk",
-        "set notifications.risk",
+        "set notify.risk",
     )
 
 
@@ -102,7 +102,7 @@ def test_no_routes_are_fine_for_play_money_alone() -> None:
     """A desk at a broker that tells nobody is one that nobody watches."""
     assert look(Config())["notifications"].verdict == "good"
     found = look(Config(broker=BrokerSection(mode="alpaca")))["notifications"]
-    assert (found.verdict, "notifications.routes_file" in str(found.remedy)) == ("warning", True)
+    assert (found.verdict, "notify.routes_file" in str(found.remedy)) == ("warning", True)
 
 
 def test_a_wrong_file_is_bad_with_its_remedy(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_config_check_judges_them(tmp_path: Path) -> None:
     routes.write_text('[routes]\nclub = "carrier-pigeon://x"\n')
     routes.chmod(0o600)
     file = tmp_path / "desk.toml"
-    file.write_text(f'[notifications]\nroutes_file = "{routes}"\nrisk = ["club"]\n')
+    file.write_text(f'[notify]\nroutes_file = "{routes}"\nrisk = ["club"]\n')
     ran = CliRunner().invoke(cli, ["--config", str(file), "config", "check", "--json"])
     told = json.loads(ran.output)
     assert (ran.exit_code, told["good"], len(told["problems"])) == (1, False, 1)

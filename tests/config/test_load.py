@@ -71,6 +71,7 @@ BAD_LINES = {
     "desk.toml:2:1: log.xyz: no such key; [log] has: level, format": "[log]\nxyz = 1",
     "desk.toml:1:1: memory_mb: no such key; did you mean sandbox.memory_mb?": "memory_mb = 64",
     "desk.toml:1:1: sandbx: no such section; did you mean [sandbox]?": "[sandbx]\nmemory_mb = 64",
+    "desk.toml:1:1: notifications: no such section; did you mean [notify]?": '[notifications]\nrisk = ["club"]',
     "desk.toml:1:1: desk: is a section: write [desk] on a line of its own, its keys below": 'desk = "x"',
 }
 

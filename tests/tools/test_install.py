@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deskd.alerts.routes import CREDENTIAL, read_routes
-from deskd.config import NotificationsSection
+from deskd.config import NotifySection
 from deskd.config.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -85,9 +85,9 @@ def test_everything_has_its_place(machine: Machine) -> None:
         assert (file.read_text(), file.stat().st_mode & 0o777) == ("", 0o600)
     routes = machine.at(f"etc/deskd/{CREDENTIAL}")
     assert routes.stat().st_mode & 0o777 == 0o600
-    assert read_routes(NotificationsSection(routes_file=routes), {}).addresses == {}
+    assert read_routes(NotifySection(routes_file=routes), {}).addresses == {}
     routes.write_text("".join(line.removeprefix("# ") for line in routes.read_text().splitlines(keepends=True)[4:]))
-    assert list(read_routes(NotificationsSection(routes_file=routes), {}).addresses) == ["officers", "phone"]
+    assert list(read_routes(NotifySection(routes_file=routes), {}).addresses) == ["officers", "phone"]
 
 
 def test_the_installed_configuration_has_the_units_places(machine: Machine) -> None:

@@ -25,7 +25,7 @@ async def test_a_topic_that_a_member_turned_off_is_not_sent_for_that_strategy(fo
         routes = folder / "routes.toml"
         routes.write_text(f'[routes]\nann = "{receiver.address()}"\n[members]\nann = ["ann"]\n')
         routes.chmod(0o600)
-        desk.configure(f'[sandbox]\nunsafe_without_jail = true\n[notifications]\nroutes_file = "{routes}"\n')
+        desk.configure(f'[sandbox]\nunsafe_without_jail = true\n[notify]\nroutes_file = "{routes}"\n')
         desk.strategy("loud", DIES, {"user_id": "ann"})
         desk.strategy("quiet", DIES, {"user_id": "ann", "notifications": {"off": ["system-alerts"]}})
         await desk.start()
