@@ -194,7 +194,7 @@ def _comments(file: Path) -> dict[tuple[str, str], str]:
     source = file.read_text()
     lines = source.splitlines()
     return {
-        (node.name, target.id): lines[statement.lineno - 1].partition("#")[2].strip()
+        (node.name, target.id): lines[(statement.value or statement).lineno - 1].partition("#")[2].strip()
         for node in ast.parse(source).body
         if isinstance(node, ast.ClassDef)
         for statement in node.body

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from deskd.wire.event_line import encode
+from deskd.wire.event_line import DeskEvent, encode
 from tests.wire.test_drop_copy import derived, one_of_each
-from tools.generate_docs import events_schema, generate, order_states, reason_codes
+from tools.generate_docs import events, events_schema, generate, order_states, reason_codes
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +24,14 @@ def test_every_reason_has_its_text() -> None:
     rows = [line for line in reason_codes().splitlines() if line.startswith("| `")]
     assert len(rows) >= 30
     assert not [row for row in rows if row.endswith("|  |")]
+
+
+def test_every_event_tells_when_it_happens() -> None:
+    """A reader of the drop copy acts on it: each event says what it means."""
+    rows = [line.split(" | ") for line in events().splitlines() if line.startswith("| `")]
+    told = [row for row in rows if len(row) == len(["event", "happens", "shown", "fields", "facts"])]
+    assert len(told) == len(DeskEvent)
+    assert not [row for row in told if not row[1].strip()]
 
 
 def test_the_diagram_ends_every_final_state() -> None:
