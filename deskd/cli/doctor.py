@@ -234,7 +234,7 @@ def _desk(config: Config, file: Path) -> Iterator[Check]:
     else:
         yield Check("desk", GOOD, f"running, {len(told['strategies'])} strategies")
     names = credentials.changed_since_start(told["desk"], file)
-    names = [one for one in names if one != CREDENTIAL or config.notifications.routes_file is None]
+    names = [one for one in names if one != CREDENTIAL or config.notify.routes_file is None]
     if names:
         yield Check("credentials", WARNING, credentials.in_words(names), credentials.REMEDY)
     jails = told["desk"].get("jails")

@@ -317,7 +317,7 @@ def test_a_stop_waits_for_no_better_price(shares: int, first: list[int], then: i
     handle(desk, requested(replace(own, client_order_id=ClientOrderId("alice-3"))))  # and asked for again at once
     assert desk.orders[ClientOrderId("alice-3")].status is OrderStatus.DENIED
     (last,) = sent(handle(desk, seen("97", after=9)))
-    assert (last.qty, last.order_type) == (then, OrderType.MARKET)
+    assert (last.qty, last.order_type) == (qty(then), OrderType.MARKET)
 
 
 def test_a_sale_that_waits_for_an_auction_is_left_to_it() -> None:
