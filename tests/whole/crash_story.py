@@ -25,6 +25,7 @@ from tests.leftovers import sweep_up
 from tests.whole.books import agree, replayed
 from tests.whole.desk_process import ROOT, DeskProcess, a_desk_process
 from tests.whole.exchange_process import KEYS, Exchange, exchange_command, keys_headers
+from tests.whole.made_before import furnish
 
 TRADES_AGAIN = 5  # fills of the healed desk, before it is stopped
 _SIDE = """
@@ -223,7 +224,7 @@ def a_story(*, lives_on: bool) -> Iterator[Story]:
     """Make a folder, and the exchange where it *lives_on* when its desk dies."""
     folder = Path(tempfile.mkdtemp(prefix="deskd-whole-", dir="/tmp"))
     folder.chmod(0o711)
-    (folder / "var").mkdir()
+    furnish(folder / "var")
     process = None
     url = ""
     try:

@@ -13,6 +13,7 @@ from textwrap import dedent
 from typing import Any
 
 from tests.hang import HANG_S
+from tests.whole.made_before import furnish
 
 ROOT = Path(__file__).parents[2]
 READY_S = 60.0
@@ -184,9 +185,14 @@ async def all_gone(pids: list[int]) -> None:
 
 
 @asynccontextmanager
-async def a_desk_process(folder: Path) -> AsyncIterator[DeskProcess]:
-    """Hand out a desk that is not yet started, and see to it that nothing of it is left."""
+async def a_desk_process(folder: Path, *, is_new: bool = False) -> AsyncIterator[DeskProcess]:
+    """Hand out a desk that is not yet started, and see to it that nothing of it is left.
+
+    *is_new*: its first start finds nothing; else it finds what an earlier one would have made.
+    """
     desk = DeskProcess(folder)
+    if not is_new:
+        furnish(desk.state)
     (folder / "strategies").mkdir(exist_ok=True)
     try:
         yield desk

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from tests.whole.desk_process import ROOT
+from tests.whole.made_before import lay_calendar
 
 KEYS = {"APCA_API_KEY_ID": "a-key", "APCA_API_SECRET_KEY": "a-secret"}
 
@@ -69,6 +70,7 @@ async def an_exchange(
     state: Path, *, speed: int = 5, listen: str = "127.0.0.1:0", keys: Mapping[str, str] = KEYS
 ) -> AsyncIterator[Exchange]:
     """Run `deskd exchange` with its switches; its account is the file *state*."""
+    lay_calendar(state.parent)
     process = await asyncio.create_subprocess_exec(
         *exchange_command(state, speed=speed, listen=listen),
         cwd=ROOT,

@@ -44,8 +44,8 @@ FAST = """
 
 
 async def test_strategies_trade_and_the_books_agree(folder: Path) -> None:
-    """Each fill of the exchange is in the ledger once; nothing is left of the desk when it stops."""
-    async with a_desk_process(folder) as desk:
+    """Each fill of the exchange is in the ledger once; nothing is left of the desk when it stops. It is a first start."""
+    async with a_desk_process(folder, is_new=True) as desk:
         desk.configure(FAST)
         for name in ("ann", "ben", "cat"):
             desk.strategy(name, TRADER)

@@ -26,7 +26,7 @@ def line_of(desk: DeskProcess, event: str) -> dict[str, object]:
 async def a_desk_with_a_snapshot(desk: DeskProcess) -> None:
     """Live long, start once, and wait for the snapshot that this start takes."""
     desk.configure("")
-    desk.state.mkdir()
+    desk.state.mkdir(exist_ok=True)
     await a_long_life(desk.state, orders=ORDERS, open_orders=OPEN)
     await desk.start()
     assert line_of(desk, "ledger_replayed")["from_snapshot"] == 0
