@@ -153,7 +153,7 @@ def main(arguments: list[str]) -> int:
     if os.getppid() != int(parent):
         return 1  # the desk is gone already
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the desk's: it says when to end
-    os.nice(10)
+    os.setpriority(os.PRIO_PROCESS, 0, max(10, os.getpriority(os.PRIO_PROCESS, 0)))  # the desk may go before others
     wall = SystemClock()
     import_module("apprise")  # now, and not in the first message's time: half a second, more on a loaded machine
 

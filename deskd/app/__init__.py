@@ -109,7 +109,7 @@ async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier, read
     notifier.say(status="starting: reading the ledger")
     try:
         async with (
-            begun(config, keys) as parts,
+            begun(config, keys, goes_first=True) as parts,
             (await asyncio.to_thread(_rest)).built(config, parts, read) as daemon,
             daemon.control.serve(config.desk.runtime_dir),
             daemon.metrics.serve(),

@@ -35,9 +35,9 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def opened(config: Config, keys: BrokerKeys | None) -> AsyncIterator["Daemon"]:
+async def opened(config: Config, keys: BrokerKeys | None, *, goes_first: bool = False) -> AsyncIterator["Daemon"]:
     """Build the desk from nothing. It takes no orders before `start`, and none after `stop`."""
-    async with begun(config, keys) as parts, built(config, parts) as daemon:
+    async with begun(config, keys, goes_first=goes_first) as parts, built(config, parts) as daemon:
         yield daemon
 
 

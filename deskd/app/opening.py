@@ -40,13 +40,16 @@ class Begun:
 
 
 @asynccontextmanager
-async def begun(config: Config, keys: BrokerKeys | None, *, waits_for_listener: bool = False) -> AsyncIterator[Begun]:
+async def begun(
+    config: Config, keys: BrokerKeys | None, *, waits_for_listener: bool = False, goes_first: bool = False
+) -> AsyncIterator[Begun]:
     """Open the ledger, launch the embedded exchange, fold the facts. Both are closed at the end.
 
     *waits_for_listener*: the tape stands until somebody reads it, at any speed (at speed 0 it always does).
+    *goes_first*: this process is a desk and nothing else, and goes before its runs.
     """
     check_places(config)
-    ask_for_short_turns()  # before the first thread and the first process, which inherit it
+    ask_for_short_turns(goes_first=goes_first)  # before the first thread and the first process, which inherit it
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(await LedgerStore.open(db_path(config)))
         exchange = None

@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> int:
     if os.getppid() != int(parent):
         return 1  # the desk is gone already
     gc.disable()  # it would walk through every order again and again: a fold has no circles
-    os.nice(10)
+    os.setpriority(os.PRIO_PROCESS, 0, max(10, os.getpriority(os.PRIO_PROCESS, 0)))  # the desk may go before others
     try:
         answer: Written | Checked
         if what == "report":

@@ -119,7 +119,7 @@ def main(arguments: list[str]) -> int:
     if os.getppid() != parent:
         return 1  # the desk is gone already
     gc.disable()  # it would walk through every order again and again: a fold has no circles
-    os.nice(10)
+    os.setpriority(os.PRIO_PROCESS, 0, max(10, os.getpriority(os.PRIO_PROCESS, 0)))  # the desk may go before others
     try:
         report = renew(ledger) if what == "renew" else verify(ledger, renews_after=int(arguments[3]))
     except LedgerError as error:

@@ -3,7 +3,8 @@
 A start waits until the child got a core. On the loop's own thread everybody's lines and orders would wait with it.
 
 Rule 1: the thread ends when it is closed, and never before: whatever a start raises goes to whoever asked for it.
-Rule 2: a run that nobody waits for any more, because who asked was canceled, is ended before that is told.
+Rule 2: a desk may go before all others (deskd/app/time_slice.py). What this thread starts does not.
+Rule 3: a run that nobody waits for any more, because who asked was canceled, is ended before that is told.
 """
 
 import asyncio
@@ -55,6 +56,7 @@ class Starter:
 
     def _work(self) -> None:
         try:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), max(0, os.getpriority(os.PRIO_PROCESS, 0)))
             while (one := self._asked.get()) is not None:
                 work, asked = one
                 try:

@@ -17,7 +17,8 @@ _TIMEOUT_S = 5.0
 
 log = structlog.get_logger()
 _CHECKER = """
-import json, resource, sys
+import json, os, resource, sys
+os.setpriority(os.PRIO_PROCESS, 0, max(10, os.getpriority(os.PRIO_PROCESS, 0)))
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (4, 4))
 for _ in range(int(sys.argv[1])):

@@ -162,7 +162,7 @@ async def main(folder: Path, readers: int, callers: int, crashers: int, rate: in
         write(folder, f"crash{n:02}", f"raise ValueError({n})\n", {"enabled": False})
     write(folder, "greedy", GREEDY, {"channels": ["trades", "quotes", "bars"], "enabled": False})
     names = [StrategyId(f"crash{n:02}") for n in range(crashers)]
-    async with opened(a_config(folder), None) as daemon:
+    async with opened(a_config(folder), None, goes_first=True) as daemon:
         await daemon.start()
         await daemon.trade()
         late: list[int] = []

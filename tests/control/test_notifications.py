@@ -159,7 +159,7 @@ async def test_what_is_not_meant_is_refused(tmp_path: Path) -> None:
     """With what is allowed; and where there are no routes, that is said."""
     async with a_running_desk(tmp_path) as desk:
         assert await look(desk) == []
-        with pytest.raises(NotDone, match="there are no routes: set notify.routes_file"):
+        with pytest.raises(NotDone, match=r"there are no routes: set notify.routes_file"):
             await ask(desk, "test", topic="risk")
         with pytest.raises(NotDone, match="topic='rsik': there are paper-trading"):
             await ask(desk, "test", topic="rsik")

@@ -160,3 +160,32 @@ async def until(pidfd: int) -> None:
         await gone.wait()
     loop.remove_reader(pidfd)
     os.close(pidfd)
+
+
+FIRST = """
+import asyncio, os
+from deskd.supervision.spawn import spawn
+from deskd.supervision.starter import Starter
+from pathlib import Path
+
+async def main():
+    starter = Starter()
+    child = await starter.start(lambda: spawn(["/bin/sleep", "600"], env={}, cwd=Path("/"), standard=(0, 1, 2)))
+    print(os.getpriority(os.PRIO_PROCESS, 0), os.getpriority(os.PRIO_PROCESS, child.pid))
+    starter.close()
+    child.kill()
+
+try:
+    os.setpriority(os.PRIO_PROCESS, 0, -5)
+except OSError:
+    pass
+asyncio.run(main())
+"""
+
+
+async def test_what_it_starts_does_not_go_before_others() -> None:
+    """The desk may: it is quick. What a member wrote is not to inherit that."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", FIRST, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    desk, run = map(int, said.split())
+    assert run == max(0, desk)
