@@ -58,6 +58,7 @@ class Closing:
     side: Side
     qty: Qty
     parts: Parts = ()  # of a block: whose shares it closes
+    limit_price: Price | None = None  # that keeps it clear of others' orders (core/passing.py)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from zoneinfo import ZoneInfo
 
-from deskd.core import cancel_all
+from deskd.core import cancel_all, conflicts, passing
 from deskd.core.blocks import Closing
 from deskd.core.desk import Desk
 from deskd.core.kills import Kill, covers
@@ -137,7 +137,8 @@ def _closings_in(
         return all_wait(f"{len(ending)} open orders in it are being canceled")
     net = Qty(sum((book.qty(symbol) for book in desk.portfolio.books.values()), ZERO))
     side = own[0].request.side if own else _first_side(net, positions)
-    if any(order.request.side is not side for order in others):
+    way = passing.way(desk, symbol, side, positions[0].mark_price)
+    if not way.is_free:
         return all_wait(
             "orders of strategies outside the kill are open on the other side: a wash trade (kill the symbol)"
         )
@@ -156,14 +157,16 @@ def _closings_in(
             continue
         wanted = abs(position.qty)
         qty = Qty(wanted if room is None else min(wanted, room))
-        if not instrument.is_fractionable:
+        if not instrument.is_fractionable or way.limit_price is not None:
             qty = Qty(qty.to_integral_value(ROUND_DOWN))
         if qty <= 0:
             why = "a fraction of what the broker sells in whole shares only"
             waits.append((key, why if wanted < 1 else "other orders hold the account's shares: no order crosses zero"))
             continue
         room = None if room is None else Qty(room - qty)
-        closings.append(Closing(strategy_id=position.strategy_id, symbol=symbol, side=side, qty=qty))
+        closings.append(
+            Closing(strategy_id=position.strategy_id, symbol=symbol, side=side, qty=qty, limit_price=way.limit_price)
+        )
     return closings, waits
 
 
@@ -193,18 +196,22 @@ def request_for(
     reason = "" if kill is None else f"kill of {kill.target}: {kill.latest.reason}"
     stamp = at.strftime("%Y%m%dT%H%M%S%f")
     limit = _collared(quote, closing.side) if is_extended and quote is not None else None
-    is_limit = limit is not None
+    is_collared = limit is not None
+    if closing.limit_price is not None:
+        nearer = max if closing.side is Side.SELL else min
+        limit = closing.limit_price if limit is None else nearer(limit, closing.limit_price)
+    is_at_once = limit is not None and not is_extended  # outside the regular session no order may be so
     return OrderRequest(
         strategy_id=closing.strategy_id,
         user_id=member,
         client_order_id=ClientOrderId(f"{ID_PREFIX}{closing.strategy_id}-{closing.symbol}-{stamp}"),
         symbol=closing.symbol,
         side=closing.side,
-        order_type=OrderType.LIMIT if is_limit else OrderType.MARKET,
-        time_in_force=TimeInForce.DAY,
+        order_type=OrderType.MARKET if limit is None else OrderType.LIMIT,
+        time_in_force=TimeInForce.IOC if is_at_once else TimeInForce.DAY,
         qty=closing.qty,
         limit_price=limit,
-        extended_hours=is_limit,
+        extended_hours=is_collared,
         reason=reason,
         for_kill=True,
     )
@@ -305,8 +312,10 @@ def only_closes(desk: Desk, r: OrderRequest) -> Found:
 
 def meets_no_other(desk: Desk, r: OrderRequest) -> Found:
     """Let it meet no open order of the account's other side: the broker would refuse it as a wash trade."""
-    opposite = sum(o.request.side is not r.side and not o.is_held for o in desk.open_in(r.symbol))
-    return Found(not opposite, f"opposite_open_orders={opposite}")
+    beside = passing.against(desk, r.symbol, r.side)
+    new, is_flat = conflicts.newcomer(r, r.qty or NO_QTY), not desk.portfolio.total_qty(r.symbol)
+    meets = sum(is_flat or conflicts.could_trade_with(new, other.request) for other in beside)
+    return Found(not meets, f"opposite_open_orders={len(beside)} meets={meets}")
 
 
 _CHECKS: tuple[Callable[[Desk, OrderRequest], Found], ...] = (

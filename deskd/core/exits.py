@@ -8,27 +8,29 @@ Rule 3: an exit that was triggered is carried through until the position is flat
         at a time, for what is free: shares that open orders promise are left to these.
 Rule 4: shares that a bracket, OCO or OTO at the broker closes are left to that. Open orders of the other side are canceled
         first: they would open the position anew, and the broker refuses what could trade with itself. Shares that a
-        limit order promises are not left to it where a stop fires: it waits for a price that may never come.
+        limit order promises are not left to it where a stop fires: it waits for a price that may never come. Past
+        orders of other strategies it goes with a limit, where they are far from the market (core/passing.py).
 Rule 5: before the close, where the schedule wants that, every open order in the symbol is canceled, and all is closed.
 Rule 6: only the regular session counts: at other times the broker would keep a market order for the open.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from deskd.core import asking, exit_orders
+from deskd.core import asking, exit_orders, lane, passing
 from deskd.core.desk import Desk
-from deskd.core.exit_book import Running
+from deskd.core.exit_book import RETRY_MIN, Running
 from deskd.domain import events as ev
 from deskd.domain.book import Position
 from deskd.domain.effects import Effect, Record
 from deskd.domain.exits import NO_EXITS, ExitKind, ExitRules, SeenQuote
 from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId, Symbol
 from deskd.domain.market import Quote
-from deskd.domain.money import Price, plain
-from deskd.domain.order import Order, OrderClass, OrderStatus, OrderType, TimeInForce
+from deskd.domain.money import NO_QTY, Price, plain
+from deskd.domain.order import Order, OrderClass, OrderStatus, OrderType, Side, TimeInForce
+from deskd.domain.reasons import CONFLICTS
 from deskd.domain.schedule import ALWAYS
 
 STEPS = 10  # of the trail's distance: the trail lags by no more than one of them, and a calm day is few facts
@@ -214,9 +216,16 @@ def carried_on(desk: Desk, who: StrategyId, quote: Quote, event: ev.PricesSeen) 
     order = None if running.order is None else desk.orders.get(running.order)
     if order is not None and order.status.is_open:
         return []
-    if running.tried_at is not None and event.at - running.tried_at < running.wait:
+    if running.tried_at is not None and event.at - running.tried_at < _wait(desk, running, order):
         return []
     return _next(desk, running, quote, event)
+
+
+def _wait(desk: Desk, running: Running, last: Order | None) -> timedelta:
+    """Return how long after the last order the next one goes: not long where another's order was in its way, and is gone."""
+    if last is None or last.reason not in CONFLICTS or lane.conflict_of(desk, last.request, last.request.qty or NO_QTY):
+        return running.wait
+    return RETRY_MIN
 
 
 def _next(desk: Desk, running: Running, quote: Quote, event: ev.PricesSeen) -> list[Effect]:
@@ -234,6 +243,9 @@ def _next(desk: Desk, running: Running, quote: Quote, event: ev.PricesSeen) -> l
     if request is None:
         return cancels
     request = replace(request, exit=fact.kind)
+    way = passing.way(desk, symbol, request.side, quote.bid_price if request.side is Side.SELL else quote.ask_price)
+    if way.limit_price is not None:
+        request = passing.limited(desk, request, way.limit_price) or request
     return [*cancels, *exit_orders.closed_by(desk, request, quote=quote, market_day=event.market_day, at=event.at)]
 
 

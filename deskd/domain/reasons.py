@@ -58,6 +58,18 @@ class DenialReason(StrEnum):
     CONFLICT_OPENING = "CONFLICT_OPENING"  # the shared account is flat, and an order to open the other way is open
 
 
+# The order lane's: another order is in the way, not the order itself.
+CONFLICTS = frozenset(
+    {
+        DenialReason.CONFLICT_WASH,
+        DenialReason.CONFLICT_HELD,
+        DenialReason.CONFLICT_ZERO,
+        DenialReason.CONFLICT_POSITION,
+        DenialReason.CONFLICT_OPENING,
+    }
+)
+
+
 class RejectReason(StrEnum):
     """Why an approved order ended without the broker trading it."""
 

@@ -21,6 +21,12 @@ from deskd.ledger.codec import decode, encode
 from tests.factories import MONDAY, NOON, a_broker_order, a_fill, a_quote, accepted, updated
 
 
+def could_meet(one: OrderRequest, other: OrderRequest) -> bool:
+    """Tell whether two orders of opposite sides leave each other a price to trade at, as the broker judges it."""
+    buy, sell = (one, other) if one.side is Side.BUY else (other, one)
+    return buy.limit_price is None or sell.limit_price is None or buy.limit_price >= sell.limit_price
+
+
 @dataclass
 class Held:
     """One order at the broker."""
@@ -104,11 +110,13 @@ class KilledDesk:
         """Hold a kill's order against the broker's rules for the shared account."""
         assert request.qty is not None
         others = [h for h in self.open_at_broker() if h.request.symbol == request.symbol]
-        assert not [h for h in others if h.request.side is not request.side], "a wash trade"
         net = self.net(request.symbol)
+        against = [h.request for h in others if h.request.side is not request.side]
+        assert not any(could_meet(request, other) for other in against), "a wash trade"
+        assert net or not against, "a flat account opens one way only"
         towards = net if request.side is Side.SELL else -net
         if towards > 0:
-            held = sum((h.leaves for h in others), Decimal(0))
+            held = sum((h.leaves for h in others if h.request.side is request.side), Decimal(0))
             assert request.qty <= towards - held, "across zero, or over what is free"
 
     def fill(self, oid: ClientOrderId, shares: int) -> None:

@@ -15,7 +15,7 @@ from deskd.domain import events as ev
 from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId, Symbol
 from deskd.domain.kill import THE_DESK, KillDepth, KillScope, KillTarget
 from deskd.domain.market import MarketClock
-from deskd.domain.order import OrderStatus, OrderType, Side
+from deskd.domain.order import OrderStatus, OrderType, Side, TimeInForce
 from tests.core.kill_machine import KilledDesk
 from tests.factories import (
     AAPL,
@@ -148,15 +148,31 @@ def test_shares_that_others_orders_hold_are_waited_for() -> None:
 
 
 def test_an_order_outside_the_kill_on_the_other_side_is_waited_for() -> None:
-    """The broker would refuse it as a wash trade; a kill of the symbol cancels that order, too."""
+    """Near the market the broker would refuse it as a wash trade; a kill of the symbol cancels that order, too."""
     world = a_killed_desk(alice=10)
-    a_resting(world, BOB, Side.BUY, 6, "90")
+    a_resting(world, BOB, Side.BUY, 6, "99.50")
     world.tell(a_kill(of_strategy(ALICE), FLATTEN))
     [(_, why)] = due(world.desk).waiting
     assert "a wash trade (kill the symbol)" in why
     world.tell(a_kill(THE_SYMBOL, FLATTEN))
     world.settle()
     assert world.desk.portfolio.holdings() == {}
+
+
+@pytest.mark.parametrize("is_long", [True, False])
+def test_a_kill_closes_past_others_orders_that_are_far_from_the_market(*, is_long: bool) -> None:
+    """A bid ten percent under the market keeps nobody in: a limit a tick above it cannot meet it, and trades at once."""
+    world = a_killed_desk(alice=10 if is_long else -10)
+    a_resting(world, BOB, Side.BUY if is_long else Side.SELL, 6, "90" if is_long else "110")
+    world.tell(a_kill(of_strategy(ALICE), FLATTEN))
+    [closing_order] = due(world.desk).closings
+    request = request_for(world.desk, closing_order, NOON)
+    assert (request.order_type, request.time_in_force, request.qty) == (OrderType.LIMIT, TimeInForce.IOC, qty(10))
+    assert request.limit_price == price("90.01" if is_long else "109.99")
+    world.settle()
+    assert world.desk.portfolio.holdings() == {}
+    extended = request_for(world.desk, closing_order, NOON, quote=a_quote(), is_extended=True)
+    assert (extended.time_in_force, extended.limit_price) == (TimeInForce.DAY, price("94.99" if is_long else "105.00"))
 
 
 def test_what_the_broker_does_not_trade_or_sells_whole_is_told_by_name() -> None:
