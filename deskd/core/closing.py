@@ -7,7 +7,8 @@ Rule 2: one side at a time in a symbol, over all books: first the side that move
 Rule 3: a closing order is its strategy's: it is booked there, and takes no more than the book holds. Where all books
         are under the kill, the house sends one order for many, and hands it over (`blocks`).
 Rule 4: while no fill could be seen, nothing is sent; cancels go.
-Rule 5: what waits at the desk is in nobody's way: it waits for what closes, never the other way round.
+Rule 5: what waits at the desk is in nobody's way: it waits for what closes, never the other way round. Nor does an order
+        that opens leave for the broker, to be in its way there, while a kill is about to close (`comes_first`).
 """
 
 from collections.abc import Callable, Iterator
@@ -168,6 +169,24 @@ def _closings_in(
             Closing(strategy_id=position.strategy_id, symbol=symbol, side=side, qty=qty, limit_price=way.limit_price)
         )
     return closings, waits
+
+
+def comes_first(desk: Desk, request: OrderRequest) -> bool:
+    """Tell whether a kill is about to close what the order, near the market on the other side, would be in the way of.
+
+    Only while the kill gets on: one that is hindered is told, and keeps nobody from trading.
+    """
+    symbol, side = request.symbol, request.side
+    flattening = [k for k in desk.kills.at_least(KillDepth.FLATTEN) if k.flat_at is None and not k.left]
+    for who, book in desk.portfolio.books.items() if flattening else ():
+        position = book.positions.get(symbol)
+        if position is None or position.qty * side.sign <= 0:
+            continue
+        if passing.is_far(side, request.limit_price, position.mark_price):
+            continue
+        if any(covers(kill.target, who, member_of(desk, who), symbol) for kill in flattening):
+            return True
+    return False
 
 
 def _first_side(net: Qty, positions: list[Position]) -> Side:

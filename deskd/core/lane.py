@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from deskd.core import catching_up, conflicts, holding, precedence, splitting
+from deskd.core import catching_up, closing, conflicts, holding, precedence, splitting
 from deskd.core.checks import MARKET_MARGIN, Finding, Valued
 from deskd.core.conflicts import Conflict, Rival, Rule
 from deskd.core.desk import Desk
@@ -175,6 +175,10 @@ def _remedy(conflict: Conflict, request: OrderRequest, qty: Qty) -> str:
     wait = "cancel your own order first" if conflict.is_own(request.strategy_id) else "wait until that order has ended"
     free = conflict.free_qty
     match conflict.rule:
+        case Rule.WASH if not conflict.rivals:
+            return (
+                f"a kill is about to close what is held of {request.symbol}, and comes first; try again in some seconds"
+            )
         case Rule.WASH:
             why = "the broker refuses orders of one account that could trade with each other"
             return f"{why}; {wait}, or use a limit_price that does not meet it"
@@ -209,6 +213,8 @@ def judge(
     if found is None or found.is_good:
         ahead = _ahead_of(desk, request, valued)
         conflict = conflict_of(desk, request, valued.qty, replaces=old, ahead=ahead)
+        if conflict is None and valued.opens and closing.comes_first(desk, request):
+            conflict = Conflict(rule=Rule.WASH, rivals=())
         if conflict is not None and conflict.rule is Rule.ZERO:
             conflict, found = _across_zero(desk, request, valued.qty, conflict, ahead)
         else:

@@ -11,7 +11,7 @@ Rule 3: nothing that waits is a way past a kill, or past what stops its strategy
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from deskd.core import conflicts, crossing, lane, precedence, sequencing, splitting
+from deskd.core import closing, conflicts, crossing, lane, precedence, sequencing, splitting
 from deskd.core.checks import Denied
 from deskd.core.conflicts import Conflict, Rival, Rule
 from deskd.core.desk import Desk
@@ -41,6 +41,9 @@ _MOVES = (
     | ev.SharesDistributed
     | ev.AccountReconciled
     | ev.KillEngaged
+    | ev.KillReleased
+    | ev.FlattenCompleted
+    | ev.FlattenHindered
     | ev.BreakerMoved
     | ev.SymbolThawed
     | ev.StrategyStatusChanged
@@ -114,7 +117,8 @@ def moved(desk: Desk, at: datetime, *, met_in: Symbol | None = None) -> list[Eff
             continue
         leaves: list[Effect] = []
         is_to_meet = symbol != met_in and crossing.is_to_meet(desk, order, at)
-        is_its_turn = not is_to_meet and not precedence.own_comes_first(turn, waiting[symbol])
+        is_kills_turn = turn.rank is Rank.OPENS and closing.comes_first(desk, order.request)
+        is_its_turn = not (is_to_meet or is_kills_turn or precedence.own_comes_first(turn, waiting[symbol]))
         if desk.is_synced and symbol not in desk.standing.frozen and is_its_turn:
             leaves = _sent(desk, order, qty, conflict, beside, at)
         if leaves:

@@ -37,6 +37,11 @@ def against(desk: Desk, symbol: Symbol, side: Side) -> list[Order]:
     return [order for order in orders if not conflicts.is_exempt(order.request)]
 
 
+def is_far(side: Side, limit_price: Price | None, price: Price) -> bool:
+    """Tell whether an order of *side* is so far from the market at *price* that what closes can pass it."""
+    return limit_price is not None and side.sign * (price - limit_price) > FAR * price
+
+
 def way(desk: Desk, symbol: Symbol, side: Side, price: Price) -> Way:
     """Return how an order of *side* that closes could go now, the market being at *price*."""
     orders = against(desk, symbol, side)

@@ -15,11 +15,12 @@ from deskd.domain import events as ev
 from deskd.domain.exits import ExitRules
 from deskd.domain.ids import ClientOrderId, StrategyId
 from deskd.domain.kill import KillDepth
+from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.order import OrderRequest, OrderStatus, Side
 from deskd.domain.reasons import RejectReason
 from deskd.domain.run import StrategyStatus
 from tests.core.test_exits import seen
-from tests.core.test_line import a_patient_desk, canceled, limit, order, ours, sent, theirs
+from tests.core.test_line import HOLD_MAX, a_patient_desk, canceled, limit, order, ours, sent, theirs
 from tests.factories import (
     AAPL,
     ALICE,
@@ -103,6 +104,37 @@ def test_a_kill_closes_past_what_waits_to_open() -> None:
     assert len(sent(handle(desk, asked))) == 1
     handle(desk, canceled(BOBS_SALE))
     assert order(desk, CAROLS_BUY).is_held, "it waits for the kill's order now"
+
+
+def test_what_waits_to_open_does_not_leave_while_a_kill_is_about_to_close() -> None:
+    """The kill has canceled alice's sale, for which carol's buy waited: it stays until alice's shares are sold."""
+    desk = a_desk_of_three()
+    sale = rest(desk, ours("sells", side=Side.SELL, **limit("101")))
+    handle(desk, requested(CAROLS_BUY))
+    handle(desk, a_kill(of_strategy(ALICE), KillDepth.FLATTEN))
+    assert sent(handle(desk, canceled(sale))) == []
+    [closing] = due(desk).closings
+    asked = ev.ClosingRequested(request=request_for(desk, closing, NOON), quote=None, market_day=MONDAY, at=NOON)
+    [kills] = [e.request for e in handle(desk, asked) if isinstance(e, ef.Submit)]
+    assert sent(handle(desk, filled(kills, 50))) == [CAROLS_BUY.client_order_id]
+
+
+@pytest.mark.parametrize("policy", [ConflictPolicy.DENY, ConflictPolicy.HOLD])
+def test_a_new_order_is_not_put_in_the_way_of_a_kill_that_is_about_to_close(policy: ConflictPolicy) -> None:
+    """Far from the market, on the kill's side, or once the kill says that it gets on no more, it passes."""
+    desk = a_desk_of_three()
+    desk.lane = LaneRules(conflict=policy, hold_max=HOLD_MAX)
+    handle(desk, a_kill(of_strategy(ALICE), KillDepth.FLATTEN))
+    near = carols("near", **limit("99.50"))
+    assert sent(handle(desk, requested(near))) == []
+    status = OrderStatus.DENIED if policy is ConflictPolicy.DENY else OrderStatus.SUBMITTED
+    assert order(desk, near).status is status
+    assert "a kill is about to close what is held of AAPL" in (order(desk, near).message or "")
+    for passes in (carols("far", **limit("90")), theirs("sells", side=Side.SELL, qty=qty(60), **limit("130"))):
+        assert sent(handle(desk, requested(passes))) == [passes.client_order_id]
+    told = ev.FlattenHindered(target=of_strategy(ALICE), left=("alice: 50 AAPL: the market is closed",), at=NOON)
+    effects = handle(desk, told) + handle(desk, requested(carols("later", **limit("99.40"))))
+    assert sent(effects) == [*(["carol-near"] if policy is ConflictPolicy.HOLD else []), "carol-later"]
 
 
 def test_an_exit_closes_past_what_waits_to_open() -> None:
