@@ -51,7 +51,8 @@ class TimedBroker:
         self.took.append(time.monotonic_ns() - int(oid.rpartition("-")[2]))
         if self.is_there:
             return await self.inner.submit(request, **how)
-        return SubmitRejected(client_order_id=oid, message="no broker in this bench", at=CLOCK.now())
+        # Not sent: a broker's own no, thousands of times, would open breakers and kill the desk.
+        return SubmitRejected(client_order_id=oid, message="no broker in this bench", at=CLOCK.now(), was_sent=False)
 
 
 def a_config(folder: Path) -> Config:
@@ -129,6 +130,14 @@ async def commands() -> asyncio.StreamReader:
     return reader
 
 
+def takes_orders(daemon: Daemon) -> bool:
+    """Tell whether the gate would let an order pass: the market is open, which a synthetic day is after ten seconds."""
+    quote, desk = daemon.hub.quote(SYMBOL), daemon.runtime.desk
+    if quote is None or not desk.instruments:
+        return False
+    return any(day.open_at <= quote.quoted_at < day.close_at for day in desk.calendar.values())
+
+
 async def main(folder: Path, count: int, *, is_there: bool) -> None:
     async with opened(a_config(folder), None) as daemon:
         await daemon.start()
@@ -137,7 +146,7 @@ async def main(folder: Path, count: int, *, is_there: bool) -> None:
         for n in range(count):
             await let_in(daemon, folder, n)
         await daemon.runtime.until_idle()
-        while daemon.hub.quote(SYMBOL) is None or not daemon.runtime.desk.instruments:  # noqa: ASYNC110  a bench may poll
+        while not takes_orders(daemon):  # noqa: ASYNC110  a bench may poll
             await asyncio.sleep(0.01)
         await daemon.trade()
         said = await commands()
