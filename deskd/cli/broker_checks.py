@@ -14,11 +14,11 @@ from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
+from deskd.cli import credentials
 from deskd.cli.check import BAD, GOOD, WARNING, Check, not_yours
-from deskd.cli.place import INSTALLED
 from deskd.cli.show import duration
 from deskd.config import Config
-from deskd.config.keys import HOME_OF_KEYS, SECRET_CREDENTIAL, BrokerKeys, read_keys
+from deskd.config.keys import HOME_OF_KEYS, BrokerKeys, read_keys
 from deskd.domain.errors import ConfigError, SandboxUnavailable, WireError
 from deskd.domain.market import MarketClock
 from deskd.domain.shown import one_line
@@ -41,21 +41,13 @@ class _Answer:
     took: timedelta
 
 
-def credentials_of_unit(file: Path, installed: Path = INSTALLED) -> Mapping[str, str] | None:
-    """Return an environment that leads to the keys from where the unit loads them; None where they are not ours to read."""
-    folder = file.absolute().parent
-    if file.absolute() != installed or not os.access(folder / SECRET_CREDENTIAL, os.R_OK):
-        return None
-    return {"CREDENTIALS_DIRECTORY": str(folder)}
-
-
 def examine_broker(config: Config, file: Path, environment: Mapping[str, str], desk_uid: int) -> Iterator[Check]:
     """Yield what an officer should know about the broker before a session."""
     if config.broker.mode == "embedded":
-        yield Check("broker", GOOD, "the embedded exchange: no keys, no network, a clock and sessions of its own")
+        yield _no_keys(credentials.of_unit(file) or environment)
         return
     if desk_uid != os.geteuid():  # a unit's credentials are in nobody's environment
-        found = credentials_of_unit(file)
+        found = credentials.of_unit(file)
         if found is None:
             yield not_yours("broker", "the key pair of the desk")
             return
@@ -69,6 +61,15 @@ def examine_broker(config: Config, file: Path, environment: Mapping[str, str], d
         yield Check("broker", BAD, "no keys in this environment", HOME_OF_KEYS)
         return
     yield from _asked(config, keys)
+
+
+def _no_keys(environment: Mapping[str, str]) -> Check:
+    """Return that nothing is needed; half a pair ends a start all the same."""
+    try:
+        read_keys(environment)
+    except ConfigError as error:
+        return Check("broker", BAD, "no start with these keys, though the embedded exchange needs none", str(error))
+    return Check("broker", GOOD, "the embedded exchange: no keys, no network, a clock and sessions of its own")
 
 
 def _asked(config: Config, keys: BrokerKeys) -> Iterator[Check]:

@@ -29,7 +29,7 @@ def config() -> None:
 @json_option
 @pass_call
 def check(call: Call, file: Path | None, *, as_json: bool) -> None:
-    """Read the whole configuration, and the routes of notifications, and name everything that is wrong with them."""
+    """Read the whole configuration, the routes of notifications and the keys, and name everything that is wrong with them."""
     from deskd.cli.route_checks import problems_with_routes
     from deskd.config.keys import read_keys
     from deskd.config.load import load
@@ -42,10 +42,11 @@ def check(call: Call, file: Path | None, *, as_json: bool) -> None:
         problems += str(error).splitlines()
     else:
         problems += problems_with_routes(config, file, os.environ)
-    try:
-        read_keys(os.environ)
-    except ConfigError as error:
-        problems.append(str(error))
+    for environment in (os.environ, credentials.of_unit(file) or {}):
+        try:
+            read_keys(environment)
+        except ConfigError as error:
+            problems.append(str(error))
     if as_json:
         show.as_json({"file": str(file), "good": not problems, "problems": problems})
     else:

@@ -1,5 +1,6 @@
 """Whether the running desk has the credentials that lie on the disk: systemd hands them over at a start, at no reload."""
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -33,3 +34,11 @@ def changed_since_start(desk: Mapping[str, Any], file: Path, installed: Path = I
 def in_words(names: Sequence[str]) -> str:
     """Return what an officer should know of it."""
     return f"changed since the desk started, which still has the old: {', '.join(names)}"
+
+
+def of_unit(file: Path, installed: Path = INSTALLED) -> Mapping[str, str] | None:
+    """Return an environment that leads to the keys from where the unit loads them; None where they are not ours to read."""
+    folder = file.absolute().parent
+    if file.absolute() != installed or not os.access(folder / NAMES[1], os.R_OK):
+        return None
+    return {"CREDENTIALS_DIRECTORY": str(folder)}

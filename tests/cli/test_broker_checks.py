@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from deskd.cli.broker_checks import BASIC_SYMBOLS_MAX, credentials_of_unit, examine_broker
+from deskd.cli.broker_checks import BASIC_SYMBOLS_MAX, examine_broker
 from deskd.cli.check import Check
-from deskd.config.keys import read_keys
 from deskd.config.load import load
 
 KEYS = {"APCA_API_KEY_ID": "PK1", "APCA_API_SECRET_KEY": "s3cret-of-alpaca"}
@@ -172,15 +171,3 @@ async def test_what_the_data_plan_lacks_is_found(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"symbols": names, "enabled": False}))
     assert (await asked(tmp_path, plan=FREE))["data plan"].verdict == "good"
     assert (await asked(tmp_path, plan=(429, {"message": "slow\x1bdown"})))["data plan"].verdict == "warning"
-
-
-def test_root_judges_the_keys_that_the_unit_loads(tmp_path: Path) -> None:
-    """Before the desk is started again with them; nobody else can read them, and no other configuration leads there."""
-    file = tmp_path / "desk.toml"
-    assert credentials_of_unit(file, installed=file) is None
-    (tmp_path / "alpaca_key_id").write_text("PK1\n")
-    (tmp_path / "alpaca_secret_key").write_text("s3cr3t\n")
-    found = credentials_of_unit(file, installed=file)
-    assert found is not None
-    assert read_keys(found) == ("PK1", "s3cr3t")
-    assert credentials_of_unit(file) is None

@@ -4,7 +4,8 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deskd.cli.credentials import changed_since_start, in_words
+from deskd.cli.credentials import changed_since_start, in_words, of_unit
+from deskd.config.keys import read_keys
 
 
 def written_after(moment: float, file: Path) -> None:
@@ -35,3 +36,15 @@ def test_another_desks_credentials_are_none_of_it(tmp_path: Path) -> None:
     (tmp_path / "alpaca_key_id").write_text("new")
     elsewhere = tmp_path / "checkout" / "desk.toml"
     assert changed_since_start({}, elsewhere, installed=tmp_path / "desk.toml") == ()
+
+
+def test_root_judges_the_keys_that_the_unit_loads(tmp_path: Path) -> None:
+    """Before the desk is started again with them; nobody else can read them, and no other configuration leads there."""
+    file = tmp_path / "desk.toml"
+    assert of_unit(file, installed=file) is None
+    (tmp_path / "alpaca_key_id").write_text("PK1\n")
+    (tmp_path / "alpaca_secret_key").write_text("s3cr3t\n")
+    found = of_unit(file, installed=file)
+    assert found is not None
+    assert read_keys(found) == ("PK1", "s3cr3t")
+    assert of_unit(file) is None

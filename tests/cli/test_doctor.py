@@ -88,6 +88,13 @@ async def test_a_running_desk_is_found(tmp_path: Path) -> None:
     assert "deskctl config reload" in str(wrong.remedy)
 
 
+def test_half_a_pair_of_keys_is_told_before_a_start_fails_by_it(tmp_path: Path) -> None:
+    """On the embedded exchange, too: nothing else would say it before the restart."""
+    broker = checks(tmp_path, NO_JAIL, {"APCA_API_KEY_ID": "PKTEST"})["broker"]
+    assert (broker.verdict, "needs none" in broker.found) == ("bad", True)
+    assert broker.remedy == "APCA_API_SECRET_KEY: is not set, but APCA_API_KEY_ID is; set both or neither"
+
+
 def test_what_bounds_state_is_said(tmp_path: Path) -> None:
     """The bound is the kernel's wherever there are jails; without jails there is no /state."""
     state = checks(tmp_path, "[sandbox]\nstate_mb = 32\nstate_files = 100")["state"]

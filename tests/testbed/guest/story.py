@@ -436,6 +436,8 @@ def routes() -> None:
 def rotate() -> None:
     """Change keys by the runbook: what the running desk has, until it is started again, is said."""
     Path("/etc/deskd/alpaca_key_id").write_text(NEW_KEY)
+    facts["rotate_half"] = run(CTL, "config", "check")
+    Path("/etc/deskd/alpaca_secret_key").write_text(NEW_KEY)
     facts["rotate_reload"] = run(CTL, "config", "reload")
     facts["rotate_doctor"] = json.loads(run(CTL, "doctor", "--json", timeout=120)[1])
     facts["rotate_sign"] = run(CTL, "audit", "sign")
