@@ -20,7 +20,7 @@ def test_what_was_changed_after_the_start_is_named(tmp_path: Path) -> None:
     file = tmp_path / "desk.toml"
     for name in ("alpaca_key_id", "alpaca_secret_key", "other"):
         (tmp_path / name).write_text("old")
-    since = (tmp_path / "alpaca_secret_key").stat().st_ctime
+    since = (tmp_path / "alpaca_secret_key").stat().st_ctime + 0.001  # an instant is rounded to microseconds
     started = {"started_at": datetime.fromtimestamp(since, UTC).isoformat()}
     assert changed_since_start(started, file, installed=file) == []
     written_after(since, tmp_path / "alpaca_secret_key")
