@@ -57,9 +57,11 @@ def judge(e: Evidence) -> list[Finding]:
 
 
 def _machine(e: Evidence) -> Iterator[Finding]:
-    if e.disk_free < max(DISK_LOW, 2 * e.disk_min):
+    if e.disk_free < (enough := max(DISK_LOW, 2 * e.disk_min)):
         yield Finding(
-            "disk", f"disk_free_mb={e.disk_free // _MIB}", "make room, or lower [jobs] backups_kept (runbook disk-full)"
+            "disk",
+            f"disk_free_mb={e.disk_free // _MIB} enough_mb={enough // _MIB}",
+            "make room, or lower [jobs] backups_kept (runbook disk-full)",
         )
     if e.market_now is None:
         yield Finding("clock", "the broker's clock was not heard", "look at broker and network (runbook broker-down)")

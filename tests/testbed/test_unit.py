@@ -286,6 +286,51 @@ def test_people_are_told_by_routes_that_only_root_can_read(story: Story) -> None
     assert story["routes_end"] == [0, ""]
 
 
+def test_keys_are_changed_by_the_runbook(story: Story) -> None:
+    """What the running desk still has is told by reload and doctor until it is started again; old roots stay good."""
+    code, said = story["rotate_half"]
+    assert (code, "alpaca_secret_key: is not set" in said) == (1, True), said
+    assert "still has the old: alpaca_key_id, alpaca_secret_key" in story["rotate_reload"][1]
+    waiting = {one["check"]: one for one in story["rotate_doctor"]}["credentials"]
+    assert (waiting["verdict"], "systemctl restart deskd" in waiting["remedy"]) == ("warning", True)
+    assert story["rotate_start"] == [0, ""]
+    assert story["rotate_reload_after"] == [0, "/etc/deskd/desk.toml: nothing changed"]
+    assert len(set(story["rotate_keys"])) == 2
+    code, said = story["rotate_verify"]
+    assert (code, ": whole" in said) == (0, True), said
+    assert story["rotate_leaked"] == []
+
+
+def test_the_kill_switch_is_pulled_without_deskctl(story: Story) -> None:
+    """By a signal to the desk alone, or by a file, which is to go before the kill can."""
+    assert story["signal"] == [0, ""]
+    assert "KILL desk: cancel" in story["signal_status"]
+    assert story["signal_release"][0] == 0
+    assert (story["file_release"][0], "take it away first" in story["file_release"][1]) == (1, True)
+    assert story["file_release_after"][0] == 0
+    told, known = story["signal_pid"]
+    assert told == known
+
+
+def test_a_backup_is_put_in_place_by_the_runbook(story: Story) -> None:
+    """Every command as it is printed there; the desk goes on, and books and broker agree."""
+    for step in ("backup", "look", "copy", "start", "reconcile", "verify", "replay"):
+        assert story[f"restore_{step}"][0] == 0, story[f"restore_{step}"]
+    assert "older than 1 of the roots" in story["restore_look"][1]
+    assert "books and broker agree" in story["restore_reconcile"][1]
+
+
+def test_the_version_before_is_one_command_away(story: Story) -> None:
+    """It runs after a restart; a second time is back again."""
+    before, after = story["previous_versions"]
+    assert (after["current"], after["previous"]) == (before["previous"], before["current"])
+    assert story["previous_restart"] == [0, ""]
+    assert story["previous_runs_from"].startswith(f"/opt/deskd/{before['previous']}/")
+    bad = [one for one in story["previous_doctor"] if one["verdict"] == "bad"]
+    assert bad == []
+    assert story["previous_end"] == [before, [0, ""]]
+
+
 def test_a_stop_ends_runs_in_order_and_leaves_nothing(story: Story) -> None:
     """Each is stopped, not killed; no process and no cgroup is left."""
     assert story["stop"] == [0, ""]
