@@ -10,7 +10,7 @@ import click
 from deskd.cli import backtest_notice, show
 from deskd.cli.call import Call, json_option, pass_call
 from deskd.cli.client import NotDone
-from deskd.cli.tapes import cash_of, settings_for, tape_options
+from deskd.cli.tapes import cash_of, settings_for, tape_options, without_jails
 from deskd.cli.trial import FAILED, first_of
 from deskd.domain.shown import printable
 
@@ -107,7 +107,7 @@ def _run(folder: Path, config: Any, cash: Any, names: Sequence[str], *, prints: 
     except Exception as error:
         only = first_of(error)
         if isinstance(only, SandboxUnavailable):
-            raise NotDone(str(only)) from None
+            raise without_jails(only) from None
         if isinstance(only, ConfigError | BrokenPipeError):
             raise only from None
         raise

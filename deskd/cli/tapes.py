@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from deskd.cli.client import NotDone
 from deskd.cli.place import NoConfiguration, config_file, root_of
+from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.shown import one_line
 
 
@@ -20,6 +22,7 @@ def tape_options[F: Callable[..., object]](command: F) -> F:
         click.option("--fills", type=click.Choice(["paper", "immediate"]), help="How the exchange fills orders."),
         click.option("--start", metavar="TIME", help="First market time to play: HH:MM in New York, or RFC 3339."),
         click.option("--seed", type=int, metavar="N", help="Of the synthetic market and of partial fills."),
+        click.option("--without-jail", is_flag=True, help="Run it as yourself: where no jail can be made for you."),
         click.option("--tape", multiple=True, required=True, metavar="PATH", help=tape),
         click.argument("more_tape", nargs=-1, metavar="[PATH...]"),
         click.argument("folder", type=folder, metavar="DIR"),
@@ -36,15 +39,24 @@ def settings_for(named: Path | None, tape: tuple[str, ...], given: Mapping[str, 
     from deskd.config.load import load
 
     here = Path.cwd()
+    given = dict(given)
+    is_without_jail = given.pop("without_jail", False)
     options: dict[str, tuple[str, object]] = {
         f"exchange.{name}": (f"--{name}", value) for name, value in given.items() if value is not None
     }
+    if is_without_jail:
+        options["sandbox.unsafe_without_jail"] = ("--without-jail", True)
     options["exchange.tape"] = ("--tape", [entry if entry == "synthetic" else str(here / entry) for entry in tape])
     options["broker.mode"] = ("deskctl", "embedded")
     options["broker.paper"] = ("deskctl", True)
     file = _readable(named)
     root = here if file is None else root_of(file)
     return load(file, root=root, environment=dict(os.environ), options=options).config
+
+
+def without_jails(why: SandboxUnavailable) -> NotDone:
+    """Return how to look at one's own strategy where no jail can be made: by what one may do oneself."""
+    return NotDone(f"{why}; or --without-jail: the strategy runs as you, and can do what you can")
 
 
 def _readable(named: Path | None) -> Path | None:

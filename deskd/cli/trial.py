@@ -11,7 +11,7 @@ import click
 from deskd.cli import show
 from deskd.cli.call import Call, json_option, pass_call
 from deskd.cli.client import NotDone
-from deskd.cli.tapes import cash_of, settings_for, tape_options
+from deskd.cli.tapes import cash_of, settings_for, tape_options, without_jails
 from deskd.domain.shown import printable
 
 FAILED = 1
@@ -104,7 +104,9 @@ def _run(folder: Path, config: Any, cash: Any, *, out: Any) -> Any:
             return uvloop.run(tried(desk, on_event=on_event, on_prints=on_prints))
     except Exception as error:
         only = first_of(error)
-        if isinstance(only, BrokerFatal | LedgerError | SandboxUnavailable | ChildProcessError):
+        if isinstance(only, SandboxUnavailable):
+            raise without_jails(only) from None
+        if isinstance(only, BrokerFatal | LedgerError | ChildProcessError):
             raise NotDone(str(only)) from None
         if isinstance(only, ConfigError | BrokenPipeError):
             raise only from None

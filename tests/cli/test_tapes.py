@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import pytest
 
-from deskd.cli.tapes import cash_of, settings_for
-from deskd.domain.errors import ConfigError
+from deskd.cli.tapes import cash_of, settings_for, without_jails
+from deskd.domain.errors import ConfigError, SandboxUnavailable
 
 
 def test_the_desks_settings_hold_but_for_the_tape(tmp_path: Path) -> None:
@@ -40,3 +40,12 @@ def test_an_amount_is_dollars() -> None:
     for wrong in ("much", "0", "-3", "1e99", "nan"):
         with pytest.raises(click.UsageError, match="--cash"):
             cash_of(wrong)
+
+
+def test_who_can_make_no_jail_runs_their_strategy_as_themselves(tmp_path: Path) -> None:
+    """A member has no rights to make cgroups: their own strategy may do what they may, and they say so."""
+    (tmp_path / "desk.toml").write_text("")
+    assert settings_for(tmp_path / "desk.toml", ("synthetic",), {"without_jail": True}).sandbox.unsafe_without_jail
+    jailed = settings_for(tmp_path / "desk.toml", ("synthetic",), {"without_jail": False})
+    assert not jailed.sandbox.unsafe_without_jail
+    assert "--without-jail" in str(without_jails(SandboxUnavailable("cgroups cannot be made")))

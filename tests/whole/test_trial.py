@@ -80,11 +80,12 @@ def bench(folder: Path) -> Bench:
     return Bench(folder)
 
 
-async def test_a_strategy_runs_until_the_tape_ends(bench: Bench) -> None:
+@pytest.mark.parametrize("more", [(), ("--without-jail",)], ids=["jailed", "as_oneself"])
+async def test_a_strategy_runs_until_the_tape_ends(bench: Bench, more: tuple[str, ...]) -> None:
     """Its prints, orders and fills are shown; the result counts them; no real desk was made or left."""
     place = bench.strategy("ann", BUYS_ONCE, {"channels": ["trades", "orders"], "enabled": False})
     code, out, err = await bench.deskctl(
-        "run", place, "--tape", bench.folder / "tape", "--speed", 600, "--start", "09:30"
+        "run", place, "--tape", bench.folder / "tape", "--speed", 600, "--start", "09:30", *more
     )
     assert code == 0, out + err
     lines = out.splitlines()
