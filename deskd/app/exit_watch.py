@@ -16,7 +16,7 @@ from deskd.config import RiskExitsSection
 from deskd.core import exits
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
-from deskd.domain.exits import ExitRules, SeenQuote
+from deskd.domain.exits import NO_EXITS, ExitRules, SeenQuote
 from deskd.domain.ids import Symbol
 from deskd.domain.market import MarketClock, Quote
 from deskd.domain.schedule import closes_at
@@ -46,17 +46,18 @@ class Judging(Protocol):
         """Have the event handled."""
 
 
-def rules_of(spec: StrategySpec, desk: RiskExitsSection) -> ExitRules:
-    """Return the strategy's exits: the desk's, tightened by its own. 0 is none."""
+def rules_of(spec: StrategySpec | None, desk: RiskExitsSection) -> ExitRules:
+    """Return the strategy's exits: the desk's, tightened by its own. 0 is none. None: what it says is not known."""
+    own = NO_EXITS if spec is None else spec.exits
 
-    def tighter(bound: Decimal, own: Decimal | None) -> Decimal | None:
-        given = [percent for percent in (bound, own) if percent]
+    def tighter(bound: Decimal, its: Decimal | None) -> Decimal | None:
+        given = [percent for percent in (bound, its) if percent]
         return min(given, default=None)
 
     return ExitRules(
-        stop_loss_pct=tighter(desk.stop_loss_pct, spec.exits.stop_loss_pct),
-        take_profit_pct=tighter(desk.take_profit_pct, spec.exits.take_profit_pct),
-        trailing_pct=tighter(desk.trailing_pct, spec.exits.trailing_pct),
+        stop_loss_pct=tighter(desk.stop_loss_pct, own.stop_loss_pct),
+        take_profit_pct=tighter(desk.take_profit_pct, own.take_profit_pct),
+        trailing_pct=tighter(desk.trailing_pct, own.trailing_pct),
         spread_max_pct=desk.spread_max_pct,
     )
 

@@ -30,6 +30,7 @@ class InForce:
         self._hand_on(config)
         for spec in before.values():
             terms.bound(spec)
+        terms.stand_in()
         await runs.reread()
         now = {found.strategy_id: found for found in runs.strategies()}
         for strategy_id, found in now.items():

@@ -141,6 +141,7 @@ class Rooms:
             strategies=lambda: self.supervisor.strategies(),  # noqa: PLW0108  built below
             wish=self.notifications.wish,
         )
+        self.terms.stand_in()
         self.laptops = LaptopDoor(port=config.api.local_port, tokens=tokens, api=self.api, spec_of=self.terms.spec_of)
         self.supervisor = Supervisor(
             config=config,

@@ -1,7 +1,7 @@
 """What each strategy trades under: its limits, its schedule, its exits, and the capital that it has from the house."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -13,6 +13,7 @@ from deskd.domain import events as ev
 from deskd.domain.ids import HOUSE, StrategyId
 from deskd.domain.money import Cash
 from deskd.domain.notifications import Wishes
+from deskd.domain.schedule import ALWAYS
 from deskd.domain.strategy import BrokenStrategy, StrategySpec
 from deskd.ports import Clock
 
@@ -30,6 +31,7 @@ class Terms:
     keep: Callable[[ev.PlainFact], Awaitable[None]]  # return when it is on disk
     strategies: Callable[[], Sequence[StrategySpec | BrokenStrategy]]
     wish: Callable[[StrategyId, Wishes], None]  # of whoever is told about the strategy
+    _read: set[StrategyId] = field(default_factory=set)  # since the desk began: their last good files count
 
     def spec_of(self, strategy_id: StrategyId) -> StrategySpec | None:
         """Return the strategy as it was last read; None where there is none that can run."""
@@ -38,6 +40,7 @@ class Terms:
 
     def on_spec(self, spec: StrategySpec) -> None:
         """Let the desk judge by what the strategy's files say now."""
+        self._read.add(spec.strategy_id)
         limits = limits_of(spec, self.config.risk, self.config.market.stale_after_s)
         self.desk.limits[spec.strategy_id] = limits
         self.desk.schedules[spec.strategy_id] = spec.schedule
@@ -47,6 +50,12 @@ class Terms:
         if listed and (unknown := sorted(set(spec.symbols) - listed.keys())):
             consequence = "no data and no orders for them: check the spelling in config.json"
             log.warning("symbols_unknown", strategy_id=spec.strategy_id, symbols=unknown, consequence=consequence)
+
+    def stand_in(self) -> None:
+        """Hold strategies whose files cannot be read to the desk's own exits and schedule: they may still hold something."""
+        for strategy_id in self.desk.strategies.keys() - self._read:
+            self.desk.schedules[strategy_id] = schedule_within(ALWAYS, self.config.risk.schedule)
+            self.desk.exit_rules[strategy_id] = rules_of(None, self.config.risk.exits)
 
     def bound(self, spec: StrategySpec) -> None:
         """Bound a strategy by a configuration that is new, whether its own files still fit or not."""

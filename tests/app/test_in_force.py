@@ -5,11 +5,20 @@ from decimal import Decimal
 from pathlib import Path
 
 from deskd.app.daemon import opened
-from deskd.config import BrokerSection, DeskSection, MarketSection, OrdersSection, RiskSection, RiskStrategySection
+from deskd.config import (
+    BrokerSection,
+    DeskSection,
+    MarketSection,
+    OrdersSection,
+    RiskExitsSection,
+    RiskSection,
+    RiskStrategySection,
+)
 from deskd.domain import events as ev
 from deskd.domain.ids import StrategyId
 from deskd.domain.lane import ConflictPolicy
 from tests.app.a_small_desk import a_built_desk, a_config
+from tests.factories import ALICE, registered
 
 ANN = StrategyId("ann")
 
@@ -48,10 +57,13 @@ async def test_a_strategy_that_no_longer_fits_is_named_and_bounded_all_the_same(
         await daemon.start()
         facts.clear()
         tighter = RiskStrategySection(allocation=Decimal(500), order_qty_max=Decimal(10))
-        config = a_config(tmp_path, broker=BrokerSection(), risk=RiskSection(strategy=tighter))
+        exits = RiskExitsSection(stop_loss_pct=Decimal(3))
+        config = a_config(tmp_path, broker=BrokerSection(), risk=RiskSection(strategy=tighter, exits=exits))
+        daemon.runtime.desk.apply(registered(ALICE))  # whose folder is gone
         misfits = await daemon.in_force.take(config, "ada")
         assert daemon.config is config
         assert list(misfits) == [ANN]
         assert daemon.runtime.desk.limits[ANN].order_qty_max == 10
+        assert {daemon.runtime.desk.exit_rules[who].stop_loss_pct for who in (ANN, ALICE)} == {3}
     by_ada = [type(fact) for fact in facts if isinstance(fact, ev.AllocationChanged | ev.LimitsChanged)]
     assert by_ada == [ev.AllocationChanged, ev.LimitsChanged]

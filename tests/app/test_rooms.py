@@ -1,9 +1,14 @@
 """How the desk is put together: who hears of facts, and what rooms tell the runtime."""
 
+from decimal import Decimal
 from pathlib import Path
 
+from deskd.app.opening import db_path
+from deskd.config import RiskExitsSection, RiskSection
 from deskd.domain import events as ev
-from tests.app.a_small_desk import a_built_desk, posted
+from deskd.ledger.store import LedgerStore
+from tests.app.a_small_desk import a_built_desk, a_config, posted
+from tests.factories import ALICE, registered
 
 
 async def test_those_who_hear_of_facts_hear_in_this_order(tmp_path: Path) -> None:
@@ -11,6 +16,16 @@ async def test_those_who_hear_of_facts_hear_in_this_order(tmp_path: Path) -> Non
     async with a_built_desk(tmp_path) as daemon:
         hear = [type(getattr(listener, "__self__", listener)).__name__ for listener in daemon.runtime.on_fact]
     assert hear == ["FactLog", "LiveEvents", "RootKeeper", "KillKeeper", "Office", "Counts"]
+
+
+async def test_a_folder_that_is_gone_leaves_no_position_without_the_desks_stop(tmp_path: Path) -> None:
+    """From the first look on: nobody waits for files that do not come."""
+    risk = RiskSection(exits=RiskExitsSection(stop_loss_pct=Decimal(3)))
+    config = a_config(tmp_path, risk=risk)
+    async with await LedgerStore.open(db_path(config)) as ledger:
+        await ledger.append([registered(ALICE)], [])
+    async with a_built_desk(tmp_path, risk=risk) as daemon:
+        assert daemon.runtime.desk.exit_rules[ALICE].stop_loss_pct == 3
 
 
 async def test_building_starts_nothing(tmp_path: Path) -> None:

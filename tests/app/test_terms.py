@@ -9,9 +9,10 @@ from pathlib import Path
 from structlog.testing import capture_logs
 
 from deskd.app.terms import Terms
-from deskd.config import Config, RiskScheduleSection, RiskSection, RiskStrategySection
+from deskd.config import Config, RiskExitsSection, RiskScheduleSection, RiskSection, RiskStrategySection
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
+from deskd.domain.exits import ExitRules
 from deskd.domain.ids import HOUSE, StrategyId, Symbol
 from deskd.domain.notifications import Wishes
 from deskd.domain.run import StrategyStatus
@@ -66,6 +67,19 @@ def test_the_desk_judges_by_what_the_files_say_now() -> None:
     assert given.desk.schedules[ALICE] == a_spec().schedule
     assert ALICE in given.desk.exit_rules
     assert given.wishes == [(ALICE, a_spec().wishes)]
+
+
+def test_whose_files_cannot_be_read_is_held_to_the_desks_own_exits_and_schedule() -> None:
+    """A folder that is broken or gone at the start leaves no position without the stop that officers want."""
+    risk = RiskSection(
+        exits=RiskExitsSection(stop_loss_pct=Decimal(3)), schedule=RiskScheduleSection(flatten_before_close_min=10)
+    )
+    given = Given(config=Config(risk=risk))
+    given.terms.on_spec(replace(a_spec(), exits=ExitRules(stop_loss_pct=Decimal(1))))
+    given.terms.stand_in()
+    assert given.desk.exit_rules[ALICE].stop_loss_pct == 1  # its last good files count
+    assert given.desk.exit_rules[BOB].stop_loss_pct == 3
+    assert given.desk.schedules[BOB].flatten_before_close == timedelta(minutes=10)
 
 
 def test_a_symbol_that_the_broker_does_not_list_is_said_when_the_strategy_is_read() -> None:
