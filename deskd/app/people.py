@@ -70,6 +70,7 @@ def control_of(
             KillRoutes(
                 kills=desk.kills,
                 runs=runs,
+                registered=desk.strategies,
                 wall=wall,
                 post=keep,
                 symbols=lambda: _symbols(desk),

@@ -19,7 +19,7 @@ from deskd.control.people import Caller
 from deskd.control.views import instant
 from deskd.core.kills import Kill, Kills
 from deskd.domain import events as ev
-from deskd.domain.ids import SYMBOL, Symbol
+from deskd.domain.ids import SYMBOL, StrategyId, Symbol, UserId
 from deskd.domain.kill import THE_DESK, KillCause, KillDepth, KillScope, KillTarget
 from deskd.domain.strategy import StrategySpec
 from deskd.ports import Clock, Runs
@@ -35,6 +35,7 @@ class KillRoutes:
 
     kills: Kills
     runs: Runs
+    registered: Mapping[StrategyId, ev.StrategyRegistered]  # all that ever were: a folder that is gone leaves its book
     wall: Clock
     post: Callable[[ev.Event], Awaitable[None]]  # returns when it is on disk
     symbols: Callable[[], Collection[Symbol]]  # that can be traded; empty: the broker did not tell yet
@@ -95,14 +96,15 @@ class KillRoutes:
         [(key, typed)] = given.items()
         if not isinstance(typed, str):
             raise Refused(400, f"{key}: a name is a text")
-        specs = [found for found in self.runs.strategies() if isinstance(found, StrategySpec)]
+        members = self._members()
         known = {kill.target.name for kill in self.kills.all()}
         match key:
             case "strategy":
-                names = sorted({found.strategy_id for found in self.runs.strategies()} | (known & {typed}))
+                here = {found.strategy_id for found in self.runs.strategies()}
+                names = sorted(here | (({*members} | known) & {typed}))  # of what is gone the whole name
                 return KillTarget(KillScope.STRATEGY, the_one("strategy", typed, names))
             case "user":
-                names = sorted({str(found.user_id) for found in specs} | (known & {typed}))
+                names = sorted({str(member) for member in members.values()} | (known & {typed}))
                 return KillTarget(KillScope.MEMBER, the_one("member", typed, names))
             case _:
                 if not SYMBOL.fullmatch(typed.upper()):
@@ -123,8 +125,14 @@ class KillRoutes:
             return True
         if target.scope is KillScope.MEMBER:
             return target.name == caller.name
-        found = [s for s in self.runs.strategies() if isinstance(s, StrategySpec) and s.strategy_id == target.name]
-        return target.scope is KillScope.STRATEGY and any(caller.may_manage(spec.user_id) for spec in found)
+        member = self._members().get(StrategyId(target.name))
+        return target.scope is KillScope.STRATEGY and member is not None and caller.may_manage(member)
+
+    def _members(self) -> Mapping[StrategyId, UserId]:
+        """Return whose each strategy is: by its folder, and where that is gone, as it was last registered."""
+        last = {name: known.user_id for name, known in self.registered.items()}
+        specs = (found for found in self.runs.strategies() if isinstance(found, StrategySpec))
+        return last | {spec.strategy_id: spec.user_id for spec in specs}
 
     @staticmethod
     def _not_theirs(caller: Caller, target: KillTarget) -> str:

@@ -431,6 +431,7 @@ async def a_running_desk(
             KillRoutes(
                 kills=desk.kills,
                 runs=runs,
+                registered=desk.strategies,
                 wall=SystemClock(),
                 post=keep,
                 symbols=lambda: desk.instruments,

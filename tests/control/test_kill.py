@@ -1,15 +1,18 @@
 """Kill and release over the control socket: who may, what is on record, and what is refused."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deskd.cli.client import Desk, NotDone
+from deskd.control.people import Caller
+from deskd.domain.ids import StrategyId, UserId
 from deskd.domain.kill import THE_DESK, KillDepth, KillScope, KillTarget
-from tests.control.a_running_desk import MEMBER, RunningDesk, a_running_desk
-from tests.factories import ALICE, a_kill, of_strategy
+from tests.control.a_running_desk import MEMBER, OFFICER, RunningDesk, a_running_desk
+from tests.factories import ALICE, a_kill, of_strategy, registered
 
 
 async def ask(desk: RunningDesk, path: str, **body: Any) -> dict[str, Any]:
@@ -75,6 +78,18 @@ async def test_a_member_kills_what_is_theirs_and_releases_nothing(tmp_path: Path
         with pytest.raises(NotDone, match="only officers release a kill: alice is none"):
             await ask(desk, "/release", strategy="alice")
         assert len(desk.desk.kills.in_force) == len(desk.commands) == 2
+
+
+@pytest.mark.parametrize("caller", [OFFICER, MEMBER])
+async def test_a_strategy_whose_folder_is_gone_can_be_killed_by_its_whole_name(tmp_path: Path, caller: Caller) -> None:
+    """Its book may hold something, and its orders may be open: by an officer, and by whose it was."""
+    async with a_running_desk(tmp_path, caller=caller) as desk:
+        gone = StrategyId("gone")
+        desk.desk.apply(replace(registered(gone), user_id=UserId("alice")))
+        await ask(desk, "/kill", strategy="gone", flatten=True)
+        assert desk.desk.kills.in_force[of_strategy(gone)].depth is KillDepth.FLATTEN
+        with pytest.raises(NotDone, match="there is no strategy 'gon'"):
+            await ask(desk, "/kill", strategy="gon")
 
 
 @pytest.mark.parametrize(
