@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from deskd.config import MarketSection, RiskStrategySection
 from deskd.domain.strategy import BrokenStrategy, StrategySpec
 from deskd.supervision.discovery import Defaults, discover, discover_one
+from deskd.supervision.folder import FolderError, read_folder
 
 DEFAULTS = Defaults(market=MarketSection(), risk=RiskStrategySection())
 READ_MAX_S = 5.0  # of CPU, for any folder: it is read in a thread, and others wait for it
@@ -186,6 +188,51 @@ def test_a_hostile_folder_is_no_strategy(tmp_path: Path, name: str) -> None:
     assert isinstance(found, BrokenStrategy), found
     assert "of bob" not in found.problem
     assert "root:" not in found.problem
+
+
+def test_a_link_that_is_swapped_in_while_the_desk_reads_leads_nowhere(tmp_path: Path) -> None:
+    """What was a file or a folder when it was looked at may be a link when it is opened: then it is not read."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "file.py").write_text("of bob")
+    folder = a_folder(tmp_path)
+    (folder / "lib").mkdir()
+    (folder / "lib" / "file.py").write_text("of mallory")
+    (folder / "file.py").write_text("of mallory")
+    is_over = threading.Event()
+
+    def race() -> None:
+        """Put a link in the place of a file and of a folder, and each of them back, as fast as can be."""
+        while not is_over.is_set():
+            (folder / "link").symlink_to(secret / "file.py")
+            (folder / "link").replace(folder / "file.py")
+            (folder / "plain").write_text("of mallory")
+            (folder / "plain").replace(folder / "file.py")
+            (folder / "lib").rename(folder / "away")
+            (folder / "lib").symlink_to(secret)
+            (folder / "lib").unlink()
+            (folder / "away").rename(folder / "lib")
+
+    racer = threading.Thread(target=race)
+    racer.start()
+    read_well, said = 0, set[str]()
+    try:
+        for _ in range(1_500):
+            try:
+                files, _ = read_folder(folder)
+            except FolderError as error:
+                said.add(str(error).partition(": ")[2])
+                continue
+            read_well += 1
+            assert b"of bob" not in files.values()
+    finally:
+        is_over.set()
+        racer.join()
+    assert read_well
+    assert said <= {
+        "changed while it was read: try again when it rests",
+        "is a link that does not lead to a file of this folder: copy the file into it",
+    }
 
 
 def test_folders_nested_beyond_any_path_end_nobody(tmp_path: Path) -> None:
