@@ -6,10 +6,11 @@ Rule 2: one look is none: a bound is reached where two looks in a row say so, an
         bad tick sells nothing, and lifts no trail.
 Rule 3: an exit that was triggered is carried through until the position is flat, over restarts and refusals. One order
         at a time, for what is free: shares that open orders promise are left to these.
-Rule 4: shares that a bracket, OCO or OTO at the broker closes are left to that. Open orders of the other side are canceled
-        first: they would open the position anew, and the broker refuses what could trade with itself. Shares that a
-        limit order promises are not left to it where a stop fires: it waits for a price that may never come. Past
-        orders of other strategies it goes with a limit, where they are far from the market (core/passing.py).
+Rule 4: shares that a bracket, OCO or OTO at the broker closes are left to that; of a short position all are, whatever the
+        shares. Open orders of the other side are canceled first: they would open the position anew, and the broker
+        refuses what could trade with itself. Shares that a limit order promises are not left to it where a stop fires:
+        it waits for a price that may never come. Past orders of other strategies it goes with a limit, where they are
+        far from the market (core/passing.py).
 Rule 5: before the close, where the schedule wants that, every open order in the symbol is canceled, and all is closed.
 Rule 6: only the regular session counts: at other times the broker would keep a market order for the open.
 """
@@ -178,15 +179,22 @@ def triggered(desk: Desk, fact: ev.ExitTriggered, quote: Quote, event: ev.Prices
     """Return the exit on its way; nothing where other orders are to close the position."""
     who, symbol = fact.strategy_id, fact.symbol
     can_close = exit_orders.free_to_close(desk, who, symbol) or _waits_for_better(desk, fact)
-    if fact.kind is not ExitKind.BEFORE_CLOSE and (_awaits_legs(desk, who, symbol) or not can_close):
+    if fact.kind is not ExitKind.BEFORE_CLOSE and (_is_guarded(desk, fact) or not can_close):
         return []
     return [Record(fact), *_next(desk, Running(fact), quote, event)]
 
 
-def _awaits_legs(desk: Desk, who: StrategyId, symbol: Symbol) -> bool:
-    """Tell whether legs that nobody has told of yet are to close some of the position."""
+def _is_guarded(desk: Desk, fact: ev.ExitTriggered) -> bool:
+    """Tell whether exits at the broker close the position of which no reservation tells.
+
+    Legs that nobody has told of yet, and those of a short position: they buy, and hold no shares.
+    """
+    who, symbol = fact.strategy_id, fact.symbol
     entries = (entry for oid in desk.awaits_legs if (entry := desk.orders[oid]).filled_qty)
-    return any(entry.request.strategy_id == who and entry.request.symbol == symbol for entry in entries)
+    if any(entry.request.strategy_id == who and entry.request.symbol == symbol for entry in entries):
+        return True
+    is_short = fact.position_qty < 0
+    return is_short and any(o.request.order_class is not OrderClass.SIMPLE for o in _open(desk, who, symbol))
 
 
 def _waits_for_better(desk: Desk, fact: ev.ExitTriggered) -> list[Order]:

@@ -18,6 +18,7 @@ from deskd.domain.ids import ClientOrderId
 from deskd.domain.order import OrderClass, OrderRequest, OrderStatus, OrderType, Side, StopLoss, TakeProfit, TimeInForce
 from deskd.domain.run import StrategyStatus
 from deskd.domain.schedule import Schedule
+from tests.core.some_orders import a_leg
 from tests.factories import (
     AAPL,
     ALICE,
@@ -325,6 +326,33 @@ def test_a_sale_that_waits_for_an_auction_is_left_to_it() -> None:
     desk = a_holder()
     rests(desk, 10, time_in_force=TimeInForce.CLS)
     assert handle(desk, seen("97")) == []
+
+
+@pytest.mark.parametrize(
+    ("side", "profit", "loss", "bid"), [(Side.BUY, "110", "90", "97"), (Side.SELL, "90", "110", "103")]
+)
+def test_a_bracket_whose_exits_are_at_the_broker_is_not_doubled(side: Side, profit: str, loss: str, bid: str) -> None:
+    """Of a long position, and of a short one, whose exits buy and hold no shares."""
+    desk = a_desk(limits=some_limits(is_short_allowed=True))
+    desk.exit_rules[ALICE] = RULES
+    bracket = a_request(
+        side=side,
+        order_class=OrderClass.BRACKET,
+        take_profit=TakeProfit(limit_price=price(profit)),
+        stop_loss=StopLoss(stop_price=price(loss)),
+    )
+    other = Side.SELL if side is Side.BUY else Side.BUY
+    legs = (
+        a_leg("leg-1", side=other, limit_price=price(profit)),
+        a_leg("leg-2", side=other, order_type=OrderType.STOP, limit_price=None, stop_price=price(loss)),
+    )
+    handle(desk, requested(bracket))
+    entry = a_broker_order(bracket, legs=legs)
+    handle(desk, ev.SubmitAccepted(client_order_id=bracket.client_order_id, order=entry, at=NOON))
+    handle(desk, filled(bracket, 10))
+    assert desk.portfolio.qty(ALICE, AAPL) == side.sign * 10
+    assert desk.awaits_legs == {}
+    assert handle(desk, seen(bid)) == []
 
 
 def test_a_bracket_guards_its_own_shares_alone() -> None:
