@@ -10,6 +10,7 @@ import click
 
 from deskd import __version__
 from deskd.cli.place import NoConfiguration, config_file, root_of
+from deskd.cli.record import record
 from deskd.config.load import Loaded, load
 from deskd.domain.errors import ConfigError, LedgerError, SandboxUnavailable
 from deskd.domain.shown import printable
@@ -107,6 +108,9 @@ def exchange(
     uvloop.run(
         serve(settings_from(section, state=section.state, keys=keys, rate_limit_per_min=rate_limit, faults=faults))
     )
+
+
+cli.add_command(record)
 
 
 def _reading(config: Path | None, tapes: Sequence[str], overrides: Mapping[str, object]) -> Callable[[], Loaded]:

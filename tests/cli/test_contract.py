@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from deskd.cli import deskctl
+from deskd.cli import daemon, deskctl
 
 CONTRACT = {
     "status": ["--json"],
@@ -53,6 +53,21 @@ def test_a_command_of_the_contract_is_there_with_its_options(command: str) -> No
     shown = CliRunner().invoke(deskctl.cli, [*command.split(), "--help"])
     assert shown.exit_code == 0
     assert [option for option in CONTRACT[command] if option not in shown.output] == []
+
+
+DAEMON = {
+    "run": ["--config"],
+    "exchange": ["--config", "--listen", "--tape", "--speed", "--state", "--seed"],
+    "record": ["--config", "--day", "--out"],
+}
+
+
+@pytest.mark.parametrize("command", DAEMON)
+def test_a_command_of_the_daemon_is_there_with_its_options(command: str) -> None:
+    """The unit, and whoever runs the exchange alone or records a tape, call them so."""
+    shown = CliRunner().invoke(daemon.cli, [command, "--help"])
+    assert shown.exit_code == 0
+    assert [option for option in DAEMON[command] if option not in shown.output] == []
 
 
 def test_exit_codes_are_told_and_stable() -> None:
