@@ -14,10 +14,38 @@ from deskd.cli.deskctl import cli
 from deskd.config import Config
 from deskd.config.changes import values
 from deskd.config.leaves import leaves
+from deskd.domain.job import JobName
+from deskd.domain.notifications import Topic
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
-PAGES = [*RUNBOOKS, ROOT / "docs" / "officers-guide.md", ROOT / "docs" / "members-guide.md"]
+FLOWS = ROOT / "docs" / "flows.md"
+EARLIER_FLOWS = [
+    "fetch_market_data",
+    "validate_data_quality",
+    "archive_old_data",
+    "run_strategy",
+    "calculate_indicators",
+    "generate_signals",
+    "backtest_strategy",
+    "execute_trades",
+    "manage_orders",
+    "update_positions",
+    "reconcile_trades",
+    "calculate_position_size",
+    "validate_risk_limits",
+    "monitor_portfolio_risk",
+    "generate_risk_alerts",
+    "calculate_performance",
+    "generate_reports",
+    "run_backtest",
+    "analyze_trades",
+    "send_trade_alerts",
+    "monitor_system_health",
+    "aggregate_logs",
+    "send_daily_summary",
+]
+PAGES = [*RUNBOOKS, FLOWS, ROOT / "docs" / "officers-guide.md", ROOT / "docs" / "members-guide.md"]
 COMMAND = re.compile(r"(?:`|^ {4,}(?:sudo )?)(deskctl [a-z](?:[^`\n#|]|\|(?! ))*)", re.MULTILINE)
 CODE = "\n".join(path.read_text() for folder in ("deskd", "sandbox", "tools") for path in (ROOT / folder).rglob("*.py"))
 
@@ -72,3 +100,21 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
     tests = re.findall(r"`(tests/[\w/.]+)`", page.read_text())
     assert [test for test in tests if not (ROOT / test).exists()] == []
+
+
+def test_each_flow_of_the_earlier_systems_is_a_job_or_a_command() -> None:
+    """Whoever comes from there finds what he ran by night: all 23, each with something to type or a job by its name."""
+    rows = [line.strip("|").split("|", 1) for line in FLOWS.read_text().splitlines() if re.match(r"\| [a-z]+_", line)]
+    found = [name for flows, _ in rows for name in flows.strip().split(", ")]
+    assert sorted(found) == sorted(EARLIER_FLOWS)
+    for flows, now in rows:
+        jobs = set(re.findall(r"job `([a-z]+)`", now))
+        assert jobs <= set(JobName), flows
+        assert jobs or re.search(r"`desk(?:ctl|d) [a-z]", now), flows
+    topics = {
+        word
+        for line in FLOWS.read_text().splitlines()
+        if "topic" in line
+        for word in re.findall(r"`([a-z]+(?:-[a-z]+)?)`", line)
+    }
+    assert topics - {str(topic) for topic in Topic} <= {str(job) for job in JobName}
