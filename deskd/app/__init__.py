@@ -15,6 +15,7 @@ import uvloop
 from deskd import log as logs
 from deskd.app.notify import Notifier
 from deskd.app.opening import begun
+from deskd.app.terminal import LOOK_AGAIN_S, Terminal
 from deskd.config import Config
 from deskd.config.keys import BrokerKeys
 from deskd.config.load import Loaded
@@ -103,8 +104,19 @@ async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier, read
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    # systemd asks for a reload by SIGHUP; without one it is a terminal that was closed, and the desk ends in order
-    loop.add_signal_handler(signal.SIGHUP, reload.set if notifier.address is not None else on_signal)
+    terminal = Terminal()
+
+    def end_without_terminal() -> bool:
+        if gone := terminal.is_gone:
+            on_signal()
+        return gone
+
+    def on_hangup() -> None:
+        if not end_without_terminal():
+            reload.set()
+            loop.call_later(LOOK_AGAIN_S, end_without_terminal)
+
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
     loop.add_signal_handler(signal.SIGUSR1, kill.set)  # kept until the desk can write it down
     notifier.say(status="starting: reading the ledger")
     try:

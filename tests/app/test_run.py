@@ -1,6 +1,8 @@
 """The daemon as a process: its ends, whenever they are asked for (twin of deskd/app/__init__.py)."""
 
 import asyncio
+import os
+import pty
 import signal
 import socket
 from pathlib import Path
@@ -26,24 +28,60 @@ NO_BROKER = """
 KEYS = {"APCA_API_KEY_ID": "PKTEST", "APCA_API_SECRET_KEY": "secret-of-a-test"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["asked", "terminal_closed"])
-async def test_a_desk_that_waits_for_its_broker_ends_at_once_when_asked(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("is_asked", [True, False], ids=["asked", "terminal_closed"])
+async def test_a_desk_that_waits_for_its_broker_ends_at_once_when_asked(tmp_path: Path, *, is_asked: bool) -> None:
     """SIGTERM while it starts is obeyed, not kept for later: no strategy is started first, nothing is left behind."""
+    ours, its = pty.openpty()
     async with a_desk_process(tmp_path) as desk:
         desk.environment = KEYS
         desk.configure(NO_BROKER)
         desk.strategy("ann", "print('I ran')")
-        await desk.start(ready=False)
+        await desk.start(ready=False, terminal=its)
+        os.close(its)
         await desk.hears("broker_unreachable")
         below = desk.children()
         began = asyncio.get_running_loop().time()
-        assert await desk.end(number) == 0
+        if not is_asked:
+            os.close(ours)
+        assert await (desk.end() if is_asked else desk.dies()) == 0
         assert asyncio.get_running_loop().time() - began < 10
         told = [line.get("event") for line in desk.log]
         assert "desk_stopped" in told
         assert "run_started" not in told
         assert "Traceback" not in "".join(str(line) for line in desk.log)
         await all_gone(below)
+    if is_asked:
+        os.close(ours)
+
+
+async def test_a_desk_at_work_ends_in_order_when_its_terminal_is_closed(tmp_path: Path) -> None:
+    """Strategies end, orders are canceled, the ledger is closed: nobody watches it any more."""
+    ours, its = pty.openpty()
+    async with a_desk_process(tmp_path) as desk:
+        desk.configure("[sandbox]\nunsafe_without_jail = true\n")
+        await desk.start(terminal=its)
+        os.close(its)
+        os.close(ours)
+        assert await desk.dies() == 0
+        assert "desk_stopped" in [line["event"] for line in desk.log]
+
+
+async def test_a_desk_reads_its_configuration_again_when_it_is_sent_the_signal(tmp_path: Path) -> None:
+    """By SIGHUP, with systemd or without: what changed is in the log, and the desk goes on."""
+    async with a_desk_process(tmp_path) as desk:
+        desk.configure("[sandbox]\nunsafe_without_jail = true\n")
+        await desk.start()
+        desk.configure('[sandbox]\nunsafe_without_jail = true\n[risk.strategy]\norder_notional_max = "1234"\n')
+        assert desk.process is not None
+        desk.process.send_signal(signal.SIGHUP)
+        await desk.hears("config_reloaded")
+        (changed,) = [line for line in desk.log if line["event"] == "config_changed"]
+        assert (changed["key"], changed["new"], changed["by"]) == ("risk.strategy.order_notional_max", "1234", "SIGHUP")
+        desk.configure("[sandbx]\n")
+        desk.process.send_signal(signal.SIGHUP)
+        await desk.hears("config_wrong")
+        assert desk.process.returncode is None
+        assert await desk.end() == 0
 
 
 async def test_asked_twice_it_ends_in_order_all_the_same(tmp_path: Path) -> None:

@@ -48,10 +48,11 @@ class DeskProcess:
         if config is not None:
             (folder / "config.json").write_text(json.dumps(config))
 
-    async def start(self, *options: str, ready: bool = True) -> None:
-        """Start it; return when it says that it is ready."""
+    async def start(self, *options: str, ready: bool = True, terminal: int | None = None) -> None:
+        """Start it, in that terminal where one is given; return when it says that it is ready."""
         self.log.clear()
         self.process = await asyncio.create_subprocess_exec(
+            *(() if terminal is None else ("setsid", "--ctty")),
             sys.executable,
             "-m",
             self.program,
@@ -61,6 +62,7 @@ class DeskProcess:
             *options,
             cwd=ROOT,
             env=os.environ | self.environment,
+            stdin=terminal,
             stderr=asyncio.subprocess.PIPE,
         )
         self.reading = asyncio.get_running_loop().create_task(self._read())
