@@ -11,6 +11,7 @@ from deskd.config.settings import Config
 from deskd.domain.ids import SYMBOL
 from deskd.domain.schedule import WEEK
 
+_KEYS_ELSEWHERE = "the broker's keys come from the environment"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?(==[0-9][A-Za-z0-9._+!-]{0,60})?")
 _HHMM = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
@@ -64,7 +65,7 @@ def _bad_url(url: str, safe: str, open_: str) -> str | None:
     except ValueError as error:
         return f"is no address: {error}"
     if parts.username or parts.password:
-        return "has a user or a password in it (not shown); the broker's keys come from the environment"
+        return f"has a user or a password in it (not shown); {_KEYS_ELSEWHERE}"
     if parts.scheme not in {safe, open_} or not host:
         return f'is "{url}"; allowed: an address like {safe}://HOST'
     if parts.scheme == open_ and host not in _LOOPBACK:
@@ -139,6 +140,7 @@ def _packages(config: Config) -> Broken:
     if index is None or Path(index).expanduser().is_absolute():
         return
     if problem := _bad_url(index, "https", "http"):
+        problem = problem.replace(_KEYS_ELSEWHERE, "allowed: an address that needs none")
         yield "sandbox.requirements_index", f"{problem}, or the absolute path of a folder"
 
 

@@ -44,6 +44,8 @@ RULES = {
         '[sandbox]\npackages = ["numpy>=2"]'
     ),
     "sandbox.packages: names a package twice; name each once": '[sandbox]\npackages = ["TA-Lib", "ta_lib==0.8.2"]',
+    "sandbox.requirements_index: has a user or a password in it (not shown); allowed: an address that needs none, or the "
+    "absolute path of a folder": '[sandbox]\nrequirements_index = "https://me:hush@index/simple"',
     'sandbox.requirements_index: is "wheels"; allowed: an address like https://HOST, or the absolute path of a folder': (
         '[sandbox]\nrequirements_index = "wheels"'
     ),
