@@ -10,7 +10,7 @@ import click
 
 from deskd.alpaca.endpoints import Keys, endpoints
 from deskd.alpaca.recording import Recorder, Wanted
-from deskd.cli.broker_checks import credentials_of_unit
+from deskd.cli import credentials
 from deskd.cli.place import config_file, root_of
 from deskd.config.keys import HOME_OF_KEYS, read_keys
 from deskd.config.load import load
@@ -125,7 +125,7 @@ def _broker(config: Path | None, url: str | None, feed: str | None) -> tuple[str
         section = settings.broker
     address = endpoints(section, chosen).data
     found = read_keys(os.environ)
-    if found is None and (unit := credentials_of_unit(file)) is not None:
+    if found is None and (unit := credentials.of_unit(file)) is not None:
         found = read_keys(unit)
     if found is None and url is not None:
         return address, Keys(EMBEDDED_KEY, EMBEDDED_KEY), chosen
