@@ -8,6 +8,7 @@ PYTEST_FLAGS ?= --numprocesses auto --dist loadscope --no-loadscope-reorder --du
 RUN_FLAGS ?=
 SECONDS ?= 120
 STARTS ?= 10000
+ORDERS ?= 100000
 UV ?= uv
 LOCK_FLAGS := --generate-hashes --universal --python-version 3.12 --no-header --no-emit-index-url
 
@@ -70,9 +71,10 @@ chaos:  ## let everything go wrong around twenty jailed strategies, then open th
 	@tools/setup.sh dev
 	@$(PYTHON) -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(CHAOS_FLAGS)
 
-soak:  ## start and stop runs in real jails ten thousand times, and see that the desk holds no more; STARTS=10000 SEED=random
+soak:  ## start and stop runs in real jails ten thousand times, and see that the desk holds no more; fold a long history; STARTS=10000 ORDERS=100000 SEED=random
 	@tools/setup.sh dev
 	@$(PYTHON) -m tests.soak --starts $(STARTS) $(if $(SEED),--seed $(SEED))
+	@DESKD_HISTORY_ORDERS=$(ORDERS) $(PYTHON) -m pytest -q tests/ledger/test_snapshotter.py -k long_history
 
 bed:  ## run every attack and test of jails under a real systemd on cgroup v2, without root (needs DESKD_TESTBED)
 	@tools/setup.sh dev

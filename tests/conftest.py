@@ -15,8 +15,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: whole desks wait for their broker and for time more than they compute."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are processors: whole desks and the bed wait more than they compute, for most of the run."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hang import HANG_S
 from tests.turns import LONG_ROOMS, TOGETHER, turn_of
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +48,7 @@ def test_pytest_deals_out_as_is_said_here(tmp_path: Path) -> None:
         [*command, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=HANG_S,
         check=False,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hang import HANG_S
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -94,7 +96,7 @@ async def test_the_exchange_runs_alone_until_it_is_told_to_end(tmp_path: Path) -
         *command, cwd=tmp_path, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_S):
         ready = json.loads(await process.stdout.readline())
     assert ready["event"] == "exchange_ready"
     assert ready["url"].startswith("http://127.0.0.1:")

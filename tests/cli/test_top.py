@@ -16,6 +16,7 @@ from deskd.cli.client import DeskNotReachable
 from deskd.cli.deskctl import cli
 from deskd.cli.top import watch
 from tests.control.a_running_desk import a_running_desk
+from tests.hang import HANG_S
 
 RUN = "from deskd.cli.deskctl import main; main()"
 
@@ -40,7 +41,7 @@ async def test_a_terminal_gets_its_own_screen_back(tmp_path: Path) -> None:
         process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)  # noqa: ASYNC220  short
         os.close(theirs)
         drawn = b""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_S):
             while drawn.count(b"\x1b[H\x1b[2J") < 3:
                 drawn += await asyncio.to_thread(os.read, ours, 65_536)
         process.send_signal(signal.SIGINT)

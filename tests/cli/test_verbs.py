@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from deskd.cli.deskctl import cli
 from deskd.cli.verbs import names_of
 from tests.control.a_running_desk import a_running_desk
+from tests.hang import HANG_S
 
 SHELLS = ["bash", "zsh", "fish"]
 
@@ -25,7 +26,9 @@ def completed(words: str, at: int, config: Path) -> list[str]:
     """Return what bash would offer for the word at that place."""
     asked = {"_DESKCTL_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
     command = [sys.executable, "-c", "from deskd.cli.deskctl import main; main()"]
-    shown = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True, check=True, timeout=60)
+    shown = subprocess.run(
+        command, env={**os.environ, **asked}, capture_output=True, text=True, check=True, timeout=HANG_S
+    )
     assert config.exists()
     return [line.split(",", 1)[1] for line in shown.stdout.splitlines()]
 
@@ -94,7 +97,7 @@ def test_what_is_heavy_is_not_imported_before_a_command_needs_it() -> None:
     """Deskctl starts in a blink: tables, HTTP, configuration and the desk itself come later."""
     heavy = ("rich", "pydantic", "pydantic_settings", "aiohttp", "structlog", "msgspec", "asyncio", "deskd.core")
     script = "import sys, deskd.cli.deskctl; print(*sorted(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=HANG_S)
     assert set(heavy) & set(loaded.stdout.split()) == set()
 
 
@@ -106,6 +109,6 @@ def test_a_command_in_a_file_of_its_own_is_imported_when_it_is_meant() -> None:
         assert command is not None
         assert command.name == name
     script = "import sys, deskd.cli.deskctl; print(*sorted(m for m in sys.modules if m.startswith('deskd.cli.')))"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=HANG_S)
     names = {module.removeprefix("deskd.cli.") for module in loaded.stdout.split()}
     assert names == {"call", "client", "deskctl", "layout", "place", "show", "verbs"}

@@ -18,6 +18,7 @@ from deskd.ledger.store import LedgerStore
 from tests.cli.told_orders import FATES, a_ledger_of_fates, write
 from tests.control.a_running_desk import a_running_desk
 from tests.core.some_splits import a_split_story
+from tests.hang import HANG_S
 
 PAGES = Path(__file__).parent / "pages"
 ROOT = Path(__file__).parents[2]
@@ -87,7 +88,7 @@ def test_what_members_wrote_does_not_steer_the_terminal(ledger: Path) -> None:
 
 def deskctl(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "deskd.cli.deskctl", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=HANG_S)
 
 
 def test_a_ledger_is_read_without_a_desk(ledger: Path) -> None:

@@ -141,7 +141,7 @@ async def holding(world: World, name: str) -> None:
     """Start it, and return when it has said what it holds, or has ended."""
     told = len(world.printed(name)) + len(world.ends(name))
     await world.start(name)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_S):
         while len(world.printed(name)) + len(world.ends(name)) == told:  # noqa: ASYNC110  a file tells nobody
             await asyncio.sleep(0.01)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from deskd.supervision.cgroup import mounts, sweep
+from tests.hang import HANG_S
 
 pytestmark = pytest.mark.needs_nsjail
 
@@ -108,7 +109,7 @@ def test_a_desk_without_any_right_jails_and_bounds_all_the_same(groups: list[Pat
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     command = ["unshare", "--mount", "sh", "-c", BECOME_NOBODY, "sh", "-c", DESK, str(place)]
-    ran = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=100, check=False)
+    ran = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=HANG_S, check=False)
     said = ran.stdout + ran.stderr
     if "Permission denied" in said and "TOLD" not in said and "deskd" not in said:
         pytest.skip(f"nobody cannot reach this interpreter or checkout: {said.strip()[-200:]}")

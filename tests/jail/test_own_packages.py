@@ -229,7 +229,7 @@ async def test_a_desk_that_stops_ends_a_build(tmp_path: Path, jail_root: Path) -
                 with pytest.raises(CannotBuild, match="resolving: the desk stops"):
                     await world.supervisor.build(ALICE)
 
-            async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            async with asyncio.timeout(HANG_S), asyncio.TaskGroup() as tasks:
                 tasks.create_task(build(), name="build")
                 await asked.wait()
                 await world.supervisor.stop_all("the desk stopped")

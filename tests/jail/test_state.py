@@ -245,7 +245,7 @@ async def test_no_right_on_others_files_is_needed(tmp_path: Path, jail_root: Pat
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=False,
     )
     said = told.stdout.splitlines()[-1:]

@@ -455,7 +455,7 @@ async def test_fifty_in_crash_loops_start_a_few_at_a_time(tmp_path: Path, jail_r
 
         for name in strategies:
             await world.start(name)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(HANG_S):
             async with world.changed:
                 await world.changed.wait_for(all_failed)
         assert 1 <= most <= 2

@@ -1,7 +1,7 @@
 """The walls of jails hold without root as well: the tests of jails, as the desk's user, on cgroup v2.
 
 What is quick enough to be run with every test, and all of the corpus of attacks; `make bed` runs all there is, in both
-set-ups that have no root.
+set-ups that have no root. What is tried here with few runs, and on this machine with fifty, is tried there with fifty.
 """
 
 import re
@@ -11,11 +11,12 @@ import pytest
 from tests.jail.attacks import ATTACKS
 from tests.testbed.bed import BOOT_S, Bed
 
-pytestmark = [pytest.mark.needs_testbed, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs_testbed, pytest.mark.timeout(1_500)]
 
 TOLD_CHARACTERS = 6_000
 WALLS = "sh tests/testbed/guest/walls.sh"
 TRIED = "attacks walls run state orphans"
+MANY = "--deselect tests/jail/test_orphans.py::test_fifty_runs_stop_together"  # `make bed` runs it
 # What one uid for all, and no right at all, could make a difference for.
 WEAKER = (
     "other_members or files_of_the_host or overwritten_files or become_root or signals or processes or covert_files"
@@ -23,7 +24,7 @@ WEAKER = (
 
 
 TRIALS = {
-    "every": f"{WALLS} {' '.join(f'tests/jail/test_{name}.py' for name in TRIED.split())}",
+    "every": f"{WALLS} {' '.join(f'tests/jail/test_{name}.py' for name in TRIED.split())} {MANY}",
     "weakest": f"RIGHTS= {WALLS} tests/jail/test_attacks.py tests/jail/test_walls.py -k '{WEAKER} or test_walls or victim'",
 }
 

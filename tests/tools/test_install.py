@@ -15,6 +15,7 @@ import pytest
 from deskd.alerts.routes import CREDENTIAL, read_routes
 from deskd.config import NotifySection
 from deskd.config.load import load
+from tests.hang import HANG_S
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ("deskd", "sandbox", "requirements", "tools", "strategies", "etc", "deskd.service", "pyproject.toml")
@@ -35,7 +36,7 @@ class Machine:
         }
         command = ["bash", str(self.checkout / "tools/install.sh"), what]
         return subprocess.run(
-            command, env=given | environment, capture_output=True, text=True, check=False, timeout=120
+            command, env=given | environment, capture_output=True, text=True, check=False, timeout=HANG_S
         )
 
     def installs(self, **environment: str) -> str:

@@ -79,7 +79,7 @@ def agree(state_dir: Path) -> Books:
 
 async def played_until(state_dir: Path, time: str) -> None:
     """Return when the exchange's market has come to *time*."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_S):
         while True:
             with closing(sqlite3.connect(state_dir / "exchange.db")) as db:
                 row = db.execute("SELECT time FROM market").fetchone()

@@ -16,7 +16,6 @@ from tests.hang import HANG_S
 from tests.whole.made_before import furnish
 
 ROOT = Path(__file__).parents[2]
-READY_S = 60.0
 
 
 @dataclass
@@ -86,7 +85,7 @@ class DeskProcess:
             return len(found) >= count
 
         with suppress(TimeoutError):
-            async with asyncio.timeout(READY_S), self.heard:
+            async with asyncio.timeout(HANG_S), self.heard:
                 await self.heard.wait_for(lambda: is_there() or self.is_over)
         assert is_there(), f"no {event} x {count}\n" + "\n".join(map(str, self.log[-90:]))
 
@@ -121,7 +120,7 @@ class DeskProcess:
         """Return the exit code when it has ended by itself; the log is whole then."""
         assert self.process is not None
         assert self.reading is not None
-        async with asyncio.timeout(READY_S):
+        async with asyncio.timeout(HANG_S):
             code = await self.process.wait()
             await self.reading
         return code

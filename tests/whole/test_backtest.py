@@ -17,6 +17,7 @@ import pytest
 
 from tests.cli.in_process import Said
 from tests.cli.test_outputs import misfits
+from tests.hang import HANG_S
 from tests.venue.serving import OPEN
 from tests.whole.desk_process import ROOT
 
@@ -236,7 +237,7 @@ def test_ctrl_c_ends_it_and_tells_what_there_is(bench: Bench) -> None:
         if line == "| read\n":
             break
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=HANG_S)
     assert process.returncode == 1
     assert "the backtest was ended before its tape was" in out
     assert bench.left() == []

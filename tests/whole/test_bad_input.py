@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deskd.ledger.migrating import migrations
+from tests.hang import HANG_S
 from tests.whole.books import agree
 from tests.whole.desk_process import DeskProcess, a_desk_process
 
@@ -71,7 +72,7 @@ async def refused(desk: DeskProcess, *options: str) -> tuple[int, str]:
     await desk.start(*options, ready=False)
     assert desk.process is not None
     assert desk.reading is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_S):
         code = await desk.process.wait()
         await desk.reading
     return code, "".join(line["text"] for line in desk.log if line["event"] == "<text>")
@@ -80,7 +81,7 @@ async def refused(desk: DeskProcess, *options: str) -> tuple[int, str]:
 async def until_printed(desk: DeskProcess, name: str, text: str) -> str:
     """Return the strategy's log once *text* is in it."""
     path = desk.state / "logs" / f"{name}.log"
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_S):
         while not path.exists() or text not in path.read_text():  # noqa: ASYNC110  a file tells nobody
             await asyncio.sleep(0.05)
     return path.read_text()

@@ -11,8 +11,9 @@ import pytest
 from deskd.domain import events as ev
 from deskd.ledger.codec import decode
 from deskd.supervision.folder import read_folder
+from tests.hang import HANG_S
 from tests.whole.crashing_desk import DEPLOYING
-from tests.whole.desk_process import READY_S, DeskProcess, a_desk_process
+from tests.whole.desk_process import DeskProcess, a_desk_process
 
 pytestmark = pytest.mark.timeout(300)  # a life of a desk for each point
 
@@ -48,7 +49,7 @@ def facts_of(state: Path) -> list[ev.Fact]:
 async def until_it_runs(desk: DeskProcess, number: int) -> None:
     """Return when the strategy's newest run printed that it is of this version."""
     log = desk.state / "logs" / "ann.log"
-    async with asyncio.timeout(READY_S):
+    async with asyncio.timeout(HANG_S):
         while True:
             lines = log.read_text().splitlines() if log.exists() else []
             if (printed := [line for line in lines if "version " in line]) and printed[-1].endswith(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.hang import HANG_S
 from tests.whole.books import replayed, soon_agree
 from tests.whole.desk_process import DeskProcess, a_desk_process
 from tests.whole.exchange_process import KEYS, Exchange, an_exchange
@@ -204,7 +205,7 @@ async def test_bars_of_a_gap_come_late_and_each_minute_once(folder: Path) -> Non
 
 async def _bars(logs: Path, least: int) -> list[dict[str, Any]]:
     """Return the bars that eve has printed, when there are so many."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_S):
         while True:
             found = _printed(logs)
             if len(found) >= least:

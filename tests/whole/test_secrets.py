@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hang import HANG_S
 from tests.whole.desk_process import ROOT, a_desk_process
 from tests.whole.exchange_process import an_exchange
 
@@ -60,7 +61,7 @@ def said(*arguments: str, config: Path) -> bytes:
         env=os.environ | PLANTED,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=HANG_S,
     )
     return done.stdout + done.stderr
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import aiohttp
 
+from tests.hang import HANG_S
 from tests.whole.desk_process import DeskProcess, a_desk_process
 from tests.whole.exchange_process import KEYS, Exchange, an_exchange, keys_headers
 from tests.whole.sums import soon_add_up
 
-LATE_S = 40.0
 CROSSER = """
     import json, os, sys
     from desk_client import list_orders, place_order
@@ -87,7 +87,7 @@ def rows(state: Path, sql: str) -> list[tuple[Any, ...]]:
 async def soon(state: Path, sql: str, wanted: list[tuple[Any, ...]]) -> None:
     """Return when the ledger says so."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(LATE_S):
+        async with asyncio.timeout(HANG_S):
             while rows(state, sql) != wanted:  # noqa: ASYNC110  the ledger's file has no event
                 await asyncio.sleep(0.1)
     assert rows(state, sql) == wanted, rows(state, "SELECT client_order_id, status, message FROM orders")
@@ -95,7 +95,7 @@ async def soon(state: Path, sql: str, wanted: list[tuple[Any, ...]]) -> None:
 
 async def said(desk: DeskProcess, wanted: str) -> str:
     """Return what the strategy printed, once the words are among it."""
-    async with asyncio.timeout(LATE_S):
+    async with asyncio.timeout(HANG_S):
         while wanted not in (text := (desk.state / "logs" / "ann.log").read_text()):  # noqa: ASYNC110  a file has none
             await asyncio.sleep(0.1)
     return text
@@ -130,7 +130,7 @@ async def test_a_desk_that_dies_between_the_parts_sends_the_second_once(tmp_path
     async with a_long_desk(tmp_path) as (exchange, desk, go):
         await exchange.misbehave({"trade_stream": {"mute": True}})
         go.touch()
-        async with asyncio.timeout(LATE_S):
+        async with asyncio.timeout(HANG_S):
             while await asked(exchange, "/v2/positions"):  # noqa: ASYNC110  until it is flat: no event tells
                 await asyncio.sleep(0.05)
         await desk.end(signal.SIGKILL)

@@ -17,6 +17,7 @@ import pytest
 
 from tests.cli.in_process import Said
 from tests.cli.test_outputs import misfits
+from tests.hang import HANG_S
 from tests.venue.serving import OPEN, write_tape
 from tests.whole.desk_process import ROOT
 
@@ -64,7 +65,7 @@ class Bench:
 
     async def deskctl(self, *arguments: object) -> tuple[int | None, str, str]:
         process = await self.started(*arguments)
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(HANG_S):
             out, err = await process.communicate()
         return process.returncode, out.decode(), err.decode()
 
@@ -132,7 +133,7 @@ async def test_ctrl_c_ends_it_in_order(bench: Bench) -> None:
     place = bench.strategy("dan", "import sys\nfor line in sys.stdin: print('read')\n")
     process = await bench.started("run", place, "--tape", "synthetic")
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_S):
         async for line in process.stdout:
             if line == b"| read\n":
                 break

@@ -74,7 +74,7 @@ while True: time.sleep(60)
 }
 
 
-def run(*command: str, timeout: float = 60.0) -> tuple[int, str]:
+def run(*command: str, timeout: float = 120.0) -> tuple[int, str]:
     """Run it; return its exit code and what it said."""
     ran = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     return ran.returncode, (ran.stdout + ran.stderr).strip()
@@ -94,7 +94,7 @@ def journal() -> list[str]:
     return run("journalctl", "-u", "deskd", "--no-pager", "-o", "cat")[1].splitlines()
 
 
-def until(holds: Callable[[], object], seconds: float = 45.0) -> bool:
+def until(holds: Callable[[], object], seconds: float = 90.0) -> bool:
     """Say whether it came to hold in that time."""
     deadline = time.monotonic() + seconds
     while not holds():

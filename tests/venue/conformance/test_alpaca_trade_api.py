@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hang import HANG_S
 from tests.venue.serving import KEYS, ROOT, served_in_thread, settings, write_tape
 
 HERE = Path(__file__).parent
@@ -69,7 +70,7 @@ def test_the_older_library_trades_and_listens(library: Path, tmp_path: Path) -> 
             env=environment,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=HANG_S,
             check=False,
         )
     assert (result.returncode, result.stdout) == (0, "all well\n"), result.stderr
