@@ -402,9 +402,9 @@ class Supervisor:
             return False
         self._prewarm(kept.found.strategy_id, kept)
         pause = backoff(kept.life, self.config.restart, self.jitter)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause.total_seconds()):
-                await kept.retry.wait()
+        await _set_within(kept.retry, pause.total_seconds())
+        if not kept.retry.is_set():  # its own wait is over: then that for the others that died
+            await _set_within(kept.retry, self.launches.again.wait_s(asyncio.get_running_loop().time()))
         if kept.wish is not None:
             kept.life = step(kept.life, Step.STOP)
             return False
@@ -496,3 +496,9 @@ class Supervisor:
             own_packages=own_packages,
             hide=self.hide,
         )
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -15,6 +15,8 @@ READERS, CALLERS, CRASHERS = 10, 3, 50
 RATE = 300  # trades a second to each reader
 SETTLE_S = 1.5  # a phase is measured when what began it is over
 CHANGE_MAX = 0.2
+ALONE, GREEDY = "alone", "beside a greedy run"
+STARTS, LOOPS = "beside fifty starts by hand", "beside fifty crash loops"  # loops: each has died once
 MARK = b"took in pairs..."
 
 type Window = tuple[int, int]
@@ -37,7 +39,7 @@ def run(*, is_quick: bool) -> Report:
         report.missing("jails", (proved.stdout or proved.stderr).strip())
         return report
     rounds, seconds = (3, 4.0) if is_quick else (8, 6.0)
-    phases = {name: Phase() for name in ("alone", "beside a greedy run", "beside fifty crash loops")}
+    phases = {name: Phase() for name in (ALONE, GREEDY, STARTS, LOOPS)}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         Path(folder).chmod(0o755)
         figures = [str(n) for n in (READERS, CALLERS, CRASHERS, RATE)]
@@ -54,24 +56,22 @@ def run(*, is_quick: bool) -> Report:
 
 def _phases(desk: "subprocess.Popen[str]", phases: dict[str, Phase], rounds: int, seconds: float) -> list[str]:
     """Live through the phases A B C A B C ...; return how the greedy run ended."""
-    alone, greedy, storm = phases.values()
     ends = []
     for _ in range(rounds):
-        _watch(desk, alone, seconds)
+        _watch(desk, phases[ALONE], seconds)
         order(desk, "start greedy")
         answer(desk, "started")
-        _watch(desk, greedy, seconds)
+        _watch(desk, phases[GREEDY], seconds)
         order(desk, "stop greedy")
         ends += answer(desk, "stopped")
         time.sleep(SETTLE_S)
         _lags(desk)
-        order(desk, "storm")
-        answer(desk, "storming")
-        began = time.monotonic_ns()
-        order(desk, "calm")
-        answer(desk, "calm")
-        storm.windows.append((began, time.monotonic_ns()))
-        storm.lags += _lags(desk)
+        for what, said, name in (("storm", "looping", STARTS), ("calm", "calm", LOOPS)):
+            began = time.monotonic_ns()
+            order(desk, what)
+            answer(desk, said)
+            phases[name].windows.append((began, time.monotonic_ns()))
+            phases[name].lags += _lags(desk)
     return ends
 
 
@@ -143,10 +143,9 @@ def _tell(
         ("end", "times"),
         [(end, ends.count(end)) for end in sorted(set(ends))],
     )
-    alone, *others = phases
-    for number, other in zip(("4.7", "4.6"), others, strict=True):
+    for number, other in (("4.7", GREEDY), ("4.6", LOOPS)):
         for what in ("lines", "orders' answers"):
             # neighbours in time are compared: the machine's own noise is in both
-            change = median([b / a - 1 for a, b in zip(p99[what, alone], p99[what, other], strict=True)])
+            change = median([b / a - 1 for a, b in zip(p99[what, ALONE], p99[what, other], strict=True)])
             says = f"others' p99 of {what} {other}, against alone: < +20 %"
             report.target(f"issue {number}", says, f"{change:+.0%}", is_met=change < CHANGE_MAX)

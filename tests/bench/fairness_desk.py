@@ -3,9 +3,9 @@
 usage: python -m tests.bench.fairness_desk FOLDER READERS CALLERS CRASHERS RATE
 
 Says `ready` when readers and callers run and RATE trades a second flow, then obeys `start NAME` (answers `started`),
-`stop NAME` (`stopped`), `storm` (starts all crashers; `storming`), `calm` (waits until all are given up; `calm ENDS`)
-and `lag` (`lag NS...`: by how much the loop was late since the last one). At the end of its input it stops the desk:
-each run then writes /state/took.bin: a mark, its size, and pairs of when and how long, in nanoseconds.
+`stop NAME` (`stopped`), `storm` (starts all crashers; `looping` when each has died once), `calm` (waits until all are
+given up; `calm`) and `lag` (`lag NS...`: by how much the loop was late since the last one). At the end of its input it
+stops the desk: each run then writes /state/took.bin: a mark, its size, and pairs of when and how long, in nanoseconds.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from tests.bench.orders_desk import commands
 
 SYMBOL = "AAPL"
 LAG_EVERY_S = 0.005
+DEAD = (RunStatus.BACKOFF, RunStatus.FATAL)
 FRAME_S = 0.01
 READER = """
 import array, json, sys, time
@@ -143,7 +144,11 @@ async def obey(daemon: Daemon, crashers: list[StrategyId], late: list[int]) -> N
             case ["storm"]:
                 for name in crashers:
                     await runs.start(name)
-                print("storming", flush=True)
+                alive = set(crashers)
+                while alive:
+                    await asyncio.sleep(0.01)
+                    alive -= {name for name in alive if runs.status(name) in DEAD}
+                print("looping", flush=True)
             case ["calm"]:
                 while any(runs.status(name) is not RunStatus.FATAL for name in crashers):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)

@@ -1,10 +1,11 @@
 """Starts wait in line."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
-from deskd.supervision.launches import Launches
+from deskd.supervision.launches import AT_ONCE, EVERY_MAX_S, EVERY_S, Launches, Pace
 from tests.hang import HANG_S
 
 
@@ -50,3 +51,35 @@ async def test_a_start_that_is_canceled_in_line_or_fails_holds_nobody_up() -> No
             _ = 1 / 0
     async with asyncio.timeout(HANG_S), launches.turn():
         assert launches.under_way == 1
+
+
+def test_fifty_that_died_come_back_at_a_pace() -> None:
+    """A few at once, the rest one after the other, with a rest in between that is longer than the start."""
+    pace = Pace()
+    pace.note(0.04)
+    waits = [pace.wait_s(100.0) for _ in range(50)]
+    assert waits[:AT_ONCE] == pytest.approx([0.0] * AT_ONCE)
+    assert [b - a for a, b in pairwise(waits[AT_ONCE - 1 :])] == pytest.approx([EVERY_S] * (50 - AT_ONCE))
+
+
+def test_one_that_crashes_alone_waits_for_nobody() -> None:
+    """Its own back-off is all that it waits for, however often."""
+    pace = Pace()
+    assert [pace.wait_s(100.0 + second) for second in range(50)] == pytest.approx([0.0] * 50)
+
+
+def test_a_machine_that_is_short_of_cores_gets_longer_rests() -> None:
+    """Who died comes back when the one before is up; but one that hangs does not hold the others up for ever."""
+    for took, every in ((0.3, 0.3), (600.0, EVERY_MAX_S)):
+        pace = Pace()
+        pace.note(took)
+        assert [pace.wait_s(100.0) for _ in range(AT_ONCE + 1)][-1] == pytest.approx(every)
+
+
+async def test_a_turn_tells_how_long_its_start_took() -> None:
+    """So the rests are those of this machine at this hour."""
+    launches = Launches(1)
+    async with launches.turn():
+        await asyncio.sleep(EVERY_S * 1.5)
+    waits = [launches.again.wait_s(0.0) for _ in range(AT_ONCE + 1)]
+    assert waits[-1] >= EVERY_S * 1.5
