@@ -105,6 +105,7 @@ def a_config(folder: Path) -> Config:
             "market": {"stale_after_s": 3600},
             "sandbox": {"stop_grace_s": 2.0},
             "restart": {"give_up_after": 3},
+            "risk": {"automatic": {"deaths_max": 0}},  # else fifty that die stop all orders, and none is measured
         }
     )
 
