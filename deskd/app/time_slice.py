@@ -6,7 +6,7 @@ below theirs. One that was started with a nice value of its own keeps that.
 
 Linux (6.12 and later) hands out turns of some milliseconds to all that are ready, and looks for the next one at its tick,
 four milliseconds. A process may ask for shorter turns; it gets no more time by it, and its children inherit the wish.
-A strategy cannot ask for longer ones: its seccomp policy refuses the call. docs/decisions/0060 has what it brings.
+A strategy cannot ask for longer ones: its seccomp policy refuses the call. docs/decisions/0060 and 0069 have what it brings.
 """
 
 import ctypes
