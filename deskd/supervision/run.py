@@ -25,7 +25,8 @@ from deskd.supervision.weight import STARTING, weight_of
 LOG_MAX = 65_536  # nsjail writes some 4 KB
 _KILL_AGAIN_S = 0.02
 _UP_LOOK_S = 0.005  # the page tells nobody when it is written
-_UP_LOOKS = 100
+_UP_LOOK_SHARE = 0.1  # of the wait so far: who starts slowly is not looked at a hundred times
+_UP_MOST_S = 0.5
 _PIPES_TIMEOUT_S = 2.0  # nothing can hold them but a process that escaped a run without a jail
 
 type Counts = Callable[[RunId], Delivery]
@@ -182,10 +183,11 @@ class Run:
             self.end(Asked(reason=ExitReason.SANDBOX_FAILURE, detail=text), grace_s=0)
 
     async def _tell_when_up(self) -> None:
-        for _ in range(_UP_LOOKS):
-            if read_page(self.pipes.progress_fd).is_reached:
-                break
-            await asyncio.sleep(_UP_LOOK_S)
+        waited = 0.0
+        while waited < _UP_MOST_S and not read_page(self.pipes.progress_fd).is_reached:
+            pause = max(_UP_LOOK_S, waited * _UP_LOOK_SHARE)
+            await asyncio.sleep(pause)
+            waited += pause
         self.group.settle(self.section.cpu)
         self._weigh(None)
         self.on_up()
