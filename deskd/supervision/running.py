@@ -76,12 +76,13 @@ class Hands:
         )
         if self.prints is not None:
             output.on_lines = self.prints.of(spec, run_id)
+        process = await (warm or prepared).start()  # the log is opened while it comes up
         where = "" if self.launcher.is_jailed else " WITHOUT a jail: sandbox.unsafe_without_jail = true"
         output.note(f"run {run_id} of version {spec.version} ({spec.code_hash[:12]}) starts{where}")
         return Run(
             run_id=run_id,
             spec=spec,
-            process=await (warm or prepared).start(),
+            process=process,
             group=prepared.group,
             pipes=prepared.pipes,
             output=output,
