@@ -27,7 +27,7 @@ from deskd.core.tallies import Tallies
 from deskd.domain import events as ev
 from deskd.domain.activity import Activity, HouseCause
 from deskd.domain.book import Account
-from deskd.domain.exits import ExitRules
+from deskd.domain.exits import STOP_EXITS, ExitRules
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol, UserId
 from deskd.domain.lane import LaneRules
 from deskd.domain.limits import Limits
@@ -446,7 +446,7 @@ class Desk:
         is_internal = fill.internal_with is not None  # the account has as much after it as before
         if not is_internal:
             self.records.trade(request.symbol, self.portfolio.qty_of(request.symbol), signed)
-        if request.order_type in STOPS and before * signed < 0:
+        if (request.order_type in STOPS or request.exit in STOP_EXITS) and before * signed < 0:
             self.records.stopped(request.strategy_id, request.symbol, fill.filled_at)
         book.trade(request.symbol, signed, fill.price, fill.at)
         self.exits.fill(request, before, Qty(before + signed))

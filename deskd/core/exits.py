@@ -26,7 +26,7 @@ from deskd.core.exit_book import RETRY_MIN, Running
 from deskd.domain import events as ev
 from deskd.domain.book import Position
 from deskd.domain.effects import Effect, Record
-from deskd.domain.exits import NO_EXITS, ExitKind, ExitRules, SeenQuote
+from deskd.domain.exits import NO_EXITS, STOP_EXITS, ExitKind, ExitRules, SeenQuote
 from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId, Symbol
 from deskd.domain.market import Quote
 from deskd.domain.money import NO_QTY, Price, plain
@@ -36,7 +36,6 @@ from deskd.domain.schedule import ALWAYS
 
 STEPS = 10  # of the trail's distance: the trail lags by no more than one of them, and a calm day is few facts
 _HUNDRED = Decimal(100)
-_STOPS = frozenset({ExitKind.STOP_LOSS, ExitKind.TRAILING})
 _AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
 
 
@@ -199,7 +198,7 @@ def _is_guarded(desk: Desk, fact: ev.ExitTriggered) -> bool:
 
 def _waits_for_better(desk: Desk, fact: ev.ExitTriggered) -> list[Order]:
     """Return the limit orders that close at a better price alone, where a stop must not wait for one."""
-    if fact.kind not in _STOPS:
+    if fact.kind not in STOP_EXITS:
         return []
     return [
         order

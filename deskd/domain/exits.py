@@ -19,6 +19,10 @@ class ExitKind(StrEnum):
     BEFORE_CLOSE = "before_close"  # nothing is held over the close
 
 
+# Those that end a loss: after them a strategy waits its cool-down as after a stop at the broker.
+STOP_EXITS = frozenset({ExitKind.STOP_LOSS, ExitKind.TRAILING})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitRules:
     """One strategy's bounds, in percent of a price. None: no such exit."""

@@ -16,6 +16,7 @@ from deskd.domain.events import BrokerStatus
 from deskd.domain.exits import ExitKind, ExitRules, SeenQuote
 from deskd.domain.ids import ClientOrderId
 from deskd.domain.order import OrderClass, OrderRequest, OrderStatus, OrderType, Side, StopLoss, TakeProfit, TimeInForce
+from deskd.domain.reasons import DenialReason
 from deskd.domain.run import StrategyStatus
 from deskd.domain.schedule import Schedule
 from tests.core.some_orders import a_leg
@@ -467,3 +468,16 @@ def test_a_split_counts_the_trail_in_new_shares() -> None:
     desk.apply(ev.SharesDistributed(symbol=AAPL, ratio=Decimal(2), by="ada", reason="split", at=NOON))
     assert desk.exits.trails[ALICE, AAPL] == 75
     assert decide(desk, seen("74", after=2)) == []
+
+
+@pytest.mark.parametrize(("bid", "cools_down"), [("97", True), ("110", False)])
+def test_after_a_stop_loss_of_the_desk_nothing_opens_for_the_cool_down(bid: str, *, cools_down: bool) -> None:
+    """A stop is a stop, whoever keeps it: a strategy must not buy back a second later. A profit taken is none."""
+    desk = a_holder(ExitRules(stop_loss_pct=Decimal(2), take_profit_pct=Decimal(5)))
+    desk.limits[ALICE] = some_limits(stop_cooldown=timedelta(seconds=60))
+    (request,) = sent(handle(desk, seen(bid)))
+    handle(desk, filled(request, 10, at_price=bid))
+    again = a_request(client_order_id=ClientOrderId("again"))
+    handle(desk, requested(again))
+    reason = desk.orders[again.client_order_id].reason
+    assert reason == (DenialReason.STOP_COOLDOWN if cools_down else None)
