@@ -82,9 +82,10 @@ def test_each_run_has_limits_of_its_own_below_the_unit(story: Story) -> None:
     assert len(groups) == len(MEMBERS)
     assert all(group.startswith("0::/system.slice/deskd.service/deskd-") for group in groups)
     limits = {"memory.max": str(96 << 20), "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": "24"}
-    wanted = limits | {"cpu.max": "5000 10000", "cpu.weight": story["limits"]["example_bob"]["cpu.weight"]}
-    assert story["limits"] == dict.fromkeys(MEMBERS, wanted)
-    assert int(wanted["cpu.weight"]) < 100  # the desk goes first
+    seen = {name: dict(found) for name, found in story["limits"].items()}
+    weights = {int(found.pop("cpu.weight")) for found in seen.values()}  # less while it starts, or uses up its share
+    assert seen == dict.fromkeys(MEMBERS, limits | {"cpu.max": "5000 10000"})
+    assert max(weights) < 100  # the desk goes first
 
 
 def test_a_run_over_its_memory_dies_as_oom_and_the_desk_lives(story: Story) -> None:
