@@ -97,7 +97,8 @@ def _note(row: dict[str, Any]) -> str | None:
         return f"handles no line for {show.duration(row['stalled_for_s'])}, and {row['lines_waiting']} wait"
     if not row.get("exit_reason") or (row["status"] == "running" and row["exit_reason"] in {"clean", "stopped"}):
         return None  # it runs, and nothing was wrong before
-    return f"{row['exit_reason']}: {row['exit_detail']}"
+    before = "the run before ended: " if row["status"] == "running" else ""
+    return f"{before}{row['exit_reason']}: {row['exit_detail']}"
 
 
 def _lines(row: dict[str, Any]) -> str | None:

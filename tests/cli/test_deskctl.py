@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from deskd.cli.deskctl import _note as noted
 from tests.control.a_running_desk import MEMBER, RunningDesk, a_running_desk
 from tests.factories import ALICE
 
@@ -267,6 +268,14 @@ async def test_config_show_says_where_each_value_comes_from_and_hides_keys(
     assert rows["(the broker's keys)"][0] == "***"
     assert "s3cret" not in said.out
     assert "PKABCDEF" not in said.out
+
+
+def test_what_ended_before_is_not_told_of_the_run_that_is_up() -> None:
+    """A strategy that runs again did not stall: the run before it did."""
+    row = {"status": "running", "exit_reason": "stalled", "exit_detail": "it handled no line for 90 s"}
+    assert noted(row) == "the run before ended: stalled: it handled no line for 90 s"
+    assert noted(row | {"status": "backoff"}) == "stalled: it handled no line for 90 s"
+    assert noted(row | {"exit_reason": "stopped"}) is None
 
 
 def test_it_starts_in_a_blink() -> None:
