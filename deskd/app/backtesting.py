@@ -63,6 +63,7 @@ MARKS_EVERY = timedelta(seconds=10)  # as on the live desk
 LOOKS_EVERY = timedelta(seconds=1)
 PATIENCE_S = 3_600.0  # for one line, where [sandbox] has none
 _PRINTS_MAX = 2**40  # bytes a second: what is printed in a market second is no measure where that takes no time
+_SYMBOLS_SHOWN = 10
 _DAYS_AROUND = timedelta(days=60)
 
 type OnPrints = Callable[[str, Sequence[bytes]], None]
@@ -95,11 +96,23 @@ async def backtested(desk: TrialDesk, *, tape_names: Sequence[str], on_prints: O
     launcher = await asyncio.to_thread(Launcher.open, config)
     try:
         spec = await asyncio.to_thread(_spec, desk, launcher)
+        must_be_on(tape, spec)
         stage = _Stage.built(config, spec, tape, calendar, begin)
         end = await stage.played(replace(launcher, is_in_step=True), begin, on_prints)
     finally:
         await asyncio.to_thread(launcher.close)
     return stage.outcome(end, tape_names)
+
+
+def must_be_on(tape: Tape, spec: StrategySpec) -> None:
+    """Raise ConfigError where the tape has nothing for the strategy: figures of nothing look like a result."""
+    known = listed_on(tape)
+    if any(symbol in known for symbol in spec.symbols):
+        return
+    has = ", ".join(sorted(known)[:_SYMBOLS_SHOWN]) or "nothing"
+    more = f" and {len(known) - _SYMBOLS_SHOWN} more" if len(known) > _SYMBOLS_SHOWN else ""
+    wants = ", ".join(spec.symbols[:_SYMBOLS_SHOWN])
+    raise ConfigError(f"no symbol of the strategy ({wants}) is on this tape, which has {has}{more}: change either")
 
 
 def _spec(desk: TrialDesk, launcher: Launcher) -> StrategySpec:
