@@ -343,6 +343,8 @@ def make_once(place: Path, fill: Callable[[Path], None]) -> None:
 
 
 def _make_folder(path: Path, mode: int) -> None:
+    if path.is_symlink():  # a trial's: the folder is the real desk's, and stays as it is
+        return
     try:
         path.mkdir(parents=True, exist_ok=True)
         if path.stat().st_mode & 0o777 != mode:

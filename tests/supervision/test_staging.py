@@ -151,3 +151,14 @@ def test_officers_packages_are_taken_along(tmp_path: Path) -> None:
         "import google.protobuf, indicators as i; print(i.RSI)",
     ]
     assert subprocess.run(command, capture_output=True, check=True).stdout == b"14\n"
+
+
+def test_what_a_real_desk_lends_is_left_as_it_is(tmp_path: Path) -> None:
+    """A trial links to the packages that officers built: whoever tries a strategy may not own them."""
+    lent = tmp_path / "own"
+    lent.mkdir(mode=0o755)
+    lent.chmod(0o755)
+    (tmp_path / "jail").mkdir()
+    (tmp_path / "jail" / "own").symlink_to(lent)
+    JailFolder(tmp_path / "jail").prepare()
+    assert lent.stat().st_mode & 0o777 == 0o755
