@@ -19,7 +19,7 @@ from deskd.domain.ids import Symbol
 from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.market import MarketClock
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Side
-from tests.core.test_desk_machine import EXAMPLES, STEPS, DeskAndBroker
+from tests.core.test_desk_machine import EXAMPLES, STEPS, DeskAndBroker, let_go
 from tests.factories import BOB, MONDAY, a_limit_request, a_request, qty
 
 DAY = timedelta(days=1)
@@ -84,7 +84,9 @@ class CrossingDeskAndBroker(DeskAndBroker):
             super().deliver_everything()
 
     def lets_leave(self, fact: ev.Fact, request: OrderRequest) -> bool:
-        """Let an order leave that was approved or came back, for what was not exchanged of it."""
+        """Let an order leave that was approved or came back, for what was not exchanged of it, and a part as it was cut."""
+        if isinstance(fact, ev.OrderSplit):
+            return let_go(fact, request)
         if not isinstance(fact, ev.OrderApproved | ev.OrderReturned):
             return False
         order = self.desk.orders.get(request.client_order_id)
