@@ -16,7 +16,7 @@ from deskd.core.reservation import NOTHING
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.effects import Effect, Record
-from deskd.domain.ids import ClientOrderId
+from deskd.domain.ids import ClientOrderId, StrategyId
 from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Price, Qty
 from deskd.domain.order import Order, OrderClass, OrderStatus, Side, Split
 from deskd.domain.priority import Priority
@@ -40,7 +40,9 @@ def on_request(desk: Desk, event: ev.OrderRequested) -> list[Effect]:
     request = event.request
     oid = request.client_order_id
     if known := desk.orders.get(oid):
-        return _known(known, is_same=known.request == request)
+        return _known(known, request.strategy_id, is_same=known.request == request)
+    if not event.is_closing and not _is_free(desk, oid, request.strategy_id):
+        return [_taken(oid, request.strategy_id)]
     if not desk.is_synced:  # it was, when the door let the request in
         return [ef.Refuse(oid, RefusalReason.TRADE_STREAM_DOWN, STREAM_DOWN)]
     if not event.is_closing and (kill := desk.kills.stopping_desk()):
@@ -48,9 +50,26 @@ def on_request(desk: Desk, event: ev.OrderRequested) -> list[Effect]:
     return _judged(desk, event, replaces=None)
 
 
-def _known(known: Order, *, is_same: bool) -> list[Effect]:
-    """Return the answer to a request under an id that was used before."""
+def _is_free(desk: Desk, oid: ClientOrderId, who: StrategyId) -> bool:
+    """Tell whether the id, which no order has, may be that of an order of *who*.
+
+    What begins with a strategy's name and a hyphen is that strategy's: nobody takes another's ids before it does.
+    """
+    names = (oid[:at] for at, sign in enumerate(oid) if sign == "-")
+    owners = [name for name in names if StrategyId(name) in desk.strategies]
+    return not owners or owners[-1] == who  # `mean-fast-1` is of mean-fast, where there is one beside mean
+
+
+def _taken(oid: ClientOrderId, who: StrategyId) -> Effect:
+    text = f"client_order_id={oid} is not free: the ids of one account are everybody's; begin yours with {who}-"
+    return ef.Refuse(oid, RefusalReason.CONFLICT, text)
+
+
+def _known(known: Order, who: StrategyId, *, is_same: bool) -> list[Effect]:
+    """Return the answer to *who* asks under an id that was used before."""
     oid = known.request.client_order_id
+    if known.request.strategy_id != who:
+        return [_taken(oid, who)]
     if is_same:
         # One that is in doubt is answered when the broker has answered.
         return [] if known.is_in_doubt else [ef.Reply(oid)]
@@ -62,7 +81,7 @@ def on_replace_request(desk: Desk, event: ev.ReplaceRequested) -> list[Effect]:
     """Return what follows from a request for an order in the place of another."""
     oid, wanted = event.client_order_id, event.replacement
     if known := desk.orders.get(oid):
-        return _known(known, is_same=known.request.replacement == wanted)
+        return _known(known, known.request.strategy_id, is_same=known.request.replacement == wanted)
     if not desk.is_synced:
         return [ef.Refuse(oid, RefusalReason.TRADE_STREAM_DOWN, STREAM_DOWN)]
     if kill := desk.kills.stopping_desk():
@@ -73,6 +92,8 @@ def on_replace_request(desk: Desk, event: ev.ReplaceRequested) -> list[Effect]:
         return [ef.Refuse(oid, RefusalReason.NOT_FOUND, _forgotten(wanted.replaces))]
     if refusal := replacing.refusal(old, wanted, oid):
         return [refusal]
+    if not _is_free(desk, oid, old.request.strategy_id):
+        return [_taken(oid, old.request.strategy_id)]
     asked = ev.OrderRequested(
         request=replacing.request_of(old, wanted, oid),
         quote=event.quote,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from deskd.core.deciding import handle
-from deskd.core.desk import DENIED_KEPT
+from deskd.core.desk import DENIED_KEPT, Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
@@ -32,6 +32,7 @@ from tests.factories import (
     filled,
     price,
     qty,
+    registered,
     requested,
     some_limits,
     updated,
@@ -80,6 +81,64 @@ def test_the_same_id_with_other_content_is_a_conflict() -> None:
     assert effects[0].reason == RefusalReason.CONFLICT
 
 
+def a_crowded_desk() -> Desk:
+    """Return a desk with alice, bob, and a strategy whose name begins with alice's."""
+    desk = a_desk()
+    desk.apply(registered(StrategyId("alice-fast")))
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("who", "oid", "is_free"),
+    [
+        (BOB, "alice-1", False),
+        (ALICE, "alice-1", True),
+        (ALICE, "alice-fast-1", False),  # the longest name is whose it is
+        (StrategyId("alice-fast"), "alice-fast-1", True),
+        (BOB, "alice1", True),
+        (BOB, "carol-1", True),  # nobody's name
+        (BOB, "today-alice-1", True),
+    ],
+)
+def test_ids_that_begin_with_a_strategys_name_are_its_own(who: StrategyId, oid: str, is_free: bool) -> None:
+    """Nobody takes an id before its owner does, to have the owner's order refused as a conflict."""
+    desk = a_crowded_desk()
+    request = a_request(client_order_id=ClientOrderId(oid), strategy_id=who)
+    effects = handle(desk, requested(request))
+    refused = [effect for effect in effects if isinstance(effect, ef.Refuse)]
+    assert refused == [] if is_free else [one.reason for one in refused] == [RefusalReason.CONFLICT]
+    if not is_free:
+        assert refused[0].message.endswith(f"begin yours with {who}-")
+        assert ClientOrderId(oid) not in desk.orders
+
+
+def test_a_replace_takes_nobodys_id_either() -> None:
+    """The new order is one, too."""
+    request = a_limit_request("90", client_order_id=ClientOrderId("alice-1"))
+    desk = a_desk_with(request)
+    wish = ev.ReplaceRequested(
+        client_order_id=ClientOrderId("bob-1"),
+        replacement=Replacement(replaces=request.client_order_id, limit_price=price(91)),
+        quote=a_quote(),
+        market_day=MONDAY,
+        by="alice",
+        at=NOON,
+    )
+    (refused,) = handle(desk, wish)
+    assert isinstance(refused, ef.Refuse)
+    assert refused.reason is RefusalReason.CONFLICT
+
+
+def test_anothers_id_is_told_as_taken_and_nothing_of_whose_it_is() -> None:
+    """Whoever used it: the remedy is a name of one's own in front."""
+    desk = a_desk_with(a_request(client_order_id=ClientOrderId("1")))
+    (refused,) = handle(desk, requested(a_request(client_order_id=ClientOrderId("1"), strategy_id=BOB)))
+    assert isinstance(refused, ef.Refuse)
+    assert refused.message == (
+        "client_order_id=1 is not free: the ids of one account are everybody's; begin yours with bob-"
+    )
+
+
 def test_what_is_final_cannot_be_canceled() -> None:
     """The refusal is no fact."""
     request = a_request()
@@ -116,7 +175,7 @@ def test_a_cancel_may_be_asked_for_again() -> None:
 
 def test_an_unknown_strategy_is_denied() -> None:
     """Unknown means no."""
-    request = a_request(strategy_id=StrategyId("mallory"))
+    request = a_request(strategy_id=StrategyId("mallory"), client_order_id=ClientOrderId("1"))
     effects = handle(a_desk(), requested(request))
     assert isinstance(effects[0], ef.Record)
     assert isinstance(effects[0].fact, ev.OrderDenied)
