@@ -198,7 +198,7 @@ def account(call: Call, strategy: str | None, *, is_wide: bool, as_json: bool) -
         rows,
         is_wide=is_wide,
         as_json=as_json,
-        nothing="no accounts: no strategy is known to the ledger yet",
+        nothing="no accounts: no strategy of yours is known to the ledger yet",
     )
 
 

@@ -8,6 +8,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,34 +69,54 @@ def handover(call: Call, folder: Path, *, as_json: bool) -> None:
     file = config_file(call.config)
     config = load(file, root=root_of(file), environment=os.environ).config
     target = folder.parent.resolve() / folder.name
+    assert config.desk.db_path is not None, "the loader fills it in"
+    if os.access(config.desk.db_path, os.F_OK) and not os.access(config.desk.db_path, os.R_OK):
+        raise NotDone("the ledger is not yours to read: an officer hands the desk over: sudo deskctl handover DIR")
     try:
-        target.mkdir(mode=0o700)
-        (target / "ledger").mkdir(mode=0o700)
-        facts, last_hash = _ledger(call, config, target / "ledger")
-        parts: Mapping[str, Callable[[], str]] = {
-            "README.md": lambda: _README.format(
-                name=config.desk.name, day=_today(), version=__version__, facts=facts, hash=last_hash
-            ),
-            "desk.toml": lambda: masked(file.read_text(), _keys()),
-            "keys.md": lambda: "\n".join(_where_keys_are(config)) + "\n",
-            "versions.txt": lambda: "\n".join(_versions()) + "\n",
-            "doctor.txt": lambda: "\n".join(_doctor(file)) + "\n",
-        }
-        for name, text in parts.items():
-            (target / name).write_text(text())
-        _runbooks(target / "runbooks")
-        manifest = list(_manifest(target))
-        (target / "MANIFEST.sha256").write_text("".join(f"{digest}  {name}\n" for digest, name in manifest))
+        with _whole_or_none(target):
+            facts, count, last_hash = _fill(call, config, file, target)
     except FileExistsError:
         raise NotDone(f"{target}: is there already: name a folder that is not") from None
     except OSError as error:
-        raise NotDone(
-            f"{target}: cannot be written ({error.strerror}); remove it, and name a folder elsewhere"
-        ) from None
+        raise NotDone(f"{target}: cannot be written ({error.strerror}); name a folder elsewhere") from None
     if as_json:
-        show.as_json({"folder": str(target), "files": len(manifest), "facts": facts, "last_hash": last_hash})
+        show.as_json({"folder": str(target), "files": count, "facts": facts, "last_hash": last_hash})
     else:
-        show.say(f"{target}: {len(manifest)} files, ledger of {facts:,} facts; begin with README.md")
+        show.say(f"{target}: {count} files, ledger of {facts:,} facts; begin with README.md")
+
+
+@contextmanager
+def _whole_or_none(target: Path) -> Iterator[None]:
+    """Make the folder; remove it where it does not get whole: half a bundle would be taken for one."""
+    import shutil
+
+    target.mkdir(mode=0o700)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+
+
+def _fill(call: Call, config: Any, file: Path, target: Path) -> tuple[int, int, str]:
+    """Write all of it; return how many facts and files, and the last hash."""
+    (target / "ledger").mkdir(mode=0o700)
+    facts, last_hash = _ledger(call, config, target / "ledger")
+    parts: Mapping[str, Callable[[], str]] = {
+        "README.md": lambda: _README.format(
+            name=config.desk.name, day=_today(), version=__version__, facts=facts, hash=last_hash
+        ),
+        "desk.toml": lambda: masked(file.read_text(), _keys()),
+        "keys.md": lambda: "\n".join(_where_keys_are(config)) + "\n",
+        "versions.txt": lambda: "\n".join(_versions()) + "\n",
+        "doctor.txt": lambda: "\n".join(_doctor(file)) + "\n",
+    }
+    for name, text in parts.items():
+        (target / name).write_text(text())
+    _runbooks(target / "runbooks")
+    manifest = list(_manifest(target))
+    (target / "MANIFEST.sha256").write_text("".join(f"{digest}  {name}\n" for digest, name in manifest))
+    return facts, len(manifest), last_hash
 
 
 def _today() -> str:

@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import os
 import re
 import shlex
+import tempfile
 from pathlib import Path
 
 import click
@@ -18,6 +20,7 @@ from tests.control.a_running_desk import a_running_desk
 from tests.ledger.life import a_life, written
 
 ID, SECRET = "PKTHISISTHEKEY", "thisisthesecretandnobodyseesit"
+NOBODY = 65_534
 PAGES = (*sorted(RUNBOOKS.glob("*.md")), RUNBOOKS.parent / "flows.md")
 
 
@@ -65,6 +68,26 @@ async def test_a_damaged_ledger_is_not_handed_over(config: Path, tmp_path: Path)
     """Nobody must find that out a year later."""
     (tmp_path / "var" / "desk.db").write_bytes(b"no ledger at all")
     assert handover(config, tmp_path / "bundle").exit_code != 0
+    assert not (tmp_path / "bundle").exists()  # half a bundle would be in the way of the next try
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_who_may_not_read_the_ledger_is_sent_to_an_officer(config: Path) -> None:
+    """A member makes no half bundle, and is told who can make one."""
+    with tempfile.TemporaryDirectory(prefix="deskd-handover-", dir="/tmp") as place:
+        folder = Path(place)
+        folder.chmod(0o777)
+        (folder / "var").mkdir(mode=0o755)
+        (folder / "var" / "desk.db").touch(mode=0o600)
+        (folder / "desk.toml").write_text("")
+        handover(config, folder / "roots")  # what it imports lies in root's own folders
+        os.setresuid(NOBODY, NOBODY, 0)
+        try:
+            result = handover(folder / "desk.toml", folder / "bundle")
+        finally:
+            os.setresuid(0, 0, 0)
+        assert "an officer hands the desk over" in str(result.exception)
+        assert not (folder / "bundle").exists()
 
 
 async def test_a_running_desk_copies_its_ledger_itself(tmp_path: Path) -> None:
