@@ -101,7 +101,7 @@ class Api:
         """Listen on DIRECTORY/order.sock for that run alone; *uid* is the only peer allowed (None: not told apart)."""
         assert run_id not in self._doors, f"{run_id} has a door"
         path = directory / SOCKET_NAME
-        whose = {"strategy_id": str(spec.strategy_id), "run_id": str(run_id)}
+        whose = {**_named(spec), "run_id": str(run_id)}
         complaints, strangers = _Complaints(self._clock, whose), _Complaints(self._clock, whose)
         caller = _Caller(spec, self._budget(spec), _Complaints(self._clock, whose))
 
@@ -155,7 +155,7 @@ class Api:
             caller = callers.get(spec.strategy_id)
             if caller is None or caller.spec != spec:
                 caller = callers[spec.strategy_id] = _Caller(
-                    spec, self._budget(spec), _Complaints(self._clock, {"strategy_id": str(spec.strategy_id)})
+                    spec, self._budget(spec), _Complaints(self._clock, _named(spec))
                 )
             return await self._answer(caller, request)
 
@@ -208,7 +208,12 @@ class Api:
         now = self._clock.monotonic()
         if now - caller.over_logged_at >= _LOG_EVERY_S:
             caller.over_logged_at = now
-            log.warning("request_rate_exceeded", strategy_id=caller.spec.strategy_id, rule=rule)
+            log.warning("request_rate_exceeded", **_named(caller.spec), rule=rule)
+
+
+def _named(spec: StrategySpec) -> dict[str, str]:
+    """Return by which an officer finds it in the log: the strategy's lines, and the member's."""
+    return {"strategy_id": str(spec.strategy_id), "user_id": str(spec.user_id)}
 
 
 def _identify(

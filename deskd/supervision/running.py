@@ -58,10 +58,10 @@ class Hands:
         except EditedMeanwhile:
             end = _fault_of_ours("its folder was edited while it was copied: it is tried again")
         except (OSError, SandboxUnavailable, FolderError) as error:
-            log.error("run_not_started", strategy_id=spec.strategy_id, run_id=run_id, error=str(error))  # noqa: TRY400  no bug
+            log.error("run_not_started", **_named(spec, run_id), error=str(error))  # noqa: TRY400  no bug
             end = _fault_of_ours(f"the desk could not start it ({error}); look at `deskctl doctor`")
         except ExceptionGroup:
-            log.exception("run_crashed", strategy_id=spec.strategy_id, run_id=run_id)
+            log.exception("run_crashed", **_named(spec, run_id))
         return end
 
     async def _started(
@@ -101,6 +101,10 @@ class Hands:
 def log_path(config: Config, strategy_id: StrategyId) -> Path:
     """Return the newest file of the strategy's log (older ones: .1, .2)."""
     return config.desk.state_dir / "logs" / f"{strategy_id}.log"
+
+
+def _named(spec: StrategySpec, run_id: RunId) -> dict[str, str]:
+    return {"strategy_id": spec.strategy_id, "user_id": spec.user_id, "run_id": run_id}
 
 
 def _fault_of_ours(detail: str) -> RunEnd:

@@ -65,4 +65,4 @@ class Watcher:
 
 
 def _about(run: Run) -> dict[str, object]:
-    return {"strategy_id": run.spec.strategy_id, "run_id": run.run_id}
+    return {"strategy_id": run.spec.strategy_id, "user_id": run.spec.user_id, "run_id": run.run_id}

@@ -38,6 +38,7 @@ async def test_a_name_that_disagrees_is_refused_and_reported(tmp_path: Path) -> 
         assert "set user_id in config.json" in refused.order.message
         (entry,) = logs
         assert (entry["event"], entry["strategy_id"]) == ("identity_refused", "alice")
+        assert entry["user_id"] == SPECS[ALICE].user_id  # who follows a member in the journal sees it
         assert len(entry["claimed"]) == 60
         assert len(desk.orders.known) == 1
 
@@ -97,7 +98,9 @@ async def test_over_its_rate_a_strategy_is_told_to_wait(tmp_path: Path) -> None:
             assert (refused.order.client_order_id, "requests_per_s=3" in refused.order.message) == ("late", True)
             clock.seconds += 0.4
             assert (await client.order()).status == 200
-        assert [entry["event"] for entry in logs] == ["request_rate_exceeded"]
+        assert [(entry["event"], entry["user_id"]) for entry in logs] == [
+            ("request_rate_exceeded", SPECS[ALICE].user_id)
+        ]
 
 
 async def test_a_strategy_may_bound_itself_tighter(tmp_path: Path) -> None:
