@@ -162,3 +162,17 @@ def test_what_a_real_desk_lends_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "jail" / "own").symlink_to(lent)
     JailFolder(tmp_path / "jail").prepare()
     assert lent.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_jails_configuration_is_the_last_one_alone(tmp_path: Path) -> None:
+    """A shorter one leaves nothing of a longer one, nobody else can read it, and it goes through no link."""
+    folder = JailFolder(tmp_path)
+    folder.prepare()
+    file = folder.write_config(StrategyId("alice"), "name: 'alice' # a long one\n")
+    file.chmod(0o644)  # of an earlier desk
+    assert folder.write_config(StrategyId("alice"), "name: 'é'\n") == file
+    assert file.read_text(encoding="utf-8") == "name: 'é'\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    (tmp_path / "jails" / "bob.cfg").symlink_to(file)
+    with pytest.raises(OSError, match=r"bob\.cfg"):
+        folder.write_config(StrategyId("bob"), "name: 'bob'\n")
