@@ -35,19 +35,12 @@ class Turn(NamedTuple):
     closes: bool  # it only reduces what its strategy holds
 
 
-def only_closes(desk: Desk, order: Order) -> bool:
-    """Tell whether what is left to send of the order only reduces what its strategy holds.
-
-    What own orders may close that came before it is not there to close; of the rest of a split order, what any may.
-    """
-    request = order.request
-    promised = NO_QTY
-    for other in desk.open_in(request.symbol):
-        if other.request.client_order_id == request.client_order_id:
-            break
-        if (other.request.strategy_id, other.request.side) == (request.strategy_id, request.side):
-            promised = Qty(promised + (other.leaves_qty or NO_QTY))
-    return _is_left_to_close(desk, order, promised)
+def _rest_closes(desk: Desk, order: Order) -> bool:
+    """Tell whether the rest of a split order only reduces what its strategy holds, and no own order may close first."""
+    own = order.request.strategy_id, order.request.side
+    beside = desk.open_in(order.request.symbol)
+    leaves = (o.leaves_qty or NO_QTY for o in beside if (o.request.strategy_id, o.request.side) == own)
+    return _is_left_to_close(desk, order, Qty(sum(leaves, NO_QTY)))
 
 
 def _is_left_to_close(desk: Desk, order: Order, promised: Qty) -> bool:
@@ -81,7 +74,7 @@ def in_line(desk: Desk, symbol: Symbol | None = None) -> list[Turn]:
     rests = [order for order in split if order.rest_qty and symbol in {None, order.request.symbol}]
     held = [order for oid in desk.held_ids if symbol in {None, (order := desk.orders[oid]).request.symbol}]
     closing = {oid for one in dict.fromkeys(order.request.symbol for order in held) for oid in _closers(desk, one)}
-    turns = [Turn(order, rank, only_closes(desk, order)) for order in rests if (rank := _rank_of_rest(order))]
+    turns = [Turn(order, rank, _rest_closes(desk, order)) for order in rests if (rank := _rank_of_rest(order))]
     for order in held:
         closes = order.request.client_order_id in closing
         rank = Rank.BACK if order.recalled_for is not None else Rank.CLOSES if closes else Rank.OPENS
