@@ -37,7 +37,7 @@ from deskd.domain.ids import RunId
 from deskd.domain.market import MarketClock
 from deskd.domain.money import Cash
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
-from deskd.domain.strategy import BrokenStrategy, StrategySpec
+from deskd.domain.strategy import BrokenStrategy, Channel, StrategySpec
 from deskd.exchange.exchange import Exchange
 from deskd.ports import SystemClock
 from deskd.supervision.discovery import Defaults, discover_one
@@ -331,13 +331,13 @@ class _Stage:
             if (line := session.take()) is not None:
                 await play.feed.hand_over(line)
 
-        return [
+        looks = [
             Look(MARKS_EVERY, mark),
             Look(timedelta(seconds=config.risk.exits.look_s), exit_),
             Look(LOOKS_EVERY, kills.look),
             Look(LOOKS_EVERY, keep),
-            Look(LOOKS_EVERY, tell_session),
         ]
+        return [*looks, Look(LOOKS_EVERY, tell_session)] if Channel.STATUS in self.spec.channels else looks
 
     def _mark(self) -> None:
         marks = tuple(sorted(self.play.seen.marks().items()))

@@ -93,11 +93,11 @@ class StepBroker:
 
     def updates(self, now: datetime) -> list[TradeUpdated]:
         """Return what happened to orders since the last call, as the stream of trade updates tells it."""
+        events = self._exchange.take_events()
+        if not events:  # most calls: every line of the market asks
+            return []
         self._exchange.take_changes()  # nobody keeps them: there is no other life of this account
-        return [
-            wire.decode_trade_update(_through(replies.trade_update(event))["data"], now)
-            for event in self._exchange.take_events()
-        ]
+        return [wire.decode_trade_update(_through(replies.trade_update(event))["data"], now) for event in events]
 
     def snapshot(self, open_orders: Sequence[Order], fill_count: int, why: str, now: datetime) -> BrokerSnapshot:
         """Return the account as it is, and what became of the orders that the desk thinks open."""
