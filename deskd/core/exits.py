@@ -205,9 +205,9 @@ def _waits_for_better(desk: Desk, fact: ev.ExitTriggered) -> list[Order]:
         for order in _open(desk, fact.strategy_id, fact.symbol)
         if order.request.side.sign * fact.position_qty < 0
         and order.request.order_type is OrderType.LIMIT
-        and order.request.order_class is OrderClass.SIMPLE
+        # a leg that stands alone is a take-profit without a stop beside it
+        and order.request.order_class is (OrderClass.SIMPLE if order.parent_id is None else OrderClass.OTO)
         and order.request.time_in_force not in _AUCTIONS  # near it the broker gives none back
-        and order.parent_id is None
     ]
 
 

@@ -356,6 +356,23 @@ def test_a_bracket_whose_exits_are_at_the_broker_is_not_doubled(side: Side, prof
     assert handle(desk, seen(bid)) == []
 
 
+def test_a_take_profit_at_the_broker_without_a_stop_is_no_stop() -> None:
+    """An OTO's only leg waits for 110: at 97 it is canceled, and the shares are sold."""
+    desk = a_desk()
+    desk.exit_rules[ALICE] = RULES
+    entry = a_request(order_class=OrderClass.OTO, take_profit=TakeProfit(limit_price=price(110)))
+    handle(desk, requested(entry))
+    leg = a_leg("leg-1")
+    known = a_broker_order(entry, legs=(leg,))
+    handle(desk, ev.SubmitAccepted(client_order_id=entry.client_order_id, order=known, at=NOON))
+    handle(desk, filled(entry, 10))
+    effects = handle(desk, seen("97"))
+    assert [e.client_order_id for e in effects if isinstance(e, ef.Cancel)] == [leg.client_order_id]
+    handle(desk, updated(a_leg("leg-1", status=BrokerStatus.CANCELED)))
+    (request,) = sent(handle(desk, seen("97", after=1)))
+    assert request.qty == 10
+
+
 def test_a_bracket_guards_its_own_shares_alone() -> None:
     """Ten shares that were bought without one are sold, whatever bracket rests beside them; its entry is canceled."""
     desk = a_holder()
