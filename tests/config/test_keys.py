@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from deskd.config.keys import BrokerKeys, read_keys
+from deskd.alerts.routes import CREDENTIAL
+from deskd.config.keys import ID_CREDENTIAL, SECRET_CREDENTIAL, BrokerKeys, read_keys
 from deskd.domain.errors import ConfigError
 
 
@@ -53,3 +54,9 @@ def test_keys_are_never_shown() -> None:
     keys = BrokerKeys("PK1", "s3cret")
     assert "s3cret" not in f"{keys} {keys!r} {[keys]}"
     assert "PK1" not in f"{keys} {keys!r}"
+
+
+def test_no_file_of_secrets_is_ever_taken_into_the_repository() -> None:
+    """Who keeps the credentials beside the checkout's desk.toml commits none of them by mistake."""
+    ignored = (Path(__file__).parents[2] / ".gitignore").read_text().split()
+    assert {".env", ID_CREDENTIAL, SECRET_CREDENTIAL, CREDENTIAL, "var/"} <= set(ignored)
