@@ -95,6 +95,8 @@ def _note(row: dict[str, Any]) -> str | None:
         return str(row["problem"])
     if row.get("stalled_for_s") is not None:
         return f"handles no line for {show.duration(row['stalled_for_s'])}, and {row['lines_waiting']} wait"
+    if row.get("outdated"):
+        return f"its folder holds another version than runs: deskctl restart {row['strategy_id']} takes it"
     if not row.get("exit_reason") or (row["status"] == "running" and row["exit_reason"] in {"clean", "stopped"}):
         return None  # it runs, and nothing was wrong before
     before = "the run before ended: " if row["status"] == "running" else ""

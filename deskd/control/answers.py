@@ -75,6 +75,7 @@ class StrategyAnswer(TypedDict):
     memory_bytes: NotRequired[int | None]  # now
     cpu_seconds: NotRequired[float | None]  # used since it started
     throttled_share: NotRequired[float | None]  # of the last periods in which it wanted to work
+    outdated: NotRequired[bool]  # its folder, when last read, held other code than runs; lacks where it does not
     state: NotRequired[StateAnswer]  # what it uses of its /state
     exit_reason: NotRequired[ExitWord | None]  # how its last run ended
     exit_detail: NotRequired[str | None]  # the same in a sentence

@@ -42,6 +42,8 @@ def strategy(found: StrategySpec | BrokenStrategy, runs: Runs, orders: Orders) -
             "cpu_seconds": live.cpu_seconds,
             "throttled_share": live.throttled_share,
         }
+        if live.is_outdated:
+            view["outdated"] = True
         if live.state is not None:
             use = live.state
             view["state"] = {

@@ -317,8 +317,11 @@ class Supervisor:
 
     def liveness(self, strategy_id: StrategyId) -> Liveness | None:
         """Return what is known of its present run; None where there is none."""
-        run = self._kept[strategy_id].run
-        return run.liveness() if run is not None else None
+        kept = self._kept[strategy_id]
+        if kept.run is None:
+            return None
+        is_same = isinstance(kept.found, StrategySpec) and kept.found.code_hash == kept.run.spec.code_hash
+        return replace(kept.run.liveness(), is_outdated=not is_same)
 
     def last_end(self, strategy_id: StrategyId) -> RunEnd | None:
         """Return how its last run ended."""

@@ -54,6 +54,17 @@ async def test_status_shows_the_desk_and_a_table(tmp_path: Path) -> None:
     assert "oom: used more than 512 MB" in next(line for line in whole.out.splitlines() if line.startswith("bob"))
 
 
+async def test_status_says_that_a_folder_was_changed(tmp_path: Path) -> None:
+    """Who mended a strategy and forgot to restart it is told what to type; programs are told, too."""
+    async with a_running_desk(tmp_path) as desk:
+        told = [json.loads((await deskctl(desk, "status", "alice", "--json")).out)]
+        desk.runs.outdated.add(ALICE)
+        told.append(json.loads((await deskctl(desk, "status", "alice", "--json")).out))
+        said = await deskctl(desk, "status")
+    assert [one.get("outdated") for one in told] == [None, True]
+    assert "its folder holds another version than runs: deskctl restart alice takes it" in " ".join(said.out.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [

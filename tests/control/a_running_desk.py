@@ -114,6 +114,7 @@ class FakeRuns:
         ]
     )
     running: set[StrategyId] = field(default_factory=lambda: {ALICE})
+    outdated: set[StrategyId] = field(default_factory=set)  # their folders changed since they were started
     has_jails: bool = True
     walls: list[Row] = field(
         default_factory=lambda: [Row(wall=Wall.NO_PROC, probe="list /proc", result=Verdict.HOLDS, found="'ENOENT'")]
@@ -180,6 +181,7 @@ class FakeRuns:
             lines_waiting=2,
             memory_bytes=20 * 2**20,
             cpu_seconds=1.5,
+            is_outdated=strategy_id in self.outdated,
             state=StateUse(bytes=4_096, bytes_max=64 << 20, files=1, files_max=4_096),
         )
 

@@ -390,6 +390,29 @@ async def test_a_broken_new_version_does_not_stop_what_runs(tmp_path: Path, jail
         assert world.ends("alice") == []
 
 
+async def test_a_run_whose_folder_has_changed_is_told_from_one_that_runs_what_lies_there(
+    tmp_path: Path, jail_root: Path
+) -> None:
+    """Once the folders were read again: by a reload, or a start of another; a restart takes what lies there."""
+
+    def is_outdated() -> bool:
+        live = world.supervisor.liveness(StrategyId("alice"))
+        assert live is not None
+        return live.is_outdated
+
+    async with a_world(tmp_path, jail_root, {"alice": READS}, jailed=False, restart=QUICK) as world:
+        await world.start("alice")
+        await world.until_fed("alice")
+        assert not is_outdated()
+        write_strategy(world.strategies_dir, "alice", READS, '{"version": "2"}')
+        await world.supervisor.reread()
+        assert is_outdated()
+        await world.stop("alice")
+        await world.start("alice")
+        await world.until_fed("alice")
+        assert not is_outdated()
+
+
 async def test_a_new_start_of_the_desk_mends_no_strategy(tmp_path: Path, jail_root: Path) -> None:
     """What was given up stays so until its folder changes or somebody starts it; deaths of before go on to count."""
     restart = QUICK | {"give_up_after": 2, "watch_s": 600}
