@@ -16,7 +16,6 @@ BELOW = frozenset({"why", "note"})  # sentences that may stand below their row
 SENTENCES = BELOW | {
     "remedy",
     "found",
-    "detail",
     "affected",
     "lasted",
     "title",

@@ -82,7 +82,7 @@ _MONEY = frozenset(
 )
 _PRICES = frozenset({"price", "avg_fill_price", "avg_entry_price", "mark_price"})
 _TEXTS = frozenset(
-    "strategy_id user_id status exit_reason side symbol order_type client_order_id why note key value from old new applies stream lasted affected wall probe result protects template description name session by outcome version now how topic route title problem is_internal".split()  # noqa: SIM905
+    "strategy_id user_id status exit_reason side symbol order_type client_order_id why note key value from old new applies stream lasted affected wall probe result protects template description name session by outcome next_at last_at topic route title problem is_internal version now how".split()  # noqa: SIM905
 )
 _PAGE = 100  # columns of a page that is no terminal
 _UTC = " UTC"

@@ -16,9 +16,7 @@ class DenialReason(StrEnum):
     SYMBOL_UNKNOWN = "SYMBOL_UNKNOWN"  # the broker does not list it
     SYMBOL_NOT_TRADABLE = "SYMBOL_NOT_TRADABLE"  # listed, but the broker does not trade it
     SYMBOL_FROZEN = "SYMBOL_FROZEN"  # books and broker disagree in this symbol: an officer looks into it; cancels pass
-    SYMBOL_DENIED = (
-        "SYMBOL_DENIED"  # not traded here: [risk.desk] symbols_allowed or symbols_denied; what only closes passes
-    )
+    SYMBOL_DENIED = "SYMBOL_DENIED"  # off [risk.desk] symbols_allowed, or on symbols_denied; what only closes passes
     SYMBOL_HALTED = "SYMBOL_HALTED"  # the market halted trading in it; cancels pass
     MARKET_CLOSED = "MARKET_CLOSED"  # not in this order's session: regular, or extended hours
     FORM_INVALID = "FORM_INVALID"  # type, time in force, class and prices do not go together

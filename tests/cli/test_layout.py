@@ -121,6 +121,6 @@ def test_sentences_share_what_the_other_columns_leave() -> None:
 
 def test_a_word_in_the_place_of_a_time_is_not_cut() -> None:
     """A job that is run by hand has no next time; only years are left out."""
-    row = {"name": "backup", "next": "by hand", "detail": "word " * 60}
-    layout = fitted({"job": "name", "next (UTC)": "next", "detail": "detail"}, [row], PAGE)
+    row = {"name": "backup", "next_at": "by hand", "note": "word " * 60}
+    layout = fitted({"job": "name", "next (UTC)": "next_at", "what it found": "note"}, [row], PAGE)
     assert "by hand" in drawn(layout)[0]
