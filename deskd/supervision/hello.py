@@ -108,6 +108,11 @@ def _read_all(fd: int) -> bytes:
 def explain(status: int, errors: str, log: str) -> str:
     """Return one sentence: what keeps jails from working, and the remedy."""
     if missing := _MISSING_LIBRARY.search(errors):
+        if missing[1].startswith("libpython"):
+            return (
+                f"the strategies' Python needs its {missing[1]}, which does not lie where it was installed: was it moved? "
+                "install Python anew, or name another: [sandbox] python"
+            )
         package = {"libnl-route-3": "libnl-route-3-200", "libnl-3": "libnl-3-200"}.get(missing[1], missing[1])
         return f"nsjail needs the system library {missing[1]}: apt-get install -y {package}"
     said = _TROUBLE.findall(log)

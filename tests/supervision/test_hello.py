@@ -16,6 +16,7 @@ MISSING = "nsjail: error while loading shared libraries: libnl-route-3.so.200: c
     ("errors", "log", "says"),
     [
         (MISSING, "", "apt-get install -y libnl-route-3-200"),
+        (MISSING.replace("libnl-route-3.so.200", "libpython3.13.so.1.0"), "", "was it moved? install Python anew"),
         ("", CLONE, "does not let us make namespaces"),
         ("", "[E][x] mount('/', '/', NULL, MS_REC|MS_PRIVATE, NULL): Permission denied\n", "denies mounts"),
         ("", "[E][x] something new\n", "(something new)"),
