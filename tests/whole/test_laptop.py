@@ -13,10 +13,15 @@ from deskd.domain.ids import StrategyId
 from tests.whole.books import agree
 from tests.whole.desk_process import ROOT, a_desk_process
 from tests.whole.exchange_process import KEYS, an_exchange
+from tests.whole.test_bad_input import until_printed
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
-READER = "import sys\nfor line in sys.stdin: pass"
+READER = """
+import sys
+for line in sys.stdin:
+    print("quoted", flush=True)
+"""
 BUYER = """
 import os, time
 os.environ.pop("USER_ID", None)
@@ -66,9 +71,9 @@ async def test_a_laptop_trades_as_its_strategy(folder: Path) -> None:
             [risk.desk]
             orders_wait_for_open = true
         """)
-        desk.strategy("ann", READER, {"symbols": ["AAPL"]})
+        desk.strategy("ann", READER, {"symbols": ["AAPL"], "channels": ["quotes"]})
         await desk.start()
-        await desk.hears("strategy_status_changed")
+        await until_printed(desk, "ann", "quoted")  # without a quote nothing is bought
         assert await laptop(port, "ann") == ["success ", "3"]
         assert (await laptop(port, "eve"))[0] == "error IDENTITY"
         assert await desk.ctl("token", "ann") == 1  # none is needed with the desk's own exchange
@@ -94,9 +99,9 @@ async def test_with_a_real_broker_a_laptop_needs_a_token(folder: Path) -> None:
             orders_wait_for_open = true
         """)
         for name in ("ann", "ben"):
-            desk.strategy(name, READER, {"symbols": ["AAPL"]})
+            desk.strategy(name, READER, {"symbols": ["AAPL"], "channels": ["quotes"]})
         await desk.start()
-        await desk.hears("strategy_status_changed", 2)
+        await until_printed(desk, "ben", "quoted")
         assert await desk.ctl("token", "ann") == 0
         tokens = load(desk.state / "token.key")
         assert (await laptop(port, "ann"))[0] == "error IDENTITY"

@@ -90,7 +90,10 @@ def test_unknown_fields_are_ignored() -> None:
         ({"qty": "1e999999999999"}, "qty: '1e999999999999'"),
         ({"qty": "0.0000000001"}, "qty: '0.0000000001' has more than 9 decimal places"),
         ({"qty": "2.0000000000000004"}, "has more than 9 decimal places; round it, e.g. to whole shares: int(qty)"),
-        ({"limit_price": "203.66899999999998"}, "has more than 9 decimal places; round it: round(price, 2)"),
+        (
+            {"order_type": "limit", "limit_price": "203.66899999999998"},
+            "has more than 9 decimal places; round it: round(price, 2)",
+        ),
         ({"qty": "ten"}, "qty: 'ten' is not a decimal number"),
         ({"qty": "1_000"}, "qty: '1_000' is not a decimal number"),
         ({"qty": " 1"}, "qty: ' 1' is not a decimal number"),
