@@ -13,14 +13,13 @@ from pathlib import Path
 
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
-from deskd.domain.ids import StrategyId, UserId
-from deskd.supervision.jail import NSJAIL, JailPlan, jail_config
+from deskd.supervision.jail import NSJAIL, jail_config
+from deskd.supervision.own_jail import plan_of
 from deskd.supervision.process import Pipes, make_pipes, start
-from deskd.supervision.scratch import prepare_scratch
-from deskd.supervision.staging import Environment, JailFolder, choose_jail_folder, give, stage_environment
-from deskd.supervision.uids import Identity, can_map_uids
+from deskd.supervision.staging import Environment, JailFolder, choose_jail_folder, stage_environment
 
 _HELLO = b"hello from the jail\n"
+_SCRIPT = f"print({_HELLO.decode().strip()!r})\n".encode()
 _TIMEOUT_S = 20.0
 _UNSAFE = "[sandbox] unsafe_without_jail = true runs strategies without protection (laptops only)"
 INSTALL_PROFILE = (
@@ -33,21 +32,16 @@ _TROUBLE = re.compile(r"^\[[EFW]\]\[[^]]*\]\s*(.*)$", re.MULTILINE)
 
 def hello_jail(section: SandboxSection, folder: JailFolder, environment: Environment) -> str | None:
     """Run a jail that says hello; return None, or one clear sentence with the remedy."""
-    if not shutil.which("setpriv", path="/usr/bin:/bin:/usr/sbin:/sbin"):
-        return "setpriv is missing, and runs need it to die with the desk: install util-linux"
     place = folder.root / "run" / f"hello-{os.getpid()}"
-    who = (
-        Identity(section.uid_first, section.uid_first, False)
-        if can_map_uids()
-        else Identity(os.geteuid(), os.getegid(), True)
-    )
     pipes = make_pipes()
     try:
-        prepare_scratch()
-        plan = _plan(section, place, environment, who, pipes)
+        shutil.rmtree(place, ignore_errors=True)  # of a process that had our number
+        place.mkdir(mode=0o711)
+        place.chmod(0o711)
+        plan = plan_of("hello", _SCRIPT, place, section=section, environment=environment, pipes=pipes)
         config = place / "hello.cfg"
         config.write_text(jail_config(plan))
-        return _run(config, pipes, clears_groups=not who.is_own)
+        return _run(config, pipes, clears_groups=not plan.who.is_own)
     except SandboxUnavailable as problem:
         return str(problem)
     except OSError as error:
@@ -56,33 +50,6 @@ def hello_jail(section: SandboxSection, folder: JailFolder, environment: Environ
         shutil.rmtree(place, ignore_errors=True)
         pipes.close_theirs()
         pipes.close_ours()
-
-
-def _plan(section: SandboxSection, place: Path, environment: Environment, who: Identity, pipes: Pipes) -> JailPlan:
-    shutil.rmtree(place, ignore_errors=True)  # of a process that had our number
-    place.mkdir(mode=0o711)
-    place.chmod(0o711)
-    folders = [place / name for name in ("code", "socket")]
-    for folder in folders:
-        folder.mkdir()
-    script = folders[0] / "strategy.py"
-    script.write_text(f"print({_HELLO.decode().strip()!r})\n")
-    for path in (*folders, script):  # the group's, as code is: what is another user's, the desk could not remove again
-        give(path, -1, who.gid)
-        path.chmod(0o770 if path.is_dir() else 0o640)
-    return JailPlan(
-        strategy_id=StrategyId("hello"),
-        user_id=UserId("hello"),
-        env={},
-        who=who,
-        environment=environment,
-        code=folders[0],
-        socket_folder=folders[1],
-        section=section,
-        log_fd=pipes.log_fd,
-        progress_fd=pipes.progress_fd,
-        state_fd=pipes.state_fd,
-    )
 
 
 def _run(config: Path, pipes: Pipes, *, clears_groups: bool) -> str | None:

@@ -21,15 +21,14 @@ from typing import Any
 
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
-from deskd.domain.ids import StrategyId, UserId
 from deskd.supervision.cgroup import Group, Groups, clear_now, find_groups
 from deskd.supervision.hello import explain
 from deskd.supervision.jail import NSJAIL, JailPlan, environment_of, jail_config
+from deskd.supervision.own_jail import plan_of
 from deskd.supervision.process import JOIN_FAILED, Pipes, limit_core_dumps, make_pipes, start
-from deskd.supervision.scratch import prepare_scratch
 from deskd.supervision.spawn import Child
 from deskd.supervision.staging import SANDBOX, Environment, JailFolder, choose_jail_folder, give, stage_environment
-from deskd.supervision.uids import Identity, can_map_uids
+from deskd.supervision.uids import Identity
 from deskd.supervision.walls import NODEV, NOEXEC, NOSUID, RDONLY, Row, Setup, Verdict, complaint, judge
 
 _OVERFLOW_UID = 65_534  # the kernel's own choice
@@ -61,9 +60,6 @@ class SelfTest:
 
         Blocks for some 100 ms.
         """
-        if not shutil.which("setpriv", path="/usr/bin:/bin:/usr/sbin:/sbin"):
-            raise SandboxUnavailable("setpriv is missing, and runs need it to die with the desk: install util-linux")
-        prepare_scratch()
         unique = f"{NAME}-{os.getpid()}-{os.urandom(4).hex()}"
         place = self.folder.root / "run" / unique
         try:
@@ -74,39 +70,19 @@ class SelfTest:
                 pipes = make_pipes()
                 stack.callback(pipes.close_ours)
                 stack.callback(pipes.close_theirs)
-                plan = self._plan(place, pipes)
+                plan = plan_of(
+                    NAME,
+                    (SANDBOX / "probes.py").read_bytes(),
+                    place,
+                    section=self.section.model_copy(update={"pids": RLIMIT_NPROC}),
+                    environment=self.environment,
+                    pipes=pipes,
+                )
                 return self._attack(plan, pipes, group, place)
         except OSError as error:
             raise SandboxUnavailable(
                 f"a jail cannot be prepared ({error}): look at the rights of {self.folder.root}"
             ) from error
-
-    def _plan(self, place: Path, pipes: Pipes) -> JailPlan:
-        who = (
-            Identity(self.section.uid_first, self.section.uid_first, False)
-            if can_map_uids()
-            else Identity(os.geteuid(), os.getegid(), True)
-        )
-        code, knock = (place / name for name in ("code", "socket"))
-        for folder in (code, knock):
-            folder.mkdir()
-        shutil.copyfile(SANDBOX / "probes.py", code / "strategy.py")
-        for path in (code, knock, code / "strategy.py"):  # nothing but the mount keeps it from its own code
-            give(path, -1, who.gid)
-            path.chmod(0o770 if path.is_dir() else 0o660)
-        return JailPlan(
-            strategy_id=StrategyId(NAME),
-            user_id=UserId(NAME),
-            env={},
-            who=who,
-            environment=self.environment,
-            code=code,
-            socket_folder=knock,
-            section=self.section.model_copy(update={"pids": RLIMIT_NPROC}),
-            log_fd=pipes.log_fd,
-            progress_fd=pipes.progress_fd,
-            state_fd=pipes.state_fd,
-        )
 
     def _attack(self, plan: JailPlan, pipes: Pipes, group: Group, place: Path) -> Sequence[Row]:
         config = place / "jail.cfg"
