@@ -34,6 +34,7 @@ FIELDS = {
     "client_order_id": "DESK_ORDER",
     "symbol": "DESK_SYMBOL",
     "run_id": "DESK_RUN",
+    "line": "DESK_LINE",
 }
 _NO_FIELDS = frozenset({"timestamp", "level", "exception", "stack"})  # the journal's own, and what the message has
 

@@ -63,13 +63,21 @@ class FactLog:
         return _about(order.request) | {"side": order.request.side}
 
 
+def _asked_on(line: str) -> dict[str, object]:
+    return {"line": line} if line else {}
+
+
 def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
     match fact:
         case ev.OrderApproved(request=r):
             about = _about(r) | {"side": r.side, "qty": str(r.qty or r.notional)}
-            return "order_approved", "info", about | {"quoted_at": fact.quote.quoted_at.isoformat()}
+            return (
+                "order_approved",
+                "info",
+                about | {"quoted_at": fact.quote.quoted_at.isoformat()} | _asked_on(fact.line),
+            )
         case ev.OrderDenied(request=r, reason=reason, message=message):
-            return "order_denied", "info", _about(r) | {"reason": reason, "detail": message}
+            return "order_denied", "info", _about(r) | {"reason": reason, "detail": message} | _asked_on(fact.line)
         case ev.OrderSplit(part_id=part_id, qty=qty):
             return "order_split", "info", {"part_id": part_id, "qty": str(qty)}
         case ev.OrderFilled():

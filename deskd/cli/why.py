@@ -79,6 +79,7 @@ def _head(page: View) -> Iterator[str]:
             ("broker's id", page["broker_order_id"]),
             ("asked", page["asked"]),
             ("its reason", f'"{page["why"]}"' if page["why"] else None),
+            ("at work on", page.get("line")),
         ]
     )
     yield ""

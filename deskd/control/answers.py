@@ -463,6 +463,7 @@ class WhyAnswer(TypedDict):
     remedy: str | None  # what to do
     asked: str  # what was asked, in words
     why: str | None  # the strategy's own reason
+    line: str | None  # of the market, that it was at work on when it asked, as its run said: type, symbol, time
     market: QuoteAnswer | None  # null: no quote was there
     checks: list[CheckAnswer]  # of the gate, in their order
     timeline: list[StepAnswer]  # each fact

@@ -137,6 +137,7 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
         market_day=event.market_day,
         at=event.at,
         checks=verdict.checks,
+        line=event.line,
     )
     if denied is not None and conflict is not None:
         held = line.hold(desk, event, denied, conflict)
@@ -233,6 +234,7 @@ def _denied(event: ev.OrderRequested, verdict: Verdict, conflict: Conflict | Non
         at=event.at,
         checks=verdict.checks,
         in_the_way=() if conflict is None else tuple(rival.client_order_id for rival in conflict.rivals),
+        line=event.line,
     )
     return [Record(fact), ef.Reply(event.request.client_order_id)]
 

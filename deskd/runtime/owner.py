@@ -59,6 +59,7 @@ class Runtime:
     reconcile_every: InitVar[timedelta]
     clock_age_max: InitVar[timedelta]  # the broker's clock is asked for again when its last answer is older
     on_fact: list[OnFact] = field(default_factory=list)
+    line_of: Callable[[StrategyId], str] = lambda _: ""  # which line of the market a strategy is at work on
     silence: Silence = field(default_factory=lambda: Silence(timedelta(seconds=10)))
     on_silence: list[Callable[[str], None]] = field(
         default_factory=list
@@ -233,6 +234,7 @@ class Runtime:
             at=self.wall.now(),
             is_halted=self.quotes.is_halted(request.symbol),
             clock=self.market_time.now(quote),
+            line=self.line_of(request.strategy_id),
         )
         outcome = await self._ask(oid, event, timeout_s) or self._undecided(event)
         return self._counted(request.strategy_id, outcome)

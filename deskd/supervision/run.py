@@ -21,6 +21,7 @@ from deskd.supervision.process import Pipes, ended
 from deskd.supervision.spawn import Child
 from deskd.supervision.state_keeper import StateKeeper
 from deskd.supervision.weight import STARTING, weight_of
+from deskd.supervision.words import line_id
 
 LOG_MAX = 65_536  # nsjail writes some 4 KB
 _KILL_AGAIN_S = 0.02
@@ -162,6 +163,10 @@ class Run:
             stalled_for=timedelta(seconds=self.watch.still_s) if self.watch.is_warned else None,
             state=self.state.use() if self.state is not None else None,
         )
+
+    def line(self) -> str:
+        """Return which line of the market its script is at work on, as the run says; nothing where it says nothing."""
+        return "" if self._is_over else line_id(read_page(self.pipes.progress_fd).at_work_on)
 
     def _seen(self) -> Delivery:
         """Return what the hub delivered; what it last knew, where it feeds the run no more."""

@@ -323,6 +323,11 @@ class Supervisor:
         is_same = isinstance(kept.found, StrategySpec) and kept.found.code_hash == kept.run.spec.code_hash
         return replace(kept.run.liveness(), is_outdated=not is_same)
 
+    def line(self, strategy_id: StrategyId) -> str:
+        """Return which line of the market it is at work on: type, symbol and time; nothing where its run says none."""
+        kept = self._kept.get(strategy_id)
+        return "" if kept is None or kept.run is None else kept.run.line()
+
     def last_end(self, strategy_id: StrategyId) -> RunEnd | None:
         """Return how its last run ended."""
         return self._kept[strategy_id].last_end

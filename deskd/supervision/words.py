@@ -2,6 +2,8 @@
 
 import json
 
+_LINE_ID_MAX = 80  # an honest one has some 45
+
 
 def mib(count: int) -> str:
     """Return bytes as MiB: `512 MiB`, below ten with a tenth."""
@@ -12,6 +14,17 @@ def mib(count: int) -> str:
 def throttling(used_s: float, span_s: float, cores: float, throttled: int, periods: int) -> str:
     """Return what a busy run used: `used 0.50 of 0.5 cores for 60 s, throttled 598 of 600 periods`."""
     return f"used {used_s / span_s:.2f} of {cores:g} cores for {span_s:.0f} s, throttled {throttled:,} of {periods:,} periods"
+
+
+def line_id(text: str) -> str:
+    """Return by what a line of the feed is found again: `trade AAPL 2026-11-20T15:04:05.123456789Z`; nothing for any other."""
+    try:
+        line = json.loads(text)
+        parts = [line["type"], line.get("symbol", ""), line["timestamp"]]
+        shown = " ".join(filter(None, parts))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ""
+    return shown if len(shown) <= _LINE_ID_MAX and shown.isascii() and shown.isprintable() else ""
 
 
 def last_line(text: str) -> str:

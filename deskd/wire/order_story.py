@@ -81,6 +81,7 @@ def tell(material: Material) -> View:
         "remedy": remedy(parts.order),
         "asked": asked(request),
         "why": request.reason,
+        "line": getattr(parts.asked, "line", "") or None,
         "market": _market(parts.asked),
         "checks": _checks(parts.asked),
         "timeline": _timeline(parts),

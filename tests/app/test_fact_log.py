@@ -138,10 +138,11 @@ LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
             reserved_qty=qty(0),
             market_day=MONDAY,
             at=NOON,
+            line="trade AAPL 2026-11-20T15:04:05Z",
         ),
         "order_approved",
         "info",
-        {"client_order_id": OID, "strategy_id": ALICE, "qty": "100"},
+        {"client_order_id": OID, "strategy_id": ALICE, "qty": "100", "line": "trade AAPL 2026-11-20T15:04:05Z"},
     ),
     (
         ev.OrderDenied(request=a_request(), reason="DUPLICATE", message="wait", quote=None, market_day=MONDAY, at=NOON),

@@ -63,7 +63,8 @@ class Story:
                 quoted_at=at - timedelta(milliseconds=32),
                 received_at=at - timedelta(milliseconds=12),
             )
-            return ev.OrderRequested(request=request, quote=quote, market_day=NOON.date(), at=at)
+            line = f"trade AAPL {quote.quoted_at:%Y-%m-%dT%H:%M:%S.%fZ}"
+            return ev.OrderRequested(request=request, quote=quote, market_day=NOON.date(), at=at, line=line)
 
         self.happens(1000, event)
 

@@ -48,6 +48,18 @@ async def test_nothing_reaches_the_broker_before_it_is_on_disk() -> None:
         assert world.broker.known_at_submit == [True]
 
 
+async def test_an_order_keeps_the_line_that_it_was_asked_for_on() -> None:
+    """From the market's line to the fill: what the strategy was at work on stands in the approval, or in the denial."""
+    async with a_world() as world:
+        world.runtime.line_of = {ALICE: "trade AAPL 2026-11-20T15:04:05Z"}.__getitem__
+        await world.runtime.place(a_request(), timeout_s=5)
+        await world.runtime.place(a_request(client_order_id=ClientOrderId("o2"), qty=qty(1_000_000)), timeout_s=5)
+        kinds = ev.OrderApproved | ev.OrderDenied
+        asked = [fact for fact in world.ledger.facts if isinstance(fact, kinds)]
+        assert [type(fact) for fact in asked] == [ev.OrderApproved, ev.OrderDenied]
+        assert {fact.line for fact in asked} == {"trade AAPL 2026-11-20T15:04:05Z"}
+
+
 async def test_a_burst_shares_the_cost_of_durability() -> None:
     """Twenty orders at once are a few commits, and every one is on disk before it leaves."""
     async with a_world() as world:

@@ -43,6 +43,22 @@ async def test_what_it_claims_of_its_progress_is_shown(tmp_path: Path, jail_root
         assert live.uptime.total_seconds() > 0
 
 
+async def test_it_is_known_which_line_its_script_is_at_work_on(tmp_path: Path, jail_root: Path) -> None:
+    """So that an order can be told with what it was asked for on; nobody else's line, and none of a run that is over."""
+    line = b'{"type":"trade","symbol":"AAPL","price":1,"timestamp":"2026-11-20T15:04:05Z"}\n'
+    source = "import sys, time\nfor line in sys.stdin:\n    print('got it')\n    time.sleep(600)\n"
+    async with a_world(tmp_path, jail_root, {"alice": source, "bob": source}, jailed=False) as world:
+        for name in ("alice", "bob"):
+            await world.start(name)
+        world.feed(await world.until_fed("alice"), line)
+        await world.until_printed("alice", "got it")
+        assert world.supervisor.line(StrategyId("alice")) == "trade AAPL 2026-11-20T15:04:05Z"
+        assert world.supervisor.line(StrategyId("bob")) == ""
+        assert world.supervisor.line(StrategyId("a laptop's")) == ""
+        await world.stop("alice")
+        assert world.supervisor.line(StrategyId("alice")) == ""
+
+
 async def test_a_process_that_escaped_its_session_does_not_hold_the_desk_up(tmp_path: Path, jail_root: Path) -> None:
     """Without a jail a run can leave a process behind that holds its pipes; the run is over all the same."""
     source = """

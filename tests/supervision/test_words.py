@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deskd.supervision.words import last_line, mib, throttling
+from deskd.supervision.words import last_line, line_id, mib, throttling
 
 
 def test_figures_have_their_units() -> None:
@@ -31,6 +31,27 @@ def test_figures_have_their_units() -> None:
 def test_a_line_is_named_for_what_it_was_about(line: str, says: str) -> None:
     """Symbol, kind and time; a line that is none of ours is shown as it is."""
     assert last_line(line) == says
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            '{"type":"trade","symbol":"AAPL","price":1,"timestamp":"2026-11-20T15:04:05.123456789Z"}\n',
+            "trade AAPL 2026-11-20T15:04:05.123456789Z",
+        ),
+        ('{"type":"session","event":"open","timestamp":"2026-11-20T14:30:00Z"}', "session 2026-11-20T14:30:00Z"),
+        ('{"type":"gap","dropped":3}', ""),
+        ('{"type":"trade","symbol"', ""),
+        ('{"type":"tr\u001b[2Jade","symbol":"A","timestamp":"x"}', ""),
+        ('{"type":"trade","symbol":"\\ud800","timestamp":"x"}', ""),
+        ('{"type":["trade"],"symbol":"A","timestamp":"x"}', ""),
+        ('{"type":"trade","symbol":"A","timestamp":"' + "x" * 80 + '"}', ""),
+    ],
+)
+def test_a_line_of_the_market_has_an_id_of_its_own(line: str, says: str) -> None:
+    """Kind, symbol and the market's time, as they came; a claim that is no such thing has none."""
+    assert line_id(line) == says
 
 
 @given(st.text(max_size=600))

@@ -44,7 +44,10 @@ FAST = """
 
 
 async def test_strategies_trade_and_the_books_agree(folder: Path) -> None:
-    """Each fill of the exchange is in the ledger once; nothing is left of the desk when it stops. It is a first start."""
+    """Each fill of the exchange is in the ledger once; nothing is left of the desk when it stops. It is a first start.
+
+    What an order was asked for on is known: the line of the market that its strategy was at work on.
+    """
     async with a_desk_process(folder, is_new=True) as desk:
         desk.configure(FAST)
         for name in ("ann", "ben", "cat"):
@@ -58,6 +61,11 @@ async def test_strategies_trade_and_the_books_agree(folder: Path) -> None:
         books = agree(desk.state)
         assert len(books.fills) >= 60
         assert not any(line.get("event") == "discrepancy_found" for line in desk.log)
+        asked_on = [
+            line["line"].split() for line in desk.log if line.get("event") == "order_approved" and "line" in line
+        ]
+        assert {(kind, symbol) for kind, symbol, _ in asked_on} <= {("trade", "SPY"), ("bar", "SPY"), ("trade", "AAPL")}
+        assert asked_on
 
 
 async def test_after_sigkill_in_the_middle_ledger_and_exchange_agree(folder: Path) -> None:

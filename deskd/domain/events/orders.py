@@ -31,6 +31,7 @@ class OrderApproved:
     checks: tuple[Checked, ...] = ()  # all passed, in order; none in ledgers from before they were kept
     parts: tuple[tuple[StrategyId, Qty], ...] = ()  # of the house's order that closes for many: whose shares (a block)
     block: ClientOrderId | None = None  # of a part of a block, which is filled at the desk: the block
+    line: str = ""  # the market's line that the strategy was at work on, as its run says: type, symbol, time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ class OrderDenied:
     at: datetime
     checks: tuple[Checked, ...] = ()  # those that passed, and last the one that said no
     in_the_way: tuple[ClientOrderId, ...] = ()  # open orders that it was in conflict with; for officers
+    line: str = ""  # as in OrderApproved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

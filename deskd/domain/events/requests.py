@@ -21,6 +21,7 @@ class OrderRequested:
     clock: MarketClock | None = None  # the market's, moved on to this moment; None: nobody knows
     is_closing: bool = False  # the desk itself closes a position (core/exit_orders.py)
     is_halted: bool = False  # the market halted the symbol, as far as the desk was told
+    line: str = ""  # the market's line that the strategy was at work on, as its run says: type, symbol, time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
