@@ -13,6 +13,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files as the code makes them now")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Judge no property by how long an example took: the machine may be busy. All else is Hypothesis's own profile."""
+    if config.pluginmanager.hasplugin("hypothesispytest"):  # not in the bed's guest
+        from hypothesis import HealthCheck, settings
+
+        own = settings()
+        calm = {*own.suppress_health_check, HealthCheck.too_slow}
+        settings.register_profile("a busy machine", parent=own, deadline=None, suppress_health_check=list(calm))
+        settings.load_profile("a busy machine")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Two more than there are processors: whole desks and the bed wait more than they compute, for most of the run."""
