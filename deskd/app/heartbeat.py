@@ -22,12 +22,18 @@ class Heartbeat:
     clock: Callable[[], MarketClock | None]  # the broker's, as last heard
     last_seq: Callable[[], int]  # of the ledger, as told
     wall: Clock
+    is_over: bool = False
 
     async def run(self) -> NoReturn:
         """Beat until canceled."""
         while True:
             await asyncio.sleep(self.every_s)
-            await self.runtime.post(self.beat())
+            if not self.is_over:
+                await self.runtime.post(self.beat())
+
+    def end(self) -> None:
+        """Beat no more: the desk writes its last facts."""
+        self.is_over = True
 
     def beat(self) -> ev.Heartbeat:
         """Return how the desk is now."""

@@ -189,6 +189,7 @@ class Rooms:
             runtime=self.runtime,
             wall=wall,
             end_runs=self.supervisor.stop_all,
+            be_quiet=self.heartbeat.end,
             sign=self.roots.sign,
             grace_s=config.sandbox.stop_grace_s,
             cancels_orders=config.desk.cancel_orders_on_stop,

@@ -28,6 +28,7 @@ class Stopping:
     runtime: Runtime
     wall: Clock
     end_runs: Callable[[str], Awaitable[None]]  # return when they are gone
+    be_quiet: Callable[[], None]  # from now on no fact comes by itself
     sign: Callable[[], Awaitable[object]]  # what is on disk
     grace_s: float  # for a run to end by itself
     cancels_orders: bool
@@ -44,6 +45,7 @@ class Stopping:
             await self.cancel_open_orders()
         try:
             async with asyncio.timeout(LAST_FACT_S):
+                self.be_quiet()
                 await self.runtime.post(ev.DeskStopped(at=self.wall.now()))
                 await self.runtime.until_idle()
                 await self.sign()

@@ -38,6 +38,7 @@ class Ends:
             runtime=self.world.runtime,
             wall=self.world.wall,
             end_runs=self.end_runs,
+            be_quiet=lambda: self.done.append("quiet"),
             sign=self.sign,
             grace_s=0.01 - stopping.CLOSE_S,
             cancels_orders=cancels_orders,
@@ -46,7 +47,7 @@ class Ends:
 
 @pytest.mark.parametrize("cancels_orders", [True, False])
 async def test_runs_end_then_orders_then_the_ledger(*, cancels_orders: bool) -> None:
-    """What is signed holds the last fact; open orders are canceled where the officers want that."""
+    """What is signed holds the last fact, no beat comes after it, and open orders are canceled where the officers want that."""
     async with a_world() as world:
         assert isinstance(await world.runtime.place(a_limit_request("90"), timeout_s=5), Order)
         ends = Ends(world)
@@ -56,7 +57,7 @@ async def test_runs_end_then_orders_then_the_ledger(*, cancels_orders: bool) -> 
                 lambda fact: world.desk.apply(canceled) if isinstance(fact, ev.OrderCancelRequested) else None
             )
         await ends.stopping(cancels_orders=cancels_orders).run()
-        assert ends.done == ["runs: the desk stopped", "signed after DeskStopped"]
+        assert ends.done == ["runs: the desk stopped", "quiet", "signed after DeskStopped"]
         assert world.broker.canceled == ([OID] if cancels_orders else [])
 
 
@@ -66,6 +67,6 @@ async def test_a_run_that_does_not_end_does_not_keep_the_desk() -> None:
         ends = Ends(world, hangs=True)
         with capture_logs() as logs:
             await ends.stopping().run()
-        assert ends.done == ["runs: the desk stopped", "signed after DeskStopped"]
+        assert ends.done == ["runs: the desk stopped", "quiet", "signed after DeskStopped"]
         assert [line["event"] for line in logs] == ["runs_not_ended"]
         assert isinstance(await world.runtime.place(a_request(), timeout_s=5), Refuse)

@@ -20,15 +20,18 @@ REPLACER = """
     import json, sys, time
     from desk_client import cancel_order, get_position, list_orders, place_order, replace_order
 
+    is_open = False
     for line in sys.stdin:
         message = json.loads(line)
         if message["symbol"] != "SPY":
-            place_order("AAPL", 3, "buy", "limit", "gtc", 1.00, client_order_id="resting-1")
+            if is_open:  # denied before, its id would be used up
+                place_order("AAPL", 3, "buy", "limit", "gtc", 1.00, client_order_id="resting-1")
             continue
         price = message["price"]
         rest = place_order("SPY", 2, "buy", "limit", "day", f"{price * 0.9:.2f}", timeout=3)
         time.sleep(0.05)
         if rest.status == "success":
+            is_open = True
             replace_order(rest.client_order_id, qty=1, limit_price=f"{price * 1.02:.2f}", timeout=3)
         time.sleep(0.05)
         for order in list_orders():
