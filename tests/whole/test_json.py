@@ -13,9 +13,10 @@ from tests.whole.desk_process import a_desk_process
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 BUYER = """
-import sys
+import sys, time
 from desk_client import place_order
-print(place_order("AAPL", "3", "buy").status)
+while place_order("AAPL", "3", "buy").status != "success":  # no quote yet
+    time.sleep(0.2)
 print(place_order("AAPL", "1", "sell", "limit", limit_price="9999").status)
 print(place_order("ZZZZ", "1", "buy").status)
 for line in sys.stdin:
