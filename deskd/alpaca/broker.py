@@ -262,11 +262,15 @@ class AlpacaBroker:
         return CancelInDoubt(client_order_id=oid, why=why, at=at)
 
     async def look_up(self, client_order_id: ClientOrderId) -> OrderLookedUp | None:
-        """Fetch the order by client_order_id with all its fills; None where there was no clear answer."""
+        """Fetch the order by client_order_id with all its fills; None where there was no clear answer.
+
+        It is as old as the question: an order that was not there then may have arrived since.
+        """
+        asked_at = self.wall.now()
         try:
             body = await self._find(client_order_id)
             if body is None:
-                return OrderLookedUp(client_order_id=client_order_id, order=None, fills=(), at=self.wall.now())
+                return OrderLookedUp(client_order_id=client_order_id, order=None, fills=(), at=asked_at)
             order = self._order(body)
             fills = await self._fills_of(order) if order.filled_qty else ()
             successors = await self._successors_of(order)
@@ -277,7 +281,7 @@ class AlpacaBroker:
             client_order_id=client_order_id,
             order=order,
             fills=tuple(fills),
-            at=self.wall.now(),
+            at=asked_at,
             successors=tuple(successors),
         )
 

@@ -118,7 +118,10 @@ def _successor(desk: Desk, order: Order, broker: ev.BrokerOrder) -> ClientOrderI
 def _legs_found(desk: Desk, order: Order, broker: ev.BrokerOrder, at: datetime, source: str) -> list[Effect]:
     """Return the legs of an order that was acknowledged without them, and questions after those that moved on."""
     effects: list[Effect] = []
-    for leg in broker.legs:
+    # What took the order's place is on record: this word of its legs, which are that one's now, is older.
+    new = None if order.replaced_by is None else desk.orders.get(order.replaced_by)
+    is_old = new is not None and new.broker_order_id is not None
+    for leg in () if is_old else broker.legs:
         if (known := desk.orders.get(leg.client_order_id)) and known.broker_order_id == leg.broker_order_id:
             restated = lifecycle.restates(known, leg, at, source)
             effects += recorded(known, (restated,) if restated else ())

@@ -209,7 +209,8 @@ class Story:
                 self._look_at_market(self.looks.popleft())
             elif self.answers and (pick < 0.5 or not self.stream):
                 answer = self.answers.pop(int(pick * 2 * len(self.answers)) % len(self.answers))
-                self.tell(replace(answer, at=self.now))  # an event's time is that at which the desk hears of it
+                # An event's time is that at which the desk hears of it; a look is as old as when it was asked for.
+                self.tell(answer if isinstance(answer, ev.OrderLookedUp) else replace(answer, at=self.now))
             elif self.stream:
                 self.tell(replace(self.stream.popleft(), at=self.now))
             else:
