@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -433,6 +433,27 @@ async def test_a_look_up_brings_every_fill_under_the_streams_names() -> None:
     assert [f.fill_id for f in found.fills] == [f"{BID}:{n}" for n in range(1, 151)]
     assert [p.get("page_token") for p in fake.asked(FILLS)] == [None, "a100"]
     assert fake.asked(FILLS)[0]["order_id"] == BID
+
+
+async def test_a_look_up_is_as_old_as_its_question() -> None:
+    """An order that was not there then may have arrived while the answer came: its time is not over by the answer's."""
+
+    class Clock(NoonClock):
+        late = timedelta()
+
+        def now(self) -> datetime:
+            return NOON + self.late
+
+    async def answers(_: web.Request) -> web.Response:
+        clock.late = timedelta(seconds=5)
+        return refusal(404, "order not found for alice-1")
+
+    clock = Clock()
+    async with a_broker(clock=clock) as (fake, broker):
+        fake.answer("GET", BY_ID, answers)
+        found = await broker.look_up(OID)
+    assert found is not None
+    assert found.at == NOON
 
 
 async def test_fills_of_other_orders_are_not_taken() -> None:

@@ -29,3 +29,21 @@ def test_the_broker_never_refuses_an_order_because_of_another(policy: ConflictPo
         assert counts.facts["OrderReleased"], "nobody who waited was sent"
     if policy is ConflictPolicy.CROSS:
         assert counts.facts["OrderReturned"], "nothing was taken back from the broker to meet another"
+
+
+@pytest.mark.parametrize(
+    ("policy", "seed"),
+    [
+        (ConflictPolicy.CROSS, 61124529),  # a replace named the quantity that was no change, and was partly exchanged
+        (ConflictPolicy.CROSS, 61133184),
+        (ConflictPolicy.CROSS, 61144767),  # what came back was heard of late
+        (ConflictPolicy.HOLD, 81597364),  # an older word of a bracket's exits than that of its replacement
+        (ConflictPolicy.CROSS, 81683561),
+        (ConflictPolicy.CROSS, 81684233),  # an order that was not there when it was looked for, and arrived
+    ],
+)
+def test_what_a_campaign_found_once_stays_mended(policy: ConflictPolicy, seed: int) -> None:
+    """Each stood for one in some 60,000 to 250,000 sequences."""
+    counts = Counts()
+    Story(a_plan(seed, policy), counts).play()
+    assert not counts.conflicts
