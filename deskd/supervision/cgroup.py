@@ -17,7 +17,7 @@ from typing import Protocol
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
 from deskd.supervision.cgroup_files import MeterFiles, Usage
-from deskd.supervision.cgroup_v1 import V1Group, V1Groups
+from deskd.supervision.cgroup_v1 import V1Group, found_below, without_seat
 from deskd.supervision.cgroup_v2 import V2Group, delegated
 
 _REMOVE_TIMEOUT_S = 5.0
@@ -93,8 +93,12 @@ async def clear(group: Group) -> bool:
     return True
 
 
-def find_groups(name: str) -> Groups:
-    """Return the desk's groups, below the cgroup that it runs in; raise SandboxUnavailable with the remedy."""
+def find_groups(name: str, *, goes_first: bool = False) -> Groups:
+    """Return the desk's groups, below the cgroup that it runs in; raise SandboxUnavailable with the remedy.
+
+    *goes_first*: this process is a desk and nothing else; in v1 it moves to a group that goes before its runs' (in v2 it
+    always has one, where systemd delegates).
+    """
     found = mounts()
     own = _own_paths()
     controllers = {"memory", "pids", "cpu"}
@@ -102,10 +106,8 @@ def find_groups(name: str) -> Groups:
     try:
         if not missing:
             used = [c for c in (*sorted(controllers), "cpuacct", "freezer") if c in found]
-            groups = V1Groups({c: _below(found[c], own[c]) / name for c in used})
-            for folder in groups.folders:
-                folder.mkdir(exist_ok=True)  # fails now, and not at the first run
-            return groups
+            homes = {c: without_seat(_below(found[c], own[c])) for c in used}
+            return found_below(homes, name, goes_first=goes_first)
         if "" in found:
             return delegated(*found[""], own.get("", "/"), name)
     except OSError as error:

@@ -21,6 +21,8 @@ from deskd.supervision.cgroup_files import (
 from deskd.supervision.weight import STARTING, weight_of
 
 _SHARES_OF_WEIGHT = 10.24  # v1 counts 1024 where v2 counts 100
+_DESK, _RUNS = "desk", "runs"
+_DESK_WEIGHT, _BOTH_WEIGHT = 1_000, 200  # beside its runs; of it and its runs together beside whatever else there is
 
 
 def _shares(weight: int) -> int:
@@ -39,7 +41,7 @@ class V1Group:
 
         `tasks`, not `cgroup.procs`: a thread that moves itself takes no lock that waits for every core, 2 ms each time.
         """
-        return tuple(folder / "tasks" for folder in self.by_controller.values())
+        return tuple(folder / "tasks" for folder in _once(self.by_controller))
 
     def usage(self) -> Usage:
         """Return what the controllers counted."""
@@ -99,11 +101,11 @@ class V1Group:
 
     def remove(self) -> bool:
         """Remove it from every hierarchy."""
-        return {rmdir(folder) for folder in self.by_controller.values()} == {True}
+        return {rmdir(folder) for folder in _once(self.by_controller)} == {True}
 
     def _pids(self) -> list[int]:
         pids: set[int] = set()
-        for folder in self.by_controller.values():
+        for folder in _once(self.by_controller):
             file = folder / "cgroup.procs"
             if file.exists():
                 pids.update(int(line) for line in file.read_text().split())
@@ -115,18 +117,19 @@ class V1Groups:
     """One folder of the desk's per controller."""
 
     by_controller: dict[str, Path]
+    seat: Path | None = None  # where the desk itself is, beside its runs
 
     @property
     def folders(self) -> Sequence[Path]:
-        """Return one folder per controller."""
-        return tuple(self.by_controller.values())
+        """Return one folder per hierarchy."""
+        return _once(self.by_controller)
 
     def create(self, name: str, section: SandboxSection) -> V1Group:
         """Make the group in every hierarchy, or in none."""
         group = V1Group({controller: folder / name for controller, folder in self.by_controller.items()})
         made: list[Path] = []
         try:
-            for folder in group.by_controller.values():
+            for folder in _once(group.by_controller):
                 folder.mkdir(parents=True)
                 made.append(folder)
             self._limit(group, section)
@@ -150,6 +153,45 @@ class V1Groups:
         group.weigh(weight_of(section.cpu_weight, STARTING))
 
     def close(self) -> None:
-        """Remove the desk's folders, where they are empty."""
-        for folder in self.by_controller.values():
+        """Remove the desk's folders, where they are empty; the desk itself goes back to where it came from."""
+        for folder in self.folders:
             rmdir(folder)
+        if self.seat is not None:
+            both = self.seat.parent
+            write_if_there(both.parent / "cgroup.procs", "0")
+            rmdir(self.seat)
+            rmdir(both)
+
+
+def _once(by_controller: dict[str, Path]) -> tuple[Path, ...]:
+    """Return each folder once: some systems mount cpu and cpuacct as one hierarchy."""
+    return tuple(dict.fromkeys(by_controller.values()))
+
+
+def found_below(homes: dict[str, Path], name: str, *, goes_first: bool) -> V1Groups:
+    """Return the groups of that name below *homes*, by controller; where the desk *goes first* it takes a seat beside them.
+
+    Its runs get what it leaves of both's share: whichever of them works, the desk wakes at once. So does not everybody
+    else on the machine: the two together weigh among others what they weighed apart.
+    """
+    folders = {controller: home / name for controller, home in homes.items()}
+    seat = None
+    if goes_first:
+        both = folders["cpu"]
+        seat, runs = both / _DESK, both / _RUNS
+        for folder in (seat, runs):
+            folder.mkdir(parents=True, exist_ok=True)
+        (both / "cpu.shares").write_text(str(_shares(_BOTH_WEIGHT)))
+        (seat / "cpu.shares").write_text(str(_shares(_DESK_WEIGHT)))
+        write_if_there(runs / "cpu.idle", "1")  # Linux 5.15 and later; before that the weights alone
+        (seat / "cgroup.procs").write_text("0")
+        folders |= {controller: runs for controller, folder in folders.items() if folder == both}
+    groups = V1Groups(folders, seat)
+    for folder in groups.folders:
+        folder.mkdir(exist_ok=True)  # fails now, and not at the first run
+    return groups
+
+
+def without_seat(own: Path) -> Path:
+    """Return where a process lives, or where it came from if it sits beside its runs."""
+    return own.parents[1] if own.name == _DESK and own.parent.name.startswith("deskd-") else own

@@ -20,7 +20,7 @@ from deskd.supervision.cgroup_files import (
 )
 from deskd.supervision.weight import STARTING, weight_of
 
-_DESK_WEIGHT = 1_000  # the desk's own, beside all runs together: fifty that spin leave it half of every core
+_DESK_WEIGHT = 1_000  # the desk's own, beside all runs together, where the kernel has no cpu.idle (before 5.15)
 _LOOKS_MAX = 3  # at the processes of our own group, to move them; nothing there forks for long
 
 
@@ -155,6 +155,8 @@ def delegated(mount: Path, root: str, own: str, name: str) -> V2Groups:
     folder = home / name
     folder.mkdir(exist_ok=True)
     _enable(folder, needed)
+    if home != mount:  # only the desk is beside them: they get what it leaves, and it wakes at once
+        write_if_there(folder / "cpu.idle", "1")
     return V2Groups(folder)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from deskd.config import SandboxSection
 from deskd.supervision.cgroup_files import Usage
-from deskd.supervision.cgroup_v1 import V1Group, V1Groups
+from deskd.supervision.cgroup_v1 import V1Group, V1Groups, found_below, without_seat
 
 CONTROLLERS = ("cpu", "cpuacct", "memory", "pids")
 
@@ -70,3 +70,25 @@ def test_v1_a_run_that_is_up_has_short_turns_and_its_own_weight(tmp_path: Path) 
     assert (cpu / "cpu.cfs_quota_us").read_text() == "5000"
     assert (cpu / "cpu.cfs_period_us").read_text() == "10000"
     assert (cpu / "cpu.shares").read_text() == "205"
+
+
+def test_one_hierarchy_of_two_controllers_is_made_once(tmp_path: Path) -> None:
+    """Many systems mount cpu and cpuacct as one: the run's group there is made, joined and removed once, seat or not."""
+    homes = {controller: tmp_path / controller for controller in ("cpu", "memory", "pids")} | {"cpuacct": tmp_path / "cpu"}
+    for goes_first, name, where in ((False, "deskd-1", "deskd-1"), (True, "deskd-2", "deskd-2/runs")):
+        for home in homes.values():
+            home.mkdir(exist_ok=True)
+        groups = found_below(homes, name, goes_first=goes_first)
+        group = groups.create("run", SandboxSection())
+        assert [str(file.relative_to(tmp_path)) for file in group.join_files] == [
+            f"cpu/{where}/run/tasks",
+            f"memory/{name}/run/tasks",
+            f"pids/{name}/run/tasks",
+        ]
+        assert group.by_controller["cpuacct"] == group.by_controller["cpu"]
+
+
+def test_a_process_with_a_seat_comes_from_above_it(tmp_path: Path) -> None:
+    """A second look finds where the first one began; what only looks like a seat is none."""
+    assert without_seat(tmp_path / "deskd-1" / "desk") == tmp_path
+    assert without_seat(tmp_path / "user" / "desk") == tmp_path / "user" / "desk"

@@ -63,6 +63,7 @@ def test_v2_delegation_moves_the_desk_to_a_leaf(tmp_path: Path) -> None:
         (folder / "cgroup.subtree_control").write_text("")
     groups = delegated(tmp_path, "/", "/deskd.service", "deskd-1")
     assert groups.folders == (own / "deskd-1",)
+    assert (own / "deskd-1" / "cpu.idle").read_text() == "1"  # its runs get what the desk leaves
     assert (own / "daemon" / "cgroup.procs").read_text() == "42"
     assert (own / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
     again = delegated(tmp_path, "/", "/deskd.service/daemon", "deskd-1")
@@ -91,6 +92,7 @@ def test_v2_root_started_from_a_shell_has_its_own_folder_at_the_top(tmp_path: Pa
     assert groups.folders == (tmp_path / "deskd-1",)
     assert not (session / "daemon").exists()
     assert not (tmp_path / "daemon").exists()
+    assert not (tmp_path / "deskd-1" / "cpu.idle").exists()  # the whole machine is beside them, and would starve them
 
 
 def test_v2_a_run_that_is_up_has_short_turns_and_its_own_weight(tmp_path: Path) -> None:
