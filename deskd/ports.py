@@ -28,7 +28,7 @@ from deskd.domain.money import Cash
 from deskd.domain.order import Fill, Order, OrderRequest, Replacement
 from deskd.domain.priority import Priority
 from deskd.domain.run import RunEnd, RunStatus
-from deskd.domain.strategy import BrokenStrategy, Delivery, Liveness, StrategySpec
+from deskd.domain.strategy import BrokenStrategy, Delivery, DeskWait, Liveness, StrategySpec
 
 type RawMarketMessage = dict[str, Any]  # one Alpaca market-data message as msgpack decoded it, keys T, S, p, ...
 
@@ -183,6 +183,9 @@ class Doors(Protocol):
 
     async def close(self, run_id: RunId) -> None:
         """Close the door and its connections. Safe to call twice."""
+
+    def waited(self, run_id: RunId) -> DeskWait:
+        """Return what the run waited for the desk so far; nothing where it has no door."""
 
 
 class Runs(Protocol):

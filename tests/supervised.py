@@ -23,7 +23,7 @@ from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.events import PlainFact, RunEnded, RunStarted, StrategyRegistered
 from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.run import RunEnd, RunStatus
-from deskd.domain.strategy import BrokenStrategy, Delivery, Liveness, StrategySpec
+from deskd.domain.strategy import BrokenStrategy, Delivery, DeskWait, Liveness, StrategySpec
 from deskd.domain.streak import Streak
 from deskd.ports import SystemClock
 from deskd.supervision.hello import hello_jail
@@ -97,6 +97,7 @@ class Doors:
     opened: dict[RunId, tuple[Path, int | None]] = field(default_factory=dict)
     closed: set[RunId] = field(default_factory=set)
     problem: OSError | None = None  # raised by the next open
+    wait: DeskWait = DeskWait()  # of any run
 
     async def open(self, spec: StrategySpec, run_id: RunId, directory: Path, uid: int | None) -> None:
         if self.problem is not None:
@@ -106,6 +107,9 @@ class Doors:
 
     async def close(self, run_id: RunId) -> None:
         self.closed.add(run_id)
+
+    def waited(self, run_id: RunId) -> DeskWait:
+        return self.wait
 
 
 @dataclass(slots=True)

@@ -17,11 +17,12 @@ from deskd.api.rate import Budget, TokenBucket
 from deskd.api.request import Answer, BadRequest, Request
 from deskd.api.routes import Reply, Routes, refusal
 from deskd.api.tokens import Tokens
+from deskd.api.waiting import Waiting
 from deskd.config import ApiSection
 from deskd.domain.errors import ConfigError
 from deskd.domain.ids import STRATEGY_ID, RunId, StrategyId
 from deskd.domain.reasons import RefusalReason
-from deskd.domain.strategy import StrategySpec
+from deskd.domain.strategy import DeskWait, StrategySpec
 from deskd.ports import Clock, Orders
 from deskd.wire import strategy as wire
 
@@ -95,6 +96,7 @@ class Api:
         self._bounds = bounds or Bounds(connections_max=config.connections_max, body_max=wire.BODY_MAX)
         self._routes = Routes(orders, new_id=new_id, answer_timeout_s=config.answer_timeout_s)
         self._doors: dict[RunId, tuple[Door, Path]] = {}
+        self._waiting: dict[RunId, Waiting] = {}
         self._local: Door | None = None
 
     async def open(self, spec: StrategySpec, run_id: RunId, directory: Path, uid: int | None) -> None:
@@ -112,8 +114,11 @@ class Api:
             strangers.tell("peer_refused", peer_uid=peer, uid=uid)
             return _bare(403, RefusalReason.IDENTITY, f"this socket belongs to {spec.strategy_id}")
 
+        waiting = Waiting(self._clock)
+
         async def answer(request: Request) -> Answer:
-            return await self._answer(caller, request)
+            with waiting.one(is_question=request.method == "GET"):
+                return await self._answer(caller, request)
 
         door = Door(
             listen_unix(path, uid),
@@ -125,6 +130,7 @@ class Api:
             cut=complaints.cut,
         )
         self._doors[run_id] = (door, path)
+        self._waiting[run_id] = waiting
         door.start(self._tasks, run_id)
 
     async def close(self, run_id: RunId) -> None:
@@ -133,6 +139,12 @@ class Api:
             door, path = found
             await door.close()
             path.unlink(missing_ok=True)
+            del self._waiting[run_id]
+
+    def waited(self, run_id: RunId) -> DeskWait:
+        """Return what the run waited for the desk so far; nothing where it has no door."""
+        waiting = self._waiting.get(run_id)
+        return DeskWait() if waiting is None else waiting.so_far()
 
     async def open_local(
         self, port: int, *, spec_of: Callable[[StrategyId], StrategySpec | None], tokens: Tokens | None

@@ -84,6 +84,14 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeskWait:
+    """What one run waited for the desk, as the desk sees it by itself."""
+
+    seconds: float = 0.0  # in which the desk had a request of its own in hand
+    unanswered_at: float | None = None  # monotonic; when it last stopped waiting for an answer that did not come
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Liveness:
     """What is known of a run's progress. What the run itself claims is for display only."""
 

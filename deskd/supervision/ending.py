@@ -2,8 +2,8 @@
 
 1. An exit status alone cannot tell: 137 is an out-of-memory kill, a time limit or a plain exit(137).
 2. A run whose script was not reached is ours (`sandbox_failure`), whatever else is known; a run whose script was reached
-   never is, unless the desk itself said so when it ended the run, or the kernel's counters say that it was killed for
-   want of the machine's memory and not of its own. "Reached" is a seal of the kernel's (page.py).
+   never is, unless the desk itself said so when it ended the run, or what it ended of can be nobody's doing but the
+   machine's or the desk's, by the kernel's counters or the order door's. "Reached" is a seal of the kernel's (page.py).
 3. The first row of ROWS that answers is right, and the last one always answers.
 """
 
@@ -59,6 +59,7 @@ class Evidence:
     delivery: Delivery = field(default_factory=Delivery)
     output: Sequence[str] = ()  # the last lines of both streams
     packages: Mapping[str, str] = field(default_factory=dict)  # what all strategies can import, by name: its version
+    is_unanswered: bool = False  # the desk owed it an answer when it ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +190,16 @@ def _out_of_processes(case: _Case) -> Verdict | None:
     return ExitReason.PIDS_LIMIT, f"{_too_many(case)}, then ended with status {case.code}: {_shown_error(case)}"
 
 
+def _desk_did_not_answer(case: _Case) -> Verdict | None:
+    """Tell an end in want of an answer that the desk owed, by the order door's own count: saying so is not enough."""
+    crash = case.crash
+    if not case.given.is_unanswered or crash.kind != "DeskUnavailable":
+        return None
+    where = f"; at {crash.source_line}" if crash.source_line else ""
+    text = f"the desk did not answer its question in time, and it ended of that ({crash.last_words}{where})"
+    return ExitReason.SANDBOX_FAILURE, f"{text}: not its own doing; catch DeskUnavailable to live through it"
+
+
 def _error(case: _Case) -> Verdict:
     given, crash = case.given, case.crash
     text = f"it ended with status {case.code}: {_shown_error(case)}"
@@ -215,6 +226,7 @@ ROWS: Sequence[Callable[[_Case], Verdict | None]] = (
     _killed_by_signal,
     _came_to_its_end,
     _out_of_processes,
+    _desk_did_not_answer,
     _error,
 )
 

@@ -6,7 +6,8 @@
    that was never delivered waits for nobody, and neither does the one that the script is at work on.
 3. Only time in which we looked counts: a desk, or a machine, that slept blames nobody for it. And of the time in which
    a run wanted a core all along, only what it got: on a machine that has none to give, nobody stands still for that.
-4. A run that stands still though it has used its whole share of the CPU is a busy loop; any other is stalled. One that
+4. Time that it waits for the desk's own answer, and does nothing else, is the desk's: it does not count either.
+5. A run that stands still though it has used its whole share of the CPU is a busy loop; any other is stalled. One that
    meanwhile asks again and again for processes that it may not have is ended for that.
 """
 
@@ -15,12 +16,14 @@ from enum import StrEnum
 
 from deskd.config import SandboxSection
 from deskd.domain.run import ExitReason
-from deskd.domain.strategy import Delivery
+from deskd.domain.strategy import Delivery, DeskWait
 from deskd.supervision.cgroup_files import PERIOD_US, quota_and_period_us
 from deskd.supervision.meter import KEPT_S, Sample, Samples, Use, use_between
 from deskd.supervision.page import Page
 from deskd.supervision.words import last_line, throttling
 
+AWAY_S = 9.5  # so long without a look, and nobody answered anything either
+UNANSWERED_S = 5.0  # who ends within it, in want of an answer, ended for that
 TICK_MAX_S = 3.0  # a longer while between two looks counts as one tick: nobody looked
 ASKS_S = 5.0  # who was not refused a process for so long asks for none
 AT_WORK_SHARE = 0.9  # of all periods it wanted to work in so many
@@ -45,6 +48,7 @@ class Reading:
     page: Page
     delivery: Delivery
     sample: Sample
+    waited_s: float = 0.0  # for the desk, since the run began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,9 @@ class Watch:
     still_s: float = 0.0  # it has stood still for so long, as far as we looked and it could have moved
     is_warned: bool = False
     _looked_at: float | None = None
+    _away_at: float | None = None  # when we last came back from not looking at all
+    _waited_s: float = 0.0  # for the desk, until the last look
+    _not_counted_s: float = 0.0  # of it, since it stands still
     _handled: int = 0
     _taken: int = 0  # bytes out of the pipe
 
@@ -76,19 +83,38 @@ class Watch:
         use = use_between(self.samples.last, reading.sample)
         self.samples.add(reading.sample)
         before, self._looked_at = self._looked_at, reading.at
+        waited_s, self._waited_s = reading.waited_s - self._waited_s, reading.waited_s
+        if before is not None and reading.at - before >= AWAY_S:
+            self._away_at = reading.at
         handled, taken = reading.page.handled, reading.delivery.sent_bytes - reading.delivery.unread_bytes
         moved = handled != self._handled or taken > self._taken
         self._handled, self._taken = handled, max(taken, self._taken)
         if moved or before is None or not is_waiting(reading):
             return self._moves(reading)
         tick = reading.at - before
-        self.still_s += (tick if tick <= TICK_MAX_S else 1.0) * self._share_got(use)
+        tick = tick if tick <= TICK_MAX_S else 1.0
+        if use is not None and self._is_at_work(use):
+            self.still_s += tick * self._share_got(use)
+        else:
+            waited_s = min(waited_s, tick)
+            self.still_s += tick - waited_s
+            self._not_counted_s += waited_s
         return self._stands(reading)
 
-    def _share_got(self, use: Use | None) -> float:
-        """Return what part of its share of a core it got, where it wanted one all along; 1 where it did not."""
-        if use is None or use.periods < self._periods_in(use.seconds) * AT_WORK_SHARE:
-            return 1.0
+    def was_unanswered(self, now: float, wait: DeskWait) -> bool:
+        """Say whether an answer that the run waited for just failed to come: by the desk's own word, or it was away."""
+        looked_at = now if self._looked_at is None else self._looked_at
+        if now - looked_at >= AWAY_S:
+            return True
+        failed_at = [at for at in (wait.unanswered_at, self._away_at) if at is not None]
+        return any(now - at <= UNANSWERED_S for at in failed_at)
+
+    def _is_at_work(self, use: Use) -> bool:
+        """Say whether it wanted a core all along."""
+        return use.periods >= self._periods_in(use.seconds) * AT_WORK_SHARE
+
+    def _share_got(self, use: Use) -> float:
+        """Return what part of its share of a core it got."""
         share = min(1.0, self.section.cpu)  # one thread has no use for a second core
         return min(1.0, use.cpu_seconds / (use.seconds * share))
 
@@ -98,6 +124,7 @@ class Watch:
 
     def _moves(self, reading: Reading) -> Verdict:
         was_warned, self.is_warned, still_s, self.still_s = self.is_warned, False, self.still_s, 0.0
+        self._not_counted_s = 0.0
         if not was_warned:
             return MOVES
         return Verdict(still=Still.RECOVERED, detail=f"it moves again after {still_s:.0f} s; {_waiting(reading)}")
@@ -112,7 +139,8 @@ class Watch:
         if not section.stalled_after_s or self.still_s < section.stalled_after_s:
             return MOVES
         at_work = self._at_work(reading)
-        text = f"it handled no line for {self.still_s:.0f} s; {_waiting(reading)}{_after(reading)}{at_work}"
+        waited = f" beside {self._not_counted_s:.0f} s that it waited for the desk" if self._not_counted_s >= 1 else ""
+        text = f"it handled no line for {self.still_s:.0f} s{waited}; {_waiting(reading)}{_after(reading)}{at_work}"
         if not self.is_warned:
             self.is_warned = True
             return Verdict(still=Still.WARN, reason=ExitReason.STALLED, detail=text)
@@ -145,7 +173,7 @@ class Watch:
         It may loop, or be slow because the machine is: nobody is blamed for a machine that has no more to give.
         """
         use = use_between(self.samples.since(reading.at - min(self.still_s, KEPT_S)), reading.sample)
-        if use is None or use.periods < self._periods_in(use.seconds) * AT_WORK_SHARE:
+        if use is None or not self._is_at_work(use):
             return ""
         return (
             f"; it was at work all the time and got {use.cpu_seconds / use.seconds:.2f} of its {self.section.cpu:g} cores: it loops, or the "

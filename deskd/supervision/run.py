@@ -9,7 +9,7 @@ from datetime import timedelta
 from deskd.config import SandboxSection
 from deskd.domain.ids import RunId
 from deskd.domain.run import ExitReason, RunEnd
-from deskd.domain.strategy import Delivery, Liveness, StrategySpec
+from deskd.domain.strategy import Delivery, DeskWait, Liveness, StrategySpec
 from deskd.ports import Clock, Feeds
 from deskd.supervision.cgroup import Group, clear
 from deskd.supervision.ending import Asked, Evidence, classify
@@ -31,6 +31,11 @@ _UP_MOST_S = 0.5
 _PIPES_TIMEOUT_S = 2.0  # nothing can hold them but a process that escaped a run without a jail
 
 type Counts = Callable[[RunId], Delivery]
+type Waited = Callable[[RunId], DeskWait]
+
+
+def _no_wait(_: RunId) -> DeskWait:
+    return DeskWait()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +57,7 @@ class Run:
     started_at: float  # monotonic
     on_up: Callable[[], None]  # its script is reached, or takes so long to be that nobody should wait for it
     packages: Mapping[str, str]  # what all strategies can import, by name: its version
+    waited: Waited = _no_wait  # for the desk
     watch: Watch = field(init=False)
     _meter: Meter = field(init=False)
     _weight: int = field(init=False)  # as the kernel knows it
@@ -96,6 +102,7 @@ class Run:
                 usage = self.group.usage()
                 page = read_page(self.pipes.progress_fd)
                 delivery = self._seen()
+                is_unanswered = self.watch.was_unanswered(ended_at, self.waited(self.run_id))
                 feeding.cancel()
                 ending.cancel()
                 keeping.cancel()
@@ -130,6 +137,7 @@ class Run:
                 delivery=delivery,
                 output=tuple(self.output.recent),
                 packages=self.packages,
+                is_unanswered=is_unanswered,
             )
         )
         self.output.close(f"run {self.run_id} ended as {end.reason}: {end.detail}")
@@ -144,7 +152,8 @@ class Run:
             self.watch.samples.add(sample)
             return MOVES
         self._weigh(self.watch.samples.throttled_share(sample))
-        return self.watch.look(Reading(at=now, page=page, delivery=self._seen(), sample=sample))
+        waited_s = self.waited(self.run_id).seconds
+        return self.watch.look(Reading(at=now, page=page, delivery=self._seen(), sample=sample, waited_s=waited_s))
 
     def liveness(self) -> Liveness:
         """Return what is known of its progress."""
@@ -154,7 +163,7 @@ class Run:
             pid=self.process.pid,
             uptime=timedelta(seconds=sample.at - self.started_at),
             lines_delivered=delivery.delivered,
-            lines_handled=page.handled,
+            lines_handled=min(page.handled, delivery.delivered),
             lines_dropped=delivery.dropped,
             memory_bytes=sample.memory_bytes,
             cpu_seconds=sample.cpu_seconds,

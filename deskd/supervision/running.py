@@ -94,6 +94,7 @@ class Hands:
             is_jailed=prepared.config is not None,
             started_at=self.clock.monotonic(),
             on_up=turn.end,
+            waited=self.doors.waited,
             packages=self.launcher.own_packages.shared,
         )
 

@@ -227,6 +227,8 @@ def _the_desk() -> _Desk:
 
 
 def _unavailable(url: str, failed: Exception) -> DeskUnavailable:
+    if isinstance(failed, NoAnswer):
+        return DeskUnavailable(f"{failed} (at {url}): ask again later")
     return DeskUnavailable(
         f"no desk is reachable at {url} ({failed}); start one with `make run`, with [api] local_port = 8080"
         " in etc/desk.toml, or set DESK_SERVER_URL to where it is"

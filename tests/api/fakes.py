@@ -65,7 +65,7 @@ class FakeOrders:
     becomes: Callable[[OrderRequest], tuple[OrderStatus, str | None]] = lambda _: (OrderStatus.ACCEPTED, None)
     closed: Refuse | None = None
     market_is_down: bool = False
-    answers: asyncio.Event | None = None  # where set: no order is answered before it
+    answers: asyncio.Event | None = None  # where set: no order is answered before it, and no question for bars
     known: dict[ClientOrderId, Order] = field(default_factory=dict)
     waited: list[float] = field(default_factory=list)
 
@@ -182,6 +182,8 @@ class FakeOrders:
     async def bars(self, symbol: Symbol, timeframe: str, limit: int) -> Sequence[RawMarketMessage]:
         if self.market_is_down:
             raise ConnectionResetError
+        if self.answers is not None:
+            await self.answers.wait()
         bar = {"t": "2026-01-05T17:00:00Z", "o": 1.0, "h": 2.0, "l": 0.5, "c": 1.5, "v": 100, "vw": 1.4}
         return [bar] * limit
 

@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -17,10 +17,11 @@ from structlog.testing import capture_logs
 from deskd.api.tokens import Tokens
 from deskd.domain.errors import ConfigError
 from deskd.domain.ids import RunId, StrategyId
-from deskd.domain.strategy import StrategySpec
+from deskd.domain.strategy import DeskWait, StrategySpec
 from tests.api.client import Client, a_call, a_client, an_order
-from tests.api.fakes import RUN, OpenApi, SteppedClock, a_spec, an_api
+from tests.api.fakes import RUN, FakeOrders, OpenApi, SteppedClock, a_spec, an_api
 from tests.factories import ALICE, BOB
+from tests.hang import HANG_S
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes another uid, which needs root")
 
@@ -156,6 +157,27 @@ async def test_what_is_refused_at_the_door_is_in_the_log_once_in_a_while(tmp_pat
         assert (second["status"], second["untold_before"]) == (413, 4)
 
 
+async def test_what_a_run_waits_for_is_known_while_it_waits(tmp_path: Path) -> None:
+    """An order in the broker's hands, and a question that nobody answers; what it is told at once is no wait."""
+    clock, orders = SteppedClock(), FakeOrders(answers=asyncio.Event())
+    async with an_api(tmp_path, orders, clock=clock, requests_per_s=2) as desk, a_client(desk.socket_path) as client:
+        async with a_client(desk.socket_path) as other, asyncio.TaskGroup() as tasks:
+            tasks.create_task(client.order())
+            tasks.create_task(other.ask("GET", "/bars?symbol=AAPL"))
+            await _until(lambda: desk.api._waiting[RUN]._in_hand == 2)
+            clock.seconds += 30
+            wait = desk.api.waited(RUN)
+            assert (wait.seconds, wait.unanswered_at) == (30, 9.5)
+            assert orders.answers is not None
+            orders.answers.set()
+        clock.seconds += 1
+        for _ in range(4):  # the last two are told to wait, which is for themselves
+            await client.ask("GET", "/account")
+        assert desk.api.waited(RUN) == wait
+        await desk.api.close(RUN)
+        assert desk.api.waited(RUN) == DeskWait()
+
+
 async def test_a_door_closes_with_its_run(tmp_path: Path) -> None:
     """Its connections end, its socket is gone, closing twice is safe, and the next run gets a new one."""
     async with an_api(tmp_path) as desk:
@@ -168,6 +190,12 @@ async def test_a_door_closes_with_its_run(tmp_path: Path) -> None:
         await desk.api.open(a_spec(), RunId("alice-run-2"), tmp_path, None)
         async with a_client(desk.socket_path) as client:
             assert (await client.ask("GET", "/account")).status == 200
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(HANG_S):
+        while not holds():  # noqa: ASYNC110  what is in hand tells nobody
+            await asyncio.sleep(0.001)
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ import uvloop
 from deskd.config import Config, MarketSection
 from deskd.domain.events import PlainFact
 from deskd.domain.ids import RunId, StrategyId, Symbol
-from deskd.domain.strategy import StrategySpec
+from deskd.domain.strategy import DeskWait, StrategySpec
 from deskd.market.hub import Hub
 from deskd.ports import RawMarketMessage, SystemClock
 from deskd.supervision.jail import NSJAIL
@@ -57,6 +57,9 @@ class NoDoors:
 
     async def close(self, run_id: RunId) -> None:
         pass
+
+    def waited(self, run_id: RunId) -> DeskWait:
+        return DeskWait()
 
 
 def make_strategies(folder: Path, count: int, settings: dict[str, object], source: str = STRATEGY) -> None:

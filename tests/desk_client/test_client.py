@@ -245,6 +245,21 @@ def test_no_desk_is_said_clearly(monkeypatch: pytest.MonkeyPatch, url: str) -> N
         desk_client.get_account()
 
 
+async def test_a_desk_that_does_not_answer_a_question_is_not_called_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there, and was asked in vain: to start another would lead astray."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_unix_server(hang_up, tmp_path / "order.sock"):
+        monkeypatch.setenv("DESK_SERVER_URL", f"unix://{tmp_path}/order.sock")
+        with pytest.raises(DeskUnavailable, match=r"^the desk closed the connection \(at unix://.*\): ask again later"):
+            await call(desk_client.get_bars, "AAPL")
+
+
 def test_the_signatures_are_the_contract() -> None:
     """CONTRACTS 2, word for word."""
     assert (

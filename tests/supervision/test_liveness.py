@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deskd.config import SandboxSection
 from deskd.domain.run import ExitReason
-from deskd.domain.strategy import Delivery
+from deskd.domain.strategy import Delivery, DeskWait
 from deskd.supervision.liveness import MOVES, Reading, Still, Verdict, Watch, lines_waiting
 from deskd.supervision.meter import Sample
 from deskd.supervision.page import Page
@@ -27,6 +27,7 @@ class Life:
     at: float = 1_000.0
     cpu: float = 0.0
     refused: float = 0
+    waited: float = 0.0
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.section)
@@ -39,8 +40,10 @@ class Life:
         after_s: float = 1.0,
         busy: float = 0.0,
         forks: float = 0,
+        waits: float = 0.0,
     ) -> Verdict:
-        """Look after a while in which it used *busy* of its share, and was refused *forks*."""
+        """Look after a while in which it used *busy* of its share, was refused *forks*, and waited so much for the desk."""
+        self.waited += waits
         self.at += after_s
         self.refused += forks
         self.cpu += after_s * busy * self.section.cpu
@@ -52,7 +55,9 @@ class Life:
             throttled_periods=periods if busy == 1 else 0,
             forks_refused=int(self.refused),
         )
-        return self.watch.look(Reading(at=self.at, page=page or Page(), delivery=delivery, sample=sample))
+        return self.watch.look(
+            Reading(at=self.at, page=page or Page(), delivery=delivery, sample=sample, waited_s=self.waited)
+        )
 
     def verdicts(
         self, seconds: int, delivery: Delivery = WAITING, page: Page | None = None, **more: float
@@ -181,6 +186,60 @@ def test_who_moves_again_is_said_to() -> None:
     assert moved.still is Still.RECOVERED
     assert "after 49 s" in moved.detail
     assert life.verdicts(29, page=Page(handled=1)) == []
+
+
+def test_waiting_for_the_desks_answers_is_no_standstill() -> None:
+    """Nine orders at ten seconds each in one handler: the time is the desk's, and what is left of it the run's."""
+    life = Life()
+    assert life.verdicts(300, waits=1.0) == []
+    [warned] = life.verdicts(31)
+    assert "handled no line for 30 s beside 299 s that it waited for the desk; 90 lines wait" in warned.detail
+    assert life.verdicts(100, waits=1.0) == []
+    *_, ended = life.verdicts(61, waits=0.0)
+    assert ended.reason is ExitReason.STALLED
+
+
+def test_an_order_under_way_hides_no_loop_that_does_not_end() -> None:
+    """Who works meanwhile does not wait: another thread's request is no alibi."""
+    *_, ended = Life().verdicts(62, busy=1, waits=1.0)
+    assert ended.reason is ExitReason.CPU_LIMIT
+
+
+def test_a_wait_of_before_counts_for_nothing_now() -> None:
+    """More of it than passed between two looks cannot have been waited since."""
+    life = Life()
+    life.look()
+    assert life.look(waits=500.0) is MOVES
+    assert len(life.verdicts(30)) == 1
+
+
+@pytest.mark.parametrize(
+    ("wait", "is_ours"),
+    [
+        (DeskWait(), False),
+        (DeskWait(seconds=500.0), False),
+        (DeskWait(unanswered_at=1_001.0), True),
+        (DeskWait(unanswered_at=995.0), False),
+    ],
+)
+def test_the_desk_owes_an_answer_only_for_a_moment(wait: DeskWait, is_ours: bool) -> None:
+    """What was not answered long ago is not why a run ends now."""
+    life = Life()
+    life.look()
+    assert life.watch.was_unanswered(life.at + 1, wait) is is_ours
+
+
+def test_a_desk_that_was_away_answered_nobody() -> None:
+    """Whether it has looked again since, or not yet."""
+    life = Life()
+    assert not life.watch.was_unanswered(life.at, DeskWait())
+    life.look()
+    assert life.watch.was_unanswered(life.at + 10, DeskWait())
+    life.look(after_s=12)
+    assert life.watch.was_unanswered(life.at + 1, DeskWait())
+    for _ in range(6):
+        life.look()
+    assert not life.watch.was_unanswered(life.at, DeskWait())
 
 
 def test_a_desk_that_slept_blames_nobody() -> None:

@@ -3,10 +3,13 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.run import ExitReason
-from deskd.domain.strategy import Delivery
+from deskd.domain.strategy import Delivery, DeskWait
 from deskd.ledger import codec
+from deskd.ports import SystemClock
 from tests.hang import HANG_S
 from tests.supervised import a_world
 from tests.supervision.test_launch import open_fds
@@ -94,6 +97,44 @@ async def test_a_claim_that_nothing_can_write_down_is_told_without_it(tmp_path: 
         assert end.detail.endswith("last line handled: ?")
         assert all(codec.encode(fact) for fact in world.facts)
         assert "last line handled: ?" in world.log("alice")
+
+
+@pytest.mark.parametrize(
+    ("owes", "reason"), [(True, ExitReason.SANDBOX_FAILURE), (False, ExitReason.ERROR)], ids=["the desk's", "its own"]
+)
+async def test_who_ends_in_want_of_the_desks_answer_is_not_blamed(
+    tmp_path: Path, jail_root: Path, owes: bool, reason: ExitReason
+) -> None:
+    """Only where the order door itself says that it owed one: a member may raise DeskUnavailable whenever they like."""
+    source = "import desk_client\nraise desk_client.DeskUnavailable('the desk did not answer in time')\n"
+    restart = {"watch_s": 600.0, "backoff_initial_s": 60.0, "backoff_max_s": 60.0}
+    async with a_world(tmp_path, jail_root, {"alice": source}, jailed=False, restart=restart) as world:
+        if owes:
+            world.doors.wait = DeskWait(unanswered_at=SystemClock().monotonic() + 1)
+        end = await world.run("alice")
+        assert end.reason is reason, end
+        assert "DeskUnavailable: the desk did not answer in time; at strategy.py:2: raise" in end.detail
+        assert end.detail.startswith("the desk did not answer its question") is owes
+        assert bool(world.ledger.streaks) is not owes
+
+
+async def test_more_is_never_handled_than_was_delivered(tmp_path: Path, jail_root: Path) -> None:
+    """What a live run claims is shown within what the desk knows, as it is of one that ended."""
+    source = """
+        import gc, mmap, time
+        page = next(found for found in gc.get_objects() if isinstance(found, mmap.mmap))
+        input()
+        page[:8] = (2**60).to_bytes(8, "little")
+        print("lied")
+        time.sleep(600)
+    """
+    async with a_world(tmp_path, jail_root, {"alice": source}, jailed=False, sandbox={"stop_grace_s": 0.1}) as world:
+        await world.start("alice")
+        world.feed(await world.until_fed("alice"), b"line\n" * 3)
+        await world.until_printed("alice", "lied")
+        live = world.live("alice")
+        assert live is not None
+        assert (live.lines_handled, live.lines_delivered) == (3, 3)
 
 
 async def test_a_run_that_we_crash_over_leaves_nothing(tmp_path: Path, jail_root: Path) -> None:
