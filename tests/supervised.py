@@ -97,7 +97,7 @@ class Doors:
     opened: dict[RunId, tuple[Path, int | None]] = field(default_factory=dict)
     closed: set[RunId] = field(default_factory=set)
     problem: OSError | None = None  # raised by the next open
-    wait: DeskWait = DeskWait()  # of any run
+    wait: DeskWait = field(default_factory=DeskWait)  # of any run
 
     async def open(self, spec: StrategySpec, run_id: RunId, directory: Path, uid: int | None) -> None:
         if self.problem is not None:

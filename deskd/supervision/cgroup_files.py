@@ -5,6 +5,7 @@ from pathlib import Path
 
 PERIOD_US = 10_000  # a busy run holds a core, and then waits, for half of one: measured in docs/decisions/0060
 STARTING_PERIOD_US = 100_000  # a start is 25 ms of work: it does not wait for the next period
+NEARLY_ALL = 0.9  # of a bound: who had less did not run into it
 _QUOTA_LEAST_US, _PERIOD_MOST_US = 1_000, 1_000_000  # the kernel's own bounds
 
 
@@ -20,6 +21,8 @@ class Usage:
     throttled_seconds: float | None = None  # it wanted to work, and its share of the CPU was used up
     throttled_periods: int | None = None
     periods: int | None = None  # in which it wanted to work
+    peak_pids: int | None = None  # processes and threads, together
+    is_crowded_above: bool = False  # a group that it lies in, or the machine, had nearly all that it may have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,7 @@ class MeterFiles:
     cpu: Path | None = None  # one figure, in nanoseconds; None: *cpu_stat* has it as usage_usec
     cpu_stat: Path | None = None
     pids_events: Path | None = None
+    pids: Path | None = None  # one figure: the most there were; older kernels: how many there are
 
 
 def quota_and_period_us(cores: float, period_us: int) -> tuple[int, int]:
@@ -53,6 +57,26 @@ def table(file: Path) -> dict[str, int]:
         return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdecimal()}
     except OSError:
         return {}
+
+
+def pids_file(group: Path) -> Path:
+    """Return the file that tells the most processes it had; where the kernel has none, how many it has."""
+    peak = group / "pids.peak"
+    return peak if peak.exists() else group / "pids.current"
+
+
+def is_crowded_above(group: Path, machine: Path = Path("/proc")) -> bool:
+    """Say whether a group that this one lies in has nearly as many processes as it may, or the machine has."""
+    for folder in group.parents:
+        bound, there = number(folder / "pids.max"), number(folder / "pids.current")
+        if bound is not None and there is not None and there >= bound * NEARLY_ALL:
+            return True
+    bounds = [number(machine / "sys" / "kernel" / name) for name in ("pid_max", "threads-max")]
+    try:
+        total = int((machine / "loadavg").read_text().split()[3].partition("/")[2])
+    except (OSError, ValueError, IndexError):
+        return False
+    return any(bound is not None and total >= bound * NEARLY_ALL for bound in bounds)
 
 
 def write_if_there(file: Path, text: str) -> None:

@@ -12,7 +12,9 @@ from deskd.supervision.cgroup_files import (
     STARTING_PERIOD_US,
     MeterFiles,
     Usage,
+    is_crowded_above,
     number,
+    pids_file,
     quota_and_period_us,
     rmdir,
     table,
@@ -57,6 +59,8 @@ class V1Group:
             throttled_seconds=cpu["throttled_time"] / 1e9 if "throttled_time" in cpu else None,
             throttled_periods=cpu.get("nr_throttled"),
             periods=cpu.get("nr_periods"),
+            peak_pids=number(pids / "pids.peak"),
+            is_crowded_above=is_crowded_above(pids),
         )
 
     @property
@@ -68,6 +72,7 @@ class V1Group:
             cpu=None if cpuacct is None else cpuacct / "cpuacct.usage",
             cpu_stat=self.by_controller["cpu"] / "cpu.stat",
             pids_events=self.by_controller["pids"] / "pids.events",
+            pids=pids_file(self.by_controller["pids"]),
         )
 
     def has_cpu_quota(self) -> bool:

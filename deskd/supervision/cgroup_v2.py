@@ -12,7 +12,9 @@ from deskd.supervision.cgroup_files import (
     STARTING_PERIOD_US,
     MeterFiles,
     Usage,
+    is_crowded_above,
     number,
+    pids_file,
     quota_and_period_us,
     rmdir,
     table,
@@ -47,6 +49,8 @@ class V2Group:
             throttled_seconds=cpu["throttled_usec"] / 1e6 if "throttled_usec" in cpu else None,
             throttled_periods=cpu.get("nr_throttled"),
             periods=cpu.get("nr_periods"),
+            peak_pids=number(self.folder / "pids.peak"),
+            is_crowded_above=is_crowded_above(self.folder),
         )
 
     def has_cpu_quota(self) -> bool:
@@ -61,6 +65,7 @@ class V2Group:
             memory=self.folder / "memory.current",
             cpu_stat=self.folder / "cpu.stat",
             pids_events=self.folder / "pids.events",
+            pids=pids_file(self.folder),
         )
 
     def settle(self, cores: float) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from deskd.config import SandboxSection
 from deskd.domain.run import ExitReason, RunEnd
 from deskd.domain.strategy import Delivery
-from deskd.supervision.cgroup_files import Usage
+from deskd.supervision.cgroup_files import NEARLY_ALL, Usage
 from deskd.supervision.crash import Crash, read_crash
 from deskd.supervision.hints import hint
 from deskd.supervision.page import Page
@@ -30,7 +30,6 @@ _SIGNALED = re.compile(r"terminated with signal: \S+ \((\d+)\)")
 _TROUBLE = re.compile(r"^\[[EFW]\]\[[^]]*\]\s*(.*)$", re.MULTILINE)
 _NO_FORK = re.compile(r"Resource temporarily unavailable|can't start new thread|\[Errno 11\]|pthread_create failed")
 _LINE_SHOWN_MAX = 300
-_OWN_MEMORY = 0.9  # of its bound: a run that was killed with less died of the machine's want, not of its own
 _BLAMELESS = frozenset({ExitReason.STOPPED, ExitReason.SANDBOX_FAILURE})
 _LOOK = "this is the desk's fault, not the strategy's; look at `deskctl doctor`"
 
@@ -60,6 +59,8 @@ class Evidence:
     output: Sequence[str] = ()  # the last lines of both streams
     packages: Mapping[str, str] = field(default_factory=dict)  # what all strategies can import, by name: its version
     is_unanswered: bool = False  # the desk owed it an answer when it ended
+    most_pids_seen: int | None = None  # processes and threads, by looks now and then
+    cpu_time_max_s: int | None = None  # that the machine gives a process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +140,7 @@ def _out_of_memory(case: _Case) -> Verdict | None:
     if not given.usage.oom_kills or case.signal != signal.SIGKILL:
         return None
     limit, peak = given.section.memory_mb << 20, given.usage.peak_memory_bytes
-    if peak is not None and peak < limit * _OWN_MEMORY:
+    if peak is not None and peak < limit * NEARLY_ALL:
         text = f"the machine ran out of memory, and the kernel killed the run though it used only {mib(peak)} of {mib(limit)}"
         return (
             ExitReason.SANDBOX_FAILURE,
@@ -152,17 +153,41 @@ def _out_of_memory(case: _Case) -> Verdict | None:
     return ExitReason.OOM, f"{used}{_growth(given)}; {advice}"
 
 
+def _machine_out_of_processes(case: _Case) -> Verdict | None:
+    """Tell an end over a process that was refused by a bound of somebody else's: the desk's, or the machine's."""
+    if case.code == 0 or not _no_fork(case) or not _is_machines_want(case):
+        return None
+    most, own = _most_pids(case.given), case.given.section.pids
+    text = f"the machine had no more processes to give, though the run had {most} of its {own} at most"
+    where = f" (it ended over it: {_shown_error(case)})"
+    return ExitReason.SANDBOX_FAILURE, f"{text}{where}: not its own doing; tell an officer: `deskctl doctor`"
+
+
 def _out_of_processes_by_signal(case: _Case) -> Verdict | None:
     """Tell compiled code that falls over a thread it could not start, as OpenBLAS does."""
-    if case.signal is None or not case.given.usage.forks_refused or not _no_fork(case):
+    if case.signal is None or not _own_refusals(case) or not _no_fork(case):
         return None
     return ExitReason.PIDS_LIMIT, f"{_too_many(case)}, and fell over it ({_signal_text(case.signal)})"
 
 
 def _out_of_cpu_time(case: _Case) -> Verdict | None:
-    if case.signal != signal.SIGXCPU:
+    """Tell who used up what `ulimit -t` gives: nsjail makes soft and hard limit one, and then the kernel kills at once."""
+    given = case.given
+    limit, used = given.cpu_time_max_s, given.usage.cpu_seconds
+    is_killed = case.signal == signal.SIGKILL and limit is not None and used is not None and used >= limit
+    if case.signal != signal.SIGXCPU and not is_killed:
         return None
-    return ExitReason.CPU_LIMIT, "it used up all the CPU time that the machine's own limit gives a process (SIGXCPU)"
+    seconds = "" if limit is None else f" of {limit} s"
+    text = f"it used up all the CPU time{seconds} that the machine gives a process (ulimit -t)"
+    return ExitReason.CPU_LIMIT, f"{text}: work less, or ask an officer to lift that limit from the desk"
+
+
+def _killed_from_outside(case: _Case) -> Verdict | None:
+    """Tell a kill that nothing in a jail can send: to its own first process the kernel passes none on."""
+    if case.signal != signal.SIGKILL or case.given.jail_log is None:
+        return None
+    text = "somebody or something outside its jail killed it (SIGKILL; it had memory left)"
+    return ExitReason.SANDBOX_FAILURE, f"{text}: not its own doing; it is started again. Officers: see the kernel's log"
 
 
 def _killed_by_signal(case: _Case) -> Verdict | None:
@@ -178,14 +203,14 @@ def _came_to_its_end(case: _Case) -> Verdict | None:
     usage, notes = case.given.usage, []
     if usage.oom_kills:
         notes.append("one of its processes was killed on the way: it used more than the run's memory")
-    if usage.forks_refused:
+    if _own_refusals(case):
         notes.append(f"{usage.forks_refused} processes or threads over its {case.given.section.pids} were refused")
     return ExitReason.CLEAN, "; ".join(["the script came to its end", *notes])
 
 
 def _out_of_processes(case: _Case) -> Verdict | None:
     """Tell an error that a refused process or thread led to; one that came of something else is an error."""
-    if not case.given.usage.forks_refused or not (_no_fork(case) or not case.crash.kind):
+    if not _own_refusals(case) or not (_no_fork(case) or not case.crash.kind):
         return None
     return ExitReason.PIDS_LIMIT, f"{_too_many(case)}, then ended with status {case.code}: {_shown_error(case)}"
 
@@ -211,7 +236,7 @@ def _error(case: _Case) -> Verdict:
         text += f"; {used}what it asked for last could not be had"
     elif given.usage.oom_kills:
         text += f"; one of its processes was killed: it used more than the run's {mib(limit)} of memory"
-    if given.usage.forks_refused:
+    if _own_refusals(case):
         text += f"; {given.usage.forks_refused} processes or threads over its {given.section.pids} were refused before"
     advice = hint(crash, given.section, given.packages)
     return ExitReason.ERROR, f"{text}; {advice}" if advice else text
@@ -221,8 +246,10 @@ ROWS: Sequence[Callable[[_Case], Verdict | None]] = (
     _desk_ended_it,
     _never_began,
     _out_of_memory,
+    _machine_out_of_processes,
     _out_of_processes_by_signal,
     _out_of_cpu_time,
+    _killed_from_outside,
     _killed_by_signal,
     _came_to_its_end,
     _out_of_processes,
@@ -263,6 +290,27 @@ def _too_many(case: _Case) -> str:
     return f"it tried to have more than {case.given.section.pids} processes and threads"
 
 
+def _most_pids(given: Evidence) -> int | None:
+    return given.most_pids_seen if given.usage.peak_pids is None else given.usage.peak_pids
+
+
+def _is_machines_want(case: _Case) -> bool:
+    """Say whether a refused process was refused by another bound than the run's own: one that it never came near.
+
+    Where the kernel does not keep the most there were, a look a second may have missed it: then some other bound must
+    have been reached.
+    """
+    given, most = case.given, _most_pids(case.given)
+    if most is None or most >= given.section.pids * NEARLY_ALL:
+        return False
+    return given.usage.is_crowded_above or (given.usage.forks_refused > 0 and given.usage.peak_pids is not None)
+
+
+def _own_refusals(case: _Case) -> int:
+    """Return how often its own bound refused it a process."""
+    return 0 if _is_machines_want(case) else case.given.usage.forks_refused
+
+
 def _no_fork(case: _Case) -> bool:
     return any(_NO_FORK.search(line) for line in case.given.errors)
 
@@ -280,7 +328,7 @@ _SIGNALS = {
     signal.SIGABRT: "it aborted (a bug in compiled code)",
     signal.SIGFPE: "it divided by zero in compiled code",
     signal.SIGXFSZ: "it wrote a file over the size limit",
-    signal.SIGKILL: "it was killed from outside the desk",
+    signal.SIGKILL: "it was killed: by itself, or by somebody on this machine",
 }
 _SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
 

@@ -23,7 +23,7 @@ from deskd.domain.strategy import StrategySpec
 from deskd.supervision.cgroup import Group, Groups, NoGroups, ProcessGroup, find_groups, sweep
 from deskd.supervision.environment_build import prune as prune_packages
 from deskd.supervision.jail import NSJAIL, JailPlan, jail_config, plain_command
-from deskd.supervision.process import Pipes, limit_core_dumps, make_pipes, start
+from deskd.supervision.process import Pipes, limit_what_runs_inherit, make_pipes, start
 from deskd.supervision.requirements import OwnPackages, own_packages
 from deskd.supervision.requirements_build import Builder
 from deskd.supervision.scratch import prepare_scratch
@@ -122,7 +122,7 @@ class Launcher:
         folder.prepare()
         lock = _lock(folder.root / "lock")
         try:
-            limit_core_dumps()
+            limit_what_runs_inherit()
             environment = stage_environment(folder, section.python)
             prune_packages(folder)
             if section.unsafe_without_jail:

@@ -17,7 +17,7 @@ from enum import StrEnum
 from deskd.config import SandboxSection
 from deskd.domain.run import ExitReason
 from deskd.domain.strategy import Delivery, DeskWait
-from deskd.supervision.cgroup_files import PERIOD_US, quota_and_period_us
+from deskd.supervision.cgroup_files import NEARLY_ALL, PERIOD_US, quota_and_period_us
 from deskd.supervision.meter import KEPT_S, Sample, Samples, Use, use_between
 from deskd.supervision.page import Page
 from deskd.supervision.words import last_line, throttling
@@ -161,6 +161,8 @@ class Watch:
             return ""
         if now <= lately.forks_refused:
             return ""  # it was, once; that is not what keeps it
+        if (most := self.samples.most_pids) is not None and most < self.section.pids * NEARLY_ALL:
+            return ""  # by a bound of somebody else's
         count = now - (before.forks_refused or 0)
         return (
             f"it asked for more than its {self.section.pids} processes and threads ({count:,} refused in the last "

@@ -1,6 +1,6 @@
 """What a run used in its last minute: samples of memory and CPU, read from files that stay open.
 
-A sample costs some 25 us of the loop: four reads of the kernel's own figures, which never wait for anything.
+A sample costs some 25 us of the loop: five reads of the kernel's own figures, which never wait for anything.
 """
 
 import os
@@ -27,6 +27,7 @@ class Sample:
     throttled_periods: int | None = None
     periods: int | None = None
     forks_refused: int | None = None
+    pids: int | None = None  # the most it had, or had at that instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +62,18 @@ class Meter:
     _cpu: int | None
     _cpu_stat: int | None
     _pids_events: int | None
+    _pids: int | None
 
     @classmethod
     def open(cls, files: MeterFiles) -> Self:
         """Open what is there."""
-        return cls(_opened(files.memory), _opened(files.cpu), _opened(files.cpu_stat), _opened(files.pids_events))
+        return cls(
+            _opened(files.memory),
+            _opened(files.cpu),
+            _opened(files.cpu_stat),
+            _opened(files.pids_events),
+            _opened(files.pids),
+        )
 
     def sample(self, at: float) -> Sample:
         """Return what is used now; a figure that the kernel does not give any more is None."""
@@ -82,14 +90,15 @@ class Meter:
             throttled_periods=stat.get("nr_throttled"),
             periods=stat.get("nr_periods"),
             forks_refused=_table(_read(self._pids_events)).get("max"),
+            pids=_figure(_read(self._pids)),
         )
 
     def close(self) -> None:
         """Close the files; a second call does nothing, and a later sample has no figures."""
-        for fd in (self._memory, self._cpu, self._cpu_stat, self._pids_events):
+        for fd in (self._memory, self._cpu, self._cpu_stat, self._pids_events, self._pids):
             if fd is not None:
                 os.close(fd)
-        self._memory = self._cpu = self._cpu_stat = self._pids_events = None
+        self._memory = self._cpu = self._cpu_stat = self._pids_events = self._pids = None
 
 
 @dataclass(slots=True)
@@ -97,10 +106,13 @@ class Samples:
     """The last minute of one run."""
 
     _kept: deque[Sample] = field(default_factory=deque)
+    most_pids: int | None = None  # that any sample had, those forgotten as well
 
     def add(self, sample: Sample) -> None:
         """Keep the sample, and forget what is older than a minute before it."""
         self._kept.append(sample)
+        if sample.pids is not None:
+            self.most_pids = max(sample.pids, self.most_pids or 0)
         while self._kept[0].at < sample.at - KEPT_S:
             self._kept.popleft()
 

@@ -21,6 +21,7 @@ from deskd.supervision.page import ask_for_steps, make_page
 from deskd.supervision.spawn import Child, spawn
 
 STDIN_PIPE_BYTES = 65_536  # a slow run should lag behind by few lines, not by many: the hub conflates the rest
+SIGNALS_PENDING = 1_024  # queued signals and POSIX timers; the desk itself has use for none
 JOIN_FAILED = 96  # the wrapper's own exit status
 _LOOK_AGAIN_S = 0.05
 _WRAPPER = (
@@ -151,8 +152,20 @@ async def ended(process: Child) -> int:
         os.close(pidfd)
 
 
-def limit_core_dumps() -> None:
-    """Bound core dumps to one byte: 0 would not stop a dump piped into the host's crash handler, run as root."""
+def limit_what_runs_inherit() -> None:
+    """Bound for ourselves what nsjail cannot bound for a jail alone: it hands on what it was started with.
+
+    Core dumps are of one byte: 0 would not stop a dump piped into the host's crash handler, run as root.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     if hard == resource.RLIM_INFINITY or hard >= 1:
         resource.setrlimit(resource.RLIMIT_CORE, (1, hard))
+    known = [bound for bound in resource.getrlimit(resource.RLIMIT_SIGPENDING) if bound != resource.RLIM_INFINITY]
+    least = min([SIGNALS_PENDING, *known])
+    resource.setrlimit(resource.RLIMIT_SIGPENDING, (least, least))
+
+
+def cpu_time_max_s() -> int | None:
+    """Return how much CPU time the machine gives a process, in seconds, where it bounds it (ulimit -t); runs inherit it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    return None if hard == resource.RLIM_INFINITY else hard

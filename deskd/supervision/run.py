@@ -17,7 +17,7 @@ from deskd.supervision.liveness import MOVES, Reading, Verdict, Watch, lines_wai
 from deskd.supervision.meter import Meter, Sample
 from deskd.supervision.output import Output, pump
 from deskd.supervision.page import Page, read_page
-from deskd.supervision.process import Pipes, ended
+from deskd.supervision.process import Pipes, cpu_time_max_s, ended
 from deskd.supervision.spawn import Child
 from deskd.supervision.state_keeper import StateKeeper
 from deskd.supervision.weight import STARTING, weight_of
@@ -138,6 +138,8 @@ class Run:
                 output=tuple(self.output.recent),
                 packages=self.packages,
                 is_unanswered=is_unanswered,
+                most_pids_seen=self.watch.samples.most_pids,
+                cpu_time_max_s=cpu_time_max_s(),
             )
         )
         self.output.close(f"run {self.run_id} ended as {end.reason}: {end.detail}")

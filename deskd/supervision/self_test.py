@@ -25,7 +25,7 @@ from deskd.supervision.cgroup import Group, Groups, clear_now, find_groups
 from deskd.supervision.hello import explain
 from deskd.supervision.jail import NSJAIL, JailPlan, environment_of, jail_config
 from deskd.supervision.own_jail import plan_of
-from deskd.supervision.process import JOIN_FAILED, Pipes, limit_core_dumps, make_pipes, start
+from deskd.supervision.process import JOIN_FAILED, SIGNALS_PENDING, Pipes, limit_what_runs_inherit, make_pipes, start
 from deskd.supervision.spawn import Child
 from deskd.supervision.staging import SANDBOX, Environment, JailFolder, choose_jail_folder, give, stage_environment
 from deskd.supervision.uids import Identity
@@ -191,6 +191,7 @@ def _setup(plan: JailPlan) -> Setup:
             "NPROC": section.pids,
             "RTPRIO": 0,
             "MSGQUEUE": 0,
+            "SIGPENDING": SIGNALS_PENDING,
         },
         threads_max=PIDS,
     )
@@ -274,7 +275,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def test_here(section: SandboxSection, state_dir: Path) -> Sequence[Row]:
     """Test jails as this user, with cgroups of our own below the present one; raise SandboxUnavailable with a remedy."""
-    limit_core_dumps()
+    limit_what_runs_inherit()
     folder = choose_jail_folder(section, state_dir)
     folder.prepare()
     groups = find_groups(f"deskd-{NAME}-{os.getpid()}")

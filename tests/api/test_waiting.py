@@ -1,7 +1,8 @@
 """How long a run waits for the desk: what is the desk's time, and what is nobody's but its own."""
 
-from deskd.api.waiting import PATIENCE_S, Waiting
 from desk_client import client
+
+from deskd.api.waiting import PATIENCE_S, Waiting
 from tests.api.fakes import SteppedClock
 
 

@@ -1,6 +1,8 @@
 """What a member reads after a death in a real jail: the right word, the figures, and their own line."""
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -148,3 +150,22 @@ async def go_on(world: World, runs: dict[str, str]) -> None:
         for run in runs.values():
             world.feed(run, LINE * 3)  # type: ignore[arg-type]
         await asyncio.sleep(0.3)
+
+
+@pytest.mark.parametrize("whom", ["the jail", "the script"])
+async def test_who_is_killed_from_outside_is_not_blamed(tmp_path: Path, jail_root: Path, whom: str) -> None:
+    """Nothing in a jail can send that to its first process: neither count nor reason is the member's, and it comes back."""
+    source = "import os, signal, sys\nos.kill(os.getpid(), signal.SIGKILL)\nprint('alive')\nsys.stdin.read()\n"
+    restart = {"backoff_initial_s": 60.0, "backoff_max_s": 60.0}
+    async with a_world(tmp_path, jail_root, {"alice": source}, restart=restart) as world:
+        await world.start("alice")
+        await world.until_printed("alice", "alive")
+        live = world.live("alice")
+        assert live is not None
+        assert live.pid is not None
+        children = Path(f"/proc/{live.pid}/task/{live.pid}/children").read_text().split()
+        os.kill(live.pid if whom == "the jail" else int(children[0]), signal.SIGKILL)
+        end = await world.until_ended("alice")
+        assert end.reason is R.SANDBOX_FAILURE, end
+        assert "outside its jail killed it" in end.detail
+        assert not world.ledger.streaks

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deskd.domain.ids import RunId
+from deskd.supervision.process import SIGNALS_PENDING
 from tests.hang import HANG_S
 from tests.supervised import World, a_world
 
@@ -88,8 +89,8 @@ TAKES: dict[str, tuple[str, str | None, int]] = {
     "descriptors_in_flight": ("in_flight()", "ETOOMANYREFS", OPEN_FILES),  # of the uid, against rlimit_nofile
     "epolls": ("held.append(call(291, 0))", "EMFILE", OPEN_FILES),
     "timer_descriptors": ("held.append(call(283, 1, 0))", "EMFILE", OPEN_FILES),
-    "timers": ("timer()", "EAGAIN", 200_000),  # RLIMIT_SIGPENDING of the uid; the cgroup counts their memory
-    "queued_signals": ("queued()", "EAGAIN", 200_000),
+    "timers": ("timer()", "EAGAIN", SIGNALS_PENDING),  # the cgroup counts their memory, too
+    "queued_signals": ("queued()", "EAGAIN", SIGNALS_PENDING),
     "processes": ("child()", "EAGAIN", PIDS),  # pids.max
     "threads": ("thread()", "RuntimeError", PIDS),
     "files_in_tmp": ('file("/tmp")', "ENOSPC", 4_096),  # nr_inodes of the tmpfs

@@ -52,12 +52,15 @@ def test_v1_counters_are_read(tmp_path: Path) -> None:
         "memory.max_usage_in_bytes": "9\n",
         "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
         "pids.events": "max 4\n",
+        "pids.peak": "11\n",
         "cpuacct.usage": "2500000000\n",
         "cgroup.procs": "",
     }.items():
         (tmp_path / name).write_text(text)
     group = V1Group(dict.fromkeys(CONTROLLERS, tmp_path))
-    assert group.usage() == Usage(memory_bytes=7, peak_memory_bytes=9, oom_kills=3, forks_refused=4, cpu_seconds=2.5)
+    assert group.usage() == Usage(
+        memory_bytes=7, peak_memory_bytes=9, oom_kills=3, forks_refused=4, cpu_seconds=2.5, peak_pids=11
+    )
     assert group.is_empty()
 
 

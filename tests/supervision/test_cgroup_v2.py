@@ -44,12 +44,15 @@ def test_v2_counters_are_read(tmp_path: Path) -> None:
         "memory.peak": "9\n",
         "memory.events": "low 0\noom 2\noom_kill 3\noom_group_kill 1\n",
         "pids.events": "max 4\n",
+        "pids.peak": "11\n",
         "cpu.stat": "usage_usec 2500000\nuser_usec 1\n",
         "cgroup.events": "populated 1\nfrozen 0\n",
     }.items():
         (tmp_path / name).write_text(text)
     group = V2Group(tmp_path)
-    assert group.usage() == Usage(memory_bytes=7, peak_memory_bytes=9, oom_kills=3, forks_refused=4, cpu_seconds=2.5)
+    assert group.usage() == Usage(
+        memory_bytes=7, peak_memory_bytes=9, oom_kills=3, forks_refused=4, cpu_seconds=2.5, peak_pids=11
+    )
     assert not group.is_empty()
 
 

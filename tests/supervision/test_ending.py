@@ -112,8 +112,22 @@ def a_traceback(error: str) -> tuple[str, ...]:
             None,
             WHOLE_STORY,
         ),
-        (an_end(status=137, jail_log=signaled(9)), ExitReason.SIGNAL, None, "from outside the desk"),
-        (an_end(status=152, jail_log=signaled(24)), ExitReason.CPU_LIMIT, None, "SIGXCPU"),
+        (an_end(status=137, jail_log=signaled(9)), ExitReason.SANDBOX_FAILURE, None, "outside its jail killed it"),
+        (an_end(status=-9, jail_log=UP), ExitReason.SANDBOX_FAILURE, None, "outside its jail killed it"),
+        (an_end(status=-9, jail_log=None), ExitReason.SIGNAL, None, "by itself, or by somebody on this machine"),
+        (
+            an_end(status=137, jail_log=signaled(9), cpu_time_max_s=60, usage=Usage(cpu_seconds=60.01)),
+            ExitReason.CPU_LIMIT,
+            None,
+            "all the CPU time of 60 s that the machine gives a process (ulimit -t)",
+        ),
+        (
+            an_end(status=137, jail_log=signaled(9), cpu_time_max_s=60, usage=Usage(cpu_seconds=2.0)),
+            ExitReason.SANDBOX_FAILURE,
+            None,
+            "outside its jail",
+        ),
+        (an_end(status=152, jail_log=signaled(24)), ExitReason.CPU_LIMIT, None, "ulimit -t"),
         (an_end(status=159, jail_log=signaled(31)), ExitReason.SIGNAL, None, "32-bit programs"),
         (
             an_end(
@@ -137,6 +151,80 @@ def a_traceback(error: str) -> tuple[str, ...]:
             "fell over it",
         ),
         (an_end(status=139, jail_log=signaled(11), usage=Usage(forks_refused=3)), ExitReason.SIGNAL, None, "SIGSEGV"),
+        (
+            an_end(
+                status=1,
+                jail_log=exited(1),
+                usage=Usage(forks_refused=3, peak_pids=5),
+                errors=a_traceback("RuntimeError: can't start new thread"),
+            ),
+            ExitReason.SANDBOX_FAILURE,
+            1,
+            "though the run had 5 of its 64 at most (it ended over it: RuntimeError: can't start new thread): not its",
+        ),
+        (
+            an_end(
+                status=139,
+                jail_log=signaled(11),
+                usage=Usage(is_crowded_above=True),
+                most_pids_seen=5,
+                errors=("OpenBLAS blas_thread_init: pthread_create failed",),
+            ),
+            ExitReason.SANDBOX_FAILURE,
+            None,
+            "the run had 5 of its 64 at most",
+        ),
+        (
+            an_end(
+                status=1,
+                jail_log=exited(1),
+                usage=Usage(forks_refused=3),
+                most_pids_seen=5,
+                errors=a_traceback("RuntimeError: can't start new thread"),
+            ),
+            ExitReason.PIDS_LIMIT,
+            1,
+            "more than 64",
+        ),
+        (
+            an_end(
+                status=1,
+                jail_log=exited(1),
+                usage=Usage(forks_refused=3, peak_pids=64, is_crowded_above=True),
+                errors=a_traceback("RuntimeError: can't start new thread"),
+            ),
+            ExitReason.PIDS_LIMIT,
+            1,
+            "more than 64",
+        ),
+        (
+            an_end(
+                status=1,
+                jail_log=exited(1),
+                usage=Usage(forks_refused=3, peak_pids=5),
+                errors=a_traceback("KeyError: 'x'"),
+            ),
+            ExitReason.ERROR,
+            1,
+            "status 1: KeyError: 'x'; at strategy.py:3: go()",
+        ),
+        (
+            an_end(
+                status=1,
+                jail_log=exited(1),
+                is_unanswered=True,
+                errors=a_traceback("desk_client.answers.DeskUnavailable: the desk did not answer in time"),
+            ),
+            ExitReason.SANDBOX_FAILURE,
+            1,
+            "the desk did not answer in time; at strategy.py:3: go()): not its own doing; catch DeskUnavailable",
+        ),
+        (
+            an_end(status=1, jail_log=exited(1), is_unanswered=True, errors=a_traceback("KeyError: 'x'")),
+            ExitReason.ERROR,
+            1,
+            "KeyError",
+        ),
         (an_end(usage=Usage(forks_refused=9)), ExitReason.CLEAN, 0, "9 processes or threads over its 64 were refused"),
         (
             an_end(status=1, jail_log=exited(1), usage=Usage(forks_refused=9), errors=a_traceback("KeyError: 'x'")),
@@ -250,6 +338,8 @@ _EVIDENCE = st.builds(
         peak_memory_bytes=st.none() | st.integers(0, 1 << 33),
         oom_kills=st.integers(0, 3),
         forks_refused=st.integers(0, 9),
+        peak_pids=st.none() | st.integers(0, 64),
+        is_crowded_above=st.booleans(),
         cpu_seconds=st.none() | st.floats(0, 1e6),
         periods=st.none() | st.integers(0, 99),
     ),
@@ -263,6 +353,9 @@ _EVIDENCE = st.builds(
     delivery=st.builds(Delivery, delivered=st.integers(0, 99)),
     output=st.lists(st.text(max_size=99), max_size=60),
     packages=st.just({"numpy": "2.5.5"}),
+    is_unanswered=st.booleans(),
+    most_pids_seen=st.none() | st.integers(0, 64),
+    cpu_time_max_s=st.none() | st.integers(0, 99),
 )
 
 
@@ -274,6 +367,12 @@ def test_any_evidence_gives_one_reason_and_blames_the_right_one(evidence: Eviden
     if evidence.reached_script:
         peak = evidence.usage.peak_memory_bytes
         is_machines_want = evidence.usage.oom_kills > 0 and peak is not None and peak < 512 << 20
+        pids = evidence.usage.peak_pids if evidence.usage.peak_pids is not None else evidence.most_pids_seen
+        refused = evidence.usage.forks_refused > 0 or evidence.usage.is_crowded_above
+        is_machines_want |= refused and pids is not None and pids < 64
+        is_machines_want |= evidence.is_unanswered  # the order door's word, and not the run's
+        was_killed = evidence.status == -9 or "signal: SIGX (9)" in (evidence.jail_log or "")
+        is_machines_want |= was_killed and evidence.jail_log is not None
         is_ours = own_word == ExitReason.SANDBOX_FAILURE or (not own_word and is_machines_want)
         assert end.reason is not ExitReason.SANDBOX_FAILURE or is_ours
     else:

@@ -1,6 +1,7 @@
 """Whether a run moves: who stands still is told from who is slow, busy, unusual, or has nothing to do."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -41,6 +42,7 @@ class Life:
         busy: float = 0.0,
         forks: float = 0,
         waits: float = 0.0,
+        pids: int | None = None,
     ) -> Verdict:
         """Look after a while in which it used *busy* of its share, was refused *forks*, and waited so much for the desk."""
         self.waited += waits
@@ -54,13 +56,14 @@ class Life:
             periods=periods,
             throttled_periods=periods if busy == 1 else 0,
             forks_refused=int(self.refused),
+            pids=pids,
         )
         return self.watch.look(
             Reading(at=self.at, page=page or Page(), delivery=delivery, sample=sample, waited_s=self.waited)
         )
 
     def verdicts(
-        self, seconds: int, delivery: Delivery = WAITING, page: Page | None = None, **more: float
+        self, seconds: int, delivery: Delivery = WAITING, page: Page | None = None, **more: Any
     ) -> list[Verdict]:
         """Look every second; return what was more than `moves`."""
         seen = [self.look(delivery, page, **more) for _ in range(seconds)]
@@ -103,6 +106,13 @@ def test_a_fork_bomb_that_swallows_its_refusals_is_ended_for_them(busy: float) -
     assert (ended.still, ended.reason) == (Still.END, ExitReason.PIDS_LIMIT)
     assert f"it asked for more than its {SECTION.pids} processes and threads (" in ended.detail
     assert "refused in the last 60 s, and it goes on asking)" in ended.detail
+
+
+@pytest.mark.parametrize(("pids", "reason"), [(5, ExitReason.STALLED), (64, ExitReason.PIDS_LIMIT)])
+def test_who_is_refused_by_somebody_elses_bound_made_no_fork_bomb(pids: int, reason: ExitReason) -> None:
+    """The kernel counts a refusal where it was asked, also where a group above said no."""
+    *_, ended = Life().verdicts(92, forks=3, pids=pids)
+    assert ended.reason is reason
 
 
 def test_who_was_refused_a_thread_once_and_stalls_later_is_stalled() -> None:

@@ -18,15 +18,17 @@ V1_STAT = "nr_periods 600\nnr_throttled 598\nthrottled_time 5000000000\n"
 V2_STAT = "usage_usec 1500000\nuser_usec 1\nnr_periods 600\nnr_throttled 598\nthrottled_usec 5000000\n"
 
 
-EXPECTED = Sample(at=7.0, memory_bytes=4096, cpu_seconds=1.5, throttled_periods=598, periods=600, forks_refused=12)
+EXPECTED = Sample(
+    at=7.0, memory_bytes=4096, cpu_seconds=1.5, throttled_periods=598, periods=600, forks_refused=12, pids=9
+)
 
 
 def test_both_kernels_kinds_of_files_are_read(tmp_path: Path) -> None:
     """v1 has CPU time in a file of its own, v2 in cpu.stat."""
     for number, files in enumerate(
         (
-            {"memory": "4096\n", "cpu": "1500000000\n", "cpu_stat": V1_STAT, "pids_events": "max 12\n"},
-            {"memory": "4096\n", "cpu_stat": V2_STAT, "pids_events": "max 12\n"},
+            {"memory": "4096\n", "cpu": "1500000000\n", "cpu_stat": V1_STAT, "pids_events": "max 12\n", "pids": "9\n"},
+            {"memory": "4096\n", "cpu_stat": V2_STAT, "pids_events": "max 12\n", "pids": "9\n"},
         )
     ):
         folder = tmp_path / str(number)
@@ -46,6 +48,15 @@ def test_what_is_not_there_is_no_figure(tmp_path: Path) -> None:
     meter.close()
     assert meter.sample(2.0) == Sample(at=2.0)
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_the_most_processes_are_kept_for_longer_than_a_minute() -> None:
+    """A bound that was reached an hour ago was reached."""
+    samples = Samples()
+    assert samples.most_pids is None
+    for at, pids in ((0, 3), (1, 64), (2, None), (500, 5)):
+        samples.add(Sample(at=at, pids=pids))
+    assert samples.most_pids == 64
 
 
 def test_a_minute_is_kept() -> None:

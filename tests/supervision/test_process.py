@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from deskd.supervision.process import (
     JOIN_FAILED,
+    SIGNALS_PENDING,
     STDIN_PIPE_BYTES,
     Pipes,
     ended,
@@ -19,6 +21,22 @@ from deskd.supervision.process import (
 from deskd.supervision.spawn import Child
 from tests.few_descriptors import room_for
 from tests.hang import HANG_S
+
+
+def test_what_nsjail_hands_on_is_bounded_before_and_never_raised() -> None:
+    """Queued signals and timers, and core dumps; a limit that is lower already stays so, for good."""
+    source = (
+        "import resource, sys\n"
+        "from deskd.supervision.process import limit_what_runs_inherit\n"
+        "resource.setrlimit(resource.RLIMIT_SIGPENDING, (int(sys.argv[1]), 2_000))\n"
+        "limit_what_runs_inherit(); limit_what_runs_inherit()\n"
+        "print(*resource.getrlimit(resource.RLIMIT_SIGPENDING), resource.getrlimit(resource.RLIMIT_CORE)[0] <= 1)\n"
+    )
+    said = [
+        subprocess.run([sys.executable, "-c", source, given], check=True, capture_output=True, text=True).stdout
+        for given in ("1500", "100")
+    ]
+    assert said == [f"{SIGNALS_PENDING} {SIGNALS_PENDING} True\n", "100 100 True\n"]
 
 
 @pytest.fixture
