@@ -218,18 +218,16 @@ def _out_of_processes(case: _Case) -> Verdict | None:
 def _desk_did_not_answer(case: _Case) -> Verdict | None:
     """Tell an end in want of an answer that the desk owed, by the order door's own count: saying so is not enough."""
     crash = case.crash
-    if not case.given.is_unanswered or crash.kind != "DeskUnavailable":
+    kinds = {crash.kind, crash.cause.kind if crash.cause is not None else ""}
+    if not case.given.is_unanswered or "DeskUnavailable" not in kinds:
         return None
-    where = f"; at {crash.source_line}" if crash.source_line else ""
-    text = f"the desk did not answer its question in time, and it ended of that ({crash.last_words}{where})"
+    text = f"the desk did not answer its question in time, and it ended of that ({_shown_error(case)}{_circumstances(crash)})"
     return ExitReason.SANDBOX_FAILURE, f"{text}: not its own doing; catch DeskUnavailable to live through it"
 
 
 def _error(case: _Case) -> Verdict:
     given, crash = case.given, case.crash
-    text = f"it ended with status {case.code}: {_shown_error(case)}"
-    if crash.source_line:
-        text += f"; at {crash.source_line}"
+    text = f"it ended with status {case.code}: {_shown_error(case)}{_circumstances(crash)}"
     limit, peak = given.section.memory_mb << 20, given.usage.peak_memory_bytes
     if crash.kind == "MemoryError":
         used = "" if peak is None else f"it used {mib(peak)} of {mib(limit)} of memory{_growth(given)}; "
@@ -239,6 +237,8 @@ def _error(case: _Case) -> Verdict:
     if _own_refusals(case):
         text += f"; {given.usage.forks_refused} processes or threads over its {given.section.pids} were refused before"
     advice = hint(crash, given.section, given.packages)
+    if not advice and crash.cause is not None:
+        advice = hint(crash.cause, given.section, given.packages)
     return ExitReason.ERROR, f"{text}; {advice}" if advice else text
 
 
@@ -317,6 +317,17 @@ def _no_fork(case: _Case) -> bool:
 
 def _shown_error(case: _Case) -> str:
     return case.crash.last_words or "it printed no error"
+
+
+def _circumstances(crash: Crash) -> str:
+    """Return where the error came up, in what company, and of what it came."""
+    text = f"; at {crash.source_line}" if crash.source_line else ""
+    if crash.group and crash.group != crash.last_words:
+        text += f"; the first of {crash.group}"
+    if crash.cause is not None:
+        place = f", at {crash.cause.source_line}" if crash.cause.source_line else ""
+        text += f"; it came of {crash.cause.last_words}{place}"
+    return text
 
 
 _SIGNALS = {

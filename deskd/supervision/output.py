@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deskd.ports import Clock
+from deskd.supervision.error_lines import LINES_MAX as ERRORS_MAX
+from deskd.supervision.error_lines import ErrorLines
 
 FILES = 3  # the newest, .1 and .2
 LINE_MAX = 8_192  # a longer line is cut into several: a line of 1 GB must not be 1 GB of memory
 RECENT_MAX = 50  # lines of both streams
-ERRORS_MAX = 100  # of standard error: a traceback can be long
 RECENT_CHARS_MAX = 1_000  # of each
 LINE_COST = 30  # bytes of the log before each line: a flood of empty lines is one, too
 NOISE_MAX = 16  # lines: our tools say two at a start; a member who prints the same is not listened to for nothing
@@ -76,7 +77,7 @@ class Output:
     is_noise: Callable[[bytes], bool]  # lines of our own tools on the run's standard error
     on_lines: Callable[[str, Sequence[bytes]], None] = lambda _stream, _lines: None  # that were stored
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))
-    recent_errors: deque[str] = field(default_factory=lambda: deque(maxlen=ERRORS_MAX))
+    recent_errors: ErrorLines = field(default_factory=ErrorLines)
     dropped_bytes: int = 0  # since the run started
     flood: str | None = None  # what to say of a flood that did not end: the run should
     _room: float = 0.0  # of the token bucket
@@ -146,7 +147,7 @@ class Output:
                 break
         if kept and not is_over:
             self.on_lines(stream, kept)
-        self._remember(stream, kept[-ERRORS_MAX:])
+        self._remember(stream, kept)
         self._write(b"".join(stored))
         return is_over
 
@@ -195,12 +196,11 @@ class Output:
     def _remember(self, stream: str, lines: list[bytes]) -> None:
         if stream == "desk":
             return
-        for line in lines:
+        for line in lines[-RECENT_MAX:]:
             shown = line[: RECENT_CHARS_MAX * 4].decode("utf-8", "replace")
-            shown = shown if len(shown) <= RECENT_CHARS_MAX else shown[:RECENT_CHARS_MAX] + "…"
-            self.recent.append(shown)
-            if stream == "err":
-                self.recent_errors.append(shown)
+            self.recent.append(shown if len(shown) <= RECENT_CHARS_MAX else shown[:RECENT_CHARS_MAX] + "…")
+        if stream == "err":
+            self.recent_errors.take(lines)
 
     def _write(self, data: bytes) -> None:
         if not data:

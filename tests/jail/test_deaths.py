@@ -163,9 +163,12 @@ async def test_who_is_killed_from_outside_is_not_blamed(tmp_path: Path, jail_roo
         live = world.live("alice")
         assert live is not None
         assert live.pid is not None
-        children = Path(f"/proc/{live.pid}/task/{live.pid}/children").read_text().split()
-        os.kill(live.pid if whom == "the jail" else int(children[0]), signal.SIGKILL)
+        os.kill(live.pid if whom == "the jail" else _child_of(live.pid), signal.SIGKILL)
         end = await world.until_ended("alice")
         assert end.reason is R.SANDBOX_FAILURE, end
         assert "outside its jail killed it" in end.detail
         assert not world.ledger.streaks
+
+
+def _child_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
