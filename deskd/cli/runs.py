@@ -125,7 +125,8 @@ def story(row: Run) -> Iterator[str]:
         yield f"lines:      {row['lines_delivered']} delivered, {row['lines_handled']} handled (as the run says)"
     if row["last_line"]:
         yield f"last line:  {one_line(row['last_line'].rstrip())}"
-    for title, lines in (("traceback", (row["traceback"] or "").splitlines()), ("last prints", row["output"])):
+    prints = f"last prints (earlier lines: deskctl logs {row['strategy_id']})"
+    for title, lines in (("traceback", (row["traceback"] or "").splitlines()), (prints, row["output"])):
         if lines:
             yield f"{title}:"
             yield from (f"  {one_line(line)}" for line in lines)

@@ -129,7 +129,7 @@ class Launcher:
                 log.warning(
                     "strategies_run_without_jail", consequence="any of them can read, change and end all of ours"
                 )
-            uids = Uids(folder.uids, section.uid_first, folder.root / "state")
+            uids = Uids(folder.uids, section.uid_first, folder.root)
             uids.known()  # a damaged file is told now, not at the first run
             launcher = cls(
                 section=section,

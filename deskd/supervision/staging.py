@@ -113,6 +113,8 @@ class JailFolder:
         files, code_hash = read_folder(folder)
         home = self.root / "code" / strategy_id
         place = home / code_hash[:16]
+        if place.is_dir() and place.stat().st_gid != who.gid:
+            shutil.rmtree(place)  # of the uid that it had once
         if not place.is_dir():
             _make_folder(home, 0o711)
 

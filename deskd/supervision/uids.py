@@ -48,15 +48,17 @@ class Uids:
 
     file: Path
     first: int
-    states: Path | None = None  # the folder with strategies' own: who owns what there stands in for a lost file
+    folder: Path | None = None  # of the jails: who bears what in it stands in for a lost file
     _turn: threading.Lock = field(default_factory=threading.Lock)  # runs are prepared in several threads
 
     def of(self, strategy_id: StrategyId) -> int:
         """Return the strategy's uid, the same for ever; a new one is on disk before it is returned."""
         with self._turn:
             known = self.known()
-            if strategy_id not in known:
+            is_new = strategy_id not in known
+            if is_new:
                 known[strategy_id] = free_uid(known, self.first, [*_subordinate_ranges(), *_NOT_OURS], is_known_here)
+            if is_new or not self.file.exists():
                 self._write(known)
             return known[strategy_id]
 
@@ -84,11 +86,29 @@ class Uids:
         )
 
     def _owners(self) -> dict[str, int]:
-        """Return who owns what there is of strategies' state: a file that was lost is made anew from that."""
-        if self.states is None or not self.states.is_dir():
+        """Return which uid each strategy bears, by what only it may read: a file that was lost is made anew from that.
+
+        Two that bear one uid could read each other's code already; which of them is right, nobody here knows.
+        """
+        if self.folder is None:
             return {}
-        owners = {path.name: path.lstat().st_uid for path in self.states.iterdir() if path.is_dir()}
-        return {name: uid for name, uid in owners.items() if _is_uid(uid) and uid != os.geteuid()}
+        found: dict[str, set[int]] = {}
+        for code in self.folder.glob("code/*/*"):  # a copy of its folder: ours, and of its group
+            found.setdefault(code.parent.name, set()).add(code.lstat().st_gid)
+        for state in self.folder.glob("state/*/"):  # of an earlier desk: a folder of its own
+            found.setdefault(state.name, set()).add(state.lstat().st_uid)
+        ours = {os.geteuid(), os.getegid()}  # where the desk may not give anything to others, nobody has a uid
+        known = {name: uids - ours for name, uids in found.items() if uids - ours}
+        bearers = Counter(uid for uids in known.values() for uid in uids)
+        unclear = [name for name, uids in known.items() if len(uids) > 1 or bearers[min(uids)] > 1]
+        if unclear:
+            names = " and ".join(sorted(unclear))
+            raise SandboxUnavailable(
+                f"{self.file}: is not there, and the copies of {names} in {self.folder}/code do not say which uid is whose: "
+                f"restore the file from a backup, or remove the folders {self.folder}/code/NAME of these: "
+                "they are made anew at the next start"
+            )
+        return {name: min(uids) for name, uids in known.items()}
 
     def _write(self, known: dict[str, int]) -> None:
         fresh = self.file.with_suffix(".new")

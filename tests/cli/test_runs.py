@@ -46,7 +46,7 @@ def test_the_story_has_all_figures_and_steers_no_terminal() -> None:
         "lines:      10 delivered, 9 handled (as the run says)",
         'last line:  {"type":"trade"}',
         "traceback:\n  Traceback\n  KeyError",
-        "last prints:\n  up\n  \\x1b[2Jboo",
+        "last prints (earlier lines: deskctl logs alice):\n  up\n  \\x1b[2Jboo",
     ):
         assert part in text
     assert text.replace("\n", "").isprintable()

@@ -80,6 +80,8 @@ def test_code_is_the_strategys_alone_and_unchanging(tmp_path: Path, jail_root: P
     facts = (second / "strategy.py").stat()
     assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o777) == (0, 200_777, 0o640)
     assert folder.stage_code(ALICE, tmp_path, who)[0] == second
+    other, _ = folder.stage_code(ALICE, tmp_path, Identity(200_778, 200_778, False))
+    assert ((other / "strategy.py").stat().st_gid, (other / "lib" / "x.py").read_text()) == (200_778, "x")
 
 
 def test_who_runs_strategies_as_himself_needs_no_other_folder(tmp_path: Path) -> None:
