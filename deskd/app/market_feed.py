@@ -21,7 +21,7 @@ from deskd.domain.run import ExitReason
 from deskd.market.hub import Hub, Wanted
 from deskd.ports import Clock, RawMarketMessage
 
-SLOW = "it did not read its order lines: the bound of market.order_lines_max was reached"
+SLOW = "it did not read its order lines: [market] order_lines_max={most} of them waited; read on while it works"
 
 log = structlog.get_logger()
 
@@ -60,9 +60,11 @@ class MarketFeed:
     end_run: Callable[[RunId, ExitReason, str], Awaitable[None]]
     hub: Hub = field(init=False)
     stream: MarketStream = field(init=False)
+    _slow: str = ""  # what is said of a run that does not read
     _lost_at: float | None = None  # monotonic; until what was missed is made up for
 
     def __post_init__(self, settings: MarketSection, url: str, keys: Keys, timing: Timing) -> None:
+        self._slow = SLOW.format(most=settings.order_lines_max)
         self.hub = Hub(
             settings,
             clock=self.wall,
@@ -109,7 +111,7 @@ class MarketFeed:
         self.tasks.spawn(self._end(run_id), f"end {run_id}")
 
     async def _end(self, run_id: RunId) -> None:
-        await self.end_run(run_id, ExitReason.SLOW_CONSUMER, SLOW)
+        await self.end_run(run_id, ExitReason.SLOW_CONSUMER, self._slow)
 
     async def _on_state(self, is_up: bool, why: str) -> None:  # noqa: FBT001  the stream's signature
         affected = self.hub.readers_of(self.stream.refused()) if is_up else self.hub.readers()

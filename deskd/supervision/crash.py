@@ -24,6 +24,9 @@ _LINK = re.compile(
 _MARGIN = re.compile(r"^ {2,}[|+] ?")
 _SEPARATOR = re.compile(r"^ {2,}\+(-\+)?-{10,}(?: (?:\d+|\.\.\.) -{10,})?$")
 _FATAL = re.compile(r"^Fatal Python error: ")
+_ABORTED = re.compile(
+    r"^Fatal Python error: Aborted$"
+)  # in a jail's first process abort() ends by a fault, told after it
 _FRAME = re.compile(r'^[ |+]*File "([^"]*)", line (\d+)(?:,? in (.*))?$')
 _KIND = re.compile(r"(?:[\w.]+\.)?(\w+)(?::|$)")
 _NO_SOURCE = re.compile(r'^([ |+]*File "| {2}… )')
@@ -45,7 +48,7 @@ class Crash:
 
 def read_crash(errors: Sequence[str]) -> Crash:
     """Return what the last lines of standard error say."""
-    if fatal := _last(errors, _FATAL):
+    if fatal := _last(errors, _ABORTED) or _last(errors, _FATAL):
         lines = errors[fatal[0] :]
         return Crash(traceback=_bounded(lines), source_line=_source_line(lines[::-1]), last_words=_cut(lines[0]))
     if _last(errors, _HEADER):

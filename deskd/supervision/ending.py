@@ -17,7 +17,7 @@ from deskd.domain.run import ExitReason, RunEnd
 from deskd.domain.strategy import Delivery
 from deskd.supervision.cgroup_files import NEARLY_ALL, Usage
 from deskd.supervision.crash import Crash, read_crash
-from deskd.supervision.hints import hint
+from deskd.supervision.hints import hint, is_refused_process
 from deskd.supervision.page import Page
 from deskd.supervision.process import JOIN_FAILED
 from deskd.supervision.words import last_line, mib
@@ -28,7 +28,9 @@ OUTPUT_BYTES_MAX = 16_384  # of them, in the ledger
 _EXITED = re.compile(r"exited with status: (\d+)")
 _SIGNALED = re.compile(r"terminated with signal: \S+ \((\d+)\)")
 _TROUBLE = re.compile(r"^\[[EFW]\]\[[^]]*\]\s*(.*)$", re.MULTILINE)
-_NO_FORK = re.compile(r"Resource temporarily unavailable|can't start new thread|\[Errno 11\]|pthread_create failed")
+_THREAD_DIED = re.compile(
+    r"Exception in thread |Task exception was never retrieved|Future exception was never retrieved"
+)
 _LINE_SHOWN_MAX = 300
 _BLAMELESS = frozenset({ExitReason.STOPPED, ExitReason.SANDBOX_FAILURE})
 _LOOK = "this is the desk's fault, not the strategy's; look at `deskctl doctor`"
@@ -113,8 +115,10 @@ def _desk_ended_it(case: _Case) -> Verdict | None:
     asked = case.given.asked
     if asked is None:
         return None
-    if case.given.reached_script or asked.reason in _BLAMELESS:
+    if asked.reason in _BLAMELESS:
         return asked.reason, asked.detail
+    if case.given.reached_script:
+        return asked.reason, asked.detail + _died_on_the_way(case)
     return ExitReason.SANDBOX_FAILURE, f"the script had not begun yet when the run was ended ({asked.detail}): {_LOOK}"
 
 
@@ -167,7 +171,7 @@ def _out_of_processes_by_signal(case: _Case) -> Verdict | None:
     """Tell compiled code that falls over a thread it could not start, as OpenBLAS does."""
     if case.signal is None or not _own_refusals(case) or not _no_fork(case):
         return None
-    return ExitReason.PIDS_LIMIT, f"{_too_many(case)}, and fell over it ({_signal_text(case.signal)})"
+    return ExitReason.PIDS_LIMIT, f"{_too_many(case)}, and fell over it ({_signal_text(case.signal)}); start fewer"
 
 
 def _out_of_cpu_time(case: _Case) -> Verdict | None:
@@ -194,7 +198,10 @@ def _killed_by_signal(case: _Case) -> Verdict | None:
     if case.signal is None:
         return None
     where = f"; at {case.crash.source_line}" if case.crash.source_line else ""
-    return ExitReason.SIGNAL, _signal_text(case.signal) + where
+    # abort() of a jail's first process: the kernel passes SIGABRT by, and a fault is the C library's last way out
+    has_aborted = case.signal in {signal.SIGSEGV, signal.SIGILL} and case.crash.last_words.endswith(": Aborted")
+    number = signal.SIGABRT if has_aborted else case.signal
+    return ExitReason.SIGNAL, _signal_text(number) + where
 
 
 def _came_to_its_end(case: _Case) -> Verdict | None:
@@ -205,14 +212,15 @@ def _came_to_its_end(case: _Case) -> Verdict | None:
         notes.append("one of its processes was killed on the way: it used more than the run's memory")
     if _own_refusals(case):
         notes.append(f"{usage.forks_refused} processes or threads over its {case.given.section.pids} were refused")
-    return ExitReason.CLEAN, "; ".join(["the script came to its end", *notes])
+    return ExitReason.CLEAN, "; ".join(["the script came to its end", *notes]) + _died_on_the_way(case)
 
 
 def _out_of_processes(case: _Case) -> Verdict | None:
     """Tell an error that a refused process or thread led to; one that came of something else is an error."""
     if not _own_refusals(case) or not (_no_fork(case) or not case.crash.kind):
         return None
-    return ExitReason.PIDS_LIMIT, f"{_too_many(case)}, then ended with status {case.code}: {_shown_error(case)}"
+    text = f"{_too_many(case)}, then ended with status {case.code}: {_shown_error(case)}{_circumstances(case.crash)}"
+    return ExitReason.PIDS_LIMIT, f"{text}; start fewer, or ask an officer for more ([sandbox] pids)"
 
 
 def _desk_did_not_answer(case: _Case) -> Verdict | None:
@@ -312,11 +320,19 @@ def _own_refusals(case: _Case) -> int:
 
 
 def _no_fork(case: _Case) -> bool:
-    return any(_NO_FORK.search(line) for line in case.given.errors)
+    return any(is_refused_process(line, case.crash.traceback) for line in case.given.errors)
 
 
 def _shown_error(case: _Case) -> str:
-    return case.crash.last_words or "it printed no error"
+    by_itself = "it ended itself (sys.exit, os._exit) and printed no error: have it print why before"
+    return case.crash.last_words or by_itself
+
+
+def _died_on_the_way(case: _Case) -> str:
+    """Return the error of a thread or task that nobody waited for: the script went on without it."""
+    if not case.crash.kind or not any(_THREAD_DIED.match(line) for line in case.given.errors):
+        return ""
+    return f"; a thread or task of it died before: {case.crash.last_words}{_circumstances(case.crash)}"
 
 
 def _circumstances(crash: Crash) -> str:

@@ -147,6 +147,8 @@ class Watch:
         if section.stalled_end_after_s and self.still_s >= section.stalled_after_s + section.stalled_end_after_s:
             if not reading.page.read and not self._taken and not at_work:
                 text += "; a strategy that wants no market data says so in config.json: " + '"channels": ["orders"]'
+            elif not at_work:
+                text += ": look for a sleep, a lock or a wait that does not end"
             if refused := self._refused(reading):
                 return Verdict(still=Still.END, reason=ExitReason.PIDS_LIMIT, detail=f"{refused}; {_waiting(reading)}")
             return Verdict(still=Still.END, reason=ExitReason.STALLED, detail=text)

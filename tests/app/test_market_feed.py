@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from deskd.alpaca.connection import TIMING
 from deskd.alpaca.endpoints import Keys
-from deskd.app.market_feed import SLOW, MarketFeed
+from deskd.app.market_feed import MarketFeed
 from deskd.app.tasks import Tasks
 from deskd.config import MarketSection
 from deskd.domain import events as ev
@@ -115,7 +115,8 @@ async def test_a_run_that_does_not_read_its_order_lines_is_ended() -> None:
     """As what it is: the member finds the reason in its exit."""
     async with a_feed() as fed:
         fed.feed._on_slow(RunId("run-1"))
-    assert fed.ended == [("run-1", ExitReason.SLOW_CONSUMER, SLOW)]
+    assert [one[:2] for one in fed.ended] == [("run-1", ExitReason.SLOW_CONSUMER)]
+    assert f"[market] order_lines_max={MarketSection().order_lines_max} of them waited" in fed.ended[0][2]
 
 
 async def test_an_outage_of_the_stream_ends_when_what_was_missed_is_made_up_for() -> None:

@@ -558,6 +558,10 @@ NOT_CONTAINED = (
         "sysinfo and statfs tell load, free memory, processes and free disk, of all together",
     ),
     ("the time that others leave", "caches, memory bus, CPU frequency: no core scheduling in this nsjail"),
+    (
+        "the machine's loopback, from jails that fetch packages",
+        "officers' builds share its network to reach an index (decision 67): what listens there must trust no caller",
+    ),
     ("bugs of the kernel", "in the system calls that are allowed"),
     ("the order socket itself", "whatever the checks and limits of its strategy permit"),
 )

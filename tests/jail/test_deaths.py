@@ -14,6 +14,14 @@ from tests.supervised import World, a_world
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 LINE = b'{"type":"trade","symbol":"AAPL","price":150.25,"size":1,"timestamp":"2026-11-20T15:04:05.123456789Z"}\n'
+TASK_GROUP = """
+import asyncio
+async def watch():
+    raise ValueError('bad')
+async def main():
+    async with asyncio.TaskGroup() as tasks: tasks.create_task(watch())
+asyncio.run(main())
+"""
 
 # name: (source, reason, exit code, what the detail says, the line it points to)
 DEATHS = {
@@ -55,6 +63,81 @@ DEATHS = {
         "more than 16 processes",
         "strategy.py:2: while True",
     ),
+    # what students do
+    "own-module": (
+        "from indicators import sma",
+        R.ERROR,
+        1,
+        "a file of your own lies beside strategy.py",
+        "strategy.py:1",
+    ),
+    "task-group": (
+        TASK_GROUP,
+        R.ERROR,
+        1,
+        "ValueError: bad; at strategy.py:4 in watch: raise ValueError('bad'); the first of ExceptionGroup: unhandled errors",
+        "strategy.py:4 in watch",
+    ),
+    "mutual-recursion": (
+        "def f(n): g(n)\ndef g(n):\n    f(n + 1)\nf(0)\n",
+        R.ERROR,
+        1,
+        "RecursionError: maximum recursion depth exceeded; at strategy.py:",
+        "strategy.py:",
+    ),
+    "chained": (
+        "try:\n    {}['price']\nexcept KeyError as error:\n    raise RuntimeError('none') from error\n",
+        R.ERROR,
+        1,
+        "RuntimeError: none; at strategy.py:4: raise RuntimeError('none') from error; it came of KeyError: 'price', at strategy.py:2",
+        "strategy.py:4",
+    ),
+    "dead-thread": (
+        "import threading\ndef work(): {}['x']\nthread = threading.Thread(target=work)\nthread.start()\nthread.join()\n",
+        R.CLEAN,
+        0,
+        "came to its end; a thread or task of it died before: KeyError: 'x'; at strategy.py:2 in work: def work(): {}['x']",
+        "",
+    ),
+    "exit-one": ("import sys\nsys.exit(1)", R.ERROR, 1, "printed no error: have it print why before", ""),
+    "file-outside": ("open('/home/alice/prices.csv')", R.ERROR, 1, "put it beside strategy.py", "strategy.py:1: open"),
+    "file-beside": ("open('my.log', 'w')", R.ERROR, 1, "only /tmp and /state can be written", "strategy.py:1: open"),
+    "database": (
+        "import sqlite3\nsqlite3.connect('my.db').execute('create table x(a)')\n",
+        R.ERROR,
+        1,
+        "only /tmp and /state can be written",
+        "strategy.py:2",
+    ),
+    "shell": (
+        "import subprocess\nsubprocess.run(['ls'])",
+        R.ERROR,
+        1,
+        "no program in a jail but Python",
+        "strategy.py:2",
+    ),
+    "processes": (
+        "import multiprocessing\nmultiprocessing.Pool(2)",
+        R.ERROR,
+        1,
+        "multiprocessing needs /dev/shm, which jails have not",
+        "strategy.py:2",
+    ),
+    "would-wait": (
+        "import os\nr, w = os.pipe()\nos.set_blocking(r, False)\nos.read(r, 1)\n",
+        R.ERROR,
+        1,
+        "wait for it with select",
+        "strategy.py:4",
+    ),
+    "forks": (
+        "import os, time\nwhile os.fork(): pass\ntime.sleep(60)",
+        R.PIDS_LIMIT,
+        1,
+        "; at strategy.py:2: while",
+        "",
+    ),
+    "abort": ("import os\nos.abort()", R.SIGNAL, None, "(SIGABRT); at strategy.py:2", "strategy.py:2"),
     "helper-syntax": ("import helper", R.ERROR, 1, "SyntaxError", "helper.py:1: def"),
 }
 
@@ -77,6 +160,26 @@ async def test_every_death_has_its_word_its_figures_and_its_line(tmp_path: Path,
             assert end.memory_max_bytes == 128 << 20, (name, end)
             assert end.periods is not None, (name, end)
             assert (end.traceback == "") or end.output, (name, end)
+
+
+async def test_a_print_flood_is_held_back_and_ended_in_a_jail(tmp_path: Path, jail_root: Path) -> None:
+    """Its own word and its figures, also where it prints in words that are no text; the log keeps its bound."""
+    source = "import os\nline = bytes(range(255, 0, -1)) * 4 + b'\\n'\nwhile True: os.write(1, line * 60)\n"
+    sandbox = {"log_flood_s": 1.0, "log_bytes_per_s": 65_536, "log_kept_bytes": 300_000, "stop_grace_s": 0.1}
+    async with a_world(
+        tmp_path, jail_root, {"alice": source, "bob": "import sys\nsys.stdin.read()"}, sandbox=sandbox
+    ) as world:
+        await world.supervisor.start_enabled()
+        bob = await world.until_fed("bob")
+        end = await world.until_ended("alice")
+        assert end.reason is R.LOG_FLOOD, end
+        assert "in 1 s without a pause, and was held back by [sandbox] log_bytes_per_s=65536; " in end.detail
+        assert end.detail.endswith(" MB were dropped: print less"), end
+        assert end.output
+        assert end.peak_memory_bytes
+        assert len(world.log("alice")) < 300_000
+        assert world.ends("bob") == []
+        world.feeds.detach(bob)
 
 
 async def test_a_member_cannot_make_a_death_look_like_the_desks(tmp_path: Path, jail_root: Path) -> None:

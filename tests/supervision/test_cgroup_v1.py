@@ -77,7 +77,9 @@ def test_v1_a_run_that_is_up_has_short_turns_and_its_own_weight(tmp_path: Path) 
 
 def test_one_hierarchy_of_two_controllers_is_made_once(tmp_path: Path) -> None:
     """Many systems mount cpu and cpuacct as one: the run's group there is made, joined and removed once, seat or not."""
-    homes = {controller: tmp_path / controller for controller in ("cpu", "memory", "pids")} | {"cpuacct": tmp_path / "cpu"}
+    homes = {controller: tmp_path / controller for controller in ("cpu", "memory", "pids")} | {
+        "cpuacct": tmp_path / "cpu"
+    }
     for goes_first, name, where in ((False, "deskd-1", "deskd-1"), (True, "deskd-2", "deskd-2/runs")):
         for home in homes.values():
             home.mkdir(exist_ok=True)

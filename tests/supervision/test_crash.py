@@ -68,6 +68,17 @@ def test_of_several_tracebacks_the_last_counts() -> None:
         ),
         (
             [
+                "Fatal Python error: Aborted",
+                '  File "/strategy/strategy.py", line 2 in <module>',
+                "Fatal Python error: Segmentation fault",
+                '  File "/strategy/strategy.py", line 2 in <module>',
+            ],
+            "",
+            "strategy.py:2",
+            "Fatal Python error: Aborted",
+        ),
+        (
+            [
                 "  + Exception Group Traceback (most recent call last):",
                 '  |   File "/strategy/strategy.py", line 4, in <module>',
                 "  |     asyncio.run(main())",

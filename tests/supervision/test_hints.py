@@ -20,6 +20,14 @@ from deskd.supervision.hints import hint
         ("OSError", "OSError: [Errno 24] Too many open files", "256 files open"),
         ("OSError", "OSError: [Errno 12] Cannot allocate memory", "512 MiB of memory"),
         ("BlockingIOError", "BlockingIOError: [Errno 11] Resource temporarily unavailable", "64 processes"),
+        ("RuntimeError", "RuntimeError: can't start new thread", "64 processes and threads"),
+        (
+            "FileNotFoundError",
+            "FileNotFoundError: [Errno 2] No such file or directory: '/home/a/x'",
+            "beside strategy.py",
+        ),
+        ("OperationalError", "sqlite3.OperationalError: unable to open database file", "only /tmp and /state"),
+        ("EOFError", "EOFError: EOF when reading a line", "for line in sys.stdin"),
         ("OSError", "OSError: [Errno 30] Read-only file system: 'x'", "only /tmp and /state"),
         ("OSError", "OSError: [Errno 97] Address family not supported by protocol", "no network"),
         ("PermissionError", "PermissionError: [Errno 1] Operation not permitted", "jails forbid that call"),
@@ -41,12 +49,30 @@ def test_an_error_of_the_jails_has_a_remedy(kind: str, words: str, says: str) ->
         ("KeyError", "KeyError: 'x'"),
         ("ImportError", "ImportError: cannot import name 'x' from 'y'"),
         ("OSError", "OSError: [Errno 2] No such file or directory: 'x'"),
+        ("FileNotFoundError", "FileNotFoundError: [Errno 2] No such file or directory: '/strategy/x'"),
+        ("RuntimeError", "RuntimeError: dictionary changed size during iteration"),
+        ("OperationalError", "sqlite3.OperationalError: no such table: x"),
         ("", ""),
     ],
 )
 def test_a_bug_of_the_scripts_own_gets_no_guess(kind: str, words: str) -> None:
     """Their line tells more than we could."""
     assert hint(Crash(kind=kind, last_words=words), SandboxSection(), {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "through", "says"),
+    [
+        ("BlockingIOError: [Errno 11] x", "os.fork()", "64 processes"),
+        ("BlockingIOError: [Errno 11] x", "os.read(reader, 1)", "wait for it with select"),
+        ("FileNotFoundError: [Errno 2] x", "multiprocessing/synchronize.py SemLock", "/dev/shm"),
+        ("FileNotFoundError: [Errno 2] x: 'ls'", "subprocess.py", "no shell and no program in a jail but Python"),
+    ],
+)
+def test_one_error_of_two_causes_is_told_by_where_it_came_up(words: str, through: str, says: str) -> None:
+    """EAGAIN is a process that was refused, or a read that would wait; what is not there is a file, or a program."""
+    kind = words.partition(":")[0]
+    assert says in hint(Crash(kind=kind, last_words=words, traceback=through), SandboxSection(), {})
 
 
 def test_a_part_of_the_standard_library_is_no_package() -> None:
