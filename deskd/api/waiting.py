@@ -8,6 +8,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from deskd.domain.strategy import DeskWait
 from deskd.ports import Clock
@@ -55,7 +56,8 @@ class Waiting:
             waited_s += now - self._since
         for began in self._asked:
             unanswered_at = _later(unanswered_at, _given_up_at(began, now))
-        return DeskWait(seconds=waited_s, unanswered_at=unanswered_at)
+        ago = None if unanswered_at is None else timedelta(seconds=now - unanswered_at)
+        return DeskWait(total=timedelta(seconds=waited_s), unanswered_ago=ago)
 
 
 def _given_up_at(began: float, now: float) -> float | None:

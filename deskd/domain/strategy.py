@@ -87,8 +87,8 @@ class Delivery:
 class DeskWait:
     """What one run waited for the desk, as the desk sees it by itself."""
 
-    seconds: float = 0.0  # in which the desk had a request of its own in hand
-    unanswered_at: float | None = None  # monotonic; when it last stopped waiting for an answer that did not come
+    total: timedelta = timedelta(0)  # in which the desk had a request of its own in hand
+    unanswered_ago: timedelta | None = None  # since it last stopped waiting for an answer that did not come
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -298,7 +298,9 @@ def _groups(section: SandboxSection, folder: JailFolder) -> Groups:
             path.rmdir()
     try:
         name = f"deskd-{hashlib.sha256(os.fsencode(folder.root)).hexdigest()[:12]}"
-        groups = find_groups(name, goes_first=os.getpriority(os.PRIO_PROCESS, 0) < 0)  # app/time_slice.py asked for that
+        groups = find_groups(
+            name, goes_first=os.getpriority(os.PRIO_PROCESS, 0) < 0
+        )  # app/time_slice.py asked for that
     except SandboxUnavailable:
         if not section.unsafe_without_jail:
             raise

@@ -106,8 +106,9 @@ class Watch:
         looked_at = now if self._looked_at is None else self._looked_at
         if now - looked_at >= AWAY_S:
             return True
-        failed_at = [at for at in (wait.unanswered_at, self._away_at) if at is not None]
-        return any(now - at <= UNANSWERED_S for at in failed_at)
+        ago = [] if wait.unanswered_ago is None else [wait.unanswered_ago.total_seconds()]
+        ago += [] if self._away_at is None else [now - self._away_at]
+        return any(one <= UNANSWERED_S for one in ago)
 
     def _is_at_work(self, use: Use) -> bool:
         """Say whether it wanted a core all along."""

@@ -154,7 +154,7 @@ class Run:
             self.watch.samples.add(sample)
             return MOVES
         self._weigh(self.watch.samples.throttled_share(sample))
-        waited_s = self.waited(self.run_id).seconds
+        waited_s = self.waited(self.run_id).total.total_seconds()
         return self.watch.look(Reading(at=now, page=page, delivery=self._seen(), sample=sample, waited_s=waited_s))
 
     def liveness(self) -> Liveness:

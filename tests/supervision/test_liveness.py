@@ -1,6 +1,7 @@
 """Whether a run moves: who stands still is told from who is slow, busy, unusual, or has nothing to do."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -227,9 +228,9 @@ def test_a_wait_of_before_counts_for_nothing_now() -> None:
     ("wait", "is_ours"),
     [
         (DeskWait(), False),
-        (DeskWait(seconds=500.0), False),
-        (DeskWait(unanswered_at=1_001.0), True),
-        (DeskWait(unanswered_at=995.0), False),
+        (DeskWait(total=timedelta(seconds=500)), False),
+        (DeskWait(unanswered_ago=timedelta(seconds=1)), True),
+        (DeskWait(unanswered_ago=timedelta(seconds=6)), False),
     ],
 )
 def test_the_desk_owes_an_answer_only_for_a_moment(wait: DeskWait, is_ours: bool) -> None:

@@ -1,6 +1,7 @@
 """One life of a process: what it may do to the desk, and what is known of it."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,6 @@ from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.run import ExitReason
 from deskd.domain.strategy import Delivery, DeskWait
 from deskd.ledger import codec
-from deskd.ports import SystemClock
 from tests.hang import HANG_S
 from tests.supervised import a_world
 from tests.supervision.test_launch import open_fds
@@ -110,7 +110,7 @@ async def test_who_ends_in_want_of_the_desks_answer_is_not_blamed(
     restart = {"watch_s": 600.0, "backoff_initial_s": 60.0, "backoff_max_s": 60.0}
     async with a_world(tmp_path, jail_root, {"alice": source}, jailed=False, restart=restart) as world:
         if owes:
-            world.doors.wait = DeskWait(unanswered_at=SystemClock().monotonic() + 1)
+            world.doors.wait = DeskWait(unanswered_ago=timedelta(seconds=1))
         end = await world.run("alice")
         assert end.reason is reason, end
         assert "DeskUnavailable: the desk did not answer in time; at strategy.py:2: raise" in end.detail
