@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from deskd.api.endpoint import Api
+from deskd.config import ApiSection
 from deskd.domain.events import RunStalled
 from deskd.domain.run import ExitReason as R
+from deskd.ports import SystemClock
+from tests.api.fakes import FakeOrders
+from tests.hang import HANG_S
 from tests.supervised import World, a_world
 
 pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
@@ -275,3 +280,43 @@ async def test_who_is_killed_from_outside_is_not_blamed(tmp_path: Path, jail_roo
 
 def _child_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+async def test_a_slow_desk_is_nobodys_fault_but_its_own(tmp_path: Path, jail_root: Path) -> None:
+    """Orders that the broker takes long for are no standstill; a question that nobody answers is no error of the run's."""
+    sources = {
+        "orders": (
+            "import sys\nfrom desk_client import place_order\nsys.stdin.readline()\n"
+            "for _ in range(4): print(place_order('AAPL', 1, 'buy').status)\nfor line in sys.stdin: pass\nprint('done')\n"
+        ),
+        "asks": "import desk_client\ndesk_client.get_bars('AAPL')\n",
+        "poses": "import desk_client\ndesk_client.get_account()\nraise desk_client.DeskUnavailable('no answer')\n",
+        "sleeps": "import sys, time\nsys.stdin.readline()\ntime.sleep(600)",
+    }
+    sandbox = {"stalled_after_s": 1.5, "stalled_end_after_s": 1.5}
+    restart = {"backoff_initial_s": 60.0, "backoff_max_s": 60.0}
+    async with (
+        a_world(tmp_path, jail_root, sources, sandbox=sandbox, restart=restart) as world,
+        asyncio.TaskGroup() as own,
+    ):
+        config = ApiSection(answer_timeout_s=2.0)
+        api = Api(FakeOrders(answers=asyncio.Event()), SystemClock(), own, config=config, requests_per_s=20)
+        world.supervisor.doors = api
+        await world.supervisor.start_enabled()
+        runs = {name: await world.until_fed(name) for name in ("orders", "sleeps")}
+        for run in runs.values():
+            world.feed(run, LINE * 20)
+        assert (await world.until_ended("sleeps")).reason is R.STALLED
+        assert (await world.until_ended("poses")).reason is R.ERROR
+        asked = await world.until_ended("asks")
+        assert asked.reason is R.SANDBOX_FAILURE, asked
+        assert "the desk did not answer its question in time" in asked.detail
+        assert "at strategy.py:2: desk_client.get_bars('AAPL')" in asked.detail
+        await world.until_printed("orders", "pending\n")
+        async with asyncio.timeout(HANG_S):
+            while world.printed("orders").count("pending") < 4:  # noqa: ASYNC110  a file tells nobody when it grows
+                await asyncio.sleep(0.05)
+        world.feeds.detach(runs["orders"])
+        assert (await world.until_ended("orders")).reason is R.CLEAN
+        assert world.ledger.streaks.keys() == {"poses", "sleeps"}
+        await api.close_all()
