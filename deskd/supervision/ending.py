@@ -33,6 +33,9 @@ _THREAD_DIED = re.compile(
 )
 _LINE_SHOWN_MAX = 300
 _BLAMELESS = frozenset({ExitReason.STOPPED, ExitReason.SANDBOX_FAILURE})
+_CPU_TIME_USED = (
+    0.5  # of a limit: the kernel holds a process to its ticks, which tell more than its group used by a fifth and over
+)
 _LOOK = "this is the desk's fault, not the strategy's; look at `deskctl doctor`"
 
 
@@ -178,7 +181,8 @@ def _out_of_cpu_time(case: _Case) -> Verdict | None:
     """Tell who used up what `ulimit -t` gives: nsjail makes soft and hard limit one, and then the kernel kills at once."""
     given = case.given
     limit, used = given.cpu_time_max_s, given.usage.cpu_seconds
-    is_killed = case.signal == signal.SIGKILL and limit is not None and used is not None and used >= limit
+    is_used = limit is not None and used is not None and used >= limit * _CPU_TIME_USED
+    is_killed = case.signal == signal.SIGKILL and is_used
     if case.signal != signal.SIGXCPU and not is_killed:
         return None
     seconds = "" if limit is None else f" of {limit} s"

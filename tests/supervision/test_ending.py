@@ -165,7 +165,7 @@ def a_traceback(error: str) -> tuple[str, ...]:
         (an_end(status=-9, jail_log=UP), ExitReason.SANDBOX_FAILURE, None, "outside its jail killed it"),
         (an_end(status=-9, jail_log=None), ExitReason.SIGNAL, None, "by itself, or by somebody on this machine"),
         (
-            an_end(status=137, jail_log=signaled(9), cpu_time_max_s=60, usage=Usage(cpu_seconds=60.01)),
+            an_end(status=137, jail_log=signaled(9), cpu_time_max_s=60, usage=Usage(cpu_seconds=54.2)),
             ExitReason.CPU_LIMIT,
             None,
             "all the CPU time of 60 s that the machine gives a process (ulimit -t)",
