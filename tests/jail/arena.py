@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import math
 import os
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -32,7 +34,8 @@ LINES_PER_S = 50
 BUSY_MAX_S = 0.25 * float(
     os.environ.get("DESKD_TEST_SLOWNESS", "1")
 )  # of the loop's own CPU time between two of its ticks; 5 ms is the rule, and this machine is shared
-BLOCKED_MAX_S = 5.0  # between two ticks by the wall: a call that blocks
+BLOCKED_MAX_S = 2.0  # between two ticks by the wall: a call that blocks
+LATE_MAX_S = 2.0  # from the market to the victim, and from its order to the answer: that of test_exhaustion.py
 _TICK_S = 0.01
 # Every bound small, so that it is reached soon.
 SANDBOX = {
@@ -40,11 +43,15 @@ SANDBOX = {
     "pids": 24,
     "tmp_mb": 8,
     "state_mb": 8,
+    "state_save_s": 0.02,  # so that a reader of the desk's is at what an attacker changes all the time
     "open_files": 64,
     "stop_grace_s": 0.2,
     "log_bytes_per_s": 65_536,
-    "log_kept_bytes": 524_288,
+    "log_kept_bytes": 196_608,
 }
+LOG_SLACK_BYTES = 1_024  # the desk's own lines about a run are not counted against it
+_SLICE = 100  # lines of a burst at once: so many fit into a pipe
+_LATE = re.compile(r" out LATE (\S+) (\S+)$", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -69,6 +76,9 @@ class Seen:
     end: RunEnd
     tried: dict[str, Any]
     log: str
+    late_s: float  # at worst, the victim's lines and the answers to its orders meanwhile
+    lasted_s: float  # from the start's call to the end's fact
+    dropped: int  # lines of its own that were conflated away while it held
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,6 +95,7 @@ class Arena:
     abstract: str
     port: int
     _number: int = 0  # of the last line that the market sent
+    _asked: int = 0  # orders of the victim
 
     # --- the market ---------------------------------------------------------------------------------------------
 
@@ -109,18 +120,39 @@ class Arena:
         """
         strategy = StrategyId(name or f"attack-{attack.name}".replace("_", "-"))
         self.write(strategy, (HOSTILE / f"{attack.name}.py").read_text())
-        ended = len(self.ends(strategy))
+        ended, asked, dropped = len(self.ends(strategy)), self._asked, 0
         await self.victim_trades()
+        began = time.monotonic()
         await self.supervisor.start(strategy)
         await self.victim_trades()
         if attack.holds:
             await self.until(lambda: "HOLDING" in self.log(strategy) or len(self.ends(strategy)) > ended, attack.name)
             await self.victim_trades()
+            await self.burst(attack.burst)
+            await self.until(lambda: self.used_s(strategy) >= attack.uses_s, f"{attack.name}: its use of the CPU")
+            dropped = self.dropped(strategy)
             await self.supervisor.stop(strategy)
         await self.until(lambda: len(self.ends(strategy)) > ended, attack.name)
+        lasted_s = time.monotonic() - began
         await self.victim_trades()
         log = self.log(strategy)
-        return Seen(end=self.ends(strategy)[-1], tried=tried(log), log=log)
+        return Seen(
+            end=self.ends(strategy)[-1],
+            tried=tried(log),
+            log=log,
+            late_s=await self.victim_was_late(asked),
+            lasted_s=lasted_s,
+            dropped=dropped,
+        )
+
+    async def burst(self, lines: int) -> None:
+        """Send so many lines, as fast as the victim takes them: who does not read has them all before it."""
+        wanted = self.victims_counts()[1]
+        for _ in range(0, lines, _SLICE):
+            for _ in range(_SLICE):
+                self.print_trade(500.0)
+            wanted += _SLICE
+            await self.until(lambda wanted=wanted: self.victims_counts()[1] >= wanted, "the victim to read on")  # type: ignore[misc]
 
     def write(self, strategy: StrategyId, source: str) -> None:
         """Put a strategy where the desk finds it, with what attacks share beside it."""
@@ -143,8 +175,14 @@ class Arena:
     async def victim_trades(self) -> None:
         """See the victim read the next line of the tape and have its order taken."""
         had = self.victims_orders()
+        self._asked += 1
         self.print_trade(777.0)
         await self.until(lambda: self.victims_orders() > had, "the victim's order")
+
+    async def victim_was_late(self, since: int) -> float:
+        """Return by how much its lines and answers were late at worst, as it says itself, since so many orders."""
+        await self.until(lambda: len(_LATE.findall(self.log(VICTIM))) == self._asked, "the victim's word")
+        return max(float(word) for words in _LATE.findall(self.log(VICTIM))[since:] for word in words)
 
     def victims_orders(self) -> int:
         return sum(order.request.strategy_id == VICTIM for order in self.orders.known.values())
@@ -172,6 +210,21 @@ class Arena:
         live = self.supervisor.liveness(VICTIM)
         assert live is not None, self.log(VICTIM)
         return live.lines_delivered, live.lines_handled or 0, live.lines_dropped
+
+    def dropped(self, strategy: StrategyId) -> int:
+        """Return how many of its lines were conflated away; none where it runs no more."""
+        live = self.supervisor.liveness(strategy)
+        return 0 if live is None else live.lines_dropped
+
+    def used_s(self, strategy: StrategyId) -> float:
+        """Return how much of the CPU it has used; all there is where it runs no more."""
+        live = self.supervisor.liveness(strategy)
+        return math.inf if live is None else live.cpu_seconds or 0.0
+
+    def log_bytes(self, strategy: StrategyId) -> int:
+        """Return how much of its prints is kept."""
+        path = self.supervisor.log_path(strategy)
+        return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
 
     def remains(self, strategy: StrategyId) -> list[str]:
         """Return what is left of the strategy's run on the host: processes, cgroups, sockets, files."""

@@ -31,6 +31,9 @@ class Attack:
     sees: Mapping[str, frozenset[Any] | Any] = field(default_factory=dict)  # what that try comes to
     ends: frozenset[ExitReason] = frozenset({CLEAN})
     holds: bool = False  # it stays until it is stopped
+    burst: int = 0  # lines that the market sends meanwhile, more than its pipe and its buffer hold
+    uses_s: float = 0.0  # of the CPU, before it is stopped
+    says: tuple[str, ...] = ()  # what must stand in its log
     one_uid: Mapping[str, Any] = field(default_factory=dict)  # what else may come of a try where all are the desk's uid
 
 
@@ -91,7 +94,13 @@ ATTACKS = (
         rows=(40,),
         tries="preload libraries, change the runner, inject into the interpreter",
         wall="noexec /tmp, read-only binds: what it does to itself stays in its jail",
-        sees={"runner": READ_ONLY, "trace": "allowed"},
+        sees={
+            "runner": READ_ONLY,
+            "trace": "allowed",  # of itself alone
+            "preload": 0,
+            "audit": 0,
+            "inject": frozenset({"absent", "EPERM", "ENOENT", "RuntimeError"}),
+        },
     ),
     Attack(
         name="overwritten_files",
@@ -316,6 +325,7 @@ ATTACKS = (
         wall="cpu quota and weight of the cgroup, nice",
         ends=_holding(),
         holds=True,
+        uses_s=0.6,
     ),
     # --- life and death -----------------------------------------------------------------------------------------
     Attack(
@@ -359,8 +369,9 @@ ATTACKS = (
         name="prints_flood",
         rows=(20,),
         tries="print 2 MB in lines",
-        wall="token bucket of the log; the desk reads on at its own pace",
+        wall="token bucket of the log, files of it that are turned over; the desk reads on at its own pace",
         ends=frozenset({CLEAN, FLOOD, STOPPED}),
+        says=("bytes of prints were dropped",),
     ),
     Attack(
         name="endless_line",
@@ -368,6 +379,7 @@ ATTACKS = (
         tries="print 3 MB without an end of line",
         wall="lines are cut; token bucket of the log",
         ends=frozenset({CLEAN, FLOOD, STOPPED}),
+        says=("bytes of prints were dropped",),
     ),
     Attack(
         name="escape_sequences",
@@ -381,14 +393,16 @@ ATTACKS = (
         tries="forge lines of the desk, and hide behind the loader's noise",
         wall="each line has its time and stream in front",
         sees={"done": 1},
+        says=(" out 2026-01-01T00:00:00.000Z desk run victim ended", " err /nsjail: no version information"),
     ),
     Attack(
         name="deaf_reader",
         rows=(21,),
-        tries="never read the market",
+        tries="never read the market, while it sends 5,000 lines at once",
         wall="a bounded buffer per run, conflation",
         ends=_holding(),
         holds=True,
+        burst=5_000,
     ),
     Attack(
         name="closed_pipes",
@@ -480,6 +494,7 @@ ATTACKS = (
         name="unread_answers",
         tries="ask for much on ten connections and read nothing",
         wall="write_s; an answer waits in the kernel, not in the desk",
+        sees={"all_taken": 0},
         ends=_holding(),
         holds=True,
     ),

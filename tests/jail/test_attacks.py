@@ -1,8 +1,10 @@
 """Every attack of the corpus, in a real jail, beside a victim: contained, the victim served, nothing left."""
 
 import asyncio
+import math
 import os
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,18 @@ import pytest_asyncio
 from deskd.control import logs
 from deskd.domain.ids import StrategyId
 from deskd.domain.run import ExitReason
-from tests.jail.arena import BLOCKED_MAX_S, BUSY_MAX_S, HOSTILE, VICTIM, Arena, an_arena, tried
+from tests.jail.arena import (
+    BLOCKED_MAX_S,
+    BUSY_MAX_S,
+    HOSTILE,
+    LATE_MAX_S,
+    LOG_SLACK_BYTES,
+    SANDBOX,
+    VICTIM,
+    Arena,
+    an_arena,
+    tried,
+)
 from tests.jail.attacks import ATTACKS, NOT_CONTAINED, Attack
 
 pytestmark = [
@@ -19,6 +32,9 @@ pytestmark = [
     pytest.mark.usefixtures("needs_jail"),
     pytest.mark.asyncio(loop_scope="module"),
 ]
+RETRIES = 2  # of what only took long: the machine is not ours alone. What keeps the victim waiting does so each time
+SAVES_SEEN = 10
+SHARE_SLACK = 1.25  # a start works in longer turns than what it is measured in
 UIDS = 300_000 + os.getpid() % 200 * 1_000  # of this process alone: what is left of a run is found by its uid
 
 
@@ -59,7 +75,16 @@ async def test_the_table_covers_all_that_was_once_tried() -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 async def test_an_attack_is_contained(arena: Arena, attack: Attack) -> None:
-    """The attacker sees the wall, the victim gets every line and trades, the loop goes on, and nothing is left."""
+    """The attacker sees the wall, the victim gets every line in time and trades, the loop goes on, and nothing is left."""
+    slow = ["not tried yet"]
+    for _ in range(1 + RETRIES):
+        if slow:
+            slow = await contained(arena, attack)
+    assert not slow
+
+
+async def contained(arena: Arena, attack: Attack) -> list[str]:
+    """Try it, and assert what is so on any machine; return what took longer than it may."""
     strategy = StrategyId(f"attack-{attack.name}".replace("_", "-"))
     await arena.victim_trades()
     fds = arena.fds()
@@ -81,14 +106,22 @@ async def test_an_attack_is_contained(arena: Arena, attack: Attack) -> None:
         missing = attack.sees.keys() - seen.tried.keys()
         assert not missing, seen.log[-2000:]
         assert bool(seen.tried) or not attack.sees_all, seen.log[-2000:]
+    assert [words for words in attack.says if words not in seen.log] == []
+    assert arena.log_bytes(strategy) <= SANDBOX["log_kept_bytes"] + LOG_SLACK_BYTES
+    if attack.burst:
+        assert seen.dropped > 0
+    if attack.uses_s:  # a busy machine makes it less, never more
+        share = (seen.end.cpu_seconds or math.inf) / seen.lasted_s
+        assert share <= arena.config.sandbox.cpu * SHARE_SLACK, seen
     assert "GAP" not in arena.log(VICTIM)
     assert "REFUSED" not in arena.log(VICTIM)
     assert arena.victims_counts()[2] == 0
     await arena.until(lambda: not arena.remains(strategy), f"nothing to be left: {arena.remains(strategy)}")
     await arena.until(lambda: arena.fds() <= fds, f"descriptors: {fds} before, {arena.fds()} after")
     assert arena.loop.busy_s < BUSY_MAX_S
-    assert arena.loop.blocked_s < BLOCKED_MAX_S
     assert not (arena.config.desk.state_dir / "unpickled").exists()
+    slow = [f"the loop was away for {arena.loop.blocked_s:.2f} s"] if arena.loop.blocked_s >= BLOCKED_MAX_S else []
+    return slow + ([f"the victim was served {seen.late_s:.2f} s late"] if seen.late_s >= LATE_MAX_S else [])
 
 
 @pytest.mark.parametrize("name", ["state_bombs", "names_in_state", "links_and_nodes", "pickles_in_state", "state_race"])
@@ -101,6 +134,45 @@ async def test_what_an_attacker_leaves_in_state_keeps_it_from_nothing(arena: Are
         assert seen.end.reason in {*attack.ends, ExitReason.ERROR, ExitReason.SANDBOX_FAILURE}, seen.end
         await arena.until(lambda: not arena.remains(StrategyId(strategy)), "nothing to be left")
     assert not (arena.config.desk.state_dir / "unpickled").exists()
+
+
+async def test_a_save_of_state_reads_only_what_is_there(arena: Arena) -> None:
+    """While links to the host take the place of its files, the desk saves again and again, and keeps not a byte of the host's."""
+    strategy = StrategyId("racer")
+    root = arena.config.sandbox.jail_dir
+    assert root is not None
+    kept = root / "state" / f"{strategy}.kept"
+    arena.write(strategy, (HOSTILE / "state_race.py").read_text())
+    await arena.supervisor.start(strategy)
+    saves = set[tuple[int, int]]()
+    passwords = [line for line in Path("/etc/passwd").read_bytes().splitlines() if line]
+
+    def is_saved_often() -> bool:
+        if kept.exists():
+            facts = kept.stat()
+            saves.add((facts.st_ino, facts.st_mtime_ns))
+        return len(saves) > SAVES_SEEN or bool(arena.ends(strategy))
+
+    await arena.until(is_saved_often, "saves of /state")
+    assert not arena.ends(strategy), arena.ends(strategy)
+    await arena.victim_trades()
+    await arena.supervisor.stop(strategy)
+    data = kept.read_bytes()
+    assert b"file" in data
+    assert [line for line in passwords if line in data] == []
+    assert b"SQLite format 3" not in data
+
+
+async def test_no_line_of_a_log_is_anothers_than_the_desks_to_date(arena: Arena) -> None:
+    """Each line begins with the desk's own time and stream: what a member forges stands behind `out` or `err`."""
+    [attack] = [attack for attack in ATTACKS if attack.name == "forged_log_lines"]
+    began = arena.supervisor.clock.now()
+    seen = await arena.attack(attack, name="forger")
+    heads = [line.split(" ", 2) for line in seen.log.splitlines()]
+    assert all(datetime.fromisoformat(at) >= began.replace(microsecond=0) for at, _, _ in heads), seen.log
+    assert {stream for _, stream, _ in heads} == {"out", "err", "desk"}
+    assert [text for _, stream, text in heads if stream == "desk" and "victim" in text] == []
+    assert [stream for _, stream, text in heads if "ended as oom" in text] == ["out"]
 
 
 async def test_what_an_attacker_prints_steers_no_terminal(arena: Arena) -> None:

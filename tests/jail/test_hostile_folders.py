@@ -13,18 +13,21 @@ import pytest
 
 from deskd.config import MarketSection, RiskStrategySection
 from deskd.domain.strategy import BrokenStrategy, StrategySpec
-from deskd.supervision.discovery import Defaults, discover, discover_one
+from deskd.supervision.discovery import CONFIG_BYTES_MAX, Defaults, discover, discover_one
 from deskd.supervision.folder import FolderError, read_folder
 
 DEFAULTS = Defaults(market=MarketSection(), risk=RiskStrategySection())
 READ_MAX_S = 5.0  # of CPU, for any folder: it is read in a thread, and others wait for it
 
-DEEP = 100_000
+ALL = CONFIG_BYTES_MAX - 100  # what is larger never comes to the parser
 CONFIGS = {
-    "deep lists": "[" * DEEP + "]" * DEEP,
-    "deep objects": '{"a":' * DEEP + "1" + "}" * DEEP,
-    "deep, never closed": "[" * DEEP,
-    "a number of a million digits": '{"limits": {"open_orders_max": ' + "9" * 1_000_000 + "}}",
+    "deep lists": "[" * (ALL // 2) + "]" * (ALL // 2),
+    "deep objects": '{"a":' * (ALL // 6) + "1" + "}" * (ALL // 6),
+    "deep, never closed": "[" * ALL,
+    "deep objects, never closed": '{"a":' * (ALL // 5),
+    "deep where a limit stands": '{"limits": {"open_orders_max": ' + "[" * (ALL // 2) + "]" * (ALL // 2) + "}}",
+    "a number of all its digits": '{"limits": {"open_orders_max": ' + "9" * ALL + "}}",
+    "a fraction of all its digits": '{"limits": {"order_notional_max": "0.' + "9" * (ALL - 60) + '"}}',
     "a number of five thousand digits": '{"limits": {"open_orders_max": ' + "9" * 5_000 + "}}",
     "an endless exponent": '{"limits": {"open_orders_max": 1e999999999}}',
     "an endless exponent as text": '{"limits": {"open_orders_max": "1e999999999"}}',
@@ -37,7 +40,11 @@ CONFIGS = {
     "digits of another script": '{"limits": {"order_notional_max": "\u0661\u0662"}}',
     "keys given twice": '{"user_id": "alice", "user_id": "bob"}',
     "limits given twice": '{"limits": {"open_orders_max": 1, "open_orders_max": 99}}',
-    "a huge environment": json.dumps({"env": {f"V{n}": "x" * 1_000 for n in range(1_000)}}),
+    "a huge environment": json.dumps({"env": {f"V{n}": "x" * 1_000 for n in range(63)}}),
+    "an environment of nothing but names": json.dumps({"env": {f"V{n}": "" for n in range(5_000)}}),
+    "escapes and nothing else": '{"name": "' + "\\u001b" * (ALL // 7) + '"}',
+    "unknown keys without end": json.dumps({f"k{n}": 1 for n in range(5_000)}),
+    "keys that look like a known one": json.dumps({f"symbol{n}": [] for n in range(3_500)}),
     "a zero byte in the environment": '{"env": {"A": "x\\u0000y"}}',
     "a loader's variable": '{"env": {"LD_PRELOAD": "/tmp/x.so"}}',
     "Python's variable": '{"env": {"PYTHONPATH": "/state"}}',
@@ -49,13 +56,19 @@ CONFIGS = {
     "reversed text": '{"name": "\\u202egnp"}',
     "another's name with a path": '{"user_id": "../alice"}',
     "a symbol that is a path": '{"symbols": ["../../SPY"]}',
-    "ten thousand symbols": json.dumps({"symbols": [f"A{n}" for n in range(10_000)]}),
+    "seven thousand symbols": json.dumps({"symbols": [f"A{n}" for n in range(7_000)]}),
+    "the same symbol without end": json.dumps({"symbols": ["A"] * 12_000}),
     "unknown keys": '{"__proto__": {}, "is_officer": true}',
     "no object": '"all of it"',
     "bytes that are no text": "\udcff\udcfe",
     "nothing at all": "",
     "a huge history": '{"history": {"bars": 1000000000}}',
     "code instead of JSON": "__import__('os').system('id')",
+}
+TOO_LARGE = {
+    "a megabyte of nothing": " " * 1_000_000 + "{}",
+    "deep lists, a hundred thousand": "[" * 100_000 + "]" * 100_000,
+    "a number of a million digits": '{"limits": {"open_orders_max": ' + "9" * 1_000_000 + "}}",
 }
 
 
@@ -76,6 +89,22 @@ def a_folder(tmp_path: Path, name: str = "mallory") -> Path:
     folder.mkdir(parents=True)
     (folder / "strategy.py").write_text("print(1)\n")
     return folder
+
+
+def test_hostile_configs_come_to_the_parser() -> None:
+    """None of them is so large that its size alone keeps it out: see TOO_LARGE for those."""
+    sizes = {name: len(text.encode("utf-8", "surrogateescape")) for name, text in CONFIGS.items()}
+    assert {name: size for name, size in sizes.items() if size > CONFIG_BYTES_MAX} == {}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_a_config_over_its_size_is_not_parsed(tmp_path: Path, name: str) -> None:
+    """It is told its size, whatever is in it."""
+    folder = a_folder(tmp_path)
+    (folder / "config.json").write_text(TOO_LARGE[name])
+    found = read(folder)
+    assert isinstance(found, BrokenStrategy), found
+    assert str(CONFIG_BYTES_MAX) in found.problem.replace(",", "")
 
 
 @pytest.mark.parametrize("name", CONFIGS)
