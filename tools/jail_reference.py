@@ -40,7 +40,8 @@ def reference(generated: str) -> str:
     lines += [
         "",
         "Before any jail, the desk reads a strategy's folder and `config.json` itself: nested, huge, doubled and malformed",
-        "configurations, links, pipes, devices, sparse files and hostile names are tried in `tests/jail/test_hostile_folders.py`.",
+        "configurations, links, pipes, devices, sparse files and hostile names are tried in `tests/jail/test_hostile_folders.py`,",
+        "the configurations beside a victim, too.",
         "",
         "## Not contained",
         "",

@@ -179,6 +179,10 @@ class Arena:
         self.print_trade(777.0)
         await self.until(lambda: self.victims_orders() > had, "the victim's order")
 
+    def victims_asked(self) -> int:
+        """Return how many orders it was asked for so far."""
+        return self._asked
+
     async def victim_was_late(self, since: int) -> float:
         """Return by how much its lines and answers were late at worst, as it says itself, since so many orders."""
         await self.until(lambda: len(_LATE.findall(self.log(VICTIM))) == self._asked, "the victim's word")

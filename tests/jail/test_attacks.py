@@ -3,7 +3,8 @@
 import asyncio
 import math
 import os
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest_asyncio
 from deskd.control import logs
 from deskd.domain.ids import StrategyId
 from deskd.domain.run import ExitReason
+from deskd.domain.strategy import BrokenStrategy
 from tests.jail.arena import (
     BLOCKED_MAX_S,
     BUSY_MAX_S,
@@ -26,6 +28,7 @@ from tests.jail.arena import (
     tried,
 )
 from tests.jail.attacks import ATTACKS, NOT_CONTAINED, Attack
+from tests.jail.configs import CONFIGS, TOO_LARGE
 
 pytestmark = [
     pytest.mark.needs_nsjail,
@@ -35,6 +38,7 @@ pytestmark = [
 RETRIES = 2  # of what only took long: the machine is not ours alone. What keeps the victim waiting does so each time
 SAVES_SEEN = 10
 SHARE_SLACK = 1.25  # a start works in longer turns than what it is measured in
+PASSWORDS = [line for line in Path("/etc/passwd").read_bytes().splitlines() if line]
 UIDS = 300_000 + os.getpid() % 200 * 1_000  # of this process alone: what is left of a run is found by its uid
 
 
@@ -113,15 +117,10 @@ async def contained(arena: Arena, attack: Attack) -> list[str]:
     if attack.uses_s:  # a busy machine makes it less, never more
         share = (seen.end.cpu_seconds or math.inf) / seen.lasted_s
         assert share <= arena.config.sandbox.cpu * SHARE_SLACK, seen
-    assert "GAP" not in arena.log(VICTIM)
-    assert "REFUSED" not in arena.log(VICTIM)
-    assert arena.victims_counts()[2] == 0
     await arena.until(lambda: not arena.remains(strategy), f"nothing to be left: {arena.remains(strategy)}")
     await arena.until(lambda: arena.fds() <= fds, f"descriptors: {fds} before, {arena.fds()} after")
-    assert arena.loop.busy_s < BUSY_MAX_S
     assert not (arena.config.desk.state_dir / "unpickled").exists()
-    slow = [f"the loop was away for {arena.loop.blocked_s:.2f} s"] if arena.loop.blocked_s >= BLOCKED_MAX_S else []
-    return slow + ([f"the victim was served {seen.late_s:.2f} s late"] if seen.late_s >= LATE_MAX_S else [])
+    return too_slow(arena, seen.late_s)
 
 
 @pytest.mark.parametrize("name", ["state_bombs", "names_in_state", "links_and_nodes", "pickles_in_state", "state_race"])
@@ -136,6 +135,48 @@ async def test_what_an_attacker_leaves_in_state_keeps_it_from_nothing(arena: Are
     assert not (arena.config.desk.state_dir / "unpickled").exists()
 
 
+@pytest.mark.parametrize("kinds", [CONFIGS, TOO_LARGE], ids=["to be parsed", "too large"])
+async def test_no_config_holds_up_the_desk_or_a_neighbour(arena: Arena, kinds: Mapping[str, str]) -> None:
+    """Whatever stands in one, the victim trades while it is read; it breaks its own strategy and no other."""
+    slow = ["not read yet"]
+    for _ in range(1 + RETRIES):
+        if slow:
+            slow = await read_beside_the_victim(arena, kinds)
+    assert not slow
+
+
+async def read_beside_the_victim(arena: Arena, kinds: Mapping[str, str]) -> list[str]:
+    """Have the desk read and start a strategy of each kind; return what took longer than it may."""
+    asked = arena.victims_asked()
+    arena.loop.busy_s = arena.loop.blocked_s = 0.0
+    for number, text in enumerate(kinds.values()):
+        strategy = StrategyId(f"config-{number}")
+        arena.write(strategy, "print(1)\n")
+        path = arena.config.desk.strategies_dir / strategy / "config.json"
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    await arena.supervisor.reread()
+    found = {one.strategy_id: one for one in arena.supervisor.strategies()}
+    for number, name in enumerate(kinds):
+        strategy = StrategyId(f"config-{number}")
+        await arena.supervisor.start(strategy)
+        await arena.victim_trades()
+        assert isinstance(found[strategy], BrokenStrategy), name
+        assert not arena.ends(strategy), name
+        shutil.rmtree(arena.config.desk.strategies_dir / strategy)
+    await arena.supervisor.reread()
+    return too_slow(arena, await arena.victim_was_late(asked))
+
+
+def too_slow(arena: Arena, late_s: float) -> list[str]:
+    """Assert that the loop was never at work for long and the victim lost nothing; return what took longer than it may."""
+    assert "GAP" not in arena.log(VICTIM)
+    assert "REFUSED" not in arena.log(VICTIM)
+    assert arena.victims_counts()[2] == 0
+    assert arena.loop.busy_s < BUSY_MAX_S
+    slow = [f"the loop was away for {arena.loop.blocked_s:.2f} s"] if arena.loop.blocked_s >= BLOCKED_MAX_S else []
+    return slow + ([f"the victim was served {late_s:.2f} s late"] if late_s >= LATE_MAX_S else [])
+
+
 async def test_a_save_of_state_reads_only_what_is_there(arena: Arena) -> None:
     """While links to the host take the place of its files, the desk saves again and again, and keeps not a byte of the host's."""
     strategy = StrategyId("racer")
@@ -145,7 +186,6 @@ async def test_a_save_of_state_reads_only_what_is_there(arena: Arena) -> None:
     arena.write(strategy, (HOSTILE / "state_race.py").read_text())
     await arena.supervisor.start(strategy)
     saves = set[tuple[int, int]]()
-    passwords = [line for line in Path("/etc/passwd").read_bytes().splitlines() if line]
 
     def is_saved_often() -> bool:
         if kept.exists():
@@ -159,7 +199,7 @@ async def test_a_save_of_state_reads_only_what_is_there(arena: Arena) -> None:
     await arena.supervisor.stop(strategy)
     data = kept.read_bytes()
     assert b"file" in data
-    assert [line for line in passwords if line in data] == []
+    assert [line for line in PASSWORDS if line in data] == []
     assert b"SQLite format 3" not in data
 
 

@@ -1,6 +1,8 @@
 """The hub: each run its own lines, in time, whatever the others do."""
 
 import asyncio
+from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -306,15 +308,24 @@ async def test_the_more_runs_wake_the_longer_lines_gather() -> None:
 
 
 async def test_many_runs_are_written_in_slices_each_once() -> None:
-    """A flush lets the loop do other work between its slices, and the first one changes from flush to flush."""
+    """A flush lets the loop do other work between its slices, and begins with another run than the last: who comes
+    first is nobody's good luck, and over as many flushes as there are runs, all are as often in the first slice.
+    """
     desk = Desk()
     names = [StrategyId(f"s{n}") for n in range(150)]
     runs = [await desk.run(run_id=name, strategy_id=name) for name in names]
-    desk.hub.on_messages([a_trade(1.0)])
-    assert sum(len(run.read()) for run in runs) == 64
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert {counts(desk, RunId(name)) for name in names} == {(1, 0)}
+    firsts = list[frozenset[str]]()
+    for flush in range(1, len(runs) + 1):
+        desk.hub.on_messages([a_trade(1.0)])
+        firsts.append(frozenset(run.run_id for run in runs if run.read()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert {counts(desk, RunId(name)) for name in names} == {(flush, 0)}
+        assert all(len(run.read()) == (run.run_id not in firsts[-1]) for run in runs)
+        desk.clock.seconds += GATHER_MAX_S
+    assert {len(first) for first in firsts} == {64}
+    assert all(before != after for before, after in pairwise(firsts))
+    assert set(Counter(run_id for first in firsts for run_id in first).values()) == {64}
     await the_end(desk, *runs)
 
 
