@@ -308,9 +308,7 @@ async def test_the_more_runs_wake_the_longer_lines_gather() -> None:
 
 
 async def test_many_runs_are_written_in_slices_each_once() -> None:
-    """A flush lets the loop do other work between its slices, and begins with another run than the last: who comes
-    first is nobody's good luck, and over as many flushes as there are runs, all are as often in the first slice.
-    """
+    """A flush lets the loop do other work between its slices, and all runs are as often in the first: each begins anew."""
     desk = Desk()
     names = [StrategyId(f"s{n}") for n in range(150)]
     runs = [await desk.run(run_id=name, strategy_id=name) for name in names]
