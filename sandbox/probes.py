@@ -1,8 +1,10 @@
 """Tries, in a jail of the desk's own, what no strategy may do; the desk judges what comes out.
 
-It runs at every start of the desk and for `deskctl jail test`: as `/strategy/strategy.py`, like any strategy. One line
-of standard input says what to look for; one line of standard output says what each try came to: the error's name,
-or what was got. Then it takes memory until it is killed. `deskd/supervision/walls.py` has the answers that are right.
+It runs at every start of the desk and for `deskctl jail test`: as `/strategy/strategy.py`, like any strategy. It knocks at
+its order socket, says that it is up, and waits while the desk looks at it from outside. Then one line of standard input
+says what to look for; one line of standard output says what each try came to: the error's name, or what was got. At the
+next line it works as much as it can, and says how much that was; at the last it takes memory until it is killed.
+`deskd/supervision/walls.py` has the answers that are right.
 
 What could change the process for the tries after it comes last: where a wall is missing, all of this succeeds.
 """
@@ -10,24 +12,34 @@ What could change the process for the tries after it comes last: where a wall is
 from __future__ import annotations
 
 import _thread
+import contextlib
 import ctypes
 import errno
 import functools
 import json
+import mmap
 import os
 import resource
+import signal
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 THREADS_TRIED = 48
 MEMORY_TRIED_MB = 256
 FDS_TRIED = 64
 CAPABILITIES = 41
-LIMITS = ("CORE", "FSIZE", "MEMLOCK", "NOFILE", "NPROC", "RTPRIO", "MSGQUEUE", "SIGPENDING")
+LIMITS = ("CORE", "FSIZE", "MEMLOCK", "NOFILE", "NPROC", "RTPRIO", "MSGQUEUE", "STACK", "SIGPENDING")
+FILLED_MB = 6  # of a folder that has room for two
+FILES_TRIED = 128  # in one that has room for 64
+WORKS_S = 0.025
+FOREIGN_S = 0.3  # User Mode Linux has no 32-bit entry, and tries for ever
+INT_80 = bytes.fromhex("b814000000cd80c3")  # mov eax, 20 (getpid of i386); int 0x80; ret
+X32_GETPID = 0x40000000 | 39
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -120,6 +132,58 @@ def threads() -> int:
     return THREADS_TRIED
 
 
+def fill(folder: str) -> str:
+    """Write into one file after another, for each has a bound of its own; leave none behind."""
+    with emptied(folder):
+        for number in range(FILLED_MB):
+            with open(f"{folder}/filled{number}", "wb", buffering=0) as file:
+                file.writelines([bytes(1 << 16)] * 16)
+    return "allowed"
+
+
+def make_files(folder: str) -> str:
+    """Make empty files; leave none behind."""
+    with emptied(folder):
+        for number in range(FILES_TRIED):
+            os.close(os.open(f"{folder}/empty{number}", os.O_CREAT | os.O_WRONLY))
+    return "allowed"
+
+
+@contextlib.contextmanager
+def emptied(folder: str) -> Iterator[None]:
+    """Remove all files that lie there afterwards: they are memory, and others want the room."""
+    try:
+        yield
+    finally:
+        for name in os.listdir(folder):
+            os.unlink(f"{folder}/{name}")
+
+
+def by_machine_code() -> int:
+    """Ask for our number by a system call of 32 bits."""
+    page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page.write(INT_80)
+    return int(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))())
+
+
+def in_a_child(asks_for_its_number: Callable[[], int]) -> str:
+    """Return whether a child got its own number that way; some kernels end who tries."""
+    pid = os.fork()
+    if pid == 0:
+        signal.setitimer(signal.ITIMER_REAL, FOREIGN_S)
+        os._exit(asks_for_its_number() == os.getpid())
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return {0: "refused", 1: "served"}.get(status, f"signal {-status}")
+
+
+def work() -> dict[str, float]:
+    """Work for a moment, and return how much of a core that was."""
+    began, used = time.monotonic(), time.thread_time()
+    while time.monotonic() - began < WORKS_S:
+        pass
+    return {"share": round((time.thread_time() - used) / (time.monotonic() - began), 3)}
+
+
 def report(look_for: dict[str, Any]) -> dict[str, Any]:
     """Make every try, the harmless ones first."""
     paths = {path: outcome(functools.partial(flags, path)) for path in look_for["paths"]}
@@ -143,11 +207,15 @@ def report(look_for: dict[str, Any]) -> dict[str, Any]:
         "no_new_privs": libc.prctl(39, 0, 0, 0, 0),
         "filter_mode": libc.prctl(21, 0, 0, 0, 0),
         "rlimits": {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[1] for name in LIMITS},
-        "order_socket": outcome(lambda: reach("/run/desk/order.sock")),
         "host_socket": outcome(lambda: reach("\0" + look_for["abstract"])),
         "write_code": outcome(lambda: write("/strategy/new.py")),
         "write_socket_folder": outcome(lambda: write("/run/desk/new")),
         "execute_own_file": outcome(lambda: execute("/tmp/program")),
+        "int_80": in_a_child(by_machine_code),
+        "x32": in_a_child(lambda: int(libc.syscall(X32_GETPID))),
+        "tmp_filled": outcome(lambda: fill("/tmp")),
+        "state_filled": outcome(lambda: fill("/state")),
+        "state_files_made": outcome(lambda: make_files("/state")),
         "inet_socket": outcome(lambda: a_socket(socket.AF_INET)),
         "netlink_socket": outcome(lambda: a_socket(socket.AF_NETLINK, socket.SOCK_RAW)),
         "vsock_socket": outcome(lambda: a_socket(socket.AF_VSOCK)),
@@ -173,8 +241,13 @@ def take_memory() -> None:
 
 
 def main() -> None:
-    """Report, then run into the last wall."""
+    """Do as the desk says, line by line, and run into the last wall."""
+    outcome(lambda: reach("/run/desk/order.sock"))
+    print("up", flush=True)
     print(json.dumps(report(json.loads(sys.stdin.readline()))), flush=True)
+    sys.stdin.readline()
+    print(json.dumps(work()), flush=True)
+    sys.stdin.readline()
     take_memory()
     print("memory is not bounded", flush=True)
 

@@ -37,6 +37,9 @@ class Group(Protocol):
     def has_cpu_quota(self) -> bool:
         """Say whether the kernel bounds its time."""
 
+    def dies_whole(self) -> bool | None:
+        """Say whether all of it ends where its memory does; None where this kernel ends a process at a time."""
+
     @property
     def meter_files(self) -> MeterFiles:
         """Return the files that tell what it uses at the moment."""
@@ -162,6 +165,10 @@ class ProcessGroup:
     def has_cpu_quota(self) -> bool:
         """Nothing is bounded."""
         return False
+
+    def dies_whole(self) -> bool | None:
+        """Nothing is bounded."""
+        return None
 
     @property
     def meter_files(self) -> MeterFiles:

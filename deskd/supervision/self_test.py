@@ -9,11 +9,13 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -23,21 +25,26 @@ from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
 from deskd.supervision.cgroup import Group, Groups, clear_now, find_groups
 from deskd.supervision.hello import explain
-from deskd.supervision.jail import NSJAIL, JailPlan, environment_of, jail_config
+from deskd.supervision.jail import NSJAIL, STACK_MB, JailPlan, environment_of, jail_config
+from deskd.supervision.outside import seen_from_outside
 from deskd.supervision.own_jail import plan_of
 from deskd.supervision.process import JOIN_FAILED, SIGNALS_PENDING, Pipes, limit_what_runs_inherit, make_pipes, start
 from deskd.supervision.spawn import Child
 from deskd.supervision.staging import SANDBOX, Environment, JailFolder, choose_jail_folder, give, stage_environment
 from deskd.supervision.uids import Identity
-from deskd.supervision.walls import NODEV, NOEXEC, NOSUID, RDONLY, Row, Setup, Verdict, complaint, judge
+from deskd.supervision.walls import NODEV, NOEXEC, NOSUID, NOT_HERE, RDONLY, Row, Setup, Verdict, complaint, judge
 
 _OVERFLOW_UID = 65_534  # the kernel's own choice
 NAME = "self-test"
 MEMORY_MB = 32  # nsjail and a plain interpreter need 12
 PIDS = 16
 CPU = 4.0  # cores: a quota, but none that makes the start wait
+CPU_TRIED = 0.25  # cores, while it tries to have more
+ROOM_MB = 2  # of /tmp and of /state: so little is filled at once
+STATE_FILES = 64
 RLIMIT_NPROC = 64  # looser than the cgroup's: it is the cgroup that is tested
 TIMEOUT_S = 20.0
+_BOUNDS_OF_JAIL = {"pids": RLIMIT_NPROC, "tmp_mb": ROOM_MB, "state_mb": ROOM_MB, "state_files": STATE_FILES}
 _REPORT_MAX = 65_536
 _PEER_CREDENTIALS = struct.Struct("iII")  # pid, uid, gid
 _ALL = RDONLY | NOSUID | NODEV | NOEXEC
@@ -74,7 +81,7 @@ class SelfTest:
                     NAME,
                     (SANDBOX / "probes.py").read_bytes(),
                     place,
-                    section=self.section.model_copy(update={"pids": RLIMIT_NPROC}),
+                    section=self.section.model_copy(update=_BOUNDS_OF_JAIL),
                     environment=self.environment,
                     pipes=pipes,
                 )
@@ -90,22 +97,32 @@ class SelfTest:
         secrets = _secrets([*_FILES_OF_THE_HOST, str(self.folder.root), str(place), str(self.folder.uids)], plan)
         with _listening(f"\0{place.name}"), _listening(plan.socket_folder / "order.sock", plan.who) as door:
             look_for = {"abstract": place.name, "paths": sorted(_mounts(plan)), "secrets": secrets}
-            process = start(
-                [*self.nsjail, "--config", str(config)],
-                pipes,
-                join=group.join_files,
-                clears_groups=not plan.who.is_own,
-            )
+            command = [*self.nsjail, "--config", str(config)]
+            process = start(command, pipes, join=group.join_files, clears_groups=not plan.who.is_own)
             pipes.close_theirs()
-            os.write(pipes.stdin, json.dumps(look_for).encode() + b"\n")
-            status = _wait(process, group)
-            said, errors, log = (_read(fd) for fd in (pipes.stdout, pipes.stderr, pipes.log))
+            with _ended_in_time(process, group):
+                _hear(pipes.stdout)  # it is up, and has knocked
+                peer, uid = _peer(door)
+                outside = {} if peer is None else seen_from_outside(peer)
+                _tell(pipes.stdin, json.dumps(look_for))
+                said = _hear(pipes.stdout)
+                has_quota = group.has_cpu_quota()
+                group.settle(CPU_TRIED)
+                _tell(pipes.stdin, "work")
+                worked = _hear(pipes.stdout)
+                group.settle(CPU)
+                _tell(pipes.stdin, "take memory")
+                status = process.wait(TIMEOUT_S)
+            claims, errors, log = (_read(fd) for fd in (pipes.stdout, pipes.stderr, pipes.log))
             report = _report(said)
             if report is None:
                 raise SandboxUnavailable(_why_silent(status, errors, log))
-            report["seen_uid"] = _peer_uid(door)
-            report["killed_for_memory"] = group.usage().oom_kills > 0 and b"not bounded" not in said
-            report["cpu_quota"] = bool(group.usage().cpu_seconds) and group.has_cpu_quota()
+            report |= outside
+            report["seen_uid"] = uid
+            report["killed_for_memory"] = group.usage().oom_kills > 0 and b"not bounded" not in claims
+            report["dies_whole"] = NOT_HERE if (whole := group.dies_whole()) is None else whole
+            report["cpu_quota"] = bool(group.usage().cpu_seconds) and has_quota
+            report["cpu_share"] = (_report(worked) or {}).get("share")
             return judge(report, _setup(plan))
 
 
@@ -191,6 +208,7 @@ def _setup(plan: JailPlan) -> Setup:
             "NPROC": section.pids,
             "RTPRIO": 0,
             "MSGQUEUE": 0,
+            "STACK": STACK_MB << 20,
             "SIGPENDING": SIGNALS_PENDING,
         },
         threads_max=PIDS,
@@ -210,20 +228,23 @@ def _listening(address: str | Path, who: Identity | None = None) -> Iterator[soc
         yield listener
 
 
-def _peer_uid(door: socket.socket) -> int | None:
-    """Return who knocked, as the kernel tells the desk; None: nobody."""
+def _peer(door: socket.socket) -> tuple[int, int] | tuple[None, None]:
+    """Return who knocked, process and uid, as the kernel tells the desk; None: nobody."""
     try:
         peer, _ = door.accept()
     except BlockingIOError:
-        return None
+        return None, None
     with peer:
         raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
-    return int(_PEER_CREDENTIALS.unpack(raw)[1])
+    pid, uid, _ = _PEER_CREDENTIALS.unpack(raw)
+    return pid, uid
 
 
-def _wait(process: Child, group: Group) -> int:
+@contextlib.contextmanager
+def _ended_in_time(process: Child, group: Group) -> Iterator[None]:
+    """End it, with all that is in its group, where it does not answer or end in time."""
     try:
-        return process.wait(TIMEOUT_S)
+        yield
     except TimeoutError:
         group.kill()
         os.killpg(process.pid, signal.SIGKILL)
@@ -231,6 +252,25 @@ def _wait(process: Child, group: Group) -> int:
         raise SandboxUnavailable(
             f"a jail did not end within {TIMEOUT_S:g} s: the machine is overloaded; try again"
         ) from None
+
+
+def _tell(fd: int, line: str) -> None:
+    with contextlib.suppress(BrokenPipeError):  # it has ended, and its last words tell why
+        os.write(fd, line.encode() + b"\n")
+
+
+def _hear(fd: int) -> bytes:
+    """Return the next line, or what was said of it before the end; raise TimeoutError where none comes in time."""
+    said, deadline, waiting = b"", time.monotonic() + TIMEOUT_S, select.poll()
+    waiting.register(fd, select.POLLIN)
+    while not said.endswith(b"\n") and len(said) < _REPORT_MAX:
+        if not waiting.poll(max(0.0, deadline - time.monotonic()) * 1_000):
+            raise TimeoutError
+        data = os.read(fd, _REPORT_MAX)
+        if not data:
+            break
+        said += data
+    return said
 
 
 def _read(fd: int) -> bytes:

@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from deskd.supervision.outside import OWN
+
+NOT_HERE = "not on this kernel"
+OOM_SCORE = 500  # what the wrapper asks for: process.py
+CPU_SHARE_MAX = 0.6  # of a core, by a quota of a quarter: kernels look ten times in a tenth of a second at the least
 RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8  # of statvfs
 _OURS = "reinstall deskd: its nsjail, sandbox/ and configuration of jails belong together"
 _UNIT = "run the desk as root, or as a user with CAP_SETUID, CAP_SETGID and CAP_CHOWN"
@@ -31,6 +36,8 @@ class Wall(StrEnum):
     CAPABILITIES = "no capabilities"
     NO_NEW_PRIVS = "no new privileges"
     HOST_NAME = "host name"
+    IPC = "ipc namespace"
+    CGROUPS = "cgroup namespace"
     DESCRIPTORS = "no open files"
     ENVIRONMENT = "own environment"
     RLIMITS = "rlimits"
@@ -70,10 +77,12 @@ WALLS: Mapping[Wall, tuple[str, str]] = {
     Wall.CAPABILITIES: ("the machine from a root's powers", _OURS),
     Wall.NO_NEW_PRIVS: ("the machine from set-uid programs", _OURS),
     Wall.HOST_NAME: ("the machine's name from being read and changed", _OURS),
+    Wall.IPC: ("the machine's queues and shared memory of System V and POSIX from being found", _OURS),
+    Wall.CGROUPS: ("where the desk's cgroups lie, and who else runs, from being read", _OURS),
     Wall.DESCRIPTORS: ("the ledger, sockets and other runs' pipes from being inherited", _OURS),
     Wall.ENVIRONMENT: ("the broker's keys in the desk's environment", _OURS),
     Wall.RLIMITS: (
-        "the kernel's tables of files, locks and queues; crash handlers from a strategy's memory",
+        "the kernel's tables of files, locks, queues, signals and timers; crash handlers from a strategy's memory",
         f"set LimitCORE=1 in the desk's unit; {_OURS}",
     ),
     Wall.TMP: ("the machine's memory from files in /tmp", _OURS),
@@ -125,6 +134,9 @@ def _is(*wanted: object) -> Holds:
     return lambda got, _: got in wanted
 
 
+_REFUSED_ABI: Holds = _is("refused", "signal 31", "signal 11", "signal 4", "signal 14")  # 14: it was tried for ever
+
+
 def _lacking(got: Any, setup: Setup, flags: int) -> list[str]:
     """Return the mounts that have not all of those of *flags* that they are to have."""
     return [
@@ -154,7 +166,12 @@ PROBES: Mapping[str, tuple[Wall, str, Holds]] = {
     "new_namespaces": (Wall.SECCOMP, "make a user namespace", _is("EPERM")),
     "trace": (Wall.SECCOMP, "trace a process", _is("EPERM")),
     "filter_mode": (Wall.SECCOMP, "ask for its filter", _is(2)),
+    "int_80": (Wall.SECCOMP, "make a system call of 32 bits", _REFUSED_ABI),
+    "x32": (Wall.SECCOMP, "make a system call of x32", _REFUSED_ABI),
+    "net_namespace": (Wall.NETWORK, "be in the desk's network", _is(OWN)),
+    "loopback": (Wall.NETWORK, "have a loopback", _is("down")),
     "host_socket": (Wall.NETWORK, "connect to an abstract socket of the host", _is("ECONNREFUSED")),
+    "mnt_namespace": (Wall.FILES, "see the desk's mounts", _is(OWN)),
     "root_folder": (Wall.FILES, "list /", lambda got, setup: {"tmp"} <= set(got) <= setup.roots),
     "host_files": (
         Wall.FILES,
@@ -168,8 +185,10 @@ PROBES: Mapping[str, tuple[Wall, str, Holds]] = {
     "mounts_no_exec": (Wall.NO_EXEC, "find a mount for set-uid files, devices, programs", _is([])),
     "execute_own_file": (Wall.NO_EXEC, "run a program it wrote", _is("EACCES")),
     "processes": (Wall.NO_PROC, "list /proc", _is("ENOENT")),
+    "pid_namespace": (Wall.PROCESSES, "be among the desk's processes", _is(OWN)),
     "pids": (Wall.PROCESSES, "see its parent", _is([1, 0])),
     "kill_others": (Wall.PROCESSES, "signal all processes there are", _is("ESRCH")),
+    "user_namespace": (Wall.USERS, "be among the desk's users", _is(OWN)),
     "owner_of_foreign_file": (
         Wall.USERS,
         "know the owner of a file of the desk's",
@@ -182,6 +201,9 @@ PROBES: Mapping[str, tuple[Wall, str, Holds]] = {
     "capabilities": (Wall.CAPABILITIES, "list its capabilities", _is([])),
     "no_new_privs": (Wall.NO_NEW_PRIVS, "ask whether it may gain privileges", _is(1)),
     "host_name": (Wall.HOST_NAME, "ask for the host's name", lambda got, setup: got == setup.name),
+    "uts_namespace": (Wall.HOST_NAME, "share the host's name", _is(OWN)),
+    "ipc_namespace": (Wall.IPC, "share the desk's queues and memory", _is(OWN)),
+    "cgroup_namespace": (Wall.CGROUPS, "see the desk's cgroups", _is(OWN)),
     "open_fds": (Wall.DESCRIPTORS, "find open files", lambda got, _: got[:3] == [0, 1, 2] and len(got) == 4),
     "environment": (
         Wall.ENVIRONMENT,
@@ -190,14 +212,20 @@ PROBES: Mapping[str, tuple[Wall, str, Holds]] = {
     ),
     "rlimits": (Wall.RLIMITS, "ask for its limits", _rlimits),
     "tmp_room": (Wall.TMP, "ask for the size of /tmp", lambda got, setup: 0 < got[0] <= setup.tmp_bytes and got[1] > 0),
+    "tmp_filled": (Wall.TMP, "fill /tmp", _is("ENOSPC")),
+    "state_filled": (Wall.STATE, "fill /state", _is("ENOSPC")),
+    "state_files_made": (Wall.STATE, "fill /state with files", _is("ENOSPC")),
     "state_room": (
         Wall.STATE,
         "ask for the size of /state",
         lambda got, setup: 0 < got[0] <= setup.state_bytes and 0 < got[1] <= setup.state_files,
     ),
     "killed_for_memory": (Wall.MEMORY, "take more memory than it has", _is(True)),
+    "dies_whole": (Wall.MEMORY, "live on in part where its memory ends", _is(True, NOT_HERE)),
+    "spared": (Wall.MEMORY, "be spared where the machine's memory ends", lambda got, _: got >= OOM_SCORE),
     "threads": (Wall.PIDS, "start more threads than it may", lambda got, setup: 0 <= got < setup.threads_max),
     "cpu_quota": (Wall.CPU, "run without a quota of the kernel's", _is(True)),
+    "cpu_share": (Wall.CPU, "work more than its quota", lambda got, _: 0 < got <= CPU_SHARE_MAX),
 }
 # Told from the flags of all mounts.
 _OF_MOUNTS = {"mounts_read_only": RDONLY, "mounts_no_exec": NOSUID | NODEV | NOEXEC}

@@ -45,6 +45,11 @@ def test_v1_says_whether_time_is_bounded(tmp_path: Path) -> None:
         assert group.has_cpu_quota() is is_bounded
 
 
+def test_v1_cannot_say_whether_a_run_dies_whole(tmp_path: Path) -> None:
+    """It has no such thing: the kernel ends one process at a time."""
+    assert V1Group(dict.fromkeys(CONTROLLERS, tmp_path)).dies_whole() is None
+
+
 def test_v1_counters_are_read(tmp_path: Path) -> None:
     """The kernel's figures, by the names of v1."""
     for name, text in {

@@ -37,6 +37,15 @@ def test_v2_says_whether_time_is_bounded(tmp_path: Path) -> None:
         assert group.has_cpu_quota() is is_bounded
 
 
+def test_v2_says_whether_a_run_dies_whole(tmp_path: Path) -> None:
+    """Where its memory ends, all of it ends: a file that is not there says no."""
+    group = V2Group(tmp_path)
+    assert group.dies_whole() is False
+    for text, is_whole in (("0", False), ("1", True)):
+        (tmp_path / "memory.oom.group").write_text(text)
+        assert group.dies_whole() is is_whole
+
+
 def test_v2_counters_are_read(tmp_path: Path) -> None:
     """The kernel's figures, by the names of v2."""
     for name, text in {

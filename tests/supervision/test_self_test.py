@@ -20,6 +20,7 @@ from deskd.supervision.cgroup_v1 import V1Group
 from deskd.supervision.cgroup_v2 import V2Group
 from deskd.supervision.jail import NSJAIL, JailPlan, jail_config
 from deskd.supervision.launch import Launcher
+from deskd.supervision.process import limit_what_runs_inherit
 from deskd.supervision.self_test import SelfTest, _overflow_uid, test_here
 from deskd.supervision.staging import JailFolder, stage_environment
 from deskd.supervision.uids import can_map_uids
@@ -37,6 +38,7 @@ def missing(rows: Sequence[Row]) -> set[Wall]:
 
 
 def a_self_test(jail_root: Path, change: Callable[[str], str], groups: Groups | None = None) -> SelfTest:
+    limit_what_runs_inherit()
     folder = JailFolder(jail_root)
     folder.prepare()
 
@@ -94,6 +96,10 @@ KNOCKED_OUT = {
     "no seccomp": (Wall.SECCOMP, instead(r"^seccomp_string: .*$", "")),
     "seccomp that lets sockets through": (Wall.SECCOMP, instead(r"family != 1", "family == 777")),
     "the host's network": (Wall.NETWORK, plus("clone_newnet: false")),
+    "a loopback": (Wall.NETWORK, instead(r"^iface_no_lo: true$", "iface_no_lo: false")),
+    "the host's queues": (Wall.IPC, plus("clone_newipc: false")),
+    "the host's own name": (Wall.HOST_NAME, plus("clone_newuts: false")),
+    "the host's cgroups": (Wall.CGROUPS, plus("clone_newcgroup: false")),
     "a folder of the host": (
         Wall.FILES,
         plus('mount { src: "/etc" dst: "/host" is_bind: true nosuid: true nodev: true }'),
@@ -102,7 +108,8 @@ KNOCKED_OUT = {
     "libraries that can be written": (Wall.READ_ONLY, mount("/venv", "is_bind: true", "is_bind: true\n  rw: true")),
     "programs in /tmp": (Wall.NO_EXEC, mount("/tmp", "noexec: true", "")),
     "set-uid files in /state": (Wall.NO_EXEC, mount("/state", "nosuid: true", "")),
-    "any size of /state": (Wall.STATE, mount("/state", "size=64m,", "")),
+    "any size of /state": (Wall.STATE, mount("/state", "size=2m,", "")),
+    "any number of files in /state": (Wall.STATE, mount("/state", "nr_inodes=65,", "nr_inodes=6500,")),
     "/proc": (Wall.NO_PROC, plus("mount_proc: true")),
     "the host's processes": (Wall.PROCESSES, plus("clone_newpid: false")),
     "another uid": (
@@ -115,7 +122,8 @@ KNOCKED_OUT = {
     "an open file": (Wall.DESCRIPTORS, instead(r"^log_fd: (\d+)$", r"log_fd: \1\npass_fd: \1")),
     "a key in the environment": (Wall.ENVIRONMENT, plus('envar: "APCA_API_SECRET_KEY=x"')),
     "any number of files": (Wall.RLIMITS, instead(r"^rlimit_nofile: .*$", "rlimit_nofile: 1024")),
-    "any size of /tmp": (Wall.TMP, mount("/tmp", "size=64m,", "size=640m,")),
+    "a stack without end": (Wall.RLIMITS, plus("rlimit_stack: 64")),
+    "any size of /tmp": (Wall.TMP, mount("/tmp", "size=2m,", "size=640m,")),
 }
 
 
@@ -193,6 +201,73 @@ def test_kept_groups_are_named(jail_root: Path) -> None:
     rows = rows_of(replace(test, nsjail=("setpriv", *user, "--", str(nsjail))))
     nsjail.unlink()
     assert missing(rows) == {Wall.GROUPS}
+
+
+def test_a_run_that_would_be_spared_is_named(jail_root: Path) -> None:
+    """A wrapper that leaves a run as protected as its desk: where the machine's memory ends, the desk would go first."""
+    test = a_self_test(jail_root, same)
+    spare = ("/bin/sh", "-c", 'echo 400 > /proc/self/oom_score_adj; exec "$@"', "sh", NSJAIL)
+    assert missing(rows_of(replace(test, nsjail=spare))) == {Wall.MEMORY}
+
+
+def can_raise_limits() -> bool:
+    """Say whether we have CAP_SYS_RESOURCE: it takes that to have more of a limit again than before."""
+    effective = re.search(r"^CapEff:\s*(\w+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return effective is not None and bool(int(effective[1], 16) >> 24 & 1)
+
+
+@pytest.mark.skipif(not can_raise_limits(), reason="takes down what only CAP_SYS_RESOURCE can take down")
+def test_a_run_that_may_queue_what_it_wants_is_named(jail_root: Path) -> None:
+    """Signals and timers wait in the kernel's memory, and nsjail leaves their bound as it finds it."""
+    queue = ("prlimit", "--sigpending=100000:100000", "--", NSJAIL)
+    assert missing(rows_of(replace(a_self_test(jail_root, same), nsjail=queue))) == {Wall.RLIMITS}
+
+
+class UnsettledV1(V1Group):
+    """Keeps the quota of its start, on v1."""
+
+    def settle(self, cores: float) -> None:
+        """Nothing is written."""
+
+
+class UnsettledV2(V2Group):
+    """Keeps the quota of its start, on v2."""
+
+    def settle(self, cores: float) -> None:
+        """Nothing is written."""
+
+
+@dataclass
+class Unsettled:
+    """Groups whose quota has a figure, and does not hold."""
+
+    real: Groups
+
+    @property
+    def folders(self) -> Sequence[Path]:
+        return self.real.folders
+
+    def create(self, name: str, section: SandboxSection) -> Group:
+        group = self.real.create(name, section)
+        group.weigh(10_000)  # a core of its own, on a machine that others use, too
+        if isinstance(group, V1Group):
+            return UnsettledV1(group.by_controller)
+        assert isinstance(group, V2Group)
+        return UnsettledV2(group.folder)
+
+    def close(self) -> None:
+        self.real.close()
+
+
+def test_a_quota_that_does_not_hold_is_named(jail_root: Path) -> None:
+    """It has its figure, and a run has more: that is seen as soon as the machine has more to give."""
+    for _ in range(20):
+        groups = Unsettled(find_groups(f"deskd-unsettled-{os.getpid()}"))
+        if found := missing(rows_of(a_self_test(jail_root, same, groups))):
+            break
+    if not found and os.getloadavg()[0] > (os.cpu_count() or 1):
+        pytest.skip("this machine has no core to give: others want more than it has")
+    assert found == {Wall.CPU}
 
 
 @dataclass

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deskd.supervision.walls import PROBES, RDONLY, WALLS, Setup, Verdict, Wall, complaint, judge
+from deskd.supervision.walls import NOT_HERE, PROBES, RDONLY, WALLS, Setup, Verdict, Wall, complaint, judge
 
 
 def a_setup(*, is_own: bool = False) -> Setup:
@@ -40,6 +40,16 @@ def a_report(**overrides: Any) -> dict[str, Any]:
         "new_namespaces": "EPERM",
         "trace": "EPERM",
         "filter_mode": 2,
+        "int_80": "refused",
+        "x32": "signal 31",
+        "net_namespace": "its own",
+        "mnt_namespace": "its own",
+        "pid_namespace": "its own",
+        "user_namespace": "its own",
+        "uts_namespace": "its own",
+        "ipc_namespace": "its own",
+        "cgroup_namespace": "its own",
+        "loopback": "down",
         "host_socket": "ECONNREFUSED",
         "root_folder": ["tmp"],
         "host_files": {"/etc/shadow": "ENOENT"},
@@ -64,9 +74,15 @@ def a_report(**overrides: Any) -> dict[str, Any]:
         "rlimits": {"CORE": 1},
         "tmp_room": [1 << 20, 4096],
         "state_room": [1 << 20, 100],
+        "tmp_filled": "ENOSPC",
+        "state_filled": "ENOSPC",
+        "state_files_made": "ENOSPC",
         "killed_for_memory": True,
+        "dies_whole": True,
+        "spared": 500,
         "threads": 14,
         "cpu_quota": True,
+        "cpu_share": 0.3,
     }
     return good | overrides
 
@@ -91,6 +107,21 @@ def test_no_answer_but_the_right_one_holds(probe: str, answer: object) -> None:
     [row] = [row for row in judge(a_report(**{key: answer}), a_setup()) if row.probe == PROBES[probe][1]]
     assert row.result is Verdict.MISSING
     assert row.as_dict()["remedy"]
+
+
+def test_a_kernel_that_ends_a_process_at_a_time_lacks_no_wall() -> None:
+    """On cgroup v1 no file says that a run dies as a whole, and its first process ends its jail; v2 has one."""
+    row = {row.probe: row for row in judge(a_report(dies_whole=NOT_HERE), a_setup())}[PROBES["dies_whole"][1]]
+    assert row.result is Verdict.HOLDS
+    row = {row.probe: row for row in judge(a_report(dies_whole=False), a_setup())}[PROBES["dies_whole"][1]]
+    assert row.result is Verdict.MISSING
+
+
+def test_a_share_over_the_quota_is_none() -> None:
+    """Less is what a busy machine gives; more is a quota that does not hold, and so is no work at all."""
+    for share, result in ((0.1, Verdict.HOLDS), (0.61, Verdict.MISSING), (0.0, Verdict.MISSING)):
+        found = {row.probe: row for row in judge(a_report(cpu_share=share), a_setup())}
+        assert found[PROBES["cpu_share"][1]].result is result
 
 
 def test_an_empty_report_stands_for_nothing() -> None:
