@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deskd.supervision.walls import OWN, SHARED
+
 NAMESPACES = ("user", "mnt", "net", "pid", "ipc", "uts", "cgroup")
-OWN, SHARED = "its own", "the desk's"
 
 
 def seen_from_outside(pid: int) -> Mapping[str, Any]:

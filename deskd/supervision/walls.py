@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from deskd.supervision.outside import OWN
-
+OWN, SHARED = "its own", "the desk's"  # a namespace
 NOT_HERE = "not on this kernel"
 OOM_SCORE = 500  # what the wrapper asks for: process.py
 CPU_SHARE_MAX = 0.6  # of a core, by a quota of a quarter: kernels look ten times in a tenth of a second at the least

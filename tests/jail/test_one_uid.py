@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,8 +33,30 @@ if ! setpriv --reuid=65534 --regid=65534 --clear-groups "$PYTHON" -c pass 2>/dev
     mount --bind "$PLACE/hold" "$PREFIX"
     umount "$PLACE/hold"
 fi
-exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs "$PYTHON" "$@"
+case "$RIGHTS" in -all) ambient= ;; *) ambient="--ambient-caps=$RIGHTS" ;; esac
+exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps="$RIGHTS" $ambient --bounding-set="$RIGHTS" --no-new-privs \
+    "$PYTHON" "$@"
 """
+# Those whose wall could rest on a uid, or on what only root may give.
+ATTACKS_AS_NOBODY = (
+    "files_of_the_host",
+    "other_members",
+    "overwritten_files",
+    "links_and_nodes",
+    "become_root",
+    "processes",
+    "tracing",
+    "raised_limits",
+    "fork_bomb",
+    "memory_bomb",
+    "state_full",
+    "state_race",
+    "spin",
+    "immortal",
+    "connections",
+    "wrong_paths",
+    "covert_files",
+)
 DESK = """
 import asyncio, json, os, sys
 from pathlib import Path
@@ -96,8 +119,8 @@ def groups() -> Iterator[list[Path]]:
         folder.rmdir()
 
 
-def test_a_desk_without_any_right_jails_and_bounds_all_the_same(groups: list[Path], place: Path) -> None:
-    """One uid for all, and it says so; no file of the host, no process in sight, and memory is bounded."""
+def as_nobody(groups: list[Path], place: Path, *arguments: str, rights: str = "") -> str:
+    """Run Python with *arguments* as nobody with those *rights*, in those groups; return all that it said."""
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "GROUPS": " ".join(map(str, groups)),
@@ -107,16 +130,31 @@ def test_a_desk_without_any_right_jails_and_bounds_all_the_same(groups: list[Pat
         "PYTHON": sys.executable,
         "PYTHONPATH": f"{ROOT}:{ROOT / 'sandbox'}",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "RIGHTS": f"-all{rights}",
     }
-    command = ["unshare", "--mount", "sh", "-c", BECOME_NOBODY, "sh", "-c", DESK, str(place)]
-    ran = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=HANG_S, check=False)
+    command = ["unshare", "--mount", "sh", "-c", BECOME_NOBODY, "sh", *arguments]
+    ran = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=4 * HANG_S, check=False
+    )
     said = ran.stdout + ran.stderr
     if "Permission denied" in said and "TOLD" not in said and "deskd" not in said:
         pytest.skip(f"nobody cannot reach this interpreter or checkout: {said.strip()[-200:]}")
     if "does not let us make namespaces" in said:
         pytest.skip("this kernel lets only root make namespaces")
+    return said
+
+
+def told_by(said: str) -> dict[str, Any]:
     [line] = [line for line in said.splitlines() if line.startswith("TOLD ")] or [said]
     told = json.loads(line.removeprefix("TOLD "))
+    assert isinstance(told, dict)
+    return told
+
+
+def test_a_desk_without_any_right_jails_and_bounds_all_the_same(groups: list[Path], place: Path) -> None:
+    """One uid for all, and it says so; no file of the host, no process in sight, and memory is bounded."""
+    said = as_nobody(groups, place, "-c", DESK, str(place))
+    told = told_by(said)
     assert (told["desk"], told["set_up"]) == (NOBODY, "one_uid")
     assert (told["end"], told["hog"]) == ("clean", "oom"), told
     assert json.loads(told["said"][0]) == {
@@ -127,3 +165,23 @@ def test_a_desk_without_any_right_jails_and_bounds_all_the_same(groups: list[Pat
     }
     assert "strategies_share_one_uid" in said
     assert "AmbientCapabilities" in said
+
+
+def test_a_desk_with_the_rights_of_its_unit_gives_each_strategy_a_uid(groups: list[Path], place: Path) -> None:
+    """No root, three capabilities: strategies are told apart, and every wall stands before one of them starts."""
+    said = as_nobody(groups, place, "-c", DESK, str(place), rights=",+setuid,+setgid,+chown")
+    told = told_by(said)
+    assert (told["desk"], told["set_up"]) == (NOBODY, "own_uids"), said
+    assert (told["end"], told["hog"]) == ("clean", "oom"), told
+    seen = json.loads(told["said"][0])
+    assert seen["uid"] not in {0, NOBODY}
+    assert seen["groups"] == []
+    assert "strategies_share_one_uid" not in said
+
+
+def test_a_desk_without_any_right_contains_attacks_all_the_same(groups: list[Path], place: Path) -> None:
+    """Where all are one uid, an attacker is kept from files, processes, other members and their share as elsewhere."""
+    chosen = " or ".join(f"contained[{name}]" for name in ATTACKS_AS_NOBODY)
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", f"--basetemp={place / 'pytest'}"]
+    said = as_nobody(groups, place, "-m", "pytest", "tests/jail/test_attacks.py", *options, "-k", chosen)
+    assert f"{len(ATTACKS_AS_NOBODY)} passed" in said, said[-4000:]

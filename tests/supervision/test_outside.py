@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from deskd.supervision.outside import NAMESPACES, OWN, SHARED, seen_from_outside
+from deskd.supervision.outside import NAMESPACES, seen_from_outside
+from deskd.supervision.walls import OWN, SHARED
 
 
 def test_a_process_of_ours_is_where_we_are() -> None:

@@ -261,6 +261,7 @@ class Unsettled:
 
 def test_a_quota_that_does_not_hold_is_named(jail_root: Path) -> None:
     """It has its figure, and a run has more: that is seen as soon as the machine has more to give."""
+    found: set[Wall] = set()
     for _ in range(20):
         groups = Unsettled(find_groups(f"deskd-unsettled-{os.getpid()}"))
         if found := missing(rows_of(a_self_test(jail_root, same, groups))):
