@@ -1,4 +1,4 @@
-"""Jails (PERFORMANCE.md 3): from a start to the first line, what idle runs weigh, and fifty runs after a crash."""
+"""Jails (PERFORMANCE.md 3): from a start to the first line, what a filtered call costs, what idle runs weigh, a crash."""
 
 import json
 import os
@@ -27,6 +27,7 @@ def run(*, is_quick: bool) -> Report:
         report.missing("jails", (proved.stdout or proved.stderr).strip())
         return report
     _first_line(report, rounds=5 if is_quick else 25)
+    _calls(report)
     _idle(report)
     _restart(report)
     return report
@@ -56,6 +57,19 @@ def _first_line(report: Report, rounds: int) -> None:
     report.target("3a", "<= 1.25 x nsjail alone", f"{by_desk / alone:.2f} x", is_met=by_desk <= 1.25 * alone)
     report.target("3a", "<= 40 ms", f"{by_desk:.0f} ms", is_met=by_desk <= 40)
     report.target("issue 4.8", "prewarmed <= 5 ms", f"{warm:.1f} ms", is_met=warm <= 5)
+
+
+def _calls(report: Report) -> None:
+    """Time a system call in a jail, and in the same jail without its filter."""
+    command = [PYTHON, "-m", "tests.bench.syscalls"]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    rows = []
+    for line in said.splitlines():
+        call, filtered, bare = line.split()
+        rows.append((call.replace("_", " "), float(filtered), float(bare), float(filtered) - float(bare)))
+    report.table(
+        "The filter of system calls", ("call, by Python", "ns in a jail", "ns without the filter", "ns of it"), rows
+    )
 
 
 def _idle(report: Report) -> None:

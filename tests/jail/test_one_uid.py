@@ -14,6 +14,7 @@ import pytest
 
 from deskd.supervision.cgroup import mounts, sweep
 from tests.hang import HANG_S
+from tests.jail.attacks import ATTACKS
 
 pytestmark = pytest.mark.needs_nsjail
 
@@ -37,7 +38,8 @@ case "$RIGHTS" in -all) ambient= ;; *) ambient="--ambient-caps=$RIGHTS" ;; esac
 exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps="$RIGHTS" $ambient --bounding-set="$RIGHTS" --no-new-privs \
     "$PYTHON" "$@"
 """
-# Those whose wall could rest on a uid, or on what only root may give.
+UNIT = ",+setuid,+setgid,+chown"  # the capabilities that deskd.service gives
+# Those whose wall could rest on a uid, or on what only root may give. All of them: DESKD_TEST_ALL_ATTACKS=1.
 ATTACKS_AS_NOBODY = (
     "files_of_the_host",
     "other_members",
@@ -131,6 +133,7 @@ def as_nobody(groups: list[Path], place: Path, *arguments: str, rights: str = ""
         "PYTHONPATH": f"{ROOT}:{ROOT / 'sandbox'}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "RIGHTS": f"-all{rights}",
+        **{name: os.environ[name] for name in ("DESKD_TEST_FIGURES", "DESKD_TEST_SLOWNESS") if name in os.environ},
     }
     command = ["unshare", "--mount", "sh", "-c", BECOME_NOBODY, "sh", *arguments]
     ran = subprocess.run(
@@ -169,7 +172,7 @@ def test_a_desk_without_any_right_jails_and_bounds_all_the_same(groups: list[Pat
 
 def test_a_desk_with_the_rights_of_its_unit_gives_each_strategy_a_uid(groups: list[Path], place: Path) -> None:
     """No root, three capabilities: strategies are told apart, and every wall stands before one of them starts."""
-    said = as_nobody(groups, place, "-c", DESK, str(place), rights=",+setuid,+setgid,+chown")
+    said = as_nobody(groups, place, "-c", DESK, str(place), rights=UNIT)
     told = told_by(said)
     assert (told["desk"], told["set_up"]) == (NOBODY, "own_uids"), said
     assert (told["end"], told["hog"]) == ("clean", "oom"), told
@@ -179,9 +182,11 @@ def test_a_desk_with_the_rights_of_its_unit_gives_each_strategy_a_uid(groups: li
     assert "strategies_share_one_uid" not in said
 
 
-def test_a_desk_without_any_right_contains_attacks_all_the_same(groups: list[Path], place: Path) -> None:
-    """Where all are one uid, an attacker is kept from files, processes, other members and their share as elsewhere."""
-    chosen = " or ".join(f"contained[{name}]" for name in ATTACKS_AS_NOBODY)
+@pytest.mark.parametrize("rights", ["", UNIT], ids=["one_uid", "own_uids"])
+def test_a_desk_that_is_nobody_contains_attacks_all_the_same(groups: list[Path], place: Path, rights: str) -> None:
+    """Without root, and where all are one uid, an attacker is kept from files, processes, members and time as elsewhere."""
+    chosen = [attack.name for attack in ATTACKS] if "DESKD_TEST_ALL_ATTACKS" in os.environ else ATTACKS_AS_NOBODY
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", f"--basetemp={place / 'pytest'}"]
-    said = as_nobody(groups, place, "-m", "pytest", "tests/jail/test_attacks.py", *options, "-k", chosen)
-    assert f"{len(ATTACKS_AS_NOBODY)} passed" in said, said[-4000:]
+    words = " or ".join(f"contained[{name}]" for name in chosen)
+    said = as_nobody(groups, place, "-m", "pytest", "tests/jail/test_attacks.py", *options, "-k", words, rights=rights)
+    assert f"{len(chosen)} passed" in said, said[-4000:]
