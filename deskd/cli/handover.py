@@ -8,7 +8,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from deskd.cli import show
 from deskd.cli.call import Call, json_option, pass_call
 from deskd.cli.client import DeskNotReachable, NotDone
 from deskd.cli.place import CHECKOUT, config_file, root_of
-from deskd.domain.errors import ConfigError, LedgerError
+from deskd.domain.errors import ConfigError
 
 RUNBOOKS = CHECKOUT / "docs" / "runbooks"
 MASK = "***"
@@ -127,21 +127,15 @@ def _today() -> str:
 
 def _ledger(call: Call, config: Any, folder: Path) -> tuple[int, str]:
     """Copy the ledger, by the running desk where it can, and read the copy to its last entry."""
+    from deskd.cli.copying import copy_of
     from deskd.ledger.audit import verify
-    from deskd.ledger.backup import backup
     from deskd.ledger.roots import PUBLIC_KEY, ROOTS
 
     source, target = config.desk.db_path, folder / "desk.db"
     assert source is not None, "the loader fills it in"
-    try:
-        desk = call.desk()
-        desk.command("/sign", {})  # so that a root covers what is handed over
-        desk.command("/backup", {"file": str(target)})  # both are facts
-    except (DeskNotReachable, NotDone):  # it does not run, or may not write there
-        try:
-            backup(source, target)
-        except LedgerError as error:
-            raise NotDone(str(error)) from None
+    with suppress(DeskNotReachable, NotDone):  # it does not run, or is another's
+        call.desk().command("/sign", {})  # so that a root covers what is handed over
+    copy_of(call, target, lambda: source)  # the caller may read it: handover looked
     verdict = verify(target)
     if not verdict.is_whole:
         raise NotDone(f"{target}: the ledger is damaged ({verdict.damages[0]}): deskctl audit verify says more")

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from deskd.control.asking import CALLER, Refused, body_of
 from deskd.domain.events import CommandGiven, RootSigned
-from deskd.ledger.backup import backup
+from deskd.ledger.backup import backup, identity_of
 from deskd.ports import Clock
 
 log = structlog.get_logger()
@@ -39,10 +39,18 @@ class LedgerRoutes:
         return web.json_response({"root": shown})
 
     async def _backup(self, request: web.Request) -> web.StreamResponse:
-        file = (await body_of(request)).get("file")
+        body = await body_of(request)
+        file = body.get("file")
         if not isinstance(file, str) or not file.startswith("/") or "\0" in file:
             raise Refused(400, "a backup into which file? Give its whole path")
         await self._record(request, "backup", file)
+        seen = await asyncio.to_thread(identity_of, Path(file).parent)
+        if None not in (meant := body.get("folder"), seen) and meant != seen:  # it would be gone with the unit's own
+            raise Refused(
+                409,
+                f"{file}: {Path(file).parent} is another folder to the desk than to you (its unit has a /tmp of its own): "
+                "name a folder elsewhere, or have root copy it: sudo deskctl backup FILE",
+            )
         head = await asyncio.to_thread(backup, self.db, Path(file))
         log.info("ledger_backed_up", file=file, facts=head.seq, last_hash=head.hash)
         return web.json_response({"file": file, "facts": head.seq, "last_hash": head.hash})

@@ -32,7 +32,7 @@ from deskd.domain.run import StrategyStatus
 from deskd.jobs.checks import Evidence, judge
 from deskd.jobs.runner import Done, Failed, Work
 from deskd.jobs.worker import Checked, Written
-from deskd.ledger.backup import backup
+from deskd.ledger.backup import backup, why_not_written
 from deskd.ports import Clock
 
 DRAIN_S = 20.0  # for the broker to end the orders of the day by itself
@@ -247,8 +247,11 @@ class Works:
         target = folder / f"desk-{self.wall.now():%Y%m%dT%H%M%SZ}.db"
         try:
             await asyncio.to_thread(folder.mkdir, mode=0o700, exist_ok=True)
+        except OSError as error:
+            return Failed(f"[jobs] backup_dir={folder}: cannot be made: {why_not_written(error, folder.parent)}")
+        try:
             head = await asyncio.to_thread(backup, self.places.ledger, target)
-        except (OSError, LedgerError) as error:
+        except LedgerError as error:
             return Failed(f"{error} (runbook disk-full)")
         answer = await self._work("check", str(target))
         if isinstance(answer, Failed):

@@ -1,5 +1,6 @@
 """A copy of the ledger while the desk writes it: one file, of one moment, looked at before it gets its name."""
 
+import errno
 import os
 import sqlite3
 import stat
@@ -48,9 +49,7 @@ def backup(source: Path, target: Path) -> Head:
     except FileExistsError:
         raise LedgerError(f"{growing}: another backup is being written, or was cut off: remove it") from None
     except OSError as error:
-        raise LedgerError(
-            f"{target}: cannot be written ({error.strerror}): the desk's user needs the right to"
-        ) from None
+        raise LedgerError(f"{target}: cannot be written: {why_not_written(error, target.parent)}") from None
     try:
         _copy(source, growing)
         head = _looked_at(growing)
@@ -66,6 +65,28 @@ def backup(source: Path, target: Path) -> Head:
     finally:
         growing.unlink(missing_ok=True)
     return head
+
+
+def why_not_written(error: OSError, folder: Path) -> str:
+    """Say why a file cannot be made in *folder*, and what to do: the unit lets the desk write below its state alone."""
+    if error.errno == errno.EROFS:
+        return (
+            f"{error.strerror}; under deskd.service the desk writes where the unit lets it: `systemctl edit deskd`, "
+            f"[Service], ReadWritePaths=-{folder}, then `systemctl restart deskd`"
+        )
+    return f"{error.strerror}; the desk's user needs the right to"
+
+
+def identity_of(folder: Path) -> list[int] | None:
+    """Return what tells this folder from every other, or None where it cannot be looked at.
+
+    Two processes may mean different folders by one name: a unit has a /tmp of its own.
+    """
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return [found.st_dev, found.st_ino]
 
 
 def _copy(source: Path, growing: Path) -> None:

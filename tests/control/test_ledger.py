@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deskd.cli.client import Answer, Desk, NotDone
+from deskd.ledger.backup import identity_of
 from tests.control.a_running_desk import MEMBER, RunningDesk, a_running_desk
 from tests.factories import MONDAY
 from tests.ledger.life import dump
@@ -44,6 +45,18 @@ async def test_a_backup_that_cannot_be_made_says_why(tmp_path: Path) -> None:
             await command(desk, "/backup", {"file": str(tmp_path / "desk.toml")})
         with pytest.raises(NotDone, match="is there already"):
             await command(desk, "/backup", {"file": "/"})
+
+
+async def test_a_backup_into_a_folder_that_only_the_desk_sees_is_refused(tmp_path: Path) -> None:
+    """Under its unit /tmp is the desk's own: the copy would be gone with it. The command is on record all the same."""
+    target = tmp_path / "copy.db"
+    async with a_running_desk(tmp_path) as desk:
+        with pytest.raises(NotDone, match="is another folder to the desk than to you"):
+            await command(desk, "/backup", {"file": str(target), "folder": identity_of(Path("/proc"))})
+        assert not target.exists()
+        await command(desk, "/backup", {"file": str(target), "folder": identity_of(tmp_path)})
+        assert target.exists()
+    assert [c.arguments for c in desk.commands] == [str(target)] * 2
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,16 @@ async def test_a_backup_disk_that_is_not_mounted_is_told(world: World) -> None:
     assert not away.exists()
 
 
+async def test_a_backup_folder_that_cannot_be_made_names_its_key(world: World) -> None:
+    """The disk is there, and the folder is not the desk's to make: the key is what an officer looks for."""
+    works = world.works()
+    (world.folder / "disk").touch()
+    works.places = replace(works.places, backups=world.folder / "disk" / "backups")
+    answer = await works.back_up(MONDAY)
+    assert isinstance(answer, Failed)
+    assert answer.detail.startswith(f"[jobs] backup_dir={world.folder}/disk/backups: cannot be made: Not a directory;")
+
+
 async def test_a_copy_of_damaged_books_is_no_backup(world: World) -> None:
     """It is removed: nobody must find it on the evening that he needs it."""
     path = await written(world.folder / "desk.db", a_life(1, 200))

@@ -1,6 +1,7 @@
 """A backup: of one moment, whole, never in the way of the desk, never in the place of another file."""
 
 import asyncio
+import errno
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from deskd.core.desk import Desk
 from deskd.domain.errors import LedgerError
 from deskd.ledger.audit import verify
-from deskd.ledger.backup import Head, backup
+from deskd.ledger.backup import Head, backup, identity_of, why_not_written
 from deskd.ledger.codec import GENESIS
 from deskd.ledger.store import LedgerStore
 from tests.ledger.life import Life, append, at_rest, batches, dump, written
@@ -111,3 +112,21 @@ async def test_a_copy_of_a_damaged_ledger_is_no_backup(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="the copy is damaged"):
         backup(path, tmp_path / "copy.db")
     assert left(tmp_path) == []
+
+
+def test_a_folder_that_the_unit_does_not_let_be_written_is_told_with_the_units_key(tmp_path: Path) -> None:
+    """The desk's rights are not to blame: ProtectSystem= is."""
+    said = why_not_written(OSError(errno.EROFS, "Read-only file system"), tmp_path)
+    assert f"ReadWritePaths=-{tmp_path}" in said
+    assert "systemctl edit deskd" in said
+    assert "needs the right to" in why_not_written(PermissionError(errno.EACCES, "Permission denied"), tmp_path)
+
+
+def test_a_folder_is_told_from_another_of_its_name(tmp_path: Path) -> None:
+    """By what the file system calls it; one that cannot be looked at is nobody's."""
+    (tmp_path / "one").mkdir()
+    before = identity_of(tmp_path / "one")
+    (tmp_path / "one").rename(tmp_path / "two")
+    (tmp_path / "one").mkdir()
+    assert identity_of(tmp_path / "two") == before != identity_of(tmp_path / "one")
+    assert identity_of(tmp_path / "three") is None
