@@ -18,7 +18,7 @@ unit=/etc/systemd/system/deskd.service
 users=/usr/lib/sysusers.d/deskd.conf folders=/usr/lib/tmpfiles.d/deskd.conf
 profile=/etc/apparmor.d/deskd-nsjail
 library=libnl-route-3-200
-shared=(deskd sandbox requirements tools strategies etc/apparmor.d etc/systemd etc/desk.toml deskd.service pyproject.toml)
+shared=(deskd sandbox requirements tools strategies docs/runbooks etc/apparmor.d etc/systemd etc/desk.toml deskd.service pyproject.toml)
 
 say() { echo "install: $*"; }
 die() { echo "install: $*" >&2; exit 1; }

@@ -18,15 +18,22 @@ from deskd import __version__
 from deskd.cli import show
 from deskd.cli.call import Call, json_option, pass_call
 from deskd.cli.client import DeskNotReachable, NotDone
-from deskd.cli.place import CHECKOUT, config_file, root_of
-from deskd.domain.errors import ConfigError
+from deskd.cli.place import CHECKOUT, INSTALLED, config_file, root_of
+from deskd.domain.errors import ConfigError, SandboxUnavailable
 
 RUNBOOKS = CHECKOUT / "docs" / "runbooks"
 MASK = "***"
+CREDENTIAL = "notification_routes"  # as alerts.routes names it, which would be slow to import
 _IN_ADDRESS = re.compile(r"(?<=://)[^/@\s\"']+@")  # a user and a password
 _SECRETS = {
     "ledger-key": "signs the ledger; who has it can sign in the desk's name. Copy it by hand, sealed, to the next officers",
     "token.key": "makes the tokens of laptops; a new one makes every token void",
+}
+
+_OF_UNIT = {
+    "alpaca_key_id": "the broker's key: its name",
+    "alpaca_secret_key": "the broker's key: its secret",
+    CREDENTIAL: "addresses of notifications: they hold passwords and tokens",
 }
 
 _README = """# Handover of {name}, {day}
@@ -43,6 +50,12 @@ Made by `deskctl handover`, deskd {version}. No secret is in this folder: keys.m
 | what to do when | `runbooks/` |
 | hashes of all of it | `MANIFEST.sha256` (`sha256sum -c MANIFEST.sha256`) |
 
+## What is not in this folder
+
+Copy by hand what you want to keep:
+
+{left_out}
+
 ## Before you say that it is yours
 
 - [ ] `sha256sum -c MANIFEST.sha256` says OK for every file
@@ -56,6 +69,7 @@ Made by `deskctl handover`, deskd {version}. No secret is in this folder: keys.m
 - [ ] you know who gets the notifications, and that is you
 - [ ] you read every runbook
 """
+_NAMED = ("README.md", "key-rotation.md", "restore.md", "kill.md")  # by the bundle's README and keys.md
 
 
 @click.command()
@@ -104,10 +118,15 @@ def _fill(call: Call, config: Any, file: Path, target: Path) -> tuple[int, int, 
     facts, last_hash = _ledger(call, config, target / "ledger")
     parts: Mapping[str, Callable[[], str]] = {
         "README.md": lambda: _README.format(
-            name=config.desk.name, day=_today(), version=__version__, facts=facts, hash=last_hash
+            name=config.desk.name,
+            day=_today(),
+            version=__version__,
+            facts=facts,
+            hash=last_hash,
+            left_out="\n".join(_left_out(config)),
         ),
         "desk.toml": lambda: masked(file.read_text(), _keys()),
-        "keys.md": lambda: "\n".join(_where_keys_are(config)) + "\n",
+        "keys.md": lambda: "\n".join(_where_keys_are(config, file)) + "\n",
         "versions.txt": lambda: "\n".join(_versions()) + "\n",
         "doctor.txt": lambda: "\n".join(_doctor(file)) + "\n",
     }
@@ -161,20 +180,50 @@ def masked(text: str, secrets: tuple[str, ...]) -> str:
     return _IN_ADDRESS.sub(f"{MASK}@", text)
 
 
-def _where_keys_are(config: Any) -> Iterator[str]:
+def _where_keys_are(config: Any, file: Path, installed: Path = INSTALLED) -> Iterator[str]:
     from deskd.config.keys import HOME_OF_KEYS
 
     yield "# Where the keys are\n"
     yield "None of them is in this folder.\n"
     yield f"- broker ({config.broker.mode}): {HOME_OF_KEYS}"
+    if file.absolute() == installed:
+        for name, what in _OF_UNIT.items():
+            yield _key(installed.with_name(name), what)
+    if config.notify.routes_file is not None:
+        yield _key(config.notify.routes_file, f"{_OF_UNIT[CREDENTIAL]} ([notify] routes_file)")
     for name, what in _SECRETS.items():
-        path = config.desk.state_dir / name
-        try:
-            found = path.stat()
-            yield f"- `{path}` (mode {stat.S_IMODE(found.st_mode):04o}, uid {found.st_uid}): {what}"
-        except OSError:
-            yield f"- `{path}` (not there): {what}"
+        yield _key(config.desk.state_dir / name, what)
     yield "- to change any of them: runbooks/key-rotation.md"
+
+
+def _key(path: Path, what: str) -> str:
+    try:
+        found = path.stat()
+    except OSError:
+        return f"- `{path}` (not there): {what}"
+    empty = ", empty" if not found.st_size else ""
+    return f"- `{path}` (mode {stat.S_IMODE(found.st_mode):04o}, uid {found.st_uid}{empty}): {what}"
+
+
+def _left_out(config: Any) -> Iterator[str]:
+    """Name what next year's officers do not get by this folder: members' work is theirs, and much of it is large."""
+    state_dir = config.desk.state_dir
+    yield f"- strategies' code: `{config.desk.strategies_dir}`, and the versions that were deployed: `{state_dir / 'versions'}`"
+    yield f"- what strategies keep between runs (their `/state`): `{_jails(config) / 'state'}`, one file each"
+    yield f"- reports of market days: `{state_dir / 'reports'}`; what strategies printed: `{state_dir / 'logs'}`"
+    yield f"- earlier backups of the ledger: `{config.jobs.backup_dir or state_dir / 'backups'}`"
+    if config.broker.mode == "embedded":
+        yield f"- the embedded exchange's account: `{config.exchange.state or state_dir / 'exchange.db'}`"
+    yield "- keys and addresses: keys.md says where they lie"
+
+
+def _jails(config: Any) -> Path:
+    from deskd.supervision.staging import choose_jail_folder
+
+    try:
+        return choose_jail_folder(config.sandbox, config.desk.state_dir).root
+    except SandboxUnavailable:  # a folder that strategies cannot reach: still the one that is set
+        return Path(config.sandbox.jail_dir)
 
 
 def _versions() -> Iterator[str]:
@@ -196,9 +245,13 @@ def _doctor(file: Path) -> Iterator[str]:
         yield f"{check.verdict:8} {check.check}: {check.found}{remedy}"
 
 
-def _runbooks(folder: Path) -> None:
+def _runbooks(folder: Path, pages: Path = RUNBOOKS) -> None:
+    """Copy every page; an installation that lacks them makes no bundle: its README sends people there."""
+    missing = [name for name in _NAMED if not (pages / name).is_file()]
+    if missing:
+        raise NotDone(f"{pages}: {', '.join(missing)} is not there: install this version again (sudo make install)")
     folder.mkdir(mode=0o700)
-    for page in sorted(RUNBOOKS.glob("*.md")):
+    for page in sorted(pages.glob("*.md")):
         (folder / page.name).write_text(page.read_text())
 
 

@@ -29,7 +29,7 @@ async def test_the_desk_makes_the_copy_where_it_may(tmp_path: Path) -> None:
 async def test_where_the_desk_refuses_the_caller_copies_who_may_read_the_ledger(tmp_path: Path) -> None:
     """As it lies, while the desk writes it."""
     async with a_running_desk(tmp_path, caller=MEMBER) as desk:
-        ledger = next(tmp_path.rglob("desk.db"))
+        ledger = tmp_path / "desk.db"
         said = await asyncio.to_thread(copy_of, Call(desk.config), tmp_path / "copy.db", lambda: ledger)
     assert said["facts"] == len(dump(tmp_path / "copy.db")["facts"])
     assert desk.commands == []
@@ -48,6 +48,6 @@ async def test_who_may_not_read_the_ledger_hears_why_the_desk_refused(tmp_path: 
 async def test_a_copy_that_fails_both_ways_says_why(tmp_path: Path) -> None:
     """The caller's own reason: it is about the place that they named."""
     async with a_running_desk(tmp_path) as desk:
-        ledger = next(tmp_path.rglob("desk.db"))
+        ledger = tmp_path / "desk.db"
         with pytest.raises(NotDone, match="there is no folder"):
             await asyncio.to_thread(copy_of, Call(desk.config), tmp_path / "nowhere" / "copy.db", lambda: ledger)

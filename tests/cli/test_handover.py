@@ -13,8 +13,21 @@ import pytest
 from click.testing import CliRunner, Result
 from structlog.testing import capture_logs
 
+from deskd.alerts.routes import CREDENTIAL as HANDED_OVER
+from deskd.cli.client import NotDone
+from deskd.cli.credentials import NAMES
 from deskd.cli.deskctl import cli
-from deskd.cli.handover import RUNBOOKS, masked
+from deskd.cli.handover import (
+    _NAMED,
+    _OF_UNIT,
+    _README,
+    CREDENTIAL,
+    RUNBOOKS,
+    _runbooks,
+    _where_keys_are,
+    masked,
+)
+from deskd.config.load import load
 from deskd.domain.job import JobName
 from tests.control.a_running_desk import a_running_desk
 from tests.ledger.life import a_life, written
@@ -62,6 +75,41 @@ def test_the_bundle_is_whole_and_holds_no_secret(config: Path, tmp_path: Path) -
     assert str(tmp_path / "var" / "ledger-key") in (target / "keys.md").read_text()
     again = handover(config, target)
     assert again.exit_code != 0
+
+
+def test_where_every_secret_lies_is_written_down(config: Path) -> None:
+    """Of an installed desk the unit's files too, with who may read them; a file of routes by its key."""
+    folder = config.parent
+    (folder / "alpaca_key_id").touch(mode=0o600)
+    (folder / "notification_routes").write_text("secret")
+    config.write_text(f'[notify]\nroutes_file = "{folder}/ours"\n')
+    known = load(config, root=folder, environment={}).config
+    told = "\n".join(_where_keys_are(known, config, installed=config))
+    assert f"`{folder}/alpaca_key_id` (mode 0600, uid {os.geteuid()}, empty)" in told
+    assert f"`{folder}/alpaca_secret_key` (not there)" in told
+    assert re.search(rf"`{folder}/notification_routes` \(mode 0\d{{3}}, uid \d+\)", told)
+    assert f"`{folder}/ours` (not there): addresses of notifications" in told
+    assert "alpaca_key_id` (" not in "\n".join(_where_keys_are(known, config))  # of a checkout there are none
+    assert CREDENTIAL == HANDED_OVER
+    assert set(_OF_UNIT) == set(NAMES)
+
+
+def test_what_is_not_in_the_bundle_is_written_into_it(config: Path, tmp_path: Path) -> None:
+    """Members' code and what their strategies keep: nobody must believe that they have it."""
+    assert handover(config, tmp_path / "bundle").exit_code == 0
+    page = (tmp_path / "bundle" / "README.md").read_text().split("## What is not in this folder")[1]
+    for place in ("strategies", "var/versions", "state", "var/reports", "var/backups", "var/exchange.db"):
+        assert f"{place}`" in page, place
+
+
+def test_a_version_without_runbooks_makes_no_bundle(tmp_path: Path) -> None:
+    """The bundle's README names pages: it is told which are missing, and how to get them."""
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "README.md").touch()
+    with pytest.raises(NotDone, match=r"key-rotation\.md, restore\.md, kill\.md is not there: install"):
+        _runbooks(tmp_path / "runbooks", tmp_path / "pages")
+    for name in re.findall(r"runbooks/([a-z-]+\.md)", _README):
+        assert name in _NAMED
 
 
 async def test_a_damaged_ledger_is_not_handed_over(config: Path, tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from deskd.alerts.routes import CREDENTIAL, read_routes
+from deskd.cli.handover import RUNBOOKS
 from deskd.config import NotifySection
 from deskd.config.load import load
 from tests.hang import HANG_S
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = ("deskd", "sandbox", "requirements", "tools", "strategies", "etc", "deskd.service", "pyproject.toml")
+SHIPPED = ("deskd", "sandbox", "requirements", "tools", "strategies", "docs", "etc", "deskd.service", "pyproject.toml")
 
 
 @dataclass
@@ -104,6 +105,13 @@ def test_the_installed_configuration_has_the_units_places(machine: Machine) -> N
     shipped = (ROOT / "etc/desk.toml").read_text().splitlines()
     assert sum(a != b for a, b in zip(shipped, file.read_text().splitlines(), strict=True)) == 3
     assert not list(machine.at("opt/deskd/current/app/etc").glob("desk.toml"))  # it would be taken for a checkout's
+
+
+def test_an_installed_desk_has_the_pages_that_a_handover_needs(machine: Machine) -> None:
+    """All runbooks, where `deskctl handover` of that version looks for them."""
+    machine.installs()
+    pages = machine.at("opt/deskd/current/app") / RUNBOOKS.relative_to(ROOT)
+    assert {page.name for page in pages.iterdir()} == {page.name for page in RUNBOOKS.iterdir()}
 
 
 def test_installing_again_changes_nothing(machine: Machine) -> None:
