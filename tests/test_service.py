@@ -72,3 +72,9 @@ def test_the_desk_gets_three_rights_and_cannot_get_more(lines: list[str]) -> Non
     assert set(value(lines, "AmbientCapabilities").split()) == wanted
     assert set(value(lines, "CapabilityBoundingSet").split()) == wanted
     assert value(lines, "NoNewPrivileges") == "yes"
+
+
+def test_processes_are_bounded_by_cgroups_alone(lines: list[str]) -> None:
+    """A bound per user would be shared by the desk and all jails of its uid: whose run is full would be nobody's to say."""
+    assert value(lines, "LimitNPROC") == "infinity"
+    assert int(value(lines, "TasksMax")) > 200 * Config().sandbox.pids  # members' own bound is far below it

@@ -10,7 +10,7 @@ chown deskd:deskd /var/lib/deskd var
 exec systemd-run --quiet --wait --pipe --collect --working-directory=/srv/share \
     --uid=deskd --gid=deskd --setenv=HOME=/var/lib/deskd --setenv=PYTHONDONTWRITEBYTECODE=1 --setenv=DESKD_TEST_SLOWNESS=10 \
     -p UMask=0027 -p NoNewPrivileges=yes -p "Delegate=cpu memory pids" -p OOMPolicy=continue -p OOMScoreAdjust=-500 \
-    -p LimitCORE=1 -p LimitNOFILE=65536 -p TasksMax=16384 \
+    -p LimitCORE=1 -p LimitNOFILE=65536 -p LimitNPROC=infinity -p TasksMax=16384 \
     -p "AmbientCapabilities=$rights" -p "CapabilityBoundingSet=$rights" \
     -p ProtectSystem=strict -p ReadWritePaths=/srv/share/var -p ReadWritePaths=/var/lib/deskd -p ProtectHome=yes \
     -p PrivateTmp=yes -p PrivateDevices=yes -p PrivateIPC=yes -p PrivateMounts=yes -p KeyringMode=private \
