@@ -6,9 +6,11 @@ import contextlib
 import structlog
 
 from deskd import __version__
+from deskd.app.officers import open_to_officers
 from deskd.app.opening import db_path
 from deskd.app.rooms import Rooms
 from deskd.config import Config
+from deskd.control.people import officers_gid
 from deskd.domain import events as ev
 from deskd.domain.strategy import StrategySpec
 
@@ -43,6 +45,7 @@ async def start(config: Config, rooms: Rooms) -> None:
     await rooms.supervisor.open()
     await rooms.laptops.open()
     await runtime.until_idle()  # the start is on record: what was synced before it does not count
+    await asyncio.to_thread(open_to_officers, db_path(config), config.desk.state_dir, officers_gid())
     await watches.kill_triggers.look()  # before any order is taken
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(SYNC_S):

@@ -40,11 +40,12 @@ def look_up(uid: int) -> Caller:
         entry = pwd.getpwuid(uid)
     except KeyError:
         return Caller(uid=uid, name=str(uid), is_officer=uid in {0, os.geteuid()})
-    is_officer = uid in {0, os.geteuid()} or _officers_gid() in os.getgrouplist(entry.pw_name, entry.pw_gid)
+    is_officer = uid in {0, os.geteuid()} or officers_gid() in os.getgrouplist(entry.pw_name, entry.pw_gid)
     return Caller(uid=uid, name=entry.pw_name, is_officer=is_officer)
 
 
-def _officers_gid() -> int | None:
+def officers_gid() -> int | None:
+    """Return the number of the group of officers; None where the machine has none."""
     try:
         return grp.getgrnam(OFFICERS_GROUP).gr_gid
     except KeyError:
