@@ -24,7 +24,7 @@ run:  ## set up what is missing, then run the desk on the embedded exchange; Ctr
 setup:  ## Python, .venv, pinned packages, the system library, a proven jail
 	@tools/setup.sh run
 
-strategy-env:  ## build what strategies may import: [sandbox] packages (numpy, pandas, ...), some 500 MB
+strategy-env:  ## of this checkout's desk: build what strategies may import: [sandbox] packages (numpy, pandas, ...), some 500 MB
 	@tools/setup.sh run
 	@$(PYTHON) -P tools/strategy_env.py $(STRATEGY_ENV_FLAGS)
 
@@ -88,6 +88,10 @@ upgrade: install
 
 install-previous:  ## go back to the version that was installed before (as root)
 	@tools/install.sh previous
+
+.PHONY: install-strategy-env
+install-strategy-env:  ## of the installed desk: the same (as root; `make install` does it where there is a network)
+	@tools/install.sh strategy-env
 
 uninstall:  ## take the desk off systemd (as root); ledger, logs, strategies, configuration and keys stay
 	@tools/install.sh uninstall

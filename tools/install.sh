@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts the desk under systemd: `sudo make install`; again it upgrades in place. Each step is named; the first that cannot
 # be done ends it with one thing to do, and what was installed before runs on.
-#   tools/install.sh install | previous | uninstall
+#   tools/install.sh install | previous | strategy-env | uninstall
 # A version is a folder of its own; one link says which is meant, and is switched when all else is done. The running desk
 # keeps its version until it is started again.
 #   DESTDIR=FOLDER   put everything below it, and change nothing else of this machine
@@ -196,6 +196,22 @@ write_profile() {
     fi
 }
 
+# --- what strategies may import: as the desk's user, with the unit's rights, for root's folders would be in its way ------
+
+build_packages() {
+    local rights=+setuid,+setgid,+chown
+    has setpriv || { say "packages for strategies are built as the user deskd, by setpriv; install util-linux"; return 1; }
+    (cd / && HOME=$state PIP_NO_CACHE_DIR=1 exec setpriv --reuid=deskd --regid=deskd --clear-groups --no-new-privs \
+        --inh-caps=-all,$rights --ambient-caps=-all,$rights -- \
+        "$opt/venv/bin/python" -P "$opt/current/app/tools/strategy_env.py" --config $etc/desk.toml "$@")
+}
+
+share_packages() {
+    say "what strategies may import: [sandbox] packages of $etc/desk.toml (some 500 MB, once)"
+    build_packages --at-install -- --retries 1 --timeout 15 ||
+        say "strategies have the standard library alone; why is said above. Later: sudo $opt/current/app/tools/install.sh strategy-env"
+}
+
 # --- the switch --------------------------------------------------------------------------------------------------------
 
 point() {  # link, target: whoever looks finds the old one or the new one
@@ -276,6 +292,9 @@ do_install() {
     write_unit
     switch_to "$name"
     prune
+    if is_real; then
+        share_packages
+    fi
     say "version $name is installed${root:+ below $root}$([ -z "$(version_of previous)" ] || echo "; kept: $(version_of previous), back to it: make install-previous")"
     tell_systemd
 }
@@ -290,6 +309,14 @@ do_previous() {
     switch_to "$name"
     say "version $name is installed again; kept: $(version_of previous)"
     tell_systemd
+}
+
+do_strategy_env() {
+    is_real || die "packages for strategies are built on the machine itself: without DESTDIR"
+    [ "$(id -u)" = 0 ] || die "this builds as the user deskd and needs root; run: sudo $0 strategy-env"
+    [ -e "$opt/current/.complete" ] || die "no desk is installed here; run: sudo make install"
+    build_packages || die "nothing was changed; why is said above"
+    ! has_systemd || ! systemctl is-active --quiet deskd || say "the running desk takes them when it starts again: systemctl restart deskd"
 }
 
 do_uninstall() {
@@ -310,6 +337,7 @@ do_uninstall() {
 case ${1:-} in
     install) do_install ;;
     previous) do_previous ;;
+    strategy-env) do_strategy_env ;;
     uninstall) do_uninstall ;;
-    *) die "say install, previous or uninstall" ;;
+    *) die "say install, previous, strategy-env or uninstall" ;;
 esac

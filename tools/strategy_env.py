@@ -1,7 +1,8 @@
 """Build the packages that all strategies share, as `[sandbox] packages` of the configuration lists them.
 
-`make strategy-env` calls it, and whatever installs the desk. Called again with nothing changed it does nothing.
-    tools/strategy_env.py [--config FILE] [--list] [-- OPTIONS OF PIP]
+`make strategy-env` calls it for a checkout, tools/install.sh (`install`, `strategy-env`) for an installed desk, as its user.
+Called again with nothing changed it does nothing.
+    tools/strategy_env.py [--config FILE] [--at-install] [--list] [-- OPTIONS OF PIP]
 """
 
 import argparse
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--config", type=Path, help="the desk's configuration")
     parser.add_argument("pip", nargs="*", help="options for pip, after --: where packages come from")
     parser.add_argument("--list", action="store_true", help="print the list as shipped, for the lock, and end")
+    parser.add_argument("--at-install", action="store_true", help="pass over a configuration that asks for none")
     given = parser.parse_args(arguments)
     if given.list:
         print("\n".join(SandboxSection().packages))
@@ -39,6 +41,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         file = config_file(given.config)
         config = load(file, root=root_of(file), environment=os.environ).config
+        if given.at_install and (none := asks_for_none(config.sandbox)):
+            say(none)
+            return 0
+        check_user(config.desk.state_dir, os.geteuid())
         folder = choose_jail_folder(config.sandbox, config.desk.state_dir)
         folder.prepare()
         staged = stage_environment(folder, config.sandbox.python)
@@ -61,6 +67,22 @@ def main(arguments: Sequence[str]) -> int:
         took = time.monotonic() - began
         say(f"built in {took:.0f} s, in {built.site.parent}; a running desk takes them when it starts again")
     return 0
+
+
+def asks_for_none(section: SandboxSection) -> str | None:
+    """Return why there is nothing to build, where the configuration says so."""
+    if section.python is not None:
+        return f"strategies have the packages of [sandbox] python={section.python}"
+    return None if section.packages else "[sandbox] packages is empty: strategies have the standard library alone"
+
+
+def check_user(state_dir: Path, euid: int) -> None:
+    """Raise SandboxUnavailable where the desk is somebody else's: it could neither use nor remove what we would leave."""
+    if state_dir.is_dir() and (owner := state_dir.stat().st_uid) != euid:
+        raise SandboxUnavailable(
+            f"{state_dir} belongs to uid {owner}, and this is uid {euid}: build as that user; of an installed desk: "
+            f"{environment.BUILD_INSTALLED}"
+        )
 
 
 if __name__ == "__main__":

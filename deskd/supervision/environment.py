@@ -25,7 +25,9 @@ OWN = PurePath("/packages/own")
 # Python imports a module of this name before anything else, from wherever it finds one first: not from a package
 FIRST = PurePath("sitecustomize.py")
 PTH = f"{SHARED}\n{OWN}\n"  # site.py passes over what is not there
-BUILD_COMMAND = "make strategy-env"
+BUILD_INSTALLED = "sudo /opt/deskd/current/app/tools/install.sh strategy-env"
+_HAS_MAKE = (Path(__file__).resolve().parents[2] / "Makefile").is_file()  # a checkout; an installed version has none
+BUILD_COMMAND = "make strategy-env" if _HAS_MAKE else BUILD_INSTALLED
 _METADATA_BYTES_MAX = 65_536  # the headers stand first
 # What the default list is imported as. Only for telling what to do: what is there is asked of the packages themselves.
 _MODULES = {"numpy": "numpy", "pandas": "pandas", "scipy": "scipy", "polars": "polars", "talib": "ta-lib", "talipp": "talipp"}  # fmt: skip

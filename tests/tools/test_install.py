@@ -177,6 +177,13 @@ def test_without_a_previous_version_there_is_no_way_back(machine: Machine) -> No
     assert (failed.returncode, "no previous version" in failed.stderr) == (1, True)
 
 
+def test_packages_for_strategies_are_built_on_the_machine_itself(machine: Machine) -> None:
+    """A tree below DESTDIR is not the machine that runs them: nothing is tried there, and whoever asks is told."""
+    assert "strategies may import" not in machine.installs()
+    failed = machine.does("strategy-env")
+    assert (failed.returncode, "on the machine itself" in failed.stderr) == (1, True)
+
+
 def test_an_edited_unit_is_put_aside(machine: Machine) -> None:
     """And where such changes belong is said."""
     machine.installs()
