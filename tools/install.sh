@@ -199,11 +199,15 @@ write_profile() {
 # --- what strategies may import: as the desk's user, with the unit's rights, for root's folders would be in its way ------
 
 build_packages() {
-    local rights=+setuid,+setgid,+chown
-    has setpriv || { say "packages for strategies are built as the user deskd, by setpriv; install util-linux"; return 1; }
-    (cd / && HOME=$state PIP_NO_CACHE_DIR=1 exec setpriv --reuid=deskd --regid=deskd --clear-groups --no-new-privs \
-        --inh-caps=-all,$rights --ambient-caps=-all,$rights -- \
-        "$opt/venv/bin/python" -P "$opt/current/app/tools/strategy_env.py" --config $etc/desk.toml "$@")
+    local rights="CAP_SETUID CAP_SETGID CAP_CHOWN" name given=()
+    has_systemd || { say "packages for strategies are tried in a jail, whose bounds systemd's cgroups are: there is no systemd"; return 1; }
+    while read -r name; do  # what says where packages come from
+        given+=("--setenv=$name=${!name}")
+    done < <(compgen -e | grep -E '^(PIP_.*|DESKD_.*|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|((https?|no|all)_proxy))$|^(HTTPS?|NO|ALL)_PROXY$')
+    systemd-run --quiet --wait --pipe --collect --working-directory=/ --uid=deskd --gid=deskd --setenv=HOME=$state \
+        --setenv=PIP_NO_CACHE_DIR=1 "${given[@]}" -p "Delegate=cpu memory pids" -p OOMPolicy=continue -p LimitCORE=1 \
+        -p NoNewPrivileges=yes -p "AmbientCapabilities=$rights" -p "CapabilityBoundingSet=$rights" -p ProtectSystem=full \
+        "$opt/venv/bin/python" -P "$opt/current/app/tools/strategy_env.py" --config $etc/desk.toml "$@"
 }
 
 share_packages() {

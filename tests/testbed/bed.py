@@ -202,3 +202,11 @@ def facts(out: Path) -> dict[str, object]:
     told = json.loads(file.read_text())
     assert isinstance(told, dict)
     return told
+
+
+def record(name: str, told: dict[str, object], *, is_whole: bool) -> None:
+    """Leave what a story says of itself to `make bed`, where it runs it: DESKD_BED_RECORD names a folder."""
+    folder = os.environ.get("DESKD_BED_RECORD")
+    if folder:
+        kept = {key: told.get(key) for key in ("machine", "seconds", "failed")} | {"whole": is_whole}
+        (Path(folder) / f"{name}.json").write_text(json.dumps(kept))

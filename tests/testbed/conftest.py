@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.testbed.bed import Bed, NoBed, facts, prepare
+from tests.testbed.bed import Bed, NoBed, facts, prepare, record
 
 
 @pytest.fixture(scope="session")
@@ -21,13 +21,24 @@ def bed() -> Bed:
 @pytest.fixture(scope="session")
 def story(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return what was seen of the unit, from installation to the weakest set-up."""
-    out: Path = tmp_path_factory.mktemp("out")
-    ran = bed.boot("python3 tests/testbed/guest/story.py", out)
-    told = facts(out)
+    return told(bed, "story", tmp_path_factory.mktemp("story"))
+
+
+@pytest.fixture(scope="session")
+def office(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return what was seen by officers: restarts, backups, a handover, the journal, everyday commands."""
+    return told(bed, "office", tmp_path_factory.mktemp("office"))
+
+
+def told(bed: Bed, name: str, out: Path) -> dict[str, Any]:
+    """Boot, and tell the story of that name to its end."""
+    ran = bed.boot(f"python3 tests/testbed/guest/{name}.py", out)
+    seen = facts(out)
+    record(name, seen, is_whole=ran.returncode == 0)
     if ran.returncode != 0:
         journal = out / "journal.txt"
         last = "\n".join(journal.read_text().splitlines()[-40:]) if journal.exists() else ""
         pytest.fail(
-            f"the story ended with {ran.returncode}: {json.dumps(told.get('failed'))}\n{ran.stdout[-2000:]}\n{ran.stderr[-2000:]}\n{last}"
+            f"{name} ended with {ran.returncode}: {json.dumps(seen.get('failed'))}\n{ran.stdout[-2000:]}\n{ran.stderr[-2000:]}\n{last}"
         )
-    return told
+    return seen

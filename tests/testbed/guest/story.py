@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -572,12 +572,13 @@ CHAPTERS = (
 )
 
 
-def main() -> None:
+def tell(chapters: Sequence[Callable[[], None]]) -> None:
     """Tell every chapter, or those that are named; one that fails ends the story, with its error and the journal's last words."""
     times: dict[str, float] = {}
     facts["seconds"] = times
+    facts["machine"] = {"kernel": os.uname().release, "systemd": run("systemctl", "--version")[1].splitlines()[0]}
     named = sys.argv[1:]
-    for chapter in (one for one in CHAPTERS if not named or one.__name__ in named):
+    for chapter in (one for one in chapters if not named or one.__name__ in named):
         began = time.monotonic()
         try:
             chapter()
@@ -589,6 +590,11 @@ def main() -> None:
         OUT.write_text(json.dumps(facts, indent=1, default=str))
         if "failed" in facts:
             break
+
+
+def main() -> None:
+    """Tell it."""
+    tell(CHAPTERS)
     Path("/out/journal.txt").write_text("\n".join(journal()))
     sys.exit(1 if "failed" in facts else 0)
 
