@@ -72,7 +72,7 @@ class CountingInput(io.FileIO):
         page, last = self._page, self._last
         page[:8] = self._handed.to_bytes(8, "little")
         page[24 : 26 + len(last)] = len(last).to_bytes(2, "little") + last
-        page[540:542] = b"\0\0"
+        page[540:542] = page[1054:1056] = b"\0\0"
         is_fast = monotonic() - self._asked_at < FAST_S
         self._piece = min(self._piece * 2, PIECE_MAX) if is_fast else 1
         end = self._data.find(b"\n", self._start) + 1
@@ -101,11 +101,15 @@ class CountingInput(io.FileIO):
         piece = self._data[start : min(end, room)]
         self._last = self._data[line_at : min(line_at + LAST_LINE_MAX, end)]
         self._start += len(piece)
-        self._handed += piece.count(b"\n")
+        count = piece.count(b"\n")
+        self._handed += count
         buffer[: len(piece)] = piece
+        last = self._last
         if line_at == start:  # one line: the script is at work on it
-            last = self._last
             page[540 : 542 + len(last)] = len(last).to_bytes(2, "little") + last
+        else:  # on one of these, the last of which is known
+            head = count.to_bytes(2, "little") + len(last).to_bytes(2, "little")
+            page[1054 : 1058 + len(last)] = head + last
         self._asked_at = monotonic()
         return len(piece)
 

@@ -54,17 +54,23 @@ class FactLog:
         return {key: value for key, value in known.items() if key not in entry}
 
     def _identities(self, fact: ev.Fact) -> Mapping[str, object]:
+        if isinstance(fact, ev.OrderReturned):
+            return _asked_on(self.orders[fact.request.client_order_id])
         oid = getattr(fact, "client_order_id", None)
         if oid is None:
             return {}
         order = self.orders[oid]
+        keys = {"side": order.request.side} | _asked_on(order)
         if order.part_of is not None:  # it is told of the order that was asked for
-            return _about(self.orders[order.part_of].request) | {"side": order.request.side, "part_id": oid}
-        return _about(order.request) | {"side": order.request.side}
+            return _about(self.orders[order.part_of].request) | keys | {"part_id": oid}
+        return _about(order.request) | keys
 
 
-def _asked_on(line: str) -> dict[str, object]:
-    return {"line": line} if line else {}
+def _asked_on(asked: Order | ev.OrderApproved | ev.OrderDenied) -> dict[str, object]:
+    """Return the line of the market that led to the order: every entry of the order has it, to its end."""
+    if not asked.line:
+        return {}
+    return {"line": asked.line} | ({"lines_together": asked.lines_together} if asked.lines_together else {})
 
 
 def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
@@ -74,10 +80,10 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             return (
                 "order_approved",
                 "info",
-                about | {"quoted_at": fact.quote.quoted_at.isoformat()} | _asked_on(fact.line),
+                about | {"quoted_at": fact.quote.quoted_at.isoformat()} | _asked_on(fact),
             )
         case ev.OrderDenied(request=r, reason=reason, message=message):
-            return "order_denied", "info", _about(r) | {"reason": reason, "detail": message} | _asked_on(fact.line)
+            return "order_denied", "info", _about(r) | {"reason": reason, "detail": message} | _asked_on(fact)
         case ev.OrderSplit(part_id=part_id, qty=qty):
             return "order_split", "info", {"part_id": part_id, "qty": str(qty)}
         case ev.OrderFilled():
@@ -86,6 +92,12 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
                 "info",
                 {"qty": str(fact.qty), "price": str(fact.price)} | ({"internal": True} if fact.internal_with else {}),
             )
+        case ev.OrderAccepted():
+            return "order_accepted", "info", {"broker_order_id": fact.broker_order_id}
+        case ev.OrderReleased():
+            return "order_released", "info", {}
+        case ev.OrderCancelRequested():
+            return "order_cancel_requested", "info", {"by": fact.by}
         case ev.OrderHeld():
             return "order_held", "info", {"reason": fact.reason, "until": fact.until.isoformat()}
         case ev.OrderRejected():

@@ -157,7 +157,7 @@ class Rooms:
             prints=_prints(config, wall, keys),
             hide=hiding([keys.secret, keys.key_id]),
         )
-        self.runtime.line_of = self.supervisor.line
+        self.runtime.at_work = self.supervisor.at_work
         self.deployer = Deployer(
             versions=Versions(root=config.desk.state_dir / "versions", strategies_dir=config.desk.strategies_dir),
             runs=self.supervisor,

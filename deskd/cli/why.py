@@ -79,7 +79,7 @@ def _head(page: View) -> Iterator[str]:
             ("broker's id", page["broker_order_id"]),
             ("asked", page["asked"]),
             ("its reason", f'"{page["why"]}"' if page["why"] else None),
-            ("at work on", page.get("line")),
+            ("at work on", _at_work(page)),
         ]
     )
     yield ""
@@ -90,6 +90,11 @@ def _head(page: View) -> Iterator[str]:
         yield click.style(line, fg=color, bold=True)
     if page["remedy"]:
         yield from wrap(f"What to do: {page['remedy']}.", PAGE)
+
+
+def _at_work(page: View) -> str | None:
+    line, together = page.get("line"), page.get("lines_together")
+    return f"{line}, the last of {together} lines that it read together" if together else line
 
 
 def _market(m: View) -> Iterator[str]:

@@ -464,6 +464,7 @@ class WhyAnswer(TypedDict):
     asked: str  # what was asked, in words
     why: str | None  # the strategy's own reason
     line: str | None  # of the market, that it was at work on when it asked, as its run said: type, symbol, time
+    lines_together: int | None  # that its script was given at once, of which *line* is the last; null: that one alone
     market: QuoteAnswer | None  # null: no quote was there
     checks: list[CheckAnswer]  # of the gate, in their order
     timeline: list[StepAnswer]  # each fact

@@ -101,6 +101,8 @@ def on_replace_request(desk: Desk, event: ev.ReplaceRequested) -> list[Effect]:
         at=event.at,
         is_halted=event.is_halted,
         clock=event.clock,
+        line=event.line,
+        lines_together=event.lines_together,
     )
     return _judged(desk, asked, replaces=ReplaceOf(old, event.by))
 
@@ -138,6 +140,7 @@ def _judged(desk: Desk, event: ev.OrderRequested, *, replaces: ReplaceOf | None)
         at=event.at,
         checks=verdict.checks,
         line=event.line,
+        lines_together=event.lines_together,
     )
     if denied is not None and conflict is not None:
         held = line.hold(desk, event, denied, conflict)
@@ -235,6 +238,7 @@ def _denied(event: ev.OrderRequested, verdict: Verdict, conflict: Conflict | Non
         checks=verdict.checks,
         in_the_way=() if conflict is None else tuple(rival.client_order_id for rival in conflict.rivals),
         line=event.line,
+        lines_together=event.lines_together,
     )
     return [Record(fact), ef.Reply(event.request.client_order_id)]
 

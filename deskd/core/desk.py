@@ -303,6 +303,8 @@ class Desk:
             updated_at=fact.at,
             replaces=None if old is None else old.request.client_order_id,
             parent_id=None if old is None else old.parent_id,
+            line=fact.line,
+            lines_together=fact.lines_together,
         )
         self._put(order)
         self.blocks.approve(fact)
@@ -338,7 +340,8 @@ class Desk:
             holding.inherit(self, old, order)
 
     def _return(self, fact: ev.OrderReturned) -> None:
-        order = lifecycle.come_back(fact)
+        old = self.orders[fact.replaces]
+        order = replace(lifecycle.come_back(fact), line=old.line, lines_together=old.lines_together)
         self._put(order)
         oid = fact.request.client_order_id
         self.held_ids = {oid: None, **self.held_ids}  # it was at the broker: before all who wait
@@ -363,6 +366,8 @@ class Desk:
                 updated_at=fact.at,
                 reason=fact.reason,
                 message=fact.message,
+                line=fact.line,
+                lines_together=fact.lines_together,
             )
         )
 
@@ -492,6 +497,8 @@ class Desk:
                 submitted_at=parent.submitted_at,
                 broker_order_id=spec.broker_order_id,
                 parent_id=parent.request.client_order_id,
+                line=parent.line,
+                lines_together=parent.lines_together,
             )
             self._put(leg)
             holding.promise(self, leg)

@@ -84,6 +84,8 @@ def split(whole: Order, fact: ev.OrderSplit) -> tuple[Order, Order]:
         requested_at=fact.at,
         updated_at=fact.at,
         part_of=whole.request.client_order_id,
+        line=whole.line,
+        lines_together=whole.lines_together,
     )
     known = whole.split or Split(parts=(), qty=NO_QTY, until=fact.until)
     grown = Split(parts=(*known.parts, fact.part_id), qty=Qty(known.qty + fact.qty), until=fact.until)

@@ -202,6 +202,8 @@ class Order:
     )
     internal_notional: Cash = NO_CASH
     recalled_for: ClientOrderId | None = None  # taken back from the broker to meet that order at the desk
+    line: str = ""  # the market's line that it was asked for on, as in OrderApproved
+    lines_together: int = 0
 
     @property
     def is_held(self) -> bool:

@@ -92,6 +92,17 @@ class DeskWait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AtWork:
+    """On which line of the market a strategy is at work, as its run says."""
+
+    line: str = ""  # type, symbol, time; nothing where its run says none
+    together: int = 0  # lines that its script was given at once, of which *line* is the last; 0: it was given one alone
+
+
+NOTHING = AtWork()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Liveness:
     """What is known of a run's progress. What the run itself claims is for display only."""
 

@@ -28,6 +28,7 @@ from deskd.domain.look import Look
 from deskd.domain.market import MarketClock, Quote
 from deskd.domain.order import Order, OrderRequest, Replacement
 from deskd.domain.reasons import RefusalReason
+from deskd.domain.strategy import NOTHING, AtWork
 from deskd.latency import Latency
 from deskd.ledger.projections import project
 from deskd.ports import Broker, Clock, Ledger, OnFact, Quotes, RawMarketMessage, Tells
@@ -59,7 +60,7 @@ class Runtime:
     reconcile_every: InitVar[timedelta]
     clock_age_max: InitVar[timedelta]  # the broker's clock is asked for again when its last answer is older
     on_fact: list[OnFact] = field(default_factory=list)
-    line_of: Callable[[StrategyId], str] = lambda _: ""  # which line of the market a strategy is at work on
+    at_work: Callable[[StrategyId], AtWork] = lambda _: NOTHING
     silence: Silence = field(default_factory=lambda: Silence(timedelta(seconds=10)))
     on_silence: list[Callable[[str], None]] = field(
         default_factory=list
@@ -227,6 +228,7 @@ class Runtime:
         if oid not in self.desk.orders and (refusal := self.sending.crowded(oid, request.strategy_id)):
             return self._counted(request.strategy_id, refusal)
         quote, market_day = self._market(request.symbol)
+        at_work = self.at_work(request.strategy_id)
         event = ev.OrderRequested(
             request=request,
             quote=quote,
@@ -234,7 +236,8 @@ class Runtime:
             at=self.wall.now(),
             is_halted=self.quotes.is_halted(request.symbol),
             clock=self.market_time.now(quote),
-            line=self.line_of(request.strategy_id),
+            line=at_work.line,
+            lines_together=at_work.together,
         )
         outcome = await self._ask(oid, event, timeout_s) or self._undecided(event)
         return self._counted(request.strategy_id, outcome)
@@ -260,6 +263,7 @@ class Runtime:
         if oid not in self.desk.orders and (refusal := self.sending.crowded(oid, old.request.strategy_id)):
             return self._counted(old.request.strategy_id, refusal)
         quote, market_day = self._market(old.request.symbol)
+        at_work = NOTHING if strategy_id is None else self.at_work(strategy_id)  # an officer reads none of its lines
         event = ev.ReplaceRequested(
             client_order_id=oid,
             replacement=replace(replacement, replaces=old.request.client_order_id),
@@ -269,6 +273,8 @@ class Runtime:
             at=self.wall.now(),
             is_halted=self.quotes.is_halted(old.request.symbol),
             clock=self.market_time.now(quote),
+            line=at_work.line,
+            lines_together=at_work.together,
         )
         outcome = await self._ask(oid, event, timeout_s) or self._undecided(event)
         return self._counted(old.request.strategy_id, outcome)

@@ -3,6 +3,7 @@
     bytes 0-7    lines handled        bytes 24-25  length of the last line handled
     bytes 16-23  lines read           bytes 26-    its beginning
     bytes 540-   in the same way, the line that the script is at work on, where it was given one alone
+    bytes 1054-  where it was given several together: how many, and the last of them in the same way
     bytes 4092-  written by the desk before the start: the pipe by which the runner tells each wish for a line (lock-step)
 
 What stands there is a claim: any bytes are read, within bounds, and nothing but the run's own liveness rests on them.
@@ -18,6 +19,7 @@ PAGE_BYTES = 4_096
 LAST_LINE_MAX = 512
 _LAST_LINE_AT = 24
 _AT_WORK_AT = 540
+_TOGETHER_AT = 1_054
 _STEP_AT = 4_092
 _LINES_MAX = 2**53  # a claim beyond it is none
 _MFD_NOEXEC_SEAL = 0x8  # Linux 6.3
@@ -32,6 +34,8 @@ class Page:
     read: int = 0  # out of the pipe, by the runner: a script that reads its input by its own means leaves it at 0
     last_line: str = ""
     at_work_on: str = ""
+    together: int = 0  # lines that the script was given at once; 0: one alone, or none
+    last_together: str = ""
     is_reached: bool = False
 
     @property
@@ -58,12 +62,15 @@ def ask_for_steps(page: int, step_fd: int) -> None:
 
 def read_page(fd: int) -> Page:
     """Return what stands in the page at the moment."""
-    data = os.pread(fd, _AT_WORK_AT + 2 + LAST_LINE_MAX, 0)
+    data = os.pread(fd, _TOGETHER_AT + 4 + LAST_LINE_MAX, 0)
+    together = int.from_bytes(data[_TOGETHER_AT : _TOGETHER_AT + 2], "little")
     return Page(
         handled=_count(data[:8]),
         read=_count(data[16:24]),
         last_line=_line(data[_LAST_LINE_AT:]),
         at_work_on=_line(data[_AT_WORK_AT:]),
+        together=together,
+        last_together=_line(data[_TOGETHER_AT + 2 :]) if together else "",
         is_reached=bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _REACHED),
     )
 

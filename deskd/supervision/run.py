@@ -9,7 +9,7 @@ from datetime import timedelta
 from deskd.config import SandboxSection
 from deskd.domain.ids import RunId
 from deskd.domain.run import ExitReason, RunEnd
-from deskd.domain.strategy import Delivery, DeskWait, Liveness, StrategySpec
+from deskd.domain.strategy import NOTHING, AtWork, Delivery, DeskWait, Liveness, StrategySpec
 from deskd.ports import Clock, Feeds
 from deskd.supervision.cgroup import Group, clear
 from deskd.supervision.ending import Asked, Evidence, classify
@@ -175,9 +175,13 @@ class Run:
             state=self.state.use() if self.state is not None else None,
         )
 
-    def line(self) -> str:
-        """Return which line of the market its script is at work on, as the run says; nothing where it says nothing."""
-        return "" if self._is_over else line_id(read_page(self.pipes.progress_fd).at_work_on)
+    def at_work(self) -> AtWork:
+        """Return on which line of the market its script is at work, as the run says; of several, the last."""
+        page = Page() if self._is_over else read_page(self.pipes.progress_fd)
+        if line := line_id(page.at_work_on):
+            return AtWork(line=line)
+        line = line_id(page.last_together)
+        return AtWork(line=line, together=page.together) if line else NOTHING
 
     def _seen(self) -> Delivery:
         """Return what the hub delivered; what it last knew, where it feeds the run no more."""

@@ -17,7 +17,7 @@ from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.events import PlainFact, RunEnded, RunStarted, StrategyRegistered
 from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.run import ExitReason, RunEnd, RunStatus, StrategyStatus
-from deskd.domain.strategy import BrokenStrategy, Liveness, StrategySpec
+from deskd.domain.strategy import NOTHING, AtWork, BrokenStrategy, Liveness, StrategySpec
 from deskd.domain.streak import Streak
 from deskd.domain.streak import after_end as streak_after
 from deskd.ports import Clock, Doors, Feeds
@@ -323,10 +323,10 @@ class Supervisor:
         is_same = isinstance(kept.found, StrategySpec) and kept.found.code_hash == kept.run.spec.code_hash
         return replace(kept.run.liveness(), is_outdated=not is_same)
 
-    def line(self, strategy_id: StrategyId) -> str:
-        """Return which line of the market it is at work on: type, symbol and time; nothing where its run says none."""
+    def at_work(self, strategy_id: StrategyId) -> AtWork:
+        """Return on which line of the market it is at work; nothing where its run says none."""
         kept = self._kept.get(strategy_id)
-        return "" if kept is None or kept.run is None else kept.run.line()
+        return NOTHING if kept is None or kept.run is None else kept.run.at_work()
 
     def last_end(self, strategy_id: StrategyId) -> RunEnd | None:
         """Return how its last run ended."""

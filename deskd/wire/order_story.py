@@ -82,6 +82,7 @@ def tell(material: Material) -> View:
         "asked": asked(request),
         "why": request.reason,
         "line": getattr(parts.asked, "line", "") or None,
+        "lines_together": getattr(parts.asked, "lines_together", 0) or None,
         "market": _market(parts.asked),
         "checks": _checks(parts.asked),
         "timeline": _timeline(parts),

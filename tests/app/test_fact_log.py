@@ -7,13 +7,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from deskd.app.fact_log import FactLog
+from deskd.core.deciding import handle
 from deskd.core.house import OPENING
 from deskd.domain import events as ev
 from deskd.domain.activity import HouseCause
+from deskd.domain.effects import Record
 from deskd.domain.ids import ActivityId, BrokerOrderId, ClientOrderId, RunId
 from deskd.domain.kill import THE_DESK, KillScope, KillTarget
 from deskd.domain.order import Order, OrderStatus
 from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
+from deskd.ledger import fold
 from deskd.wire.drop_copy import DropCopy
 from tests.core.some_splits import a_split_story
 from tests.factories import (
@@ -21,6 +24,7 @@ from tests.factories import (
     ALICE,
     MONDAY,
     NOON,
+    a_desk,
     a_fact_of_a_fill,
     a_kill,
     a_quote,
@@ -32,6 +36,7 @@ from tests.factories import (
     price,
     qty,
     registered,
+    requested,
 )
 
 OID = a_request().client_order_id
@@ -162,6 +167,19 @@ LINES: list[tuple[ev.Fact, str, str, dict[str, Any]]] = [
         "warning",
         {"reason": "NEVER_ARRIVED"},
     ),
+    (
+        ev.OrderAccepted(client_order_id=OID, broker_order_id=BrokerOrderId("b"), submitted_at=NOON, legs=(), at=NOON),
+        "order_accepted",
+        "info",
+        {"client_order_id": OID, "broker_order_id": "b"},
+    ),
+    (ev.OrderReleased(client_order_id=OID, at=NOON), "order_released", "info", {"client_order_id": OID}),
+    (
+        ev.OrderCancelRequested(client_order_id=OID, by="ada", at=NOON),
+        "order_cancel_requested",
+        "info",
+        {"client_order_id": OID, "by": "ada"},
+    ),
     (ev.OrderCanceled(client_order_id=OID, at=NOON), "order_canceled", "info", {"client_order_id": OID}),
     (ev.OrderExpired(client_order_id=OID, at=NOON), "order_expired", "info", {"client_order_id": OID}),
     (
@@ -241,8 +259,10 @@ def test_what_happens_to_a_part_is_found_by_its_order() -> None:
     assert {line["client_order_id"] for line in lines} == {"alice-sale"}
     assert [(line["event"], line.get("part_id")) for line in lines if line["event"] != "order_approved"] == [
         ("order_split", "alice-sale~1"),
+        ("order_accepted", "alice-sale~1"),
         ("order_filled", "alice-sale~1"),
         ("order_split", "alice-sale~2"),
+        ("order_accepted", "alice-sale~2"),
         ("order_filled", "alice-sale~2"),
     ]
 
@@ -277,6 +297,60 @@ def test_log_and_drop_copy_tell_one_story(fact: ev.Fact, event: str, level: str,
     copy.take_over([AN_ORDER], [])
     names = {line.event for line in copy.events(1, fact)}
     assert names & OTHERWISE_NAMED.get(event, {event})
+
+
+LINE = "trade AAPL 2026-11-20T15:04:05Z"
+
+
+def test_every_entry_of_an_order_has_the_line_that_led_to_it() -> None:
+    """`journalctl DESK_LINE=...` shows what one line of the market led to, to the last fill; after a restart, too."""
+    request = a_request()
+    desk = a_desk()
+    approved = next(
+        record.fact
+        for record in handle(desk, requested(request, line=LINE, lines_together=4))
+        if isinstance(record, Record)
+    )
+    told: list[ev.Fact] = [
+        approved,
+        ev.OrderHeld(client_order_id=OID, until=NOON, reason="WASH_TRADE", message="m", in_the_way=(), at=NOON),
+        ev.OrderReleased(client_order_id=OID, at=NOON),
+        ev.BrokerSaid(client_order_id=OID, source="submit", word="in_doubt", detail="HTTP 504", at=NOON),
+        ev.OrderAccepted(client_order_id=OID, broker_order_id=BrokerOrderId("b"), submitted_at=NOON, legs=(), at=NOON),
+        a_fact_of_a_fill(request, 4),
+        ev.OrderCancelRequested(client_order_id=OID, by="alice", at=NOON),
+        ev.OrderCanceled(client_order_id=OID, at=NOON),
+    ]
+    restarted = fold.decode(fold.encode(desk))
+    for orders in (desk.orders, restarted.orders):
+        with capture_logs() as lines:
+            for fact in told:
+                FactLog(orders)(fact)
+        assert [line["event"] for line in lines] == [
+            "order_approved",
+            "order_held",
+            "order_released",
+            "broker_said",
+            "order_accepted",
+            "order_filled",
+            "order_cancel_requested",
+            "order_canceled",
+        ]
+        assert {(line["line"], line["lines_together"]) for line in lines} == {(LINE, 4)}
+
+
+def test_parts_have_the_line_of_the_order_that_was_asked_for() -> None:
+    """Whatever the desk made of it, it was asked for on that line."""
+    told, desk = a_split_story(line=LINE)
+    with capture_logs() as lines:
+        for fact in told:
+            FactLog(desk.orders)(fact)
+    assert {line.get("line") for line in lines} == {LINE}
+    assert {name: order.line for name, order in desk.orders.items() if "sale" in name} == {
+        "alice-sale": LINE,
+        "alice-sale~1": LINE,
+        "alice-sale~2": LINE,
+    }
 
 
 def test_what_nobody_looks_for_is_no_line() -> None:

@@ -93,10 +93,10 @@ def canceled(name: str = "alice-sale", at: datetime = NOON) -> ev.CancelRequeste
     return ev.CancelRequested(client_order_id=ClientOrderId(name), by="alice", at=at)
 
 
-def a_split_story(*, is_whole: bool = True) -> tuple[list[ev.Fact], Desk]:
+def a_split_story(*, is_whole: bool = True, line: str = "") -> tuple[list[ev.Fact], Desk]:
     """Return the facts of a sale across zero of which both parts are filled, or only the first; and the desk then."""
     desk = a_long_desk()
-    kept = facts(handle(desk, requested(a_sale())))
+    kept = facts(handle(desk, requested(a_sale(), line=line)))
     for number in (1, 2)[: 2 if is_whole else 1]:
         for event in (accepted(part(desk, number)), filled(part(desk, number), str(part(desk, number).qty))):
             kept += facts(handle(desk, event))

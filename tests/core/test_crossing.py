@@ -166,6 +166,16 @@ def sums(desk: Desk) -> tuple[Decimal, Decimal]:
 # --- the way of an exchange -------------------------------------------------------------------------------------------
 
 
+def test_what_comes_back_keeps_the_line_that_it_was_asked_for_on() -> None:
+    """To whoever asked it is still the same order."""
+    desk = a_crossing_desk()
+    handle(desk, asked(RESTING, line="trade AAPL 2026-11-20T15:04:05Z", lines_together=2))
+    for event in (accepted(RESTING), asked(SALE), canceled(RESTING)):
+        handle(desk, event)
+    back = order(desk, BACK)
+    assert (back.line, back.lines_together) == ("trade AAPL 2026-11-20T15:04:05Z", 2)
+
+
 def test_what_meets_is_exchanged_and_the_rest_goes_back_to_the_broker() -> None:
     """Four of bob's ten shares come from alice, at the midpoint; six go to the broker, as the order in its place."""
     desk = recalled()

@@ -109,6 +109,15 @@ def test_a_leg_whose_sibling_filled_is_asked_for() -> None:
     assert desk.open_orders() == []
 
 
+def test_legs_have_the_line_of_their_entry() -> None:
+    """The strategy asked for all three at once."""
+    desk = a_desk()
+    handle(desk, requested(BRACKET, line="bar AAPL 2026-11-20T15:04:00Z"))
+    answer = a_broker_order(BRACKET, legs=LEGS)
+    handle(desk, ev.SubmitAccepted(client_order_id=BRACKET.client_order_id, order=answer, at=NOON))
+    assert {desk.orders[oid].line for oid in (PROFIT, LOSS)} == {"bar AAPL 2026-11-20T15:04:00Z"}
+
+
 def test_legs_end_with_an_entry_that_never_filled() -> None:
     """And live on with one that did."""
     desk = a_desk_with_a_bracket()

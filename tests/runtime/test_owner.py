@@ -18,6 +18,7 @@ from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId
 from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Side
 from deskd.domain.reasons import RefusalReason, RejectReason
+from deskd.domain.strategy import AtWork
 from deskd.runtime.owner import INBOX_MAX
 from tests.factories import (
     AAPL,
@@ -51,13 +52,25 @@ async def test_nothing_reaches_the_broker_before_it_is_on_disk() -> None:
 async def test_an_order_keeps_the_line_that_it_was_asked_for_on() -> None:
     """From the market's line to the fill: what the strategy was at work on stands in the approval, or in the denial."""
     async with a_world() as world:
-        world.runtime.line_of = {ALICE: "trade AAPL 2026-11-20T15:04:05Z"}.__getitem__
+        world.runtime.at_work = {ALICE: AtWork(line="trade AAPL 2026-11-20T15:04:05Z", together=3)}.__getitem__
         await world.runtime.place(a_request(), timeout_s=5)
         await world.runtime.place(a_request(client_order_id=ClientOrderId("o2"), qty=qty(1_000_000)), timeout_s=5)
         kinds = ev.OrderApproved | ev.OrderDenied
         asked = [fact for fact in world.ledger.facts if isinstance(fact, kinds)]
         assert [type(fact) for fact in asked] == [ev.OrderApproved, ev.OrderDenied]
-        assert {fact.line for fact in asked} == {"trade AAPL 2026-11-20T15:04:05Z"}
+        assert {(fact.line, fact.lines_together) for fact in asked} == {("trade AAPL 2026-11-20T15:04:05Z", 3)}
+
+
+@pytest.mark.parametrize(("who", "line"), [(ALICE, "trade AAPL 2026-11-20T15:04:06Z"), (None, "")])
+async def test_an_order_in_the_place_of_another_has_a_line_of_its_own(who: StrategyId | None, line: str) -> None:
+    """The strategy's second thought came on another line; an officer reads none."""
+    async with a_world() as world:
+        world.runtime.at_work = lambda _: AtWork(line="trade AAPL 2026-11-20T15:04:05Z")
+        await world.runtime.place(a_limit_request(), timeout_s=5)
+        world.runtime.at_work = lambda _: AtWork(line="trade AAPL 2026-11-20T15:04:06Z")
+        await world.runtime.replace(who, LOWER, **a_wish())
+        lines = [world.runtime.desk.orders[oid].line for oid in (OID, ClientOrderId("new"))]
+        assert lines == ["trade AAPL 2026-11-20T15:04:05Z", line]
 
 
 async def test_a_burst_shares_the_cost_of_durability() -> None:

@@ -31,7 +31,10 @@ def test_what_the_runner_writes_is_read(page: int) -> None:
     put(page, 16, (9).to_bytes(8, "little"))
     put(page, 24, b"\4\0last")
     put(page, 540, b"\4\0work")
-    assert read_page(page) == Page(handled=5, read=9, last_line="last", at_work_on="work")
+    put(page, 1054, b"\3\0\4\0many")
+    assert read_page(page) == Page(
+        handled=5, read=9, last_line="last", at_work_on="work", together=3, last_together="many"
+    )
     assert read_page(page).waiting == 3
 
 
@@ -40,7 +43,7 @@ def test_any_bytes_are_read_within_bounds(page: int) -> None:
     put(page, 0, b"\xff" * PAGE_BYTES)
     seen = read_page(page)
     assert seen.handled == seen.read == 2**53
-    assert len(seen.last_line) == len(seen.at_work_on) == LAST_LINE_MAX
+    assert len(seen.last_line) == len(seen.at_work_on) == len(seen.last_together) == LAST_LINE_MAX
     assert seen.waiting == 0
     assert not seen.is_reached
 

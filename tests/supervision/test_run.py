@@ -1,6 +1,7 @@
 """One life of a process: what it may do to the desk, and what is known of it."""
 
 import asyncio
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.run import ExitReason
-from deskd.domain.strategy import Delivery, DeskWait
+from deskd.domain.strategy import AtWork, Delivery, DeskWait
 from deskd.ledger import codec
 from tests.hang import HANG_S
 from tests.supervised import a_world
@@ -55,11 +56,34 @@ async def test_it_is_known_which_line_its_script_is_at_work_on(tmp_path: Path, j
             await world.start(name)
         world.feed(await world.until_fed("alice"), line)
         await world.until_printed("alice", "got it")
-        assert world.supervisor.line(StrategyId("alice")) == "trade AAPL 2026-11-20T15:04:05Z"
-        assert world.supervisor.line(StrategyId("bob")) == ""
-        assert world.supervisor.line(StrategyId("a laptop's")) == ""
+        assert world.supervisor.at_work(StrategyId("alice")) == AtWork(line="trade AAPL 2026-11-20T15:04:05Z")
+        assert world.supervisor.at_work(StrategyId("bob")) == AtWork()
+        assert world.supervisor.at_work(StrategyId("a laptop's")) == AtWork()
         await world.stop("alice")
-        assert world.supervisor.line(StrategyId("alice")) == ""
+        assert world.supervisor.at_work(StrategyId("alice")) == AtWork()
+
+
+async def test_of_lines_that_were_read_together_the_last_is_known(tmp_path: Path, jail_root: Path) -> None:
+    """A script that is fast is given several at once: which of them it is at work on, only it knows."""
+    stamp = "2026-11-20T15:04:05.{:03}Z"
+    sent = b"".join(
+        b'{"type":"trade","symbol":"AAPL","timestamp":"%s"}\n' % stamp.format(n).encode() for n in range(100)
+    )
+    source = """
+        import json, sys, time
+        for line in sys.stdin:
+            if sys.stdin.buffer.raw._piece > 1:
+                print("first", json.loads(line)["timestamp"])
+                time.sleep(600)
+    """
+    async with a_world(tmp_path, jail_root, {"alice": source}, jailed=False) as world:
+        await world.start("alice")
+        world.feed(await world.until_fed("alice"), sent)
+        await world.until_printed("alice", "first ")
+        first = re.search(r"first \S+\.(\d+)Z", world.supervisor.log_path(StrategyId("alice")).read_text())
+        assert first is not None
+        last = stamp.format(int(first[1]) + 1)
+        assert world.supervisor.at_work(StrategyId("alice")) == AtWork(line=f"trade AAPL {last}", together=2)
 
 
 async def test_a_process_that_escaped_its_session_does_not_hold_the_desk_up(tmp_path: Path, jail_root: Path) -> None:

@@ -32,6 +32,7 @@ class OrderApproved:
     parts: tuple[tuple[StrategyId, Qty], ...] = ()  # of the house's order that closes for many: whose shares (a block)
     block: ClientOrderId | None = None  # of a part of a block, which is filled at the desk: the block
     line: str = ""  # the market's line that the strategy was at work on, as its run says: type, symbol, time
+    lines_together: int = 0  # that its script was given at once, of which *line* is the last; 0: it was given one alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class OrderDenied:
     checks: tuple[Checked, ...] = ()  # those that passed, and last the one that said no
     in_the_way: tuple[ClientOrderId, ...] = ()  # open orders that it was in conflict with; for officers
     line: str = ""  # as in OrderApproved
+    lines_together: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

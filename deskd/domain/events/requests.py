@@ -22,6 +22,7 @@ class OrderRequested:
     is_closing: bool = False  # the desk itself closes a position (core/exit_orders.py)
     is_halted: bool = False  # the market halted the symbol, as far as the desk was told
     line: str = ""  # the market's line that the strategy was at work on, as its run says: type, symbol, time
+    lines_together: int = 0  # that its script was given at once, of which *line* is the last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,8 @@ class ReplaceRequested:
     at: datetime
     is_halted: bool = False
     clock: MarketClock | None = None
+    line: str = ""  # as in OrderRequested, where the strategy asked
+    lines_together: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
