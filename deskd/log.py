@@ -9,9 +9,11 @@ Rule 2: what others wrote (members, the broker) is shown escaped: it cannot move
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -21,9 +23,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from deskd.domain.shown import STEERING, one_line, printable
 from deskd.journal import FIELD, Journal, is_journal
-
-MASK = "***"
-SECRET_LENGTH_MIN = 6  # masking shorter text would eat half of the log
+from deskd.secrets import Secrets
 
 PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}  # syslog's numbers
 # The keys that everybody looks for have short names; any other key is DESK_ and its name.
@@ -38,7 +38,16 @@ FIELDS = {
 }
 _NO_FIELDS = frozenset({"timestamp", "level", "exception", "stack"})  # the journal's own, and what the message has
 
+_SPECIAL = re.compile(rf"\\|{STEERING.pattern}")  # a backslash is JSON's own sign that a text holds something special
 _encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Where the program speaks, and what it never says."""
+
+    secrets: Secrets = field(default_factory=Secrets)
+    journal: Journal | None = None  # None: standard error
 
 
 def journal_of(
@@ -55,15 +64,14 @@ def configure(
     level: Literal["debug", "info", "warning", "error"],
     format: Literal["auto", "text", "json"],  # noqa: A002  the setting's own name
     stream: TextIO | None = None,
-    secrets: Iterable[str] = (),
-    journal: Journal | None = None,
+    voice: Voice | None = None,
 ) -> None:
     """Set up structlog, and logging for libraries, to write to *stream* (stderr); later calls replace earlier ones.
 
-    With a *journal* entries go there, and to *stream* only where it is gone.
+    With a journal entries go there, and to *stream* only where it is gone.
     """
-    stream = stream or sys.stderr
-    secrets = list(secrets)
+    stream, voice = stream or sys.stderr, voice or Voice()
+    secrets, journal = voice.secrets, voice.journal
     is_text = format == "text" or (format == "auto" and stream.isatty())
     shared: list[Processor] = [structlog.processors.format_exc_info, masked(secrets), escaped]
     render: Processor = _text(stream) if is_text else _json
@@ -99,6 +107,20 @@ def set_level(level: Literal["debug", "info", "warning", "error"]) -> None:
     root.setLevel(level.upper())
     for noisy in ("asyncio", "aiohttp.access", "websockets", "urllib3"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def tell_end(event: str, problems: Iterable[str], *, front: str, voice: Voice) -> None:
+    """Say why the program cannot go on: an entry of the journal each, which `journalctl -p err` shows; else on stderr.
+
+    What systemd reads from stderr has the priority of what is well, unless the line says another. `configure` comes
+    first.
+    """
+    priority = f"<{PRIORITIES['error']}>" if is_journal(os.environ, sys.stderr) else ""
+    for problem in problems:
+        if voice.journal is None:
+            sys.stderr.write(f"{priority}{front}{printable(voice.secrets.hide(problem))}\n")
+        else:
+            structlog.get_logger().error(event, why=problem)
 
 
 class _ToJournal:
@@ -162,10 +184,8 @@ def _value(value: object) -> str:
 class _Json:
     """Renders an entry that needs no care at once, and any other by *careful*: most lines need none."""
 
-    def __init__(self, secrets: Iterable[str], careful: Sequence[Processor]) -> None:
-        known = [secret for secret in secrets if len(secret) >= SECRET_LENGTH_MIN]
-        # A backslash is JSON's own sign that a text holds something special.
-        self._needs_care = re.compile("|".join([r"\\", STEERING.pattern, *map(re.escape, known)]))
+    def __init__(self, secrets: Secrets, careful: Sequence[Processor]) -> None:
+        self._secrets = secrets
         self._careful = careful
 
     def __call__(self, logger: WrappedLogger, name: str, entry: EventDict) -> str:
@@ -175,7 +195,7 @@ class _Json:
                 line = _encode(_ordered(entry)).decode()
             except (TypeError, ValueError, RecursionError):  # a value that JSON has no form for
                 line = "\\"
-            if not self._needs_care.search(line):
+            if not _SPECIAL.search(line) and not self._secrets.pattern.search(line):
                 return line
         careful: Any = entry
         for processor in self._careful:
@@ -183,22 +203,9 @@ class _Json:
         return str(careful)
 
 
-def masked(secrets: Iterable[str]) -> Processor:
+def masked(secrets: Secrets) -> Processor:
     """Return a processor that hides every one of *secrets* in every value, at any depth."""
-    secrets = list(secrets)
-    if not any(len(secret) >= SECRET_LENGTH_MIN for secret in secrets):
-        return lambda _logger, _name, entry: entry
-    hide = hiding(secrets)
-    return lambda _logger, _name, entry: _mapped(entry, hide)
-
-
-def hiding(secrets: Iterable[str]) -> Callable[[str], str]:
-    """Return what hides every one of *secrets* in a text."""
-    known = sorted({secret for secret in secrets if len(secret) >= SECRET_LENGTH_MIN}, key=len, reverse=True)
-    if not known:
-        return lambda text: text
-    pattern = re.compile("|".join(map(re.escape, known)))
-    return lambda text: pattern.sub(MASK, text)
+    return lambda _logger, _name, entry: _mapped(entry, secrets.hide)
 
 
 def escaped(_logger: WrappedLogger, _name: str, entry: EventDict) -> EventDict:

@@ -12,7 +12,8 @@ import pytest
 import structlog
 
 from deskd.journal import Journal
-from deskd.log import MASK, configure, journal_of, set_level
+from deskd.log import Voice, configure, journal_of, set_level, tell_end
+from deskd.secrets import MASK, Secrets
 from tests.a_journal import FakeJournal
 
 SECRET = "s3cretkeyofthedesk"
@@ -62,7 +63,7 @@ def test_text_is_readable_without_colours_where_no_terminal_is() -> None:
 def test_a_known_secret_never_gets_out(form: str) -> None:
     """Wherever a secret hides in an entry (text, list, exception, a library's line), it is masked."""
     stream = io.StringIO()
-    configure(level="info", format=form, stream=stream, secrets=[SECRET])  # type: ignore[arg-type]
+    configure(level="info", format=form, stream=stream, voice=Voice(Secrets([SECRET])))  # type: ignore[arg-type]
     log = structlog.get_logger()
     log.info("asked", url=f"https://x/?key={SECRET}", headers={"k": [SECRET]}, thing=OSError(SECRET))
     try:
@@ -133,7 +134,7 @@ def journal(tmp_path: Path) -> Iterator[tuple[Journal, FakeJournal]]:
 def test_an_entry_of_the_journal_has_its_fields(journal: tuple[Journal, FakeJournal]) -> None:
     """The keys that people look for have the names of CONTRACTS 7; the message reads well by itself."""
     stream = io.StringIO()
-    configure(level="info", format="auto", stream=stream, journal=journal[0])
+    configure(level="info", format="auto", stream=stream, voice=Voice(journal=journal[0]))
     structlog.get_logger().info(
         "order_denied",
         strategy_id="alice_momentum",
@@ -167,14 +168,14 @@ def test_an_entry_of_the_journal_has_its_fields(journal: tuple[Journal, FakeJour
 @pytest.mark.parametrize(("level", "priority"), [("debug", "7"), ("info", "6"), ("warning", "4"), ("error", "3")])
 def test_a_level_is_its_priority(journal: tuple[Journal, FakeJournal], level: str, priority: str) -> None:
     """`journalctl -p err` shows what an officer must act on, and nothing else."""
-    configure(level="debug", format="auto", journal=journal[0])
+    configure(level="debug", format="auto", voice=Voice(journal=journal[0]))
     getattr(structlog.get_logger(), level)("x_happened")
     assert [entry["PRIORITY"] for entry in journal[1].entries()] == [priority]
 
 
 def test_one_event_is_one_entry(journal: tuple[Journal, FakeJournal]) -> None:
     """Foreign text makes no line and no field; a traceback and a library's words are one entry, too."""
-    configure(level="info", format="auto", journal=journal[0], secrets=[SECRET])
+    configure(level="info", format="auto", voice=Voice(Secrets([SECRET]), journal[0]))
     log = structlog.get_logger()
     log.info("order_invalid", text="x\nDESK_USER=root\x1b[2J")
     try:
@@ -204,7 +205,7 @@ def test_a_journal_that_is_gone_leaves_the_entry_to_stderr(tmp_path: Path) -> No
     """Nothing is lost; the priority stands before the line, as sd-daemon(3) has it."""
     stream = io.StringIO()
     journal = Journal(str(tmp_path / "none.sock"))
-    configure(level="info", format="auto", stream=stream, journal=journal)
+    configure(level="info", format="auto", stream=stream, voice=Voice(journal=journal))
     structlog.get_logger().warning("stream_dropped", why="closed")
     logging.getLogger("aiohttp.client").error("lost")
     journal.close()
@@ -223,3 +224,28 @@ def test_the_journal_is_used_where_the_log_leads_to_it(tmp_path: Path) -> None:
         journal = journal_of("auto", ours, file)
         assert journal is not None
         journal.close()
+
+
+def test_what_becomes_known_to_be_secret_is_hidden_from_then_on(journal: tuple[Journal, FakeJournal]) -> None:
+    """Addresses of notifications are read long after the log began, and change with a reload."""
+    secrets = Secrets()
+    configure(level="info", format="auto", voice=Voice(secrets, journal[0]))
+    secrets.know([SECRET])
+    structlog.get_logger().info("asked", url=f"https://x/?key={SECRET}")
+    (entry,) = journal[1].entries()
+    assert SECRET not in str(entry)
+
+
+def test_why_a_program_ends_is_an_error_of_the_journal(journal: tuple[Journal, FakeJournal]) -> None:
+    """`journalctl -p err` shows all that is wrong, an entry each."""
+    voice = Voice(Secrets([SECRET]), journal[0])
+    configure(level="info", format="auto", voice=voice)
+    tell_end("desk_ended", ["desk.toml:1:1: x", f"desk.toml:2:1: is {SECRET}"], front="deskd: ", voice=voice)
+    found = [(entry["PRIORITY"], entry["DESK_EVENT"], entry["DESK_WHY"]) for entry in journal[1].entries()]
+    assert found == [("3", "desk_ended", "desk.toml:1:1: x"), ("3", "desk_ended", f"desk.toml:2:1: is {MASK}")]
+
+
+def test_why_a_program_ends_is_a_sentence_where_no_journal_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """For people, without a secret, and without what a terminal would obey."""
+    tell_end("desk_ended", [f"is {SECRET}\x1b[2J"], front="deskd: ", voice=Voice(Secrets([SECRET])))
+    assert capsys.readouterr().err == f"deskd: is {MASK}\\x1b[2J\n"

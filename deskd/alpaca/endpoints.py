@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from deskd.config import BrokerSection
 from deskd.domain.errors import ConfigError
-from deskd.log import MASK, SECRET_LENGTH_MIN
+from deskd.secrets import MASK, SECRET_LENGTH_MIN
 
 PAPER_TRADING = "https://paper-api.alpaca.markets"
 LIVE_TRADING = "https://api.alpaca.markets"

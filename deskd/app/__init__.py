@@ -5,7 +5,6 @@ import faulthandler
 import gc
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from types import ModuleType
 
@@ -20,32 +19,52 @@ from deskd.config import Config
 from deskd.config.keys import BrokerKeys
 from deskd.config.load import Loaded
 from deskd.domain.errors import BrokerFatal, ConfigError, LedgerError, SandboxUnavailable
+from deskd.journal import Journal
+from deskd.secrets import Secrets
 
 log = structlog.get_logger()
 
 
-def run(config: Config, *, keys: BrokerKeys | None, read: Callable[[], Loaded] | None = None) -> int:
+def run(
+    config: Config,
+    *,
+    keys: BrokerKeys | None,
+    read: Callable[[], Loaded] | None = None,
+    journal: Journal | None = None,
+) -> int:
     """Run the desk until SIGTERM or SIGINT; return the exit code. What went wrong is said in one sentence.
 
-    *read* reads the configuration anew, for a reload.
+    *read* reads the configuration anew, for a reload; *journal* is where the log goes, under systemd.
 
     A wrong configuration is 78 however late it shows: another start would end the same, and systemd leaves it alone.
+    Under systemd the journal has the reason as an error, a crash's too, and `systemctl status` shows the first.
     """
-    hidden = [keys.secret_key, keys.key_id] if keys else []
-    journal = logs.journal_of(config.log.format, os.environ, sys.stderr)
-    logs.configure(level=config.log.level, format=config.log.format, secrets=hidden, journal=journal)
+    voice = logs.Voice(Secrets([keys.secret_key, keys.key_id] if keys else []), journal)
+    logs.configure(level=config.log.level, format=config.log.format, voice=voice)
     faulthandler.enable()  # systemd ends a desk that hangs by SIGABRT: where it hung belongs into the journal
     notifier = Notifier.of(os.environ, os.getpid())
-    code = 0
+    errors: list[BaseException] = []
     try:
-        uvloop.run(_run(config, keys, notifier, read))
-    except* (ConfigError, LedgerError, BrokerFatal, SandboxUnavailable, ChildProcessError) as group:
-        errors = _leaves(group)
-        for error in errors:
-            sys.stderr.write(f"deskd: {error}\n")
-        notifier.say(status=str(errors[0]))
-        code = os.EX_CONFIG if any(isinstance(error, ConfigError) for error in errors) else 1
-    return code
+        try:
+            uvloop.run(_run(config, keys, notifier, read, voice))
+        except* (ConfigError, LedgerError, BrokerFatal, SandboxUnavailable, ChildProcessError) as group:
+            errors = _leaves(group)
+    except Exception as crash:
+        notifier.say(status=f"crashed: {_leaf(crash)!r}; the journal has the rest")
+        if journal is None:
+            raise  # its traceback is for whoever sits at the terminal
+        log.critical("desk_crashed", exc_info=True)
+        return 1
+    if not errors:
+        return 0
+    problems = [line for error in errors for line in str(error).splitlines()]
+    logs.tell_end("desk_ended", problems, front="deskd: ", voice=voice)
+    notifier.say(status=problems[0])
+    return os.EX_CONFIG if any(isinstance(error, ConfigError) for error in errors) else 1
+
+
+def _leaf(error: BaseException) -> BaseException:
+    return _leaves(error)[0] if isinstance(error, BaseExceptionGroup) else error
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
@@ -88,7 +107,13 @@ async def _kill_when_asked(asked: asyncio.Event, pull: Callable[[str], Awaitable
         await pull("SIGUSR1")
 
 
-async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier, read: Callable[[], Loaded] | None) -> None:
+async def _run(
+    config: Config,
+    keys: BrokerKeys | None,
+    notifier: Notifier,
+    read: Callable[[], Loaded] | None,
+    voice: logs.Voice,
+) -> None:
     stop, reload, kill = asyncio.Event(), asyncio.Event(), asyncio.Event()
     main = asyncio.current_task()
     assert main is not None, "a coroutine runs in a task"
@@ -122,7 +147,7 @@ async def _run(config: Config, keys: BrokerKeys | None, notifier: Notifier, read
     try:
         async with (
             begun(config, keys, goes_first=True) as parts,
-            (await asyncio.to_thread(_rest)).built(config, parts, read) as daemon,
+            (await asyncio.to_thread(_rest)).built(config, parts, read, voice) as daemon,
             daemon.control.serve(config.desk.runtime_dir),
             daemon.metrics.serve(),
         ):

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from deskd.alerts.routes import plan_of, read_routes
+from deskd.alerts.routes import Routes, plan_of, read_routes
 from deskd.alpaca.broker import open_broker
 from deskd.alpaca.budget import UNLIMITED
 from deskd.alpaca.endpoints import Keys, embedded, endpoints
@@ -29,6 +29,7 @@ from deskd.app.tasks import Tasks
 from deskd.config import Config
 from deskd.config.keys import BrokerKeys
 from deskd.config.load import Loaded
+from deskd.log import Voice
 from deskd.ports import SystemClock
 
 log = structlog.get_logger()
@@ -42,8 +43,13 @@ async def opened(config: Config, keys: BrokerKeys | None, *, goes_first: bool = 
 
 
 @asynccontextmanager
-async def built(config: Config, parts: Begun, read: Callable[[], Loaded] | None = None) -> AsyncIterator["Daemon"]:
-    """Build the rest of the desk on what was begun: broker and doors. *read* reads the configuration anew."""
+async def built(
+    config: Config, parts: Begun, read: Callable[[], Loaded] | None = None, voice: Voice | None = None
+) -> AsyncIterator["Daemon"]:
+    """Build the rest of the desk on what was begun: broker and doors. *read* reads the configuration anew.
+
+    *voice* is the log's: what the desk learns of secrets is hidden there from then on.
+    """
     wall = SystemClock()
     pair = Keys(key_id=parts.keys.key_id, secret=parts.keys.secret_key)
     if parts.exchange is None:
@@ -72,6 +78,7 @@ async def built(config: Config, parts: Begun, read: Callable[[], Loaded] | None 
             where=where,
             keys=pair,
             tasks=Tasks(group),
+            voice=voice or Voice(),
         )
         daemon = Daemon(config, rooms, read)
         try:
@@ -101,7 +108,7 @@ class Daemon:
             wall=rooms.wall,
             read_routes=lambda config: read_routes(config.notify, os.environ),
             routes=lambda: rooms.notifications.routes,
-            take_routes=lambda config, routes: rooms.notifications.take(routes, plan_of(config, routes)),
+            take_routes=self._take_routes,
         )
         self.control = control_of(config, rooms, status=self.status, reload=self._reload_for)
         self.metrics = metrics_of(config, rooms, self.started_at)
@@ -140,6 +147,10 @@ class Daemon:
         if reloaded.problems:
             await self.supervisor.reread()  # they do not wait for the file to be mended
         return f"{reloaded.in_words()}; {self._how()}"
+
+    def _take_routes(self, config: Config, routes: Routes) -> None:
+        self.rooms.voice.secrets.know_addresses(routes.addresses.values())
+        self.rooms.notifications.take(routes, plan_of(config, routes))
 
     async def _reload_for(self, by: str, is_dry: bool) -> Mapping[str, object]:  # noqa: FBT001  the route's signature
         return (await self.reloading.reload(by, is_dry=is_dry)).as_dict()

@@ -121,5 +121,6 @@ def _exchange(config: Config, keys: BrokerKeys, *, waits_for_listener: bool) -> 
             rate_limit_per_min=0,
             waits_for_listener=waits_for_listener,
             log_level=config.log.level,
+            log_format=config.log.format,
         )
     )

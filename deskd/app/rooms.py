@@ -4,7 +4,6 @@ Nothing here waits, speaks or starts: `starting.py` does.
 """
 
 import os
-import sys
 from datetime import timedelta
 from random import SystemRandom
 
@@ -36,7 +35,7 @@ from deskd.core.silence import Silence
 from deskd.domain import events as ev
 from deskd.ledger.fact_reader import FactReader
 from deskd.ledger.roots import ROOTS, load_key
-from deskd.log import hiding, journal_of
+from deskd.log import Voice
 from deskd.metrics.counts import Counts
 from deskd.metrics.loop_lag import LoopLag
 from deskd.ports import Clock
@@ -63,8 +62,10 @@ class Rooms:
         where: Endpoints,
         keys: Keys,
         tasks: Tasks,
+        voice: Voice,
     ) -> None:
         self.wall = wall
+        self.voice = voice
         self.broker = broker
         self.tasks = tasks
         self.ledger = parts.ledger
@@ -100,8 +101,10 @@ class Rooms:
             silence=Silence(timedelta(seconds=config.broker.stream_silence_s)),
             on_fact=[FactLog(desk.orders, desk.strategies), self.live],
         )
+        signing_key = load_key(config.desk.state_dir)
+        voice.secrets.know([keys.secret, keys.key_id, signing_key.secret])
         self.roots = RootKeeper(
-            key=load_key(config.desk.state_dir),
+            key=signing_key,
             ledger=parts.ledger,
             desk=desk,
             wall=wall,
@@ -123,6 +126,7 @@ class Rooms:
             self.runtime, wall, tasks.group, config=config.api, requests_per_s=config.risk.strategy.requests_per_s
         )
         routes = read_routes(config.notify, os.environ)
+        voice.secrets.know_addresses(routes.addresses.values())
         self.notifications = Office(
             desk=config.desk.name,
             ledger=db_path(config),
@@ -154,8 +158,8 @@ class Rooms:
             registered=desk.strategies.get,
             on_spec=self.terms.on_spec,
             past=desk.streaks.get,
-            prints=_prints(config, wall, keys),
-            hide=hiding([keys.secret, keys.key_id]),
+            prints=None if voice.journal is None else Prints(voice.journal.send, wall, voice.secrets.hide),
+            hide=voice.secrets.hide,
         )
         self.runtime.at_work = self.supervisor.at_work
         self.deployer = Deployer(
@@ -224,9 +228,3 @@ class Rooms:
     def _on_disk(self, low: str | None) -> None:
         self.runtime.disk_low = low
         self.tasks.spawn(self.notifications.post(disk_told(low, self.wall.now())), "disk notification")
-
-
-def _prints(config: Config, wall: Clock, keys: Keys) -> Prints | None:
-    """Return the way of strategies' prints to the journal, where the desk's own log goes there."""
-    journal = journal_of(config.log.format, os.environ, sys.stderr)
-    return None if journal is None else Prints(journal.send, wall, hiding([keys.secret, keys.key_id]))

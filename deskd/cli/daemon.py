@@ -11,9 +11,9 @@ import click
 from deskd import __version__
 from deskd.cli.place import NoConfiguration, config_file, root_of
 from deskd.cli.record import record
+from deskd.config.keys import shown_to_nobody
 from deskd.config.load import Loaded, load
 from deskd.domain.errors import ConfigError, LedgerError, SandboxUnavailable
-from deskd.domain.shown import printable
 
 FAILED = 1
 CONFIG_WRONG = os.EX_CONFIG  # 78: the unit does not restart on it (RestartPreventExitStatus=78)
@@ -36,11 +36,27 @@ def main() -> None:
     try:
         sys.exit(cli(prog_name="deskd", standalone_mode=True))
     except (ConfigError, NoConfiguration) as error:
-        print(printable(str(error)), file=sys.stderr)
+        _tell_end(error, front="")
         sys.exit(CONFIG_WRONG)
     except (LedgerError, SandboxUnavailable) as error:
-        print(f"deskd: {printable(str(error))}", file=sys.stderr)
+        _tell_end(error, front="deskd: ")
         sys.exit(FAILED)
+
+
+def _tell_end(error: Exception, *, front: str) -> None:
+    """Say all that is wrong, where whoever started us looks: the terminal, or systemd's journal and status."""
+    from deskd import log as logs
+    from deskd.secrets import Secrets
+
+    problems = str(error).splitlines()
+    journal = logs.journal_of("auto", os.environ, sys.stderr)
+    voice = logs.Voice(Secrets(shown_to_nobody(os.environ)), journal)
+    logs.configure(level="info", format="auto", voice=voice)
+    logs.tell_end("desk_ended", problems, front=front, voice=voice)
+    if "NOTIFY_SOCKET" in os.environ:
+        from deskd.app.notify import Notifier
+
+        Notifier.of(os.environ, os.getpid()).say(status=problems[0])
 
 
 def market_options[F: Callable[..., object]](command: F) -> F:
@@ -71,9 +87,10 @@ def run(config: Path | None, tape: tuple[str, ...], more_tape: tuple[str, ...], 
 
     read = _reading(config, [*tape, *more_tape], overrides)
     loaded, keys = read(), read_keys(os.environ)
-    from deskd import app  # after the configuration: a wrong one is told at once
+    from deskd import app, log  # after the configuration: a wrong one is told at once
 
-    sys.exit(app.run(loaded.config, keys=keys, read=read))
+    journal = log.journal_of(loaded.config.log.format, os.environ, sys.stderr)
+    sys.exit(app.run(loaded.config, keys=keys, read=read, journal=journal))
 
 
 @cli.command()
@@ -98,16 +115,21 @@ def exchange(
 
     When it is ready it prints one line of JSON with its address; its log goes to standard error.
     """
-    section = _reading(config, [*tape, *more_tape], overrides)().config.exchange
+    loaded = _reading(config, [*tape, *more_tape], overrides)().config
     import uvloop  # after the configuration: a wrong one is told at once
 
     from deskd.venue.process import serve
     from deskd.venue.settings import keys_from, settings_from
 
-    keys = keys_from(os.environ)
-    uvloop.run(
-        serve(settings_from(section, state=section.state, keys=keys, rate_limit_per_min=rate_limit, faults=faults))
+    settings = settings_from(
+        loaded.exchange,
+        state=loaded.exchange.state,
+        keys=keys_from(os.environ),
+        rate_limit_per_min=rate_limit,
+        faults=faults,
+        log_format=loaded.log.format,
     )
+    uvloop.run(serve(settings))
 
 
 cli.add_command(record)

@@ -43,6 +43,11 @@ def read_keys(environment: Mapping[str, str]) -> BrokerKeys | None:
     return _pair(str(id_file), key_id, str(secret_file), secret_key)
 
 
+def shown_to_nobody(environment: Mapping[str, str]) -> list[str]:
+    """Return every text of a key that stands in the environment, whole pair or not: what is never to be shown."""
+    return [text for name in (*ID_NAMES, *SECRET_NAMES) if (text := environment.get(name, "").strip())]
+
+
 def _pair(id_name: str, key_id: str, secret_name: str, secret_key: str) -> BrokerKeys:
     if not key_id or not secret_key:
         there, missing = (id_name, secret_name) if key_id else (secret_name, id_name)

@@ -39,6 +39,11 @@ class SigningKey:
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
         self.public = self._private.public_key().public_bytes_raw().hex()
 
+    @property
+    def secret(self) -> str:
+        """Return the half that nobody may see, as text."""
+        return self._private.private_bytes_raw().hex()
+
     def sign(self, market_day: date, seq: int, root: str, at: datetime) -> RootSigned:
         """Return the fact that entry *seq* has the hash *root*."""
         signature = self._private.sign(_message(market_day, seq, root, at)).hex()

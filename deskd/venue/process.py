@@ -11,15 +11,37 @@ from collections.abc import Mapping
 
 import msgspec
 import structlog
+import uvloop
 
 from deskd import log as logs
 from deskd.domain.errors import ConfigError, LedgerError
+from deskd.secrets import Secrets
 from deskd.venue.assembly import opened
-from deskd.venue.settings import TAPE_ENDED, VenueSettings
+from deskd.venue.settings import EMBEDDED_KEY, TAPE_ENDED, VenueSettings
 
 _PR_SET_PDEATHSIG = 1
 
 log = structlog.get_logger()
+
+
+def run(settings: VenueSettings) -> int:
+    """Run the exchange as `serve` does; return the exit code. Why it could not go on is said in one sentence."""
+    voice = _configure_log(settings)
+    try:
+        uvloop.run(serve(settings))
+    except (ConfigError, LedgerError) as error:
+        logs.tell_end("exchange_ended", str(error).splitlines(), front="exchange: ", voice=voice)
+        return os.EX_CONFIG if isinstance(error, ConfigError) else 1
+    return 0
+
+
+def _configure_log(settings: VenueSettings) -> logs.Voice:
+    """Have the log go where the desk's goes: this process has its standard error."""
+    journal = logs.journal_of(settings.log_format, os.environ, sys.stderr)
+    pair = {settings.keys.secret_key, settings.keys.key_id} - {EMBEDDED_KEY}
+    voice = logs.Voice(Secrets(pair), journal)
+    logs.configure(level=settings.log_level, format=settings.log_format, voice=voice)
+    return voice
 
 
 async def serve(settings: VenueSettings) -> None:
@@ -29,7 +51,7 @@ async def serve(settings: VenueSettings) -> None:
     answers, one JSON line with its address goes to standard output, and one more when a tape that does not loop has
     ended; everything else goes to standard error.
     """
-    logs.configure(level=settings.log_level, format="auto", secrets=[settings.keys.secret_key])
+    _configure_log(settings)
     if settings.die_with_parent:
         _die_with_parent(settings.parent_pid)
     loop = asyncio.get_running_loop()

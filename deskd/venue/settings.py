@@ -43,6 +43,7 @@ class VenueSettings:
     die_with_parent: bool = False  # for a desk's child: no exchange outlives its desk
     waits_for_listener: bool = False  # the market stands until somebody subscribes: at speed 0 a day is over at once
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "text", "json"] = "auto"
     parent_pid: int = 0  # of that desk: a parent that died before we could ask to die with it is noticed
 
     @property
@@ -78,6 +79,7 @@ def settings_from(
     die_with_parent: bool = False,
     waits_for_listener: bool = False,
     log_level: Literal["debug", "info", "warning", "error"] = "info",
+    log_format: Literal["auto", "text", "json"] = "auto",
 ) -> VenueSettings:
     """Return the settings of `[exchange]`, with the *state* file as the caller resolved it."""
     return VenueSettings(
@@ -96,6 +98,7 @@ def settings_from(
         die_with_parent=die_with_parent,
         waits_for_listener=waits_for_listener,
         log_level=log_level,
+        log_format=log_format,
     )
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from deskd.app import run
 from deskd.config import BrokerSection, Config, DeskSection
+from deskd.journal import Journal
 from deskd.ledger.store import LedgerStore
+from tests.a_journal import FakeJournal
 from tests.hang import HANG_S
 from tests.whole.desk_process import a_desk_process, all_gone
 
@@ -110,6 +112,27 @@ def test_a_broker_without_keys_is_a_wrong_configuration(tmp_path: Path) -> None:
     """Another start would end the same: 78, and systemd leaves it alone."""
     config = Config(desk=DeskSection(state_dir=tmp_path), broker=BrokerSection(mode="alpaca"))
     assert run(config, keys=None) == 78
+
+
+def test_why_a_desk_ends_stands_in_journal_and_status(tmp_path: Path) -> None:
+    """`journalctl -p err` shows it as an error of the desk's own, and `systemctl status` in its line."""
+    fake, ear = FakeJournal(tmp_path), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ear.bind(str(tmp_path / "notify"))
+    config = Config(desk=DeskSection(state_dir=tmp_path), broker=BrokerSection(mode="alpaca"))
+    journal = Journal(fake.address)
+    os.environ["NOTIFY_SOCKET"] = str(tmp_path / "notify")  # the desk takes it out
+    assert run(config, keys=None, journal=journal) == 78
+    journal.close()
+    (entry,) = [entry for entry in fake.entries() if entry["PRIORITY"] == "3"]
+    assert entry["DESK_EVENT"] == "desk_ended"
+    assert entry["DESK_WHY"].startswith('broker.mode = "alpaca" needs keys')
+    status = ""
+    ear.settimeout(HANG_S)
+    while "needs keys" not in status:
+        status = ear.recv(4096).decode()
+    assert status.startswith('STATUS=broker.mode = "alpaca" needs keys')
+    ear.close()
+    fake.close()
 
 
 async def test_systemd_hears_the_whole_life_of_a_desk(tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ import asyncio
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from deskd.journal import SOCKET
 from tests.hang import HANG_S
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +42,35 @@ async def test_a_wrong_configuration_ends_with_78_and_every_problem(tmp_path: Pa
     assert code == 78
     assert out == ""
     assert [line.split(": ")[0] for line in err.splitlines()] == [f"{config}:2:1", f"{config}:3:1"]
+
+
+@pytest.mark.skipif(Path(SOCKET).exists(), reason="the entries would go into this machine's own journal")
+def test_a_start_that_fails_tells_systemd_all_that_is_wrong(tmp_path: Path) -> None:
+    """Each problem is an entry of priority `err`, and `systemctl status` has the first; a key that is wrong stays out.
+
+    Where the journal is not there to take entries, they are lines of stderr with their priority before them.
+    """
+    config = tmp_path / "desk.toml"
+    config.write_text("[sandbox]\npids = 1\nmemroy_mb = 1\n")
+    heard, stderr = os.pipe()
+    at = os.fstat(stderr)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(tmp_path / "notify"))
+        ear.settimeout(HANG_S)
+        environment = {
+            **os.environ,
+            "JOURNAL_STREAM": f"{at.st_dev}:{at.st_ino}",
+            "NOTIFY_SOCKET": str(tmp_path / "notify"),
+        }
+        command = [sys.executable, "-m", "deskd", "run", "--config", str(config)]
+        ended = subprocess.run(command, cwd=ROOT, env=environment, stderr=stderr, check=False)
+        os.close(stderr)
+        assert ended.returncode == 78
+        assert ear.recv(4096).decode().startswith(f"STATUS={config}:2:1: sandbox.pids")
+    with os.fdopen(heard) as told:
+        lines = told.read().splitlines()
+    assert [line.split(" why=")[0] for line in lines] == ["<3>desk_ended"] * 2
+    assert "memroy_mb" in lines[1]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from deskd.config import MarketSection, RiskStrategySection
 from deskd.domain.errors import SandboxUnavailable
 from deskd.domain.strategy import BrokenStrategy, Channel, History, StrategySpec
-from deskd.log import hiding
+from deskd.secrets import hiding
 from deskd.supervision.discovery import ENTRIES_MAX, PROBLEM_MAX, Defaults, discover, discover_one
 from tests.supervised import write_strategy
 

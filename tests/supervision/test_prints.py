@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deskd.domain.ids import RunId
-from deskd.log import hiding
+from deskd.secrets import hiding
 from deskd.supervision.output import Output, RotatingLog, is_jail_noise
 from deskd.supervision.prints import ALL_PER_S, BURST_S, CHARS_MAX, LINES_PER_S, TELL_EVERY_S, Prints
 from tests.control.a_running_desk import a_spec

@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from deskd.journal import SOCKET
 from deskd.venue.settings import VenueSettings, encode
 from tests.venue.serving import HEADERS, ROOT, Process, settings, write_tape
 
@@ -214,3 +215,36 @@ def test_a_parent_that_is_already_gone_is_noticed(tmp_path: Path) -> None:
     """Whose desk died before it could ask to die with it does not start."""
     told = settings(write_tape(tmp_path / "tape"), die_with_parent=True, parent_pid=1 << 22)
     assert "already gone" in start_fails(told)
+
+
+@pytest.mark.skipif(Path(SOCKET).exists(), reason="the entries would go into this machine's own journal")
+@pytest.mark.parametrize(("tape", "code"), [(True, 0), (False, 78)], ids=["ends", "cannot_start"])
+def test_under_systemd_its_log_is_entries_of_the_journal(tmp_path: Path, *, tape: bool, code: int) -> None:
+    """As the desk's own: no JSON in a message, and why it could not start is an error.
+
+    Where the journal is not there to take entries, they are lines of stderr with their priority before them.
+    """
+    heard, stderr = os.pipe()
+    at = os.fstat(stderr)
+    folder = write_tape(tmp_path / "tape") if tape else tmp_path / "none"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deskd.venue"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JOURNAL_STREAM": f"{at.st_dev}:{at.st_ino}"},
+    )
+    os.close(stderr)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(encode(settings(folder)))
+    process.stdin.close()
+    process.stdout.readline()
+    process.terminate()
+    with os.fdopen(heard) as told:
+        lines = told.read().splitlines()
+    process.stdout.close()
+    assert process.wait(10) == code
+    events = [line.split()[0] for line in lines if not line.startswith("<4>")]
+    assert events == (["<6>exchange_ready", "<6>exchange_stopped"] if tape else ["<3>exchange_ended"])
