@@ -76,7 +76,7 @@ def control_of(
                 symbols=lambda: _symbols(desk),
                 held_by=rooms.watches.kill_file,
             ).add_to,
-            JailRoute(runs.test_jail).add_to,
+            JailRoute(test=runs.test_jail, wall=wall, post=keep).add_to,
             ReloadRoute(reload=reload).add_to,
             JobRoutes(jobs=rooms.jobs, reports=reports_dir(config), wall=wall, post=keep).add_to,
             NotificationRoutes(

@@ -416,7 +416,7 @@ async def a_running_desk(
             LedgerRoutes(db=ledger, wall=SystemClock(), post=post, sign=sign).add_to,
             EventRoutes(ledger=ledger, live=live, stall_s=stall_s).add_to,
             WhyRoute(ledger).add_to,
-            JailRoute(runs.test_jail).add_to,
+            JailRoute(test=runs.test_jail, wall=SystemClock(), post=post).add_to,
             ReloadRoute(reload=reload).add_to,
             JobRoutes(jobs=_jobs(desk, keep), reports=folder / "reports", wall=SystemClock(), post=post).add_to,
             NotificationRoutes(

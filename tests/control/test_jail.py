@@ -13,6 +13,7 @@ async def test_officers_are_told_of_every_wall(tmp_path: Path) -> None:
     """One row a probe, as the desk found it."""
     async with a_running_desk(tmp_path) as desk:
         answer = await asyncio.to_thread(Desk(desk.socket).command, "/jail/test", {})
+    assert [(c.command, c.by) for c in desk.commands] == [("jail test", "ada (uid 0)")]
     assert answer.body == {
         "probes": [{"wall": "no /proc", "probe": "list /proc", "result": "holds", "found": "'ENOENT'"}]
     }
@@ -23,6 +24,7 @@ async def test_members_do_not_test_jails(tmp_path: Path) -> None:
     async with a_running_desk(tmp_path, caller=MEMBER) as desk:
         with pytest.raises(NotDone, match="the test of jails is not yours"):
             await asyncio.to_thread(Desk(desk.socket).command, "/jail/test", {})
+    assert desk.commands == []
 
 
 async def test_a_machine_without_jails_says_so(tmp_path: Path) -> None:

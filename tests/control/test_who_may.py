@@ -98,3 +98,36 @@ async def test_members_see_and_manage_what_is_theirs_and_officers_all(tmp_path: 
     async with a_running_desk(tmp_path / "again", caller=OFFICER) as desk:
         for ask in (own, others):
             assert ask is None or await status(desk, method, ask) != 403
+
+
+# Asked of this desk they come to nothing; that they are on record is held where they come to something.
+NOTHING_TO_DO_HERE = {
+    "POST /release": "test_kill",
+    "POST /notifications/retry": "test_notifications",
+    "POST /notifications/test": "test_notifications",
+    "POST /notifications/send": "test_notifications",
+}
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in TABLE if route.startswith("POST") and route not in NOTHING_TO_DO_HERE]
+)
+async def test_every_command_is_on_record_with_who_gave_it(tmp_path: Path, route: str) -> None:
+    """Whoever asks next year what was done to the desk, and by whom, finds it in the ledger."""
+    for number, ask in enumerate(TABLE[route]):
+        if ask is not None:
+            (tmp_path / str(number)).mkdir()
+            async with a_running_desk(tmp_path / str(number), caller=OFFICER) as desk:
+                await status(desk, "POST", ask)
+                # A reload is recorded by who carries it out (app/reloading.py): what changed is a part of it.
+                given = [command.by for command in desk.commands] or [by for by, _ in desk.reloads]
+                assert given == ["ada (uid 0)"]
+
+
+@pytest.mark.parametrize("route", NOTHING_TO_DO_HERE)
+async def test_what_comes_to_nothing_is_no_command(tmp_path: Path, route: str) -> None:
+    """What is refused for what it asks changes nothing, and leaves nothing on record."""
+    _, ask = TABLE[route]
+    async with a_running_desk(tmp_path, caller=OFFICER) as desk:
+        assert await status(desk, "POST", ask) in {404, 409}
+        assert desk.commands == []
