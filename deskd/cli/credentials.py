@@ -42,3 +42,17 @@ def of_unit(file: Path, installed: Path = INSTALLED) -> Mapping[str, str] | None
     if file.absolute() != installed or not os.access(folder / NAMES[1], os.R_OK):
         return None
     return {"CREDENTIALS_DIRECTORY": str(folder)}
+
+
+def are_hidden(file: Path, installed: Path = INSTALLED) -> bool:
+    """Tell whether the unit has keys that the caller may not read, or has them where the caller may not look."""
+    if file.absolute() != installed:
+        return False
+    key = installed.with_name(NAMES[1])
+    try:
+        key.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return not os.access(key, os.R_OK)

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from deskd.cli import credentials
 from deskd.cli.client import NotDone
-from deskd.cli.place import root_of
+from deskd.cli.place import INSTALLED, root_of
 from deskd.config import Config
 from deskd.config.changes import MASK, shown, values
 from deskd.config.keys import read_keys
@@ -17,7 +18,7 @@ from deskd.domain.errors import ConfigError
 type Rows = list[dict[str, str]]
 
 
-def rows(file: Path, environment: Mapping[str, str]) -> Rows:
+def rows(file: Path, environment: Mapping[str, str], installed: Path = INSTALLED) -> Rows:
     """Return key, value, origin and default of every setting; raise ConfigError where the configuration is wrong.
 
     A key of a named table that nobody set is left out: it bounds nothing.
@@ -35,14 +36,21 @@ def rows(file: Path, environment: Mapping[str, str]) -> Rows:
         for key, value in values(loaded.config)
         if value is not None or key in known
     ]
-    try:
-        keys = MASK if read_keys(environment) else "not set"
-    except ConfigError as error:
-        keys = str(error)
+    keys = _keys(file, environment, installed)
     return [
         *found,
         {"key": "(the broker's keys)", "value": keys, "from": "environment or credentials", "default": keys},
     ]
+
+
+def _keys(file: Path, environment: Mapping[str, str], installed: Path) -> str:
+    """Return whether the broker's keys are set: here, or where the unit has them from."""
+    try:
+        if read_keys(environment) or read_keys(credentials.of_unit(file, installed) or {}):
+            return MASK
+    except ConfigError as error:
+        return str(error)
+    return "not yours to see" if credentials.are_hidden(file, installed) else "not set"
 
 
 def below(key: str, settings: Sequence[Mapping[str, str]]) -> Rows:
