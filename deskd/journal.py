@@ -56,6 +56,7 @@ class Journal:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)
         self.lost = 0  # since the last entry that went
+        self.lost_ever = 0
 
     def send(self, fields: Fields) -> bool:
         """Hand the entry over, or lose it where the journal is busy; return False where there is no journal."""
@@ -64,6 +65,7 @@ class Journal:
         outcome = self._put(encode(fields))
         if outcome is None:
             self.lost += 1
+            self.lost_ever += 1
         return outcome is not False
 
     def close(self) -> None:

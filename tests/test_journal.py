@@ -71,6 +71,7 @@ def test_nobody_waits_for_a_busy_journal(fake: FakeJournal) -> None:
     assert told["DESK_EVENT"] == "journal_entries_lost"
     assert (told["DESK_COUNT"], told["PRIORITY"]) == ("2", "4")
     assert after == {"MESSAGE": "after"}
+    assert (journal.lost, journal.lost_ever) == (0, 2), "metrics count on"
 
 
 def test_a_journal_that_is_gone_is_said_and_found_again(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import os
 import sqlite3
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -132,6 +133,10 @@ class Office:
                 await asyncio.to_thread(self._keep, said)
             self.nudge()
 
+    async def figures(self) -> Mapping[str, int] | None:
+        """Return how many notifications are in which status; None where there is no route, or nobody can tell now."""
+        return await asyncio.to_thread(self._counted) if self.is_open else None
+
     async def close(self) -> None:
         """Let the worker send what is due, and end; return within END_S."""
         self._ending.set()
@@ -148,6 +153,13 @@ class Office:
             )
             with suppress(ProcessLookupError):
                 process.kill()
+
+    def _counted(self) -> Mapping[str, int] | None:
+        try:
+            with opened(self.outbox) as outbox:
+                return outbox.count()
+        except sqlite3.Error:  # a full disk is told by others
+            return None
 
     def _keep(self, said: Notification) -> None:
         try:

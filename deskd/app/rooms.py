@@ -147,6 +147,7 @@ class Rooms:
         )
         self.terms.stand_in()
         self.laptops = LaptopDoor(port=config.api.local_port, tokens=tokens, api=self.api, spec_of=self.terms.spec_of)
+        self.prints = None if voice.journal is None else Prints(voice.journal.send, wall, voice.secrets.hide)
         self.supervisor = Supervisor(
             config=config,
             clock=wall,
@@ -158,7 +159,7 @@ class Rooms:
             registered=desk.strategies.get,
             on_spec=self.terms.on_spec,
             past=desk.streaks.get,
-            prints=None if voice.journal is None else Prints(voice.journal.send, wall, voice.secrets.hide),
+            prints=self.prints,
             hide=voice.secrets.hide,
         )
         self.runtime.at_work = self.supervisor.at_work

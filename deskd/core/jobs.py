@@ -6,10 +6,10 @@ Rule 3: a tape that began anew takes its sessions back: they come again, and so 
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 
 from deskd.domain import events as ev
-from deskd.domain.job import SCHEDULE, JobName, JobRun
+from deskd.domain.job import SCHEDULE, JobName, JobOutcome, JobRun
 
 
 @dataclass(slots=True)
@@ -18,6 +18,7 @@ class Jobs:
 
     since: date | None = None  # the first market day of this ledger: nothing is due for days before it
     last: dict[JobName, JobRun] = field(default_factory=dict)
+    done_at: dict[JobName, datetime] = field(default_factory=dict)  # when it last did what it is for
     settled: dict[JobName, date] = field(default_factory=dict)  # the latest session that its scheduled run ended
     tries: dict[JobName, tuple[date, int]] = field(default_factory=dict)  # scheduled starts for the session at hand
 
@@ -40,6 +41,8 @@ class Jobs:
         """Note how it ended."""
         run = self.last[fact.name]
         self.last[fact.name] = replace(run, ended_at=fact.at, outcome=fact.outcome, detail=fact.detail)
+        if fact.outcome is JobOutcome.DONE:
+            self.done_at[fact.name] = fact.at
         if fact.by == SCHEDULE:
             self.settled[fact.name] = max(fact.session, self.settled.get(fact.name, fact.session))
             self.tries.pop(fact.name, None)

@@ -117,4 +117,5 @@ class Liveness:
     lines_waiting: int = 0  # the lag: delivered or about to be, and not handled yet
     throttled_share: float | None = None  # of the last periods in which it wanted to work
     stalled_for: timedelta | None = None  # no line handled for so long, while lines wait; None: it moves
+    prints_dropped_bytes: int = 0  # it printed more than its log takes
     is_outdated: bool = False  # its folder held other code, or another config.json, when it was last read

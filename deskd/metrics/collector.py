@@ -7,7 +7,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +17,7 @@ from prometheus_client.core import Metric
 from deskd import __version__
 from deskd.core.desk import MARKET, TRADES
 from deskd.core.outages import DESK
+from deskd.domain.job import JobName, JobOutcome
 from deskd.domain.market import MarketClock
 from deskd.domain.reasons import DenialReason, RefusalReason, RejectReason
 from deskd.domain.run import ExitReason, RunStatus
@@ -54,6 +55,9 @@ class Collector:
     requests: Callable[[], RequestFigures]
     ledger_entries: Callable[[], int]
     shows_money: bool
+    journal_lost: Callable[[], int]
+    prints_left_out: Callable[[], int]
+    notifications: Callable[[], Awaitable[Mapping[str, int] | None]]  # how many, by status; None: there are no routes
 
     async def strategies(self, turn: Turn) -> Sequence[StrategyFigures]:
         """Return the figures of the strategies, as they are one after the other."""
@@ -70,9 +74,14 @@ class Collector:
         specs = [one for one in self.runs.strategies() if isinstance(one, StrategySpec)]
         return sorted(specs, key=lambda one: one.strategy_id)[:STRATEGIES_MAX]
 
-    def families(self, strategies: Sequence[StrategyFigures]) -> Iterator[Metric]:
+    def families(
+        self, strategies: Sequence[StrategyFigures], notifications: Mapping[str, int] | None
+    ) -> Iterator[Metric]:
         """Yield every family with what it has to say now; one without a sample is there, too: its name is known."""
         yield from self._desk()
+        yield from self._day()
+        for family, status in ((fam.NOTES_WAITING, "waiting"), (fam.NOTES_DEAD, "dead")):
+            yield family.of(*_maybe(None if notifications is None else notifications.get(status, 0)))
         yield from self._orders()
         yield from self._broker()
         yield from self._streams()
@@ -94,8 +103,18 @@ class Collector:
         yield fam.INBOX.of(_one(self.runtime.inbox.qsize()))
         yield fam.COMMITS.durations(self.runtime.commits)
         yield fam.ENTRIES.of(_one(self.ledger_entries()))
+        yield fam.JOURNAL_LOST.of(_one(self.journal_lost()))
+        yield fam.PRINTS_LEFT_OUT.of(_one(self.prints_left_out()))
         yield fam.CASH.of(*_maybe(float(desk.portfolio.cash()) if self.shows_money else None))
         yield fam.EQUITY.of(*_maybe(float(desk.portfolio.equity()) if self.shows_money else None))
+
+    def _day(self) -> Iterator[Metric]:
+        jobs, now = self.runtime.desk.jobs, self.wall.now()
+        ended = ((name, outcome) for name in JobName for outcome in JobOutcome)
+        yield fam.JOB_RUNS.of(*((one, float(self.counts.jobs[one])) for one in ended))
+        runs = ((name, run.outcome) for name, run in jobs.last.items())
+        yield fam.JOB_FAILED.of(*(((name,), float(how is JobOutcome.FAILED)) for name, how in runs if how is not None))
+        yield fam.JOB_DONE.of(*(((name,), (now - at).total_seconds()) for name, at in jobs.done_at.items()))
 
     def _orders(self) -> Iterator[Metric]:
         counts, runtime = self.counts, self.runtime
@@ -165,6 +184,7 @@ def _of_each(found: Sequence[StrategyFigures]) -> Iterator[Metric]:
     yield fam.THROTTLED.of(*((who, live.throttled_share) for who, live in lives if live.throttled_share is not None))
     yield fam.LINES.of(*((who, float(live.lines_delivered)) for who, live in lives))
     yield fam.LINES_DROPPED.of(*((who, float(live.lines_dropped)) for who, live in lives))
+    yield fam.PRINTS_DROPPED.of(*((who, float(live.prints_dropped_bytes)) for who, live in lives))
     yield fam.LAG.of(*((who, float(live.lines_waiting)) for who, live in lives))
     yield fam.STALLED.of(*((who, live.stalled_for.total_seconds() if live.stalled_for else 0.0) for who, live in lives))
     owned = [((one.strategy_id,), one, one.account) for one in found if one.account is not None]

@@ -42,6 +42,7 @@ class Counts:
     bars_fetched: int = 0
     bars_missing: int = 0
     differences_found: int = 0
+    jobs: Counter[tuple[str, str]] = field(default_factory=Counter)  # by name and outcome
     changed_at: dict[str, float] = field(default_factory=dict)  # streams' last change, on the monotonic clock
     to_fill: Latency = field(default_factory=Latency)
 
@@ -69,6 +70,8 @@ class Counts:
                 self.outage_s[fact.stream] = self.outage_s.get(fact.stream, 0.0) + max(lasted, 0.0)
                 self.bars_fetched += fact.bars_fetched
                 self.bars_missing += fact.bars_missing
+            case ev.JobEnded():
+                self.jobs[fact.name, fact.outcome] += 1
             case ev.DiscrepancyFound():
                 self.differences_found += 1
             case _:

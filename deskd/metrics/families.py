@@ -59,6 +59,20 @@ ENTRIES = Family("deskd_ledger_entries", "gauge", "facts in the ledger")
 CASH = Family("deskd_cash_dollars", "gauge", "cash of all books together; needs [metrics] money")
 EQUITY = Family("deskd_equity_dollars", "gauge", "cash and positions of all books together; needs [metrics] money")
 
+JOURNAL_LOST = Family("deskd_journal_lost_total", "counter", "entries that the journal did not take in time")
+PRINTS_LEFT_OUT = Family(
+    "deskd_prints_left_out_total", "counter", "lines of prints that are not in the journal: more than it gets of a run"
+)
+
+# --- the day
+
+_OF_A_JOB = ("job_name",)  # `job` is Prometheus's own
+JOB_RUNS = Family("deskd_job_runs_total", "counter", "runs of jobs, by how they ended", (*_OF_A_JOB, "outcome"))
+JOB_FAILED = Family("deskd_job_failed", "gauge", "1: its last run failed; absent: it never ran", _OF_A_JOB)
+JOB_DONE = Family("deskd_job_last_success_seconds", "gauge", "since it last was done; absent: never", _OF_A_JOB)
+NOTES_WAITING = Family("deskd_notifications_waiting", "gauge", "on their way to a route; absent: there are no routes")
+NOTES_DEAD = Family("deskd_notifications_dead", "gauge", "given up: deskctl notify retry; absent: there are no routes")
+
 # --- orders
 
 ORDERS = Family("deskd_orders_total", "counter", "what became of orders, by what happened", ("event",))
@@ -123,6 +137,12 @@ MEMORY = Family("deskd_strategy_memory_bytes", "gauge", "memory of its present r
 THROTTLED = Family("deskd_strategy_throttled_ratio", "gauge", "of the last periods in which it wanted to work", _OF_ONE)
 LINES = Family("deskd_strategy_lines_delivered_total", "counter", "lines of its present run", _OF_ONE)
 LINES_DROPPED = Family("deskd_strategy_lines_dropped_total", "counter", "of them, conflated away", _OF_ONE)
+PRINTS_DROPPED = Family(
+    "deskd_strategy_prints_dropped_bytes_total",
+    "counter",
+    "of its present run's prints: more than its log takes",
+    _OF_ONE,
+)
 LAG = Family("deskd_strategy_lag_lines", "gauge", "lines that wait for it, as far as the desk knows", _OF_ONE)
 STALLED = Family(
     "deskd_strategy_stalled_seconds", "gauge", "0, or since when it has handled no line while lines wait", _OF_ONE

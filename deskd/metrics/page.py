@@ -77,7 +77,8 @@ class MetricsPage:
         turn = _Turns(self.clock, self.clock.monotonic())
         strategies = await self.collector.strategies(turn)
         written = []
-        for family in self.collector.families(strategies):
+        notifications = await self.collector.notifications()
+        for family in self.collector.families(strategies, notifications):
             written.append(_written(family))
             await turn()
         return b"".join(written)

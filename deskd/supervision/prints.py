@@ -58,6 +58,7 @@ class Prints:
     send: Callable[[Fields], object]  # to the journal
     clock: Clock
     hide: Callable[[str], str]  # the desk's secrets: no run has them, and none gets out by way of one
+    left_out: int = 0  # lines that did not go, of all runs
     _all: _Room = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,6 +90,7 @@ class _OfRun:
         for line in lines:
             if not self.prints.take_room(self.room):
                 self.missing += 1
+                self.prints.left_out += 1
                 continue
             text = line[: CHARS_MAX * 4].decode("utf-8", "replace")
             text = text if len(text) <= CHARS_MAX else text[:CHARS_MAX] + "…"

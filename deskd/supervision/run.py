@@ -173,6 +173,7 @@ class Run:
             throttled_share=self.watch.samples.throttled_share(sample),
             stalled_for=timedelta(seconds=self.watch.still_s) if self.watch.is_warned else None,
             state=self.state.use() if self.state is not None else None,
+            prints_dropped_bytes=self.output.dropped_bytes,
         )
 
     def at_work(self) -> AtWork:

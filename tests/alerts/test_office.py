@@ -52,6 +52,17 @@ async def came(receiver: HttpReceiver) -> None:
     receiver.came.clear()
 
 
+async def test_how_many_wait_and_how_many_are_dead_is_told(tmp_path: Path) -> None:
+    """For the page of figures: nothing where there are no routes, or where the outbox cannot be read now."""
+    async with an_office(tmp_path, None) as (office, _):
+        assert await office.figures() is None
+        office.routes = Routes(addresses={"club": "json://127.0.0.1:9"})
+        await office.post(a_note())
+        assert await office.figures() == {"waiting": 1}
+        office.outbox = tmp_path / "none" / "o.db"
+        assert await office.figures() is None
+
+
 async def test_a_fact_is_told_and_so_is_what_has_none(tmp_path: Path) -> None:
     """The worker reads the ledger when it is nudged; a post is on disk when it returns."""
     async with http_receiver() as receiver, an_office(tmp_path, receiver) as (office, store):

@@ -32,6 +32,9 @@ async def test_the_officers_socket_has_the_routes_of_every_room(tmp_path: Path) 
 async def test_the_page_of_figures_knows_broker_and_ledger(tmp_path: Path) -> None:
     """Before the start, too: not ready is a figure."""
     async with a_built_desk(tmp_path) as daemon:
-        text = {family.name: family for family in daemon.metrics.collector.families([])}
+        collector = daemon.metrics.collector
+        text = {family.name: family for family in collector.families([], await collector.notifications())}
     assert text["deskd_ready"].samples[0].value == 0
     assert text["deskd_ledger_entries"].samples[0].value == 0
+    assert text["deskd_notifications_dead"].samples == [], "there are no routes"
+    assert text["deskd_journal_lost"].samples[0].value == 0

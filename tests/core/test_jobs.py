@@ -1,5 +1,6 @@
 """The ledger knows which jobs ran, and up to which session."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 from deskd.core.desk import Desk
@@ -46,3 +47,14 @@ def test_the_first_day_is_where_the_ledger_begins() -> None:
     assert desk.jobs.since == TUESDAY
     desk.apply(ev.MarketDayBegan(market_day=MONDAY, at=NOON, is_rewound=True))
     assert desk.jobs.since == MONDAY
+
+
+def test_when_a_job_last_did_what_it_is_for_outlives_its_failures() -> None:
+    """Backups that fail since Tuesday are of Tuesday, whenever they were last tried, after a restart, too."""
+    desk = Desk()
+    later = replace(ended(TUESDAY), outcome=JobOutcome.FAILED, detail="no space left", at=NOON + timedelta(days=1))
+    for fact in (started(), ended(), started(TUESDAY), later):
+        desk.apply(fact)
+    assert desk.jobs.done_at == {JobName.BACKUP: NOON}
+    assert desk.jobs.last[JobName.BACKUP].outcome is JobOutcome.FAILED
+    assert fold.decode(fold.encode(desk)).jobs == desk.jobs

@@ -53,6 +53,7 @@ class Watched:
         )
     )
     market_silence_s: float | None = None
+    told: Mapping[str, int] | None = None  # notifications by status; None: there are no routes
     runtime: Runtime = field(init=False)
     hub: Hub = field(init=False)
     counts: Counts = field(init=False)
@@ -92,8 +93,14 @@ class Watched:
             requests=lambda: self.requests,
             ledger_entries=lambda: 7,
             shows_money=self.shows_money,
+            journal_lost=lambda: 3,
+            prints_left_out=lambda: 4,
+            notifications=self.notifications,
         )
         self.page = MetricsPage(listen=self.listen, collector=collector, refusal=self.runtime.refusal, clock=self.clock)
+
+    async def notifications(self) -> Mapping[str, int] | None:
+        return self.told
 
     def tell(self, strategy_id: StrategyId, update: OrderUpdate) -> None:
         raise AssertionError("nobody is told anything here")

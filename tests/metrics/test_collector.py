@@ -1,19 +1,22 @@
 """A scrape says everything that the table promises, and changes nothing."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
 from deskd.domain.ids import ClientOrderId, StrategyId
+from deskd.domain.job import SCHEDULE, JobName, JobOutcome
 from deskd.domain.reasons import DenialReason, RefusalReason
 from deskd.domain.run import ExitReason
 from deskd.domain.strategy import BrokenStrategy
 from deskd.metrics.collector import STRATEGIES_MAX
 from deskd.metrics.families import FAMILIES
 from tests.control.a_running_desk import a_spec
-from tests.factories import ALICE
+from tests.factories import ALICE, MONDAY
 from tests.market.given import HandClock, a_trade
 from tests.metrics.given import Watched
 
@@ -79,6 +82,39 @@ async def test_the_state_is_read_at_the_scrape() -> None:
     assert of(samples, "deskd_strategy_running", strategy="bob") == 0
     assert of(samples, "deskd_strategy_equity_dollars", strategy="alice") == 10_000
     assert of(samples, "process_resident_memory_bytes") > 0
+
+
+async def test_jobs_tell_how_they_ended_and_how_old_their_last_success_is() -> None:
+    """A backup that fails for a week shows as a week, and not as a job that ran an hour ago."""
+    watched = Watched()
+    at = watched.clock.now() - timedelta(days=7)
+    for hours, outcome in ((0, JobOutcome.DONE), (167, JobOutcome.FAILED)):
+        job: dict[str, Any] = {"name": JobName.BACKUP, "session": MONDAY, "by": SCHEDULE}
+        facts: list[ev.JobStarted | ev.JobEnded] = [
+            ev.JobStarted(**job, at=at + timedelta(hours=hours)),
+            ev.JobEnded(**job, outcome=outcome, detail="x", at=at + timedelta(hours=hours)),
+        ]
+        for fact in facts:
+            watched.desk.apply(fact)
+            watched.counts.on_fact(fact)
+    samples = await scraped(watched)
+    assert of(samples, "deskd_job_last_success_seconds", job_name="backup") == 7 * 86_400
+    assert of(samples, "deskd_job_failed", job_name="backup") == 1
+    assert of(samples, "deskd_job_runs_total", job_name="backup", outcome="failed") == 1
+    assert of(samples, "deskd_job_runs_total", job_name="report", outcome="done") == 0
+    assert ("deskd_job_failed", (("job_name", "report"),)) not in samples, "it never ran"
+
+
+async def test_what_nobody_hears_is_counted() -> None:
+    """Notifications that wait and that were given up, entries that the journal lost, prints that were dropped."""
+    watched = Watched()
+    assert ("deskd_notifications_dead", ()) not in await scraped(watched), "there are no routes"
+    samples = await scraped(Watched(told={"waiting": 2, "sent": 9}))
+    assert of(samples, "deskd_notifications_waiting") == 2
+    assert of(samples, "deskd_notifications_dead") == 0
+    assert of(samples, "deskd_journal_lost_total") == 3
+    assert of(samples, "deskd_prints_left_out_total") == 4
+    assert of(samples, "deskd_strategy_prints_dropped_bytes_total", strategy="alice") == 0
 
 
 async def test_no_money_shows_where_it_is_not_to_be_shown() -> None:

@@ -31,7 +31,18 @@ def test_names_are_of_one_kind() -> None:
 def test_labels_are_few_and_none_is_written_by_a_member_or_the_broker() -> None:
     """A series costs memory for as long as Prometheus keeps it: no symbol, order, run or text is a label."""
     labels = {label for one in FAMILIES for label in one.labels}
-    assert labels == {"version", "broker", "event", "reason", "stream", "status", "strategy", "member"}
+    assert labels == {
+        "version",
+        "broker",
+        "event",
+        "reason",
+        "stream",
+        "status",
+        "strategy",
+        "member",
+        "job_name",
+        "outcome",
+    }
 
 
 def test_a_histogram_is_written_as_prometheus_reads_it() -> None:
