@@ -10,7 +10,8 @@ from urllib.parse import unquote
 
 MASK = "***"
 SECRET_LENGTH_MIN = 6  # masking shorter text would eat half of the log
-_ISSUED = r"\.[0-9a-f]{64}(?![0-9a-f])"  # the half of NAME.mac that only the desk can make (api/tokens.py)
+# The half of NAME.mac that only the desk can make (api/tokens.py): 64 digits, or what a cut left of them.
+_ISSUED = r"\.[0-9a-f]{48,64}(?![0-9a-f])"
 _TOKEN_LIKE_MIN = 12  # characters of a part of an address, a digit among them: no word of a sentence
 _PARTS = re.compile(r"[^\s:/?&=@#,;%+]+")
 _PASSWORD = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")

@@ -1,7 +1,12 @@
-"""The broker's keys get out nowhere, wherever they were put, and whatever quotes them."""
+"""What opens a door gets out nowhere, wherever it was put, and whatever quotes it.
 
+The broker's keys, addresses of notifications, a laptop's token, the key that signs the ledger.
+"""
+
+import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -10,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from deskd.api.tokens import Tokens
+from deskd.domain.ids import StrategyId
+from tests.alerts.notes import http_receiver
 from tests.hang import HANG_S
 from tests.whole.desk_process import ROOT, a_desk_process
 from tests.whole.exchange_process import an_exchange
@@ -18,7 +26,33 @@ pytestmark = [pytest.mark.needs_nsjail, pytest.mark.usefixtures("needs_jail")]
 
 KEY_ID, SECRET = "PKPLANTEDKEYID0001", "planted-secret-0123456789"
 PLANTED = {"APCA_API_KEY_ID": KEY_ID, "APCA_API_SECRET_KEY": SECRET}
-NEEDLES = (KEY_ID.encode(), SECRET.encode())
+SIGNING_KEY, TOKEN_KEY = "c0ffee" * 10 + "c0de", b"\x07planted-key-of-laptops-tokens\x07\x07"
+TOKEN = Tokens(TOKEN_KEY).issue(StrategyId("looks"))
+ROUTE_PASSWORD, ROUTE_TOKEN = "planted-pass-77", "planted-t0ken-of-a-route"
+TEXTS = (KEY_ID, SECRET, SIGNING_KEY, TOKEN.partition(".")[2], ROUTE_PASSWORD, ROUTE_TOKEN)
+NEEDLES = (*(text.encode() for text in TEXTS), bytes.fromhex(SIGNING_KEY), TOKEN_KEY)
+HOMES = {"ledger-key", "token.key", "routes.toml"}  # where they are at home, for the desk's eyes only
+CONFIG = """
+[broker]
+{broker}
+[metrics]
+listen = "127.0.0.1:0"
+[risk.strategy]
+duplicate_window_s = 0
+[api]
+local_port = {port}
+[notify]
+routes_file = "{routes}"
+digest_s = 0.1
+system_alerts = ["club", "broken"]
+paper_trading = ["club", "broken"]
+daily_summary = ["club", "broken"]
+"""
+ROUTES = f"""
+[routes]
+club = "json://robot:{ROUTE_PASSWORD}@127.0.0.1:{{port}}/{ROUTE_TOKEN}"
+broken = "json://robot:{ROUTE_PASSWORD}@127.0.0.1:{{refusing}}/{ROUTE_TOKEN}"
+"""
 
 # Shows all that a strategy can see of the desk's environment, then trades.
 LOOKS = """
@@ -45,7 +79,7 @@ MEMBERS: Mapping[str, Mapping[str, object] | None] = {
 
 
 def where(found: bytes) -> list[str]:
-    return [needle.decode() for needle in NEEDLES if needle in found]
+    return [repr(needle) for needle in NEEDLES if needle in found]
 
 
 def files_of(*folders: Path) -> Iterator[Path]:
@@ -66,16 +100,44 @@ def said(*arguments: str, config: Path) -> bytes:
     return done.stdout + done.stderr
 
 
+async def asked(port: int, path: str, headers: Mapping[str, str]) -> bytes:
+    """Return what the door for laptops answers; what it echoes of a token is its bearer's own."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n{head}\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1."), answer
+    return b"" if TOKEN in path or TOKEN in headers.get("X-User-ID", "") else answer
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @pytest.mark.slow
 async def test_planted_keys_are_found_nowhere(tmp_path: Path) -> None:
     """Not in log, ledger, strategies' logs, status, figures, doctor or settings: all that the desk says and keeps."""
-    async with an_exchange(tmp_path / "exchange.db", keys=PLANTED) as exchange, a_desk_process(tmp_path) as desk:
+    async with (
+        http_receiver() as receiver,
+        http_receiver() as refusing,
+        an_exchange(tmp_path / "exchange.db", keys=PLANTED) as exchange,
+        a_desk_process(tmp_path) as desk,
+    ):
         desk.environment = PLANTED
-        desk.configure(
-            f"[broker]\n{exchange.broker_keys}[metrics]\nlisten = '127.0.0.1:0'\n[risk.strategy]\nduplicate_window_s = 0\n".replace(
-                "            ", ""
-            )
-        )
+        refusing.status = 500
+        laptops, routes = free_port(), tmp_path / "etc" / "routes.toml"
+        broker = exchange.broker_keys.replace("            ", "")
+        desk.configure(CONFIG.format(broker=broker, port=laptops, routes=routes))
+        routes.write_text(ROUTES.format(port=receiver.port, refusing=refusing.port))
+        (desk.state / "ledger-key").write_text(SIGNING_KEY + "\n")
+        (desk.state / "token.key").write_bytes(TOKEN_KEY)
+        for secret in (routes, desk.state / "ledger-key", desk.state / "token.key"):
+            secret.chmod(0o600)
         desk.strategy("looks", LOOKS, {"symbols": ["SPY"]})
         for name, settings in MEMBERS.items():
             desk.strategy(name, QUOTES if name == "code" else "print(1)", settings)
@@ -86,14 +148,38 @@ async def test_planted_keys_are_found_nowhere(tmp_path: Path) -> None:
         port = next(line["port"] for line in desk.log if line["event"] == "metrics_served")
         page = b"".join(
             urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}").read()  # noqa: ASYNC210  the desk is another process
-            for path in ("metrics", "health")
+            for path in ("metrics", "health", "ready")
         )
+        for path, headers in (
+            ("/orders", {}),
+            (f"/orders/{TOKEN}", {}),
+            (f"/{TOKEN}", {}),
+            ("/orders", {"X-User-ID": TOKEN}),
+            ("/orders", {"Authorization": f"Bearer {TOKEN}0"}),
+        ):
+            page += await asked(laptops, path, {"Authorization": f"Bearer {TOKEN}"} | headers)
+        await desk.hears("notification_route_failed")
         config = tmp_path / "etc" / "desk.toml"
         commands = [
             ["status", "--json"],
             ["orders", "--json"],
             ["doctor"],
             ["config", "show"],
+            ["config", "show", "--json"],
+            ["config", "check"],
+            ["config", "reload"],
+            ["runs", "looks", "--json"],
+            ["runs", "looks", "--last"],
+            ["top", "--once"],
+            ["jobs", "run", "report"],
+            ["jobs", "run", "summary"],
+            ["jobs", "run", "backup"],
+            ["report"],
+            ["report", "--kind", "html"],
+            ["audit", "sign"],
+            ["notify", "test", "system-alerts"],
+            ["notify", "list", "--json"],
+            ["handover", str(tmp_path / "bundle")],
             ["logs", "looks", "--tail", "1000"],
             ["start", "env"],
             ["check", str(tmp_path / "strategies" / "looks")],
@@ -101,17 +187,26 @@ async def test_planted_keys_are_found_nowhere(tmp_path: Path) -> None:
             ["audit", "export"],
             ["why", "env"],
         ]
-        told = {" ".join(command): said(*command, config=config) for command in commands}
+        # In a thread: whoever does not read the desk's log, or take its notifications, holds it up.
+        told = {" ".join(command): await asyncio.to_thread(said, *command, config=config) for command in commands}
         await desk.end()
         for name in MEMBERS:
             shown = b"***" if name == SECRET else name.encode()
             assert shown in told["status --json"], name
         assert told["status --json"].count(b"holds a key of the desk's broker (not shown)") == len(MEMBERS)
         assert b"SPY" in told["orders --json"], "the commands reached the desk"
+        assert b'"route":"broken"' in told["notify list --json"].replace(b" ", b"")
+        assert any((tmp_path / "bundle").rglob("desk.db")), told[f"handover {tmp_path / 'bundle'}"]
+        assert any((desk.state / "backups").iterdir()), told["jobs run backup"]
+        assert receiver.got, "somebody was notified"
         assert b"DESK_SERVER_URL" in told["logs looks --tail 1000"], "the strategy showed its environment"
+
+    assert b"looks.***" in json.dumps(desk.log).encode(), "the log tells of a token without showing it"
     leaks = {name: where(text) for name, text in told.items()}
     leaks |= {"figures": where(page), "the desk's log": where(json.dumps(desk.log).encode())}
-    leaks |= {str(path): where(path.read_bytes()) for path in files_of(desk.state, tmp_path / "etc")}
+    leaks |= {"notifications": where(json.dumps([*receiver.got, *refusing.got]).encode())}
+    kept = files_of(desk.state, tmp_path / "etc", tmp_path / "bundle")
+    leaks |= {str(path): where(path.read_bytes()) for path in kept if path.name not in HOMES}
     assert {name: found for name, found in leaks.items() if found} == {}
 
 
