@@ -1,6 +1,7 @@
 """The front door: who may come in, how often, and what every answer carries.
 
-1. REST needs both keys; websockets ask for them in their own way and come through unchecked.
+1. REST needs both keys; websockets ask for them in their own way and come through unchecked. Where no stream is, one
+   is told so, and not that it has no keys.
 2. Trading and market data have a request limit each, told in the headers of every answer.
 3. What nobody foresaw in a handler ends the process: the exchange may be half changed, and the next start reads the disk.
 """
@@ -74,6 +75,10 @@ class FrontDoor:
         return door
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if (
+            request.headers.get("Upgrade", "").lower() == "websocket"
+        ):  # it shows no keys yet: they are not what is wrong
+            return json_answer({"message": f"no stream is at {request.path}"}, status=404)
         if not self._is_known(request):
             return web.Response(status=401, body=_UNAUTHORIZED, content_type="application/json")
         if request.path == "/faults" and self._faults is not None:

@@ -100,6 +100,16 @@ async def test_websockets_come_through_for_their_own_check() -> None:
         assert answer.status == 200
 
 
+@pytest.mark.parametrize("path", ["/v2/sip2", "/", "/v2/orders"])
+async def test_a_websocket_where_no_stream_is_is_told_so(path: str) -> None:
+    """404 says that the address is wrong: 401 would send whoever mistyped it to look for other keys."""
+    async with served() as it, aiohttp.ClientSession(it.url) as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect(path)
+    assert refused.value.status == 404
+    assert it.bodies == []
+
+
 async def test_over_the_limit_is_429_with_each_sides_own_words() -> None:
     """Trading and data are limited apart; the refusal tells when to come back."""
     async with served(limit=2) as it:
