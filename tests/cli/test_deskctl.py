@@ -305,6 +305,22 @@ def test_it_starts_in_a_blink() -> None:
     assert min(took) < 0.15  # of computing: the machine that tests is busy
 
 
+async def test_a_look_at_the_desk_is_done_in_a_blink(tmp_path: Path) -> None:
+    """`status` itself, and not only its start: configuration, socket, table; what it computes is bounded."""
+    async with a_running_desk(tmp_path) as desk:
+        command = [sys.executable, "-m", "deskd.cli.deskctl", "--config", str(desk.config), "status"]
+        took = []
+        for _ in range(5):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+            said, _ = await process.communicate()
+            assert process.returncode == 0
+            assert b"alice" in said
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert 0 < min(took) < 0.2  # of computing: 0.09 s was measured
+
+
 async def test_a_pipe_that_closes_early_is_no_failure(tmp_path: Path) -> None:
     """`deskctl orders | head -1` prints no traceback."""
     async with a_running_desk(tmp_path) as desk:
