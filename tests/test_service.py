@@ -3,14 +3,16 @@
 from pathlib import Path
 
 import pytest
+from annotated_types import Le
 
 from deskd.alerts.office import END_S
 from deskd.alerts.routes import CREDENTIAL
-from deskd.app.stopping import CANCEL_S, CLOSE_S, LAST_FACT_S
+from deskd.app.stopping import CANCEL_S, CLOSE_S, LAST_FACT_S, stop_max_s
 from deskd.cli.daemon import CONFIG_WRONG
 from deskd.cli.place import INSTALLED
 from deskd.config import Config
 from deskd.config.keys import ID_CREDENTIAL, SECRET_CREDENTIAL
+from deskd.config.settings import SandboxSection
 from deskd.venue.child import STOP_S
 
 ROOT = Path(__file__).parents[1]
@@ -39,10 +41,21 @@ def value(lines: list[str], name: str) -> str:
 
 
 def test_systemd_waits_for_every_stage_of_a_stop(lines: list[str]) -> None:
-    """Runs end, orders are canceled, the last fact is written and told, what is left is closed, the exchange ends: then SIGKILL."""
+    """Runs end, orders are canceled, the last fact is written and told, what is left is closed, the exchange ends: then SIGKILL.
+
+    A longer grace than the unit's own timeout allows is told to systemd when the stop begins: tests/app/test_run.py.
+    """
     grace = Config().sandbox.stop_grace_s
     stages = (grace + CLOSE_S) + CANCEL_S + LAST_FACT_S + END_S + (grace + CLOSE_S) + STOP_S
+    assert stop_max_s(grace) == stages
     assert stages < float(value(lines, "TimeoutStopSec"))
+    assert value(lines, "Type") in {"notify", "notify-reload"}  # only these are heard when they ask for more
+
+
+def test_no_grace_is_so_long_that_a_stop_takes_half_an_hour() -> None:
+    """A machine that shuts down waits that long and no longer (systemd.special(7): shutdown.target's own jobs)."""
+    [most] = [rule.le for rule in SandboxSection.model_fields["stop_grace_s"].metadata if isinstance(rule, Le)]
+    assert stop_max_s(float(most)) < 1800  # type: ignore[arg-type]
 
 
 def test_a_wrong_configuration_is_not_started_again(lines: list[str]) -> None:

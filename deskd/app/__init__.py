@@ -5,14 +5,16 @@ import faulthandler
 import gc
 import os
 import signal
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from types import ModuleType
 
 import structlog
 import uvloop
 
 from deskd import log as logs
-from deskd.app.notify import Notifier
+from deskd.app.notify import Notifier, extend_timeout
 from deskd.app.opening import begun
 from deskd.app.terminal import LOOK_AGAIN_S, Terminal
 from deskd.config import Config
@@ -21,6 +23,8 @@ from deskd.config.load import Loaded
 from deskd.domain.errors import BrokerFatal, ConfigError, LedgerError, SandboxUnavailable
 from deskd.journal import Journal
 from deskd.secrets import Secrets
+
+_STOPPING = "stopping: strategies end, open orders are canceled but for gtc orders"
 
 log = structlog.get_logger()
 
@@ -83,6 +87,13 @@ def _leave_the_start_alone() -> None:
     gc.enable()
 
 
+def _extended(config: Config) -> Sequence[str]:
+    """Ask systemd for the time that all stages together may take: a long grace goes past the unit's TimeoutStopSec."""
+    from deskd.app.stopping import stop_max_s  # noqa: PLC0415  imported by then; see `_rest`
+
+    return (extend_timeout(stop_max_s(config.sandbox.stop_grace_s)),)
+
+
 def _rest() -> ModuleType:
     """Return the rest of the daemon, which takes most of a second to import: the exchange is on its way by then."""
     from deskd.app import daemon  # noqa: PLC0415
@@ -120,7 +131,8 @@ async def _run(
     is_up = False
 
     def on_signal() -> None:
-        notifier.say("STOPPING=1", status="stopping: strategies end, open orders are canceled")
+        extended = _extended(config) if is_up else ()
+        notifier.say("STOPPING=1", *extended, status=_STOPPING)
         if not is_up and not stop.is_set():
             main.cancel()  # a start may wait long for its broker; nothing has been traded yet
         stop.set()
@@ -143,30 +155,34 @@ async def _run(
 
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     loop.add_signal_handler(signal.SIGUSR1, kill.set)  # kept until the desk can write it down
-    notifier.say(status="starting: reading the ledger")
+    how: Callable[[], str] = partial(str, "starting: reading the ledger")
+    notifier.say(status=how())
     try:
         async with (
+            notifier.telling(lambda: how()),  # noqa: PLW0108  to the very end; `how` is another by then
             begun(config, keys, goes_first=True) as parts,
             (await asyncio.to_thread(_rest)).built(config, parts, read, voice) as daemon,
             daemon.control.serve(config.desk.runtime_dir),
             daemon.metrics.serve(),
         ):
             _leave_the_start_alone()
-            notifier.say(status="starting: reconciling with the broker")
+            how = partial(str, "starting: reconciling with the broker")
+            notifier.say(status=how())
             await daemon.start()
             is_up = True
             await daemon.trade()
-            notifier.say("READY=1", status=daemon.in_one_line())
+            how = daemon.in_one_line
+            notifier.say("READY=1", status=how())
             async with asyncio.TaskGroup() as beside:
-                telling = [
-                    beside.create_task(notifier.keep_telling(daemon.in_one_line), name="watchdog"),
+                asking = [
                     beside.create_task(_reload_when_asked(reload, daemon.reload, notifier), name="reload"),
                     beside.create_task(_kill_when_asked(kill, daemon.kill_triggers.on_signal), name="kill signal"),
                 ]
                 await stop.wait()
+                how = partial(str, _STOPPING)
                 log.info("desk_stopping")
                 await daemon.stop()
-                for task in telling:
+                for task in asking:
                     task.cancel()
     except asyncio.CancelledError:
         if is_up or not stop.is_set():

@@ -7,7 +7,8 @@ loop itself: a loop that is blocked stops feeding it, and systemd ends the desk 
 import asyncio
 import socket
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,6 +17,11 @@ from deskd.domain.shown import one_line
 STATUS_EVERY_S = 10.0  # where no watchdog asks for more
 STATUS_MAX = 400  # characters; `systemctl status` shows one line
 _FEEDS_PER_WATCH = 3  # so that one late feed is no death
+
+
+def extend_timeout(seconds: float) -> str:
+    """Return what asks systemd to wait so long for the next word, should its own timeout be shorter."""
+    return f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,16 @@ class Notifier:
     def reloading(self) -> None:
         """Say that a reload began; `say("READY=1")` ends it."""
         self.say("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+    @asynccontextmanager
+    async def telling(self, status: Callable[[], str]) -> AsyncIterator[None]:
+        """Keep telling as long as the body runs."""
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self.keep_telling(status), name="watchdog")
+            try:
+                yield
+            finally:
+                task.cancel()
 
     async def keep_telling(self, status: Callable[[], str]) -> None:
         """Feed the watchdog and renew the status, for ever. Each turn is a turn of the loop: it proves the loop lives."""

@@ -25,7 +25,9 @@ class DeskSection(Section):
     )
     runtime_dir: FilePath = Field(Path("var/run"), description="sockets of this run of the desk")
     strategies_dir: FilePath = Field(Path("strategies"), description="one folder per strategy")
-    cancel_orders_on_stop: bool = Field(True, description="cancel open orders when the desk stops: nobody watches them")
+    cancel_orders_on_stop: bool = Field(
+        True, description="cancel open orders when the desk stops, but for gtc orders, which stay at the broker"
+    )
     db_path: FilePath | None = Field(None, description="the ledger; default: state_dir/desk.db")
     disk_free_min_mb: int = Field(
         100,
@@ -154,7 +156,9 @@ class SandboxSection(Section):
         30.0, description="a run that prints more for so long without a pause is ended as log_flood"
     )
     log_kept_bytes: int = Field(10_485_760, ge=65_536, description="log kept per strategy, over three files")
-    stop_grace_s: Seconds = Field(5.0, description="from end of input to kill")
+    stop_grace_s: float = Field(
+        5.0, gt=0, le=600, description="from end of input to kill; a stop takes up to twice as long"
+    )
     stalled_after_s: Wait = Field(
         30.0, description="no line handled for so long while lines wait: a warning; 0 = never"
     )

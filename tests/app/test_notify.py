@@ -1,13 +1,14 @@
 """systemd hears when the desk is ready, that it lives, and nothing where it does not listen."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from deskd.app.notify import STATUS_EVERY_S, STATUS_MAX, Notifier
+from deskd.app.notify import STATUS_EVERY_S, STATUS_MAX, Notifier, extend_timeout
 
 
 @pytest.fixture
@@ -94,3 +95,22 @@ async def test_the_watchdog_is_fed_by_the_loop(ear: socket.socket) -> None:
     telling.cancel()
     assert said == [["WATCHDOG=1", f"STATUS={word}"] for word in ("one", "two", "three")]
     await Notifier(None, None).keep_telling(lambda: "never")
+
+
+async def test_systemd_hears_how_the_desk_is_until_the_body_ends(ear: socket.socket) -> None:
+    """The last stages of a stop feed the watchdog, too; then nothing more is said."""
+    notifier = Notifier(ear.getsockname(), 0.03)
+    async with notifier.telling(lambda: "stopping"):
+        assert await asyncio.to_thread(told, ear) == ["WATCHDOG=1", "STATUS=stopping"]
+    ear.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while told(ear):
+            pass
+    await asyncio.sleep(0.03)
+    with pytest.raises(BlockingIOError):
+        told(ear)
+
+
+def test_systemd_is_asked_for_more_time_in_its_own_unit() -> None:
+    """Microseconds, whole ones."""
+    assert extend_timeout(38.5) == "EXTEND_TIMEOUT_USEC=38500000"

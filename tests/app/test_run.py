@@ -68,6 +68,22 @@ async def test_a_desk_at_work_ends_in_order_when_its_terminal_is_closed(tmp_path
         assert "desk_stopped" in [line["event"] for line in desk.log]
 
 
+async def test_systemd_is_asked_to_wait_for_the_longest_grace(tmp_path: Path) -> None:
+    """When a stop begins; so that no run is killed by the unit's timeout while the desk lets it end."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(tmp_path / "notify"))
+        ear.settimeout(HANG_S)
+        async with a_desk_process(tmp_path) as desk:
+            desk.environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+            desk.configure("[sandbox]\nunsafe_without_jail = true\nstop_grace_s = 600\n")
+            await desk.start()
+            assert await desk.end() == 0
+        said: list[str] = []
+        while "EXTEND_TIMEOUT_USEC=1228000000" not in said:  # all stages together
+            said = ear.recv(4096).decode().split("\n")
+        assert said[0] == "STOPPING=1"
+
+
 async def test_a_desk_reads_its_configuration_again_when_it_is_sent_the_signal(tmp_path: Path) -> None:
     """By SIGHUP, with systemd or without: what changed is in the log, and the desk goes on."""
     async with a_desk_process(tmp_path) as desk:
