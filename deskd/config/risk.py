@@ -176,9 +176,16 @@ class RiskAutomaticSection(Section):
     stale_stream_s: Wait = Field(
         300.0, description="a stream of the broker that stays away so long in an open market kills the desk"
     )
-    window_s: float = Field(60.0, ge=1, le=600, description="the two below are counted over so long, of all strategies")
-    deaths_max: int = Field(50, ge=0, le=1_000_000, description="runs that die kill the desk at this number")
-    rejects_max: int = Field(50, ge=0, le=1_000_000, description="the broker's rejects kill the desk at this number")
+    window_s: float = Field(60.0, ge=1, le=600, description="the two below are counted over so long")
+    deaths_max: int = Field(
+        50,
+        ge=0,
+        le=1_000_000,
+        description="runs that die kill the desk at this number, where most members lost one; else the member who reaches it",
+    )
+    rejects_max: int = Field(
+        50, ge=0, le=1_000_000, description="the broker's rejects: the same; of most members the desk, else the member"
+    )
     loop_lag_s: Wait = Field(
         2.0, description="the desk's own turn is late by so much, five looks in a row: kills the desk"
     )

@@ -3,6 +3,8 @@
 Rule 1: a tighter bound kills no later: what is found is a figure, and it pulls where it reaches its bound.
 Rule 2: an officer's release counts: what was before it pulls no kill of the same target again.
 Rule 3: what is not configured pulls nothing; what pulls says figure and bound.
+Rule 4: what is counted stops the desk only where it befalls most of its members; whoever reaches the bound alone is
+        stopped alone (decision 0088).
 """
 
 from collections.abc import Iterator
@@ -15,10 +17,13 @@ from deskd.core.losses import all_losses
 from deskd.core.standing import CASH
 from deskd.domain import events as ev
 from deskd.domain.automatic import NO_BOUNDS, AutomaticRules, Seen
+from deskd.domain.ids import UserId
 from deskd.domain.kill import THE_DESK, KillCause, KillScope, KillTarget
 from deskd.domain.money import plain
+from deskd.domain.run import StrategyStatus
 
 BY = "automatic"
+_AT_WORK = frozenset({StrategyStatus.ACTIVE, StrategyStatus.PAUSED})
 _STEP = Decimal("0.01")  # of what is told
 
 
@@ -55,11 +60,8 @@ def findings(desk: Desk, rules: AutomaticRules, seen: Seen, now: datetime) -> It
     yield from _losses(desk, rules)
     yield from _drift(desk, rules, now)
     yield from _streams(desk, rules, seen, now)
-    since = max(now - rules.window, desk.kills.released_at(THE_DESK) or now - rules.window)
     for cause, bound in ((KillCause.ERRORS, rules.deaths_max), (KillCause.REJECTS, rules.rejects_max)):
-        count = desk.tallies.of_all(cause, since)
-        about = f"of all strategies in {rules.window.total_seconds():g} s"
-        yield Finding(target=THE_DESK, cause=cause, figure=Decimal(count), bound=Decimal(bound), unit="", about=about)
+        yield from _counts(desk, cause, Decimal(bound), rules.window, now)
     yield Finding(
         target=THE_DESK,
         cause=KillCause.LOOP_LAG,
@@ -108,6 +110,40 @@ def _streams(desk: Desk, rules: AutomaticRules, seen: Seen, now: datetime) -> It
             unit=" s",
             about=f"the stream `{stream}` is away: {outage.why}",
         )
+
+
+def _counts(desk: Desk, cause: KillCause, bound: Decimal, window: timedelta, now: datetime) -> Iterator[Finding]:
+    """Yield what befell most members as one figure of the desk, else each member's own."""
+    span = f"in {window.total_seconds():g} s"
+    hit = _by_member(desk, cause, _counted_since(desk, THE_DESK, window, now))
+    others = {desk.member_of(who) for who, status in desk.statuses.items() if status in _AT_WORK} - set(hit)
+    if len(hit) > len(others):
+        about = f"of {len(hit)} of {len(hit) + len(others)} members {span}"
+        yield Finding(
+            target=THE_DESK, cause=cause, figure=Decimal(sum(hit.values())), bound=bound, unit="", about=about
+        )
+        return
+    for member in hit:
+        target = KillTarget(KillScope.MEMBER, member)
+        own = _by_member(desk, cause, _counted_since(desk, target, window, now)).get(member, 0)
+        yield Finding(
+            target=target, cause=cause, figure=Decimal(own), bound=bound, unit="", about=f"of {member} alone {span}"
+        )
+
+
+def _by_member(desk: Desk, cause: KillCause, since: datetime) -> dict[UserId, int]:
+    """Return how many there were after *since*, of those members that had any."""
+    counts: dict[UserId, int] = {}
+    for who, count in desk.tallies.each(cause, since):
+        member = desk.member_of(who)
+        counts[member] = counts.get(member, 0) + count
+    return counts
+
+
+def _counted_since(desk: Desk, target: KillTarget, window: timedelta, now: datetime) -> datetime:
+    """Return since when it counts: not longer than the window, and not before a release of the target or the desk."""
+    released = (desk.kills.released_at(target), desk.kills.released_at(THE_DESK))
+    return max([now - window, *(at for at in released if at is not None)])
 
 
 def _since(desk: Desk, target: KillTarget, began: datetime, now: datetime) -> Decimal:

@@ -3,7 +3,7 @@
 Rule 1: it is counted on the desk's clock. Set back, it keeps what is newer than it: nothing is forgotten early.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -52,9 +52,11 @@ class Tallies:
         """Return how many there were of the strategy after *since*."""
         return _after(self.by_cause.get(cause, {}).get(who, ()), since)
 
-    def of_all(self, cause: KillCause, since: datetime) -> int:
-        """Return how many there were of all strategies after *since*."""
-        return sum(_after(times, since) for times in self.by_cause.get(cause, {}).values())
+    def each(self, cause: KillCause, since: datetime) -> Iterator[tuple[StrategyId, int]]:
+        """Yield every strategy that had any after *since*, and how many."""
+        for who, times in self.by_cause.get(cause, {}).items():
+            if count := _after(times, since):
+                yield who, count
 
 
 def _after(times: Iterable[datetime], since: datetime) -> int:

@@ -30,8 +30,8 @@ class AutomaticRules:
     losses: Mapping[KillScope, LossBounds] = field(default_factory=dict)
     drift: timedelta = OFF  # a difference with the broker is open so long
     stale: timedelta = OFF  # a stream of the broker is away so long while the market is open
-    window: timedelta = timedelta(minutes=1)  # of the counts below, over all strategies
-    deaths_max: int = 0
+    window: timedelta = timedelta(minutes=1)  # of the counts below
+    deaths_max: int = 0  # of most members: kills the desk; of one: kills the member
     rejects_max: int = 0
     loop_lag: timedelta = OFF  # so late is every one of LAGS_IN_A_ROW looks
 

@@ -1,8 +1,10 @@
 """The desk pulls the kill switch by itself: each cause has a figure and a bound, and a release is final for what was."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import cycle, islice
 
 import hypothesis.strategies as st
 import pytest
@@ -13,9 +15,9 @@ from deskd.core.deciding import handle
 from deskd.core.desk import MARKET, TRADES, Desk
 from deskd.domain import events as ev
 from deskd.domain.automatic import AutomaticRules, LossBounds, Seen
-from deskd.domain.ids import RunId
+from deskd.domain.ids import RunId, StrategyId
 from deskd.domain.kill import THE_DESK, KillCause, KillDepth, KillScope, KillTarget
-from deskd.domain.run import ExitReason, RunEnd
+from deskd.domain.run import ExitReason, RunEnd, StrategyStatus
 from deskd.ledger import codec, fold
 from tests.core.test_losses import a_desk_that_lost
 from tests.core.test_records import a_day
@@ -27,6 +29,7 @@ LOSS = AutomaticRules(losses={KillScope.STRATEGY: LossBounds(daily_loss_pct=Deci
 DRAWDOWN = AutomaticRules(losses={KillScope.DESK: LossBounds(drawdown_pct=Decimal(2))}, depth=KillDepth.FLATTEN)
 DRIFT, STALE = AutomaticRules(drift=60 * SECOND), AutomaticRules(stale=60 * SECOND)
 DEATHS, REJECTS = AutomaticRules(deaths_max=3), AutomaticRules(rejects_max=3)
+BOBS = KillTarget(KillScope.MEMBER, "bob")
 LAG = AutomaticRules(loop_lag=SECOND)
 
 
@@ -42,11 +45,18 @@ def found(desk: Desk, subject: str, at: datetime = NOON) -> None:
     desk.apply(ev.DiscrepancyFound(subject=subject, expected="0", actual="5", action="house", at=at, more=Decimal(5)))
 
 
-def died(desk: Desk, times: int, at: datetime = NOON) -> None:
-    """Let runs die."""
+def died(desk: Desk, times: int, at: datetime = NOON, of: Sequence[StrategyId] = (BOB, ALICE)) -> None:
+    """Let runs die, of each in turn."""
     end = RunEnd(reason=ExitReason.ERROR, detail="boom")
-    for _ in range(times):
-        desk.apply(ev.RunEnded(run_id=RunId("r"), strategy_id=BOB, end=end, at=at, deaths=1))
+    for who in islice(cycle(of), times):
+        desk.apply(ev.RunEnded(run_id=RunId("r"), strategy_id=who, end=end, at=at, deaths=1))
+
+
+def runs(desk: Desk, status: StrategyStatus = StrategyStatus.ACTIVE) -> Desk:
+    """Let both members have a strategy."""
+    for who in (ALICE, BOB):
+        desk.apply(ev.StrategyStatusChanged(strategy_id=who, status=status, why="", at=NOON))
+    return desk
 
 
 def test_a_desk_where_nothing_is_wrong_pulls_nothing() -> None:
@@ -119,7 +129,7 @@ def test_a_stream_that_stays_away_in_an_open_market_kills_the_desk(stream: str) 
 
 
 def test_runs_that_die_and_orders_that_are_rejected_kill_the_desk_at_their_number() -> None:
-    """Within the window, of all strategies together."""
+    """Within the window, of all strategies together, where no other member's stand by."""
     desk = a_desk()
     died(desk, 2)
     assert pulled(desk, DEATHS) == []
@@ -129,6 +139,38 @@ def test_runs_that_die_and_orders_that_are_rejected_kill_the_desk_at_their_numbe
     for who in (ALICE, BOB, BOB):
         desk.tallies.count(KillCause.REJECTS, who, NOON)
     assert pulled(desk, REJECTS) == [(THE_DESK, KillCause.REJECTS)]
+
+
+def test_whose_runs_alone_die_is_stopped_alone() -> None:
+    """One member with many strategies that crash stops nobody else; a release counts anew, for the member as for the desk."""
+    desk = runs(a_desk())
+    for cause, rules in ((KillCause.ERRORS, DEATHS), (KillCause.REJECTS, REJECTS)):
+        for _ in range(100):
+            desk.tallies.count(cause, BOB, NOON)
+        assert pulled(desk, rules) == [(BOBS, cause)]
+    [kill] = automatic.due(desk, DEATHS, OPEN, NOON)
+    assert kill.reason == "errors=100 bound=3: of bob alone in 60 s"
+    later = NOON + SECOND
+    desk.apply(a_kill(BOBS))
+    desk.apply(a_release(BOBS, at=later))
+    assert pulled(desk, DEATHS, at=later) == []
+    died(desk, 3, later + SECOND, of=[BOB])
+    assert pulled(desk, DEATHS, at=later + SECOND) == [(BOBS, KillCause.ERRORS)]
+    desk.apply(a_release(THE_DESK, at=later + SECOND))
+    assert pulled(desk, DEATHS, at=later + SECOND) == []
+
+
+def test_what_befalls_most_members_is_the_desks_own_fault() -> None:
+    """A desk that kills everybody's runs is stopped, however few of them die of each member; who only stands by does not count."""
+    desk = runs(a_desk())
+    died(desk, 2, of=[BOB])
+    assert pulled(desk, DEATHS) == []
+    desk.tallies.count(KillCause.ERRORS, ALICE, NOON)
+    [kill] = automatic.due(desk, DEATHS, OPEN, NOON)
+    assert (kill.target, kill.reason) == (THE_DESK, "errors=3 bound=3: of 2 of 2 members in 60 s")
+    desk = runs(a_desk(), StrategyStatus.STOPPED)
+    died(desk, 3, of=[BOB])
+    assert pulled(desk, DEATHS) == [(THE_DESK, KillCause.ERRORS)]
 
 
 def test_a_desk_that_does_not_keep_up_kills_itself() -> None:

@@ -33,7 +33,7 @@ def test_a_reject_is_what_the_broker_refused(reason: RejectReason, count: int) -
     handle(desk, requested(request))
     desk.apply(ev.OrderRejected(client_order_id=request.client_order_id, reason=reason, message="no", at=NOON))
     assert desk.tallies.of(KillCause.REJECTS, ALICE, BEFORE) == count
-    assert desk.tallies.of_all(KillCause.REJECTS, BEFORE) == count
+    assert sum(n for _, n in desk.tallies.each(KillCause.REJECTS, BEFORE)) == count
 
 
 def test_a_denial_is_counted_but_for_a_kills() -> None:
@@ -72,7 +72,8 @@ def test_only_what_is_after_the_instant_counts_and_memory_is_bounded() -> None:
         tallies.count(KillCause.DENIALS, ALICE, NOON + step * MINUTE)
     tallies.count(KillCause.DENIALS, BOB, NOON)
     assert tallies.of(KillCause.DENIALS, ALICE, NOON) == 2
-    assert tallies.of_all(KillCause.DENIALS, BEFORE) == 4
+    assert dict(tallies.each(KillCause.DENIALS, BEFORE)) == {ALICE: 3, BOB: 1}
+    assert dict(tallies.each(KillCause.DENIALS, NOON)) == {ALICE: 2}  # who had none is not named
     tallies.count(KillCause.DENIALS, ALICE, NOON - 5 * MINUTE)
     assert tallies.of(KillCause.DENIALS, ALICE, BEFORE) == 3
     tallies.count(KillCause.DENIALS, ALICE, NOON + WINDOW_MAX)
