@@ -225,6 +225,9 @@ class Orders(Protocol):
     def refusal(self) -> Refuse | None:
         """Return why no new order is taken at the moment (starting, stopping, trade stream down), or None."""
 
+    def is_shut_out(self, order: Order) -> bool:
+        """Tell whether the order was denied because no order of its strategy is taken: paused, not active, killed."""
+
     async def place(self, request: OrderRequest, *, timeout_s: float) -> Order | Refuse:
         """Put the request through the gate and to the broker.
 

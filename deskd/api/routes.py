@@ -103,7 +103,7 @@ class Routes:
             )
         except WireError as broken:
             return refusal(request, 400, RefusalReason.INVALID, str(broken))
-        return _about_order(await self._orders.place(asked, timeout_s=self._wait_s(request)))
+        return self._about_order(await self._orders.place(asked, timeout_s=self._wait_s(request)))
 
     async def _replace(self, spec: StrategySpec, request: Request) -> Reply:
         if wrong := _not_protobuf(request):
@@ -117,7 +117,19 @@ class Routes:
         outcome = await self._orders.replace(
             spec.strategy_id, wanted, client_order_id=oid, by=spec.strategy_id, timeout_s=self._wait_s(request)
         )
-        return _about_order(outcome)
+        return self._about_order(outcome)
+
+    def _about_order(self, outcome: Order | Refuse) -> Reply:
+        if isinstance(outcome, Refuse):
+            status = _STATUS_OF_REFUSAL.get(outcome.reason, 503)
+            return Reply(status, wire.refusal_response(outcome), outcome.retry_after_s)
+        if outcome.is_in_doubt:
+            status = 202
+        elif outcome.status is OrderStatus.DENIED and self._orders.is_shut_out(outcome):
+            status = 403  # the channel is closed for this strategy; the body says why, as of any denial
+        else:
+            status = _STATUS_OF_ORDER.get(outcome.status, 200)
+        return Reply(status, wire.order_response(outcome))
 
     def _wait_s(self, request: Request) -> float:
         """Return how long to wait for the broker: the client may want to wait less (RFC 7240), never more."""
@@ -125,7 +137,7 @@ class Routes:
         return self._answer_timeout_s if wish is None else min(float(wish[1]), self._answer_timeout_s)
 
     async def _cancel(self, spec: StrategySpec, request: Request) -> Reply:
-        return _about_order(await self._orders.cancel(spec.strategy_id, request.path[1], by=spec.strategy_id))
+        return self._about_order(await self._orders.cancel(spec.strategy_id, request.path[1], by=spec.strategy_id))
 
     async def _list(self, spec: StrategySpec, request: Request) -> Reply:
         wanted = request.query.get("status", "open")
@@ -208,14 +220,6 @@ def _not_protobuf(request: Request) -> Reply | None:
         return None
     text = f"Content-Type: {content_type!a} is not application/x-protobuf; use desk_client"
     return refusal(request, 400, RefusalReason.INVALID, text)
-
-
-def _about_order(outcome: Order | Refuse) -> Reply:
-    if isinstance(outcome, Refuse):
-        status = _STATUS_OF_REFUSAL.get(outcome.reason, 503)
-        return Reply(status, wire.refusal_response(outcome), outcome.retry_after_s)
-    status = 202 if outcome.is_in_doubt else _STATUS_OF_ORDER.get(outcome.status, 200)
-    return Reply(status, wire.order_response(outcome))
 
 
 def _invalid(request: Request, message: str) -> Reply:

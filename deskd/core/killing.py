@@ -14,9 +14,11 @@ from deskd.domain import events as ev
 from deskd.domain.breaker import BreakerState
 from deskd.domain.effects import Effect, Record, Refuse
 from deskd.domain.ids import ClientOrderId
-from deskd.domain.kill import KillDepth, KillScope, KillTarget
+from deskd.domain.kill import KillDepth, KillScope, KillTarget, TradingState
 from deskd.domain.order import Order, OrderRequest
-from deskd.domain.reasons import RefusalReason
+from deskd.domain.reasons import DenialReason, RefusalReason
+
+_SHUT_OUT = frozenset({DenialReason.PAUSED, DenialReason.STRATEGY_NOT_ACTIVE})
 
 type KillFact = ev.KillEngaged | ev.KillReleased | ev.FlattenCompleted | ev.FlattenHindered
 
@@ -59,6 +61,16 @@ def refusal(oid: ClientOrderId, kill: Kill) -> Refuse:
     """Return the answer to an order while the whole desk is killed."""
     text = f"{kill.in_words}: the desk takes no orders until an officer releases it; cancels pass"
     return Refuse(oid, RefusalReason.KILLED, text)
+
+
+def is_shut_out(desk: Desk, order: Order) -> bool:
+    """Tell whether an order was denied because no order of its strategy is taken: paused, not active, or killed.
+
+    A symbol's kill, and one that lets positions shrink, deny an order and leave the strategy its channel.
+    """
+    if order.reason != DenialReason.KILLED:
+        return order.reason in _SHUT_OUT
+    return desk.kills.state_of(order.request.strategy_id, order.request.user_id) is TradingState.KILLED
 
 
 def stops_leaving(desk: Desk, request: OrderRequest) -> str | None:

@@ -7,10 +7,10 @@ class DenialReason(StrEnum):
     """Why the gate denied an order. The text after each name is shown to the strategy's author."""
 
     STRATEGY_UNKNOWN = "STRATEGY_UNKNOWN"  # the desk does not know this strategy
-    KILLED = "KILLED"  # a kill is in force over strategy, member, symbol or desk: only cancels pass
+    KILLED = "KILLED"  # a kill of strategy or member (HTTP 403), symbol (422) or desk (503): only cancels pass
     REDUCE_ONLY = "REDUCE_ONLY"  # only what reduces the position passes, until the breaker or an officer releases it
-    STRATEGY_NOT_ACTIVE = "STRATEGY_NOT_ACTIVE"  # paused, stopped or failed: only cancels pass
-    PAUSED = "PAUSED"  # somebody paused the strategy: it gets its data, and no order is taken; cancels pass
+    STRATEGY_NOT_ACTIVE = "STRATEGY_NOT_ACTIVE"  # paused, stopped or failed: only cancels pass; HTTP 403
+    PAUSED = "PAUSED"  # somebody paused the strategy: it gets its data, no order is taken, cancels pass; HTTP 403
     SHADOW = "SHADOW"  # in shadow: the order passed every check and was recorded, and is not sent
     SYMBOL_NOT_ALLOWED = "SYMBOL_NOT_ALLOWED"  # not among the strategy's `symbols` in config.json
     SYMBOL_UNKNOWN = "SYMBOL_UNKNOWN"  # the broker does not list it

@@ -219,6 +219,10 @@ class Runtime:
             return Refuse(nobody, RefusalReason.DESK_NOT_READY, text)
         return None
 
+    def is_shut_out(self, order: Order) -> bool:
+        """Tell whether the order was denied because no order of its strategy is taken."""
+        return killing.is_shut_out(self.desk, order)
+
     async def place(self, request: OrderRequest, *, timeout_s: float) -> Order | Refuse:
         """Put the request through the gate and to the broker; see ports.Orders."""
         oid = request.client_order_id

@@ -72,6 +72,9 @@ class FakeOrders:
     def refusal(self) -> Refuse | None:
         return self.closed
 
+    def is_shut_out(self, order: Order) -> bool:
+        return order.reason in {"PAUSED", "STRATEGY_NOT_ACTIVE"}
+
     async def place(self, request: OrderRequest, *, timeout_s: float) -> Order | Refuse:
         self.waited.append(timeout_s)
         oid = request.client_order_id

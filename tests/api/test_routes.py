@@ -29,10 +29,12 @@ def becoming(status: OrderStatus, reason: str | None = None) -> FakeOrders:
         (becoming(OrderStatus.SUBMITTED), 202, "pending"),
         (becoming(OrderStatus.DENIED, "ORDER_NOTIONAL_MAX"), 422, "denied"),
         (becoming(OrderStatus.REJECTED, "BROKER_REJECTED"), 422, "rejected"),
+        (becoming(OrderStatus.DENIED, "PAUSED"), 403, "denied"),
+        (becoming(OrderStatus.DENIED, "STRATEGY_NOT_ACTIVE"), 403, "denied"),
     ],
 )
 async def test_an_order_is_answered_by_its_fate(tmp_path: Path, orders: FakeOrders, http: int, word: str) -> None:
-    """200 accepted, 202 in doubt, 422 denied or rejected: the body says which."""
+    """200 accepted, 202 in doubt, 422 denied or rejected: the body says which; 403: no order of the strategy is taken."""
     async with an_api(tmp_path, orders) as desk, a_client(desk.socket_path) as client:
         answer = await client.order(client_order_id="mine")
         assert (answer.status, answer.order.status, answer.order.client_order_id) == (http, word, "mine")

@@ -246,6 +246,9 @@ class FakeOrders:
             if strategy_id in {None, order.request.strategy_id} and is_open in {None, order.status.is_open}
         ]
 
+    def is_shut_out(self, order: Order) -> bool:
+        raise AssertionError("the control socket does not ask for this")
+
     def positions(self, strategy_id: StrategyId | None) -> Sequence[Position]:
         books = self.desk.portfolio.books.values()
         return [p for b in books if strategy_id in {None, b.strategy_id} for p in b.positions.values() if p.qty]

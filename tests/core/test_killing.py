@@ -13,11 +13,12 @@ from deskd.domain.breaker import BreakerState
 from deskd.domain.effects import Record, Refuse
 from deskd.domain.exits import ExitKind
 from deskd.domain.ids import ClientOrderId, StrategyId, UserId
-from deskd.domain.kill import THE_DESK, KillDepth, TradingState
+from deskd.domain.kill import THE_DESK, KillDepth, KillScope, KillTarget, TradingState
 from deskd.domain.order import Replacement
 from deskd.domain.reasons import DenialReason, RefusalReason
 from deskd.ledger import fold
 from tests.factories import (
+    AAPL,
     ALICE,
     MONDAY,
     NOON,
@@ -192,3 +193,24 @@ def test_a_kill_follows_neither_other_code_nor_another_member(twin: ev.StrategyR
     desk = a_desk()
     handle(desk, a_kill(of_strategy(ALICE)))
     assert handle(desk, twin) == [Record(twin)]
+
+
+@pytest.mark.parametrize(
+    ("target", "is_shut_out"),
+    [
+        (of_strategy(ALICE), True),
+        (KillTarget(KillScope.MEMBER, a_request().user_id), True),
+        (KillTarget(KillScope.SYMBOL, AAPL), False),
+    ],
+)
+def test_a_kill_of_strategy_or_member_closes_the_order_channel(target: KillTarget, *, is_shut_out: bool) -> None:
+    """That of a symbol denies the order, and leaves the channel; so does any other denial, and a kill that lets positions shrink."""
+    desk = a_desk()
+    desk.apply(a_kill(target))
+    handle(desk, requested(request := a_request()))
+    order = desk.orders[request.client_order_id]
+    assert order.reason == DenialReason.KILLED
+    assert killing.is_shut_out(desk, order) is is_shut_out
+    assert not killing.is_shut_out(desk, replace(order, reason=DenialReason.REDUCE_ONLY))
+    for reason in (DenialReason.PAUSED, DenialReason.STRATEGY_NOT_ACTIVE):
+        assert killing.is_shut_out(desk, replace(order, reason=reason))
