@@ -265,6 +265,11 @@ may_write() {
     [ "$(id -u)" = 0 ] || die "this changes the machine and needs root; run: sudo make $1"
 }
 
+look_around() {  # what an officer should mend before the first start
+    is_real || return 0
+    $opt/venv/bin/deskctl --config $etc/desk.toml doctor --brief || true
+}
+
 do_install() {
     local python name place said
     may_write install
@@ -300,6 +305,7 @@ do_install() {
         share_packages
     fi
     say "version $name is installed${root:+ below $root}$([ -z "$(version_of previous)" ] || echo "; kept: $(version_of previous), back to it: make install-previous")"
+    look_around
     tell_systemd
 }
 

@@ -1,8 +1,10 @@
-"""The last step of set-up: stage what jails bind, and prove a jail with the configuration of this checkout."""
+"""The last step of set-up: stage what jails bind, prove a jail with the configuration of this checkout, and look around."""
 
 import os
 import sys
 
+from deskd.cli.check import BAD
+from deskd.cli.doctor import examine
 from deskd.cli.place import config_file, root_of
 from deskd.config.load import load
 from deskd.domain.errors import ConfigError, SandboxUnavailable
@@ -30,6 +32,9 @@ def main() -> int:
     if problem is not None:
         print(f"setup: no jail can be made here: {problem}", file=sys.stderr)
         return 1
+    for check in examine(file, os.environ, is_brief=True):
+        if check.verdict == BAD:
+            print(f"setup: {check.check}: {check.found}; {check.remedy}", file=sys.stderr)
     return 0
 
 

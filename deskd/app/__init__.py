@@ -5,7 +5,6 @@ import faulthandler
 import gc
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import ModuleType
@@ -14,6 +13,7 @@ import structlog
 import uvloop
 
 from deskd import log as logs
+from deskd.app.examining import examine
 from deskd.app.notify import Notifier, extend_timeout
 from deskd.app.opening import begun
 from deskd.app.terminal import LOOK_AGAIN_S, Terminal
@@ -35,10 +35,12 @@ def run(
     keys: BrokerKeys | None,
     read: Callable[[], Loaded] | None = None,
     journal: Journal | None = None,
+    doctor: Sequence[str] | None = None,
 ) -> int:
     """Run the desk until SIGTERM or SIGINT; return the exit code. What went wrong is said in one sentence.
 
-    *read* reads the configuration anew, for a reload; *journal* is where the log goes, under systemd.
+    *read* reads the configuration anew, for a reload; *journal* is where the log goes, under systemd; *doctor* is the
+    command that looks at this machine.
 
     A wrong configuration is 78 however late it shows: another start would end the same, and systemd leaves it alone.
     Under systemd the journal has the reason as an error, a crash's too, and `systemctl status` shows the first.
@@ -50,7 +52,7 @@ def run(
     errors: list[BaseException] = []
     try:
         try:
-            uvloop.run(_run(config, keys, notifier, read, voice))
+            uvloop.run(_run(config, keys, notifier, read, voice=voice, doctor=doctor))
         except* (ConfigError, LedgerError, BrokerFatal, SandboxUnavailable, ChildProcessError) as group:
             errors = _leaves(group)
     except Exception as crash:
@@ -123,7 +125,9 @@ async def _run(
     keys: BrokerKeys | None,
     notifier: Notifier,
     read: Callable[[], Loaded] | None,
+    *,
     voice: logs.Voice,
+    doctor: Sequence[str] | None,
 ) -> None:
     stop, reload, kill = asyncio.Event(), asyncio.Event(), asyncio.Event()
     main = asyncio.current_task()
@@ -178,6 +182,8 @@ async def _run(
                     beside.create_task(_reload_when_asked(reload, daemon.reload, notifier), name="reload"),
                     beside.create_task(_kill_when_asked(kill, daemon.kill_triggers.on_signal), name="kill signal"),
                 ]
+                if doctor is not None:
+                    asking.append(beside.create_task(examine(doctor), name="doctor"))
                 await stop.wait()
                 how = partial(str, _STOPPING)
                 log.info("desk_stopping")

@@ -51,6 +51,8 @@ def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
         "why_not": now.refusal.message if now.refusal else None,
         "market_time": now.clock.timestamp if now.clock else None,
         "market_is_open": now.clock.shows_open if now.clock else None,
+        "market_opens_at": now.clock.next_open if now.clock else None,
+        "market_closes_at": now.clock.next_close if now.clock else None,
         "trade_stream_is_up": desk.is_trade_stream_up,
         "market_stream": now.market_stream,
         "jails": now.jails,

@@ -234,6 +234,10 @@ class SteppedDesk:
             return killing.not_to_be_canceled(order)
         return self._asked(oid, ev.CancelRequested(client_order_id=oid, by=by, at=self.wall.stamp()))
 
+    def is_shut_out(self, order: Order) -> bool:
+        """Tell whether the order was denied because no order of its strategy is taken."""
+        return killing.is_shut_out(self.desk, order)
+
     def find(self, strategy_id: StrategyId | None, order_id: str) -> Order | None:
         """Return the order of that client_order_id or broker_order_id, if it is the strategy's."""
         return listing.find(self.desk, strategy_id, order_id)

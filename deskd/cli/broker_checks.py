@@ -150,7 +150,7 @@ def _time(answer: _Answer) -> Iterator[Check]:
         )
         return
     yield _skew(answer.asked_at - clock.timestamp, answer.took)
-    yield _session(clock)
+    yield session(clock)
 
 
 def _skew(skew: timedelta, took: timedelta) -> Check:
@@ -163,7 +163,8 @@ def _skew(skew: timedelta, took: timedelta) -> Check:
     return Check("clock", GOOD, found)
 
 
-def _session(clock: MarketClock) -> Check:
+def session(clock: MarketClock) -> Check:
+    """Say until when the session goes, or when the next one begins."""
     if clock.is_open:
         left = duration((clock.next_close - clock.timestamp).total_seconds())
         return Check("session", GOOD, f"open until {_at(clock.next_close)}: {left} left")

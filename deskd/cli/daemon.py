@@ -90,7 +90,9 @@ def run(config: Path | None, tape: tuple[str, ...], more_tape: tuple[str, ...], 
     from deskd import app, log  # after the configuration: a wrong one is told at once
 
     journal = log.journal_of(loaded.config.log.format, os.environ, sys.stderr)
-    sys.exit(app.run(loaded.config, keys=keys, read=read, journal=journal))
+    doctor = [sys.executable, "-m", "deskd.cli.deskctl", "--config", str(config_file(config).absolute())]
+    doctor += ["doctor", "--brief", "--json"]
+    sys.exit(app.run(loaded.config, keys=keys, read=read, journal=journal, doctor=doctor))
 
 
 @cli.command()

@@ -294,13 +294,16 @@ def _print_command(answer: Answer, tell: Callable[[dict[str, Any]], None], *, as
 
 
 @cli.command()
+@click.option("--brief", "is_brief", is_flag=True, help="Only what takes no time, and of it only what is not good.")
 @json_option
 @pass_call
-def doctor(call: Call, *, as_json: bool) -> None:
+def doctor(call: Call, *, is_brief: bool, as_json: bool) -> None:
     """Check this machine and this configuration; say what is wrong and what to do."""
     from deskd.cli.doctor import examine
 
-    rows = [check.row() for check in examine(config_file(call.config), os.environ)]
+    rows = [check.row() for check in examine(config_file(call.config), os.environ, is_brief=is_brief)]
+    if is_brief:
+        rows = [row for row in rows if row["verdict"] in {"bad", "warning"}]
     _print_rows(show.CHECKS, rows, as_json=as_json, nothing="")
     if any(row["verdict"] == "bad" for row in rows):
         sys.exit(REFUSED)

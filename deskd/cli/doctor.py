@@ -8,12 +8,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from deskd.alerts.routes import CREDENTIAL
 from deskd.cli import credentials
-from deskd.cli.broker_checks import examine_broker
+from deskd.cli.broker_checks import examine_broker, session
 from deskd.cli.check import BAD, GOOD, WARNING, Check, not_yours
 from deskd.cli.client import Desk, DeskNotReachable, NotDone
 from deskd.cli.machine import Machine, nsjail
@@ -23,6 +26,7 @@ from deskd.config import Config
 from deskd.config.load import load
 from deskd.control.listen import SOCKET_NAME
 from deskd.domain.errors import ConfigError, SandboxUnavailable
+from deskd.domain.market import MarketClock
 from deskd.ledger.migrating import migrations
 from deskd.supervision import environment
 from deskd.supervision.hello import hello_jail
@@ -36,8 +40,11 @@ _JAIL_S = 120.0  # the first one stages the interpreter
 _ONLY_LAPTOPS = "only for laptops: set it to false"
 
 
-def examine(file: Path, environment: Mapping[str, str]) -> Iterator[Check]:
-    """Yield every check, in the order in which they build on each other."""
+def examine(file: Path, environment: Mapping[str, str], *, is_brief: bool = False) -> Iterator[Check]:
+    """Yield every check, in the order in which they build on each other.
+
+    *is_brief*: what is looked at in no time, without a jail, a running desk and the network: set-up and start do so.
+    """
     yield _python()
     machine = Machine()
     for look in (machine.kernel, machine.namespaces, machine.apparmor, machine.limits, machine.seccomp, nsjail):
@@ -50,17 +57,11 @@ def examine(file: Path, environment: Mapping[str, str]) -> Iterator[Check]:
         yield Check("configuration", BAD, first + more, "deskctl config check names every problem")
         return
     yield Check("configuration", GOOD, str(file))
-    checks: tuple[Callable[[Config], Check], ...] = (
-        _folders,
-        _strategies,
-        _disk,
-        _ledger,
-        _closed,
-        _jail,
-        _packages,
-        _state,
-    )
-    for check in checks:
+    for check in _QUICK:
+        yield check(config)
+    if is_brief:
+        return
+    for check in _SLOW:
         yield check(config)
     yield from _desk(config, file)
     yield from examine_routes(config, file, environment, _desk_user(config))
@@ -93,7 +94,11 @@ def _strategies(config: Config) -> Check:
     if not folder.is_dir():
         return Check("strategies", WARNING, f"there is no {folder}", "make it, and put strategies into it")
     count = sum(1 for entry in folder.iterdir() if (entry / "strategy.py").is_file())
-    return Check("strategies", GOOD if count else WARNING, f"{count} in {folder}")
+    if not count:
+        return Check(
+            "strategies", WARNING, f"none in {folder}", "`deskctl new NAME` begins one; `deskctl deploy` adds it"
+        )
+    return Check("strategies", GOOD, f"{count} in {folder}")
 
 
 def _disk(config: Config) -> Check:
@@ -221,18 +226,42 @@ def _state(config: Config) -> Check:
     return Check("state", GOOD, f"{bound}; saved every {sandbox.state_save_s:g} s and when a run ends")
 
 
+def _session(config: Config, desk: Mapping[str, Any] | None) -> Iterator[Check]:
+    """Say when the embedded exchange opens and closes: its clock is its tape's, and nobody but the desk hears it."""
+    if config.broker.mode != "embedded":
+        return  # the broker is asked itself
+    if desk is None:
+        yield Check("session", GOOD, "the embedded exchange's market stands while no desk runs")
+        return
+    now, opens, closes = (desk.get(key) for key in ("market_time", "market_opens_at", "market_closes_at"))
+    if now is None or opens is None or closes is None:
+        yield Check("session", WARNING, "the embedded exchange's clock was not heard yet", "ask again")
+        return
+    clock = MarketClock(
+        timestamp=datetime.fromisoformat(now),
+        is_open=bool(desk.get("market_is_open")),
+        next_open=datetime.fromisoformat(opens),
+        next_close=datetime.fromisoformat(closes),
+    )
+    check = session(clock)
+    speed = "" if config.exchange.speed == 1 else f", at speed {config.exchange.speed:g}"
+    yield replace(check, found=f"{check.found} (the tape's time{speed})")
+
+
 def _desk(config: Config, file: Path) -> Iterator[Check]:
     path = config.desk.runtime_dir / SOCKET_NAME
     try:
         told = Desk(path).look("/status")
     except (DeskNotReachable, NotDone) as error:
         yield Check("desk", WARNING, "not running", str(error))
+        yield from _session(config, None)
         return
     wrong = told["desk"].get("configuration")
     if wrong:
         yield Check("desk", BAD, f"running, as before: {wrong}", "mend it, then: deskctl config reload")
     else:
         yield Check("desk", GOOD, f"running, {len(told['strategies'])} strategies")
+    yield from _session(config, told["desk"])
     names = credentials.changed_since_start(told["desk"], file)
     names = [one for one in names if one != CREDENTIAL or config.notify.routes_file is None]
     if names:
@@ -246,3 +275,7 @@ def _desk(config: Config, file: Path) -> Iterator[Check]:
         yield Check("set-up", GOOD, f"the running desk has {jails}")
     for name, why in told["desk"].get("strategies_not_startable", {}).items():
         yield Check("jails", BAD, f"the running desk fails to start {name} {why}", "see the other lines, and its log")
+
+
+_QUICK: tuple[Callable[[Config], Check], ...] = (_folders, _strategies, _disk, _ledger, _closed)
+_SLOW: tuple[Callable[[Config], Check], ...] = (_jail, _packages, _state)

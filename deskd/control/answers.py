@@ -158,6 +158,8 @@ class DeskAnswer(TypedDict):
     why_not: str | None  # why no order is taken
     market_time: Instant | None  # the broker's clock; null: it was not heard yet
     market_is_open: bool | None  # the regular session
+    market_opens_at: Instant | None  # the next time, on the broker's clock
+    market_closes_at: Instant | None  # the next time, on the broker's clock
     trade_stream_is_up: bool  # news of orders arrive
     market_stream: str  # how market data arrive, in words
     jails: str | None  # how strategies are kept apart

@@ -36,6 +36,7 @@ def test_a_desk_that_has_heard_nothing_says_so() -> None:
     told = status(Config(), a_desk(), now)
     assert (told["takes_orders"], told["why_not"]) == (False, "the desk is starting")
     assert told["market_time"] is told["market_is_open"] is told["last_outage"] is None
+    assert told["market_opens_at"] is told["market_closes_at"] is None
     assert told["market_stream"] == "connecting"
     assert (told["pid"], told["configuration"]) == (os.getpid(), None)
     assert (
@@ -75,6 +76,7 @@ def test_money_streams_and_outages_are_told() -> None:
         Moment(started_at=NOON, refusal=None, clock=clock, market_stream="up", jails="made", packages="numpy 2"),
     )
     assert (told["takes_orders"], told["why_not"], told["market_is_open"]) == (True, None, True)
+    assert (told["market_opens_at"], told["market_closes_at"]) == (NOON, NOON + timedelta(hours=1))
     assert (told["cash"], told["house_cash"]) == (cash(100_000), cash(80_000))
     assert told["trade_stream_is_up"] is True
     assert (told["jails"], told["packages"]) == ("made", "numpy 2")

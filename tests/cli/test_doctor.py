@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from deskd.cli.check import Check
 from deskd.cli.doctor import examine
 from tests.control.a_running_desk import a_running_desk
+from tests.factories import NOON
 
 NOBODY = 65_534
 NO_JAIL = "[sandbox]\nunsafe_without_jail = true\n"  # these tests are about the other checks
@@ -86,6 +88,38 @@ async def test_a_running_desk_is_found(tmp_path: Path) -> None:
     assert found["desk"] == Check("desk", "good", "running, 3 strategies")
     assert (wrong.verdict, wrong.found) == ("bad", "running, as before: desk.toml is WRONG: no such key")
     assert "deskctl config reload" in str(wrong.remedy)
+
+
+async def test_the_embedded_exchange_tells_the_time_to_its_next_session(tmp_path: Path) -> None:
+    """In the tape's own time, by the desk that runs; the market stands while none does."""
+    toml = f'[desk]\nruntime_dir = "run"\n[exchange]\nspeed = 10\n{NO_JAIL}'
+    found = checks(tmp_path, toml)["session"]
+    assert (found.verdict, found.found) == ("good", "the embedded exchange's market stands while no desk runs")
+    async with a_running_desk(tmp_path) as desk:
+        desk.market.update({"market_time": NOON, "market_is_open": True})
+        unheard = (await asyncio.to_thread(checks, tmp_path, toml))["session"]
+        desk.market.update(
+            {"market_opens_at": NOON + timedelta(hours=20), "market_closes_at": NOON + timedelta(hours=4)}
+        )
+        is_open = (await asyncio.to_thread(checks, tmp_path, toml))["session"]
+        desk.market["market_is_open"] = False
+        closed = (await asyncio.to_thread(checks, tmp_path, toml))["session"]
+    assert unheard.verdict == "warning"
+    assert (
+        is_open.found
+        == f"open until {NOON + timedelta(hours=4):%Y-%m-%d %H:%M} UTC: 4h 0m left (the tape's time, at speed 10)"
+    )
+    assert closed.found.startswith("closed; the next one begins ")
+    assert closed.found.endswith(": in 20h 0m (the tape's time, at speed 10)")
+
+
+def test_a_brief_look_takes_no_jail_no_desk_and_no_network(tmp_path: Path) -> None:
+    """What set-up, install and start look at: in no time, whatever else is wrong."""
+    text = f'[broker]\nmode = "alpaca"\ntrading_url = "http://127.0.0.1:9"\n{NO_JAIL}'
+    (tmp_path / "desk.toml").write_text(text)
+    brief = [one.check for one in examine(tmp_path / "desk.toml", {}, is_brief=True)]
+    assert {"kernel", "configuration", "folders", "strategies", "disk", "ledger", "privacy"} <= set(brief)
+    assert not {"jail", "desk", "broker", "session", "packages", "notifications"} & set(brief)
 
 
 def test_half_a_pair_of_keys_is_told_before_a_start_fails_by_it(tmp_path: Path) -> None:

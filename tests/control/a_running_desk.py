@@ -304,6 +304,7 @@ class RunningDesk:
     reload_problems: list[str]  # of the file
     notices: list[ev.NoticeGiven]
     fates: dict[str, str]  # what becomes of messages, by route: empty, or a problem; else they wait
+    market: dict[str, object]  # what the desk knows of the market's time
 
     async def happens(self, *events: ev.Event) -> None:
         """Let each be decided, committed, and told, as the runtime does."""
@@ -363,11 +364,13 @@ async def a_running_desk(
         else:
             await post(event)
 
+    market = dict[str, object]()
+
     def status() -> dict[str, object]:
         kills = [view(kill) for kill in desk.kills.in_force.values()]
         about = {"name": "testdesk", "mode": "embedded", "trade_stream_up": True, "equity": Decimal("100.50")}
         wrong = {"configuration": f"desk.toml is WRONG: {reload_problems[0]}"} if reload_problems else {}
-        return about | ({"kills": kills} if kills else {}) | wrong
+        return about | ({"kills": kills} if kills else {}) | wrong | market
 
     held: list[str] = []  # what would pull the desk's kill again
 
@@ -460,6 +463,7 @@ async def a_running_desk(
             reload_problems,
             notices,
             fates,
+            market,
         )
 
 
