@@ -33,6 +33,7 @@ from deskd.config import Config
 from deskd.control.live_events import LiveEvents
 from deskd.core.silence import Silence
 from deskd.domain import events as ev
+from deskd.domain.stage import Stage
 from deskd.ledger.fact_reader import FactReader
 from deskd.ledger.roots import ROOTS, load_key
 from deskd.log import Voice
@@ -41,6 +42,7 @@ from deskd.metrics.loop_lag import LoopLag
 from deskd.ports import Clock
 from deskd.runtime import Runtime
 from deskd.supervision.deploying import Deployer
+from deskd.supervision.pick_up import PickUp
 from deskd.supervision.prints import Prints
 from deskd.supervision.supervisor import Supervisor
 from deskd.supervision.versions import Versions
@@ -170,6 +172,15 @@ class Rooms:
             keep=self.runtime.keep,
             stage_of=desk.stages.of,
             chosen=desk.versions,
+        )
+        self.pick_up = PickUp(
+            strategies_dir=config.desk.strategies_dir,
+            after=timedelta(seconds=config.strategies.pick_up_after_s),
+            stage=Stage(config.strategies.pick_up_stage),
+            runs=self.supervisor,
+            stage_of=desk.stages.of,
+            keep=self.runtime.keep,
+            clock=wall,
         )
         desk.exit_quote_age_max = timedelta(seconds=config.risk.exits.quote_age_max_s)
         self.watches = Watches(

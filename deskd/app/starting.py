@@ -66,6 +66,8 @@ async def trade(config: Config, rooms: Rooms) -> None:
     rooms.tasks.spawn(rooms.snapshots.run(), "snapshots")
     rooms.tasks.spawn(rooms.jobs.run(), "jobs")
     await rooms.supervisor.start_enabled(but_not=rooms.runtime.desk.stopped_by_hand)
+    if config.strategies.pick_up_after_s:
+        rooms.tasks.spawn(rooms.pick_up.run(), "pick-up of folders")
     log.info(
         "desk_ready",
         name=config.desk.name,

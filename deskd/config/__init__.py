@@ -22,6 +22,7 @@ from deskd.config.settings import (
     OrdersSection,
     RestartSection,
     SandboxSection,
+    StrategiesSection,
 )
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "RiskSection",
     "RiskStrategySection",
     "SandboxSection",
+    "StrategiesSection",
 ]

@@ -217,6 +217,20 @@ class RestartSection(Section):
     )
 
 
+class StrategiesSection(Section):
+    """[strategies]: whether folders in strategies_dir come into use by themselves."""
+
+    pick_up_after_s: Wait = Field(
+        0.0,
+        description="a new or changed folder that is sound comes into use once nothing in it has changed for so long; "
+        "0 = only by command",
+    )
+    pick_up_stage: Literal["active", "shadow", "paused"] = Field(
+        "active",
+        description="the loosest stage that what was picked up may have; a stricter one that somebody set stays",
+    )
+
+
 class OrdersSection(Section):
     """[orders]: orders that the broker would refuse because of another strategy's order."""
 
@@ -330,6 +344,7 @@ class Config(BaseSettings):
     market: MarketSection = MarketSection()
     sandbox: SandboxSection = SandboxSection()
     restart: RestartSection = RestartSection()
+    strategies: StrategiesSection = StrategiesSection()
     risk: RiskSection = RiskSection()
     orders: OrdersSection = OrdersSection()
     jobs: JobsSection = JobsSection()

@@ -67,7 +67,7 @@ def discover(
     strategies_dir: Path, defaults: Defaults, check_syntax: CheckSyntax
 ) -> list[StrategySpec | BrokenStrategy]:
     """Return every strategy in *strategies_dir*, by name."""
-    folders = _folders(strategies_dir)
+    folders = folders_in(strategies_dir)
     found = [
         _read_one(folder, defaults) if defaults.hide(folder.name) == folder.name else (_unnamed(folder, defaults), None)
         for folder in folders
@@ -77,7 +77,7 @@ def discover(
     return [_with_syntax(spec, None if source is None else next(problems)) for spec, source in found]
 
 
-def _folders(strategies_dir: Path) -> list[Path]:
+def folders_in(strategies_dir: Path) -> list[Path]:
     """Return the folders of strategies; raise SandboxUnavailable, with the remedy, where they cannot be listed."""
     try:
         with os.scandir(strategies_dir) as listed:

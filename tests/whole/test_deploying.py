@@ -88,3 +88,19 @@ async def test_a_kill_in_the_middle_leaves_one_version_whole(folder: Path) -> No
         assert sorted(path.name for path in (folder / "strategies").iterdir()) == ["ann"]
         registered = [fact for fact in facts_of(desk.state) if isinstance(fact, ev.StrategyRegistered)]
         assert registered[-1].code_hash == read_folder(folder / "strategies" / "ann")[1]
+
+
+async def test_a_folder_that_is_put_there_comes_into_use_by_itself(tmp_path: Path) -> None:
+    """Where officers want that: new, it is started in the stage that they chose; changed, it is restarted."""
+    async with a_desk_process(tmp_path) as desk:
+        desk.configure(WITHOUT_JAILS + '[strategies]\npick_up_after_s = 1\npick_up_stage = "shadow"\n')
+        await desk.start()
+        desk.strategy("ann", "import sys\nfor line in sys.stdin: pass")
+        await desk.hears("run_started")
+        desk.strategy("ann", "import sys, time\nfor line in sys.stdin: pass")
+        await desk.hears("run_started", 2)
+        taken = [line["consequence"] for line in desk.log if line["event"] == "folder_picked_up"]
+        assert taken == ["started", "restarted"]
+        with closing(sqlite3.connect(desk.state / "desk.db")) as db:
+            kinds = [kind for (kind,) in db.execute("SELECT kind FROM facts ORDER BY seq")]
+        assert kinds.index("StageChanged") < kinds.index("RunStarted")
