@@ -43,7 +43,8 @@ class Plan:
         """Return where *said* goes, and when; each route once."""
         if said.only:
             return [self._due(route, said, self.digest, now) for route in said.only]
-        found = {route: self._due(route, said, self.digest, now) for route in self.topics.get(said.topic, ())}
+        routes = () if said.is_private else self.topics.get(said.topic, ())
+        found = {route: self._due(route, said, self.digest, now) for route in routes}
         if said.member is not None:
             wishes = NO_WISHES if said.strategy is None else self.wishes.get(said.strategy, NO_WISHES)
             if said.severity is Severity.CRITICAL or said.topic not in wishes.off:

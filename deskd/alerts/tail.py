@@ -4,14 +4,18 @@ Rule 1: a desk or worker that was away makes up for it, but what is older than T
 Rule 2: it only reads, in short transactions: the desk's writer never waits for it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from deskd.alerts.outbox import Outbox
 from deskd.alerts.plan import Plan
+from deskd.alerts.summary import told_members
 from deskd.alerts.wording import About, Wording
 from deskd.domain import events as ev
+from deskd.domain.entry import Entry
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol, UserId
+from deskd.domain.notifications import Notification
 from deskd.domain.order import Side
 from deskd.ledger.fact_reader import FactReader
 
@@ -78,10 +82,17 @@ class LedgerTail:
         while seq < last:
             entries = self.reader.after(seq, until=last, limit=CHUNK, kinds=KINDS)
             fresh = [entry for entry in entries if now - entry.fact.at < TOLD_MAX]
-            notes = [said for entry in fresh if (said := wording.told(entry.seq, entry.fact, self)) is not None]
+            notes = [said for entry in fresh for said in self._told(entry, wording, plan)]
             seq = entries[-1].seq if len(entries) == CHUNK else last
             count += self.outbox.add(notes, plan, now, seq=seq)
         return count
+
+    def _told(self, entry: Entry, wording: Wording, plan: Plan) -> Iterator[Notification]:
+        said = wording.told(entry.seq, entry.fact, self)
+        if said is not None:
+            yield said
+        if isinstance(entry.fact, ev.DaySummarized):
+            yield from told_members(entry.seq, entry.fact, self, plan)
 
     def order(self, client_order_id: ClientOrderId) -> About | None:
         """Return whose order it is; None where the ledger does not say."""

@@ -58,6 +58,7 @@ class Notification:
     wait: timedelta = timedelta(0)  # it is told only if nothing withdraws it for so long
     withdraws: str = ""  # what still waits about this subject is not told, and this neither
     only: tuple[str, ...] = ()  # these routes, whoever has them; empty: as its topic and its member have them
+    is_private: bool = False  # to its member's routes alone: officers hear of the same in another form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,11 @@ def test_a_route_that_is_both_officers_and_members_is_used_once() -> None:
     assert [due.route for due in both.dues(a_fill_note("f"), NOON)] == ["club"]
 
 
+def test_what_is_private_goes_to_its_member_alone() -> None:
+    """Officers have the same in a form of their own: twenty members are no twenty messages to them."""
+    assert [due.route for due in PLAN.dues(replace(a_fill_note("f"), is_private=True), NOON)] == ["ann-phone"]
+
+
 def test_a_member_turns_topics_off_and_chooses_the_digest() -> None:
     """For the strategy whose wishes they are, and on the member's routes only."""
     wishes = Wishes(off=frozenset({Topic.RISK}), digest=timedelta(minutes=15))

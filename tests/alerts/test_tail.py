@@ -1,7 +1,7 @@
 """The ledger is read on from where it was: each fact is told once, over restarts; history is not."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,11 +15,24 @@ from deskd.core.deciding import handle
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.effects import Record
+from deskd.domain.ids import UserId
 from deskd.domain.notifications import Topic
 from deskd.ledger.fact_reader import FactReader
 from deskd.ledger.projections import project
 from deskd.ledger.store import LedgerStore
-from tests.factories import ALICE, NOON, a_desk, a_kill, a_request, accepted, filled, registered, requested
+from tests.factories import (
+    ALICE,
+    MONDAY,
+    NOON,
+    a_desk,
+    a_kill,
+    a_request,
+    accepted,
+    cash,
+    filled,
+    registered,
+    requested,
+)
 
 PLAN = Plan(topics={topic: ["club"] for topic in Topic})
 
@@ -38,9 +51,9 @@ class Books:
             facts = [effect.fact for effect in handle(self.desk, event) if isinstance(effect, Record)]
             await self.store.append(facts, project(facts, self.desk))
 
-    def catch_up(self, first_seq: int = 0, *, hours: int = 0) -> int:
+    def catch_up(self, first_seq: int = 0, *, hours: int = 0, plan: Plan = PLAN) -> int:
         with FactReader(self.path) as reader:
-            return LedgerTail(reader, self.outbox, first_seq).catch_up(PLAN, NOON + timedelta(hours=hours))
+            return LedgerTail(reader, self.outbox, first_seq).catch_up(plan, NOON + timedelta(hours=hours))
 
 
 @pytest.fixture
@@ -74,6 +87,32 @@ async def test_nothing_is_told_twice_however_often_it_is_read(books: Books) -> N
     books.outbox.add([], PLAN, NOON, seq=0)
     assert books.catch_up() == 0
     assert len(books.outbox.rows()) == 2
+
+
+async def test_the_day_is_told_to_officers_and_to_each_member_once(books: Books) -> None:
+    """Two messages of one fact, by two keys; reading it again makes none."""
+    await books.happens(
+        ev.DaySummarized(
+            market_day=MONDAY,
+            equity=cash(100_000),
+            day_pnl=cash("12.5"),
+            fees=cash(0),
+            orders=1,
+            fills=1,
+            denied=0,
+            deaths=0,
+            strategies=((ALICE, cash("12.5")),),
+            at=NOON,
+        )
+    )
+    plan = replace(PLAN, members={UserId("alice"): ["alice-phone"]})
+    assert books.catch_up(plan=plan) == 2
+    assert [row["title"] for row in books.outbox.rows()] == [
+        "2026-01-05: day's P&L $12.50",
+        "2026-01-05: your day's P&L $12.50",
+    ]
+    books.outbox.add([], plan, NOON, seq=0)
+    assert books.catch_up(plan=plan) == 0
 
 
 async def test_history_is_not_told(books: Books) -> None:
