@@ -12,9 +12,12 @@ from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
 from deskd.domain.ids import HOUSE, StrategyId
+from deskd.domain.job import JobOutcome
 from deskd.domain.market import MarketClock
 from deskd.domain.money import ZERO, Cash
 from deskd.domain.run import RunStatus
+from deskd.domain.shown import one_line
+from deskd.jobs.plan import TRIES_MAX, is_given_up
 from deskd.ports import RequestFigures, Runs
 
 
@@ -75,6 +78,7 @@ def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
         "differences_open": {subject: one.more for subject, one in desk.standing.open.items()},
         "symbols_frozen": sorted(desk.standing.frozen),
         "strategies_not_startable": dict(now.not_startable),
+        "jobs_failed": jobs_failed(desk),
         "broker_requests": None if now.requests is None else _requests(now.requests),
         "orders_waiting": {} if now.requests is None else dict(now.requests.waiting),
     }
@@ -86,6 +90,18 @@ def in_one_line(config: Config, desk: Desk, runs: Runs, refusal: Refuse | None) 
     takes = "takes orders" if refusal is None else f"takes no orders: {refusal.message}"
     found = len(runs.strategies())
     return f"{running(runs)} of {found} strategies running, {orders}, {takes}; broker: {config.broker.mode}"
+
+
+def jobs_failed(desk: Desk) -> dict[str, str]:
+    """Return the jobs whose last run failed, or of which the desk died too often: what is wrong, and what to do."""
+    found: dict[str, str] = {}
+    for name, run in desk.jobs.last.items():
+        again = f"mend that, then: deskctl jobs run {name} --session {run.session}"
+        if run.outcome is JobOutcome.FAILED:
+            found[name] = f"of {run.session}: {one_line(run.detail)}; {again}"
+        elif is_given_up(desk.jobs, name, run.session):
+            found[name] = f"of {run.session}: given up, the desk died of it {TRIES_MAX} times; {again}"
+    return found
 
 
 def running(runs: Runs) -> int:

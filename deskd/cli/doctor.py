@@ -273,6 +273,9 @@ def _desk(config: Config, file: Path) -> Iterator[Check]:
         yield Check("set-up", WARNING, f"the running desk has {jails}", _ONLY_LAPTOPS)
     elif jails is not None:
         yield Check("set-up", GOOD, f"the running desk has {jails}")
+    for name, why in told["desk"].get("jobs_failed", {}).items():
+        what, _, remedy = why.rpartition("; ")
+        yield Check("jobs", BAD, f"{name} {what}", remedy)
     for name, why in told["desk"].get("strategies_not_startable", {}).items():
         yield Check("jails", BAD, f"the running desk fails to start {name} {why}", "see the other lines, and its log")
 

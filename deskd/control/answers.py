@@ -180,6 +180,7 @@ class DeskAnswer(TypedDict):
     differences_open: NotRequired[dict[str, DecimalText]]  # confirmed, and not settled
     symbols_frozen: list[str]  # no new orders in them
     strategies_not_startable: NotRequired[dict[str, str]]  # what the desk itself fails to start, and why
+    jobs_failed: NotRequired[dict[str, str]]  # of the day: whose last run failed or was given up, why, what to do
     broker_requests: RequestsAnswer | None  # null: no broker is connected
     orders_waiting: NotRequired[dict[str, int]]  # for their turn at the broker, by strategy
 

@@ -10,10 +10,12 @@ from deskd.core.desk import TRADES, Desk
 from deskd.domain import events as ev
 from deskd.domain.effects import Refuse
 from deskd.domain.ids import ClientOrderId
+from deskd.domain.job import SCHEDULE, JobName, JobOutcome
 from deskd.domain.market import MarketClock
 from deskd.domain.reasons import RefusalReason
+from deskd.jobs.plan import TRIES_MAX
 from deskd.ports import RequestFigures
-from tests.factories import ALICE, NOON, a_desk, cash
+from tests.factories import ALICE, MONDAY, NOON, a_desk, cash
 
 OUTAGE = ev.OutageEnded(
     stream=TRADES,
@@ -101,3 +103,26 @@ def test_the_books_are_told_as_a_sum_and_members_by_their_day() -> None:
 def test_the_desks_equity_is_that_of_all_books() -> None:
     """The house's among them: it is the shared account's."""
     assert equity_of(a_desk()) == cash(100_000)
+
+
+def test_a_job_that_failed_stands_in_the_status_until_it_is_done() -> None:
+    """With what is wrong and what to do; one of which the desk died too often, too."""
+    desk = a_desk()
+    now = Moment(started_at=NOON, refusal=None, clock=None, market_stream="up", jails=None)
+
+    def happens(name: JobName, outcome: JobOutcome | None, by: str = SCHEDULE) -> dict[str, str]:
+        desk.apply(ev.JobStarted(name=name, session=MONDAY, by=by, at=NOON))
+        if outcome is not None:
+            desk.apply(ev.JobEnded(name=name, session=MONDAY, by=by, outcome=outcome, detail="disk\nfull", at=NOON))
+        found = status(Config(), desk, now)["jobs_failed"]
+        assert isinstance(found, dict)
+        return found
+
+    assert happens(JobName.SIGN, JobOutcome.DONE) == {}
+    remedy = "mend that, then: deskctl jobs run backup --session 2026-01-05"
+    assert happens(JobName.BACKUP, JobOutcome.FAILED) == {"backup": f"of 2026-01-05: disk\\nfull; {remedy}"}
+    assert happens(JobName.BACKUP, JobOutcome.DONE, by="ada") == {}
+    for _ in range(TRIES_MAX - 1):
+        assert happens(JobName.REPORT, None) == {}
+    given_up = happens(JobName.REPORT, None)["report"]
+    assert given_up.startswith("of 2026-01-05: given up, the desk died of it 3 times; ")

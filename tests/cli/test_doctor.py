@@ -113,6 +113,14 @@ async def test_the_embedded_exchange_tells_the_time_to_its_next_session(tmp_path
     assert closed.found.endswith(": in 20h 0m (the tape's time, at speed 10)")
 
 
+async def test_a_job_that_failed_is_found(tmp_path: Path) -> None:
+    """As the running desk has it, with its remedy."""
+    async with a_running_desk(tmp_path) as desk:
+        desk.market["jobs_failed"] = {"backup": "of 2026-01-05: disk full; deskctl jobs run backup"}
+        found = (await asyncio.to_thread(checks, tmp_path, f'[desk]\nruntime_dir = "run"\n{NO_JAIL}'))["jobs"]
+    assert found == Check("jobs", "bad", "backup of 2026-01-05: disk full", "deskctl jobs run backup")
+
+
 def test_a_brief_look_takes_no_jail_no_desk_and_no_network(tmp_path: Path) -> None:
     """What set-up, install and start look at: in no time, whatever else is wrong."""
     text = f'[broker]\nmode = "alpaca"\ntrading_url = "http://127.0.0.1:9"\n{NO_JAIL}'
