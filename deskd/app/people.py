@@ -11,6 +11,7 @@ from deskd.control import Control
 from deskd.control.building import BuildRoute
 from deskd.control.deploying import DeployRoutes
 from deskd.control.events import EventRoutes
+from deskd.control.instruments import InstrumentRoute
 from deskd.control.jail import JailRoute
 from deskd.control.jobs import JobRoutes
 from deskd.control.kill import KillRoutes
@@ -77,6 +78,7 @@ def control_of(
                 held_by=rooms.watches.kill_file,
             ).add_to,
             JailRoute(test=runs.test_jail, wall=wall, post=keep).add_to,
+            InstrumentRoute(lambda: desk.instruments).add_to,
             ReloadRoute(reload=reload).add_to,
             JobRoutes(jobs=rooms.jobs, reports=reports_dir(config), wall=wall, post=keep).add_to,
             NotificationRoutes(

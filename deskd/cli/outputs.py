@@ -63,6 +63,7 @@ class CheckedOutput(TypedDict):
     folder: str  # that was judged
     user_id: str | None  # the member it would trade for; null: that is not known
     good: bool  # nothing is bad
+    symbols_checked: bool  # the running desk was asked whether the broker lists them; false: none was reachable
     findings: list[FindingOutput]  # what is bad first
 
 

@@ -15,6 +15,7 @@ from deskd.control import Control
 from deskd.control.building import BuildRoute
 from deskd.control.deploying import DeployRoutes
 from deskd.control.events import EventRoutes
+from deskd.control.instruments import InstrumentRoute
 from deskd.control.jail import JailRoute
 from deskd.control.jobs import JobRoutes
 from deskd.control.kill import KillRoutes, view
@@ -35,7 +36,7 @@ from deskd.domain.errors import ConfigError, SandboxUnavailable
 from deskd.domain.ids import ClientOrderId, RunId, StrategyId, Symbol, UserId
 from deskd.domain.job import JobName
 from deskd.domain.look import Look
-from deskd.domain.market import MarketClock
+from deskd.domain.market import Instrument, MarketClock
 from deskd.domain.money import Price
 from deskd.domain.notifications import Notification, Topic
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Replacement
@@ -305,6 +306,7 @@ class RunningDesk:
     notices: list[ev.NoticeGiven]
     fates: dict[str, str]  # what becomes of messages, by route: empty, or a problem; else they wait
     market: dict[str, object]  # what the desk knows of the market's time
+    instruments: dict[Symbol, Instrument]  # as the broker lists them
 
     async def happens(self, *events: ev.Event) -> None:
         """Let each be decided, committed, and told, as the runtime does."""
@@ -365,6 +367,12 @@ async def a_running_desk(
             await post(event)
 
     market = dict[str, object]()
+    instruments = {
+        Symbol(name): Instrument(
+            symbol=Symbol(name), is_tradable=name != "OLD", is_shortable=True, is_fractionable=True
+        )
+        for name in ("AAPL", "SPY", "OLD")
+    }
 
     def status() -> dict[str, object]:
         kills = [view(kill) for kill in desk.kills.in_force.values()]
@@ -423,6 +431,7 @@ async def a_running_desk(
             EventRoutes(ledger=ledger, live=live, stall_s=stall_s).add_to,
             WhyRoute(ledger).add_to,
             JailRoute(test=runs.test_jail, wall=SystemClock(), post=post).add_to,
+            InstrumentRoute(lambda: instruments).add_to,
             ReloadRoute(reload=reload).add_to,
             JobRoutes(jobs=_jobs(desk, keep), reports=folder / "reports", wall=SystemClock(), post=post).add_to,
             NotificationRoutes(
@@ -464,6 +473,7 @@ async def a_running_desk(
             notices,
             fates,
             market,
+            instruments,
         )
 
 

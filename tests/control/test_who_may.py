@@ -52,6 +52,7 @@ ELSEWHERE = {
     "GET /status": "test_looking: of another's strategy a member sees that it is there",
     "GET /outages": "test_outages: whom it concerned",
     "GET /events": "test_events: what a member sees",
+    "GET /instruments": "test_instruments: everybody may ask what the broker lists",
     "GET /jobs": "test_jobs: everybody sees the list",
     "GET /report": "test_jobs: a member reads his own report and no other",
     "GET /reports": "test_jobs: a member reads his own report and no other",
