@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from deskd.cli.daemon import cli as daemon
 from deskd.cli.deskctl import cli
 from deskd.config import Config
 from deskd.config.changes import values
@@ -50,11 +51,10 @@ COMMAND = re.compile(r"(?:`|^ {4,}(?:sudo )?)(deskctl [a-z](?:[^`\n#|]|\|(?! ))*
 CODE = "\n".join(path.read_text() for folder in ("deskd", "sandbox", "tools") for path in (ROOT / folder).rglob("*.py"))
 
 
-def problem(line: str) -> str | None:
+def problem(line: str, command: click.Command = cli) -> str | None:
     """Return why deskctl would not take the line as it is written; capital words stand for what a person fills in."""
     words = [word.partition("|")[0] for word in shlex.split(re.sub(r"\[[^\]]*\]", "", line).replace("…", "..."))][1:]
-    command: click.Command = cli
-    context = click.Context(cli, info_name="deskctl")
+    context = click.Context(command, info_name="deskctl")
     while isinstance(command, click.Group):
         if not words:
             return None if command is not cli and command.invoke_without_command else "names no command"
@@ -81,6 +81,36 @@ def test_every_command_can_be_typed_as_it_is_written(page: Path) -> None:
     lines = [match.strip() for match in COMMAND.findall(page.read_text())]
     assert [f"{line}: {why}" for line in lines if (why := problem(line))] == []
     assert lines
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_other_command_of_ours_is_one(page: Path) -> None:
+    """What the daemon's program takes, and what make makes."""
+    text = page.read_text()
+    lines = [
+        line.strip()
+        for line in re.findall(r"(?:`|^ {4,})(deskd (?:run|exchange|record)\b[^`\n#]*)", text, re.MULTILINE)
+    ]
+    assert [f"{line}: {why}" for line in lines if (why := problem(line.replace("…", "PATH"), daemon))] == []
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^ {4,})(?:sudo )?make ([a-z-]+)", text, re.MULTILINE))
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_setting_is_one(page: Path) -> None:
+    """Those in brackets and those with a dot; a section alone, too."""
+    text, known = page.read_text(), {re.sub(r"\.[A-Z]+\.", ".", key) for key in leaves()}
+    sections = {key.rpartition(".")[0] for key in known}
+    given = [".".join(pair) for pair in re.findall(r"`\[([a-z_.]+)\] ([a-z_]+)", text)]
+    dotted = re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", text)
+    given += [
+        key
+        for key in dotted
+        if key.partition(".")[0] in sections and not key.endswith((".toml", ".db", ".snapshot", ".new"))
+    ]
+    assert [key for key in given if key not in known] == []
+    assert [name for name in re.findall(r"`\[([a-z_.]+)\]`", text) if name not in sections] == []
 
 
 @pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
