@@ -48,6 +48,7 @@ KINDS = frozenset(
         ev.RunEnded,
         ev.DeskStarted,
         ev.DeskStopped,
+        ev.ClockStepped,
         ev.Heartbeat,
         ev.MarketDayBegan,
         ev.BreakerMoved,

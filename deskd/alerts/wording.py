@@ -162,6 +162,13 @@ class Wording:
             case ev.DeskStopped():
                 text = "It closed in order: no strategy runs and nothing is watched until it is started again."
                 return _system(Severity.WARNING, "Desk stopped", text, fact.at)
+            case ev.ClockStepped():
+                way = "forward" if fact.by_ms > 0 else "back"
+                text = (
+                    "What the desk waits for and counts goes on as if nothing had been set. Is the time synchronised?"
+                )
+                title = f"The desk's clock was set {way} by {abs(fact.by_ms) / 1_000:g} s"
+                return _system(Severity.WARNING, title, text, fact.at)
             case ev.Heartbeat():
                 return _heartbeat(fact)
             case ev.MarketDayBegan():

@@ -76,6 +76,7 @@ class KillWatch:
     post: Callable[[ev.KillEngaged | ev.BreakerMoved], Awaitable[None]]
     clock: Callable[[], MarketClock | None]  # the broker's, as last heard
     wall: Clock
+    is_clock_set: Callable[[], bool] = lambda: False  # just now, and the desk was not told yet
     look_every_s: float = LOOK_EVERY_S
     _lags: deque[timedelta] = field(default_factory=lambda: deque(maxlen=LAGS_IN_A_ROW))
     _lost: frozenset[tuple[KillTarget, KillCause]] = frozenset()  # what the look before found of losses
@@ -89,6 +90,10 @@ class KillWatch:
 
     async def look(self, *, late_s: float = 0.0) -> None:
         """Pull what is due; *late_s*: how late this look is."""
+        if (
+            self.is_clock_set()
+        ):  # what has begun seems an hour ago, or still to come: the next event brings it to rights
+            return
         self._lags.append(timedelta(seconds=max(late_s, 0.0)))
         clock = self.clock()
         seen = Seen(

@@ -73,6 +73,7 @@ class Watches:
             post=runtime.post,
             clock=self.clock,
             wall=wall,
+            is_clock_set=runtime.stepping.is_due,
         )
         self.suspender = Suspender(
             desk=desk,

@@ -44,7 +44,14 @@ def kills(desk: Desk, rules: BreakerRules, now: datetime) -> Iterator[ev.KillEng
 
 
 def on_moved(desk: Desk, event: ev.BreakerMoved) -> list[Effect]:
-    """Return the fact, where the table has the move."""
+    """Return the fact, where the table has the move; one out of a cool-down that is not over is none.
+
+    Whoever looked may have done so on a clock that was just set forward, before the desk was told of it.
+    """
+    known = desk.kills.breakers.get(event.strategy_id)
+    is_early = known is not None and known.until is not None and event.at < known.until
+    if event.state is BreakerState.HALF_OPEN and is_early:
+        return []
     return [Record(event)] if event.state in MOVES[desk.kills.breaker_state(event.strategy_id)] else []
 
 

@@ -131,7 +131,7 @@ def _takes(desk: Desk, order: Order, here: Meeting) -> bool:
     limits = desk.limits.get(request.strategy_id)
     if not _is_of_a_kind(order) or not _may_trade(desk, request) or limits is None:
         return False
-    if here.at - here.quote.received_at > limits.quote_age_max:
+    if not here.quote.is_fresh(here.at, limits.quote_age_max):
         return False
     if request.side is Side.SELL:
         return request.limit_price is None or request.limit_price <= here.price

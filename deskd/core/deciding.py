@@ -209,6 +209,7 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
             return []  # for orders that wait (`_moved`)
         case (
             ev.DeskStopped()
+            | ev.ClockStepped()
             | ev.StrategyStatusChanged()
             | ev.VersionChosen()
             | ev.AllocationChanged()

@@ -31,7 +31,7 @@ from deskd.domain.exits import STOP_EXITS, ExitRules
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol, UserId
 from deskd.domain.lane import LaneRules
 from deskd.domain.limits import Limits
-from deskd.domain.market import Instrument, Quote, TradingDay
+from deskd.domain.market import CLOCK_SLACK, Instrument, Quote, TradingDay
 from deskd.domain.money import NO_CASH, NO_QTY, Cash, Price, Qty, notional
 from deskd.domain.order import Order, OrderClass, OrderRequest, OrderStatus, OrderType
 from deskd.domain.run import StrategyStatus
@@ -116,8 +116,9 @@ class Desk:
     def apply(self, fact: ev.Fact) -> None:
         """Let *fact* take hold. Decides nothing."""
         if not isinstance(fact, ev.RootSigned):  # which a ledger at rest gets, too
+            if by := self._stepped(fact):
+                self._step(by)
             self.outages.alive_at = fact.at
-            self.records.tick(fact.at)
         match fact:
             case ev.OrderApproved():
                 self._approve(fact)
@@ -233,6 +234,8 @@ class Desk:
                 self.jobs.start(fact)
             case ev.JobEnded():
                 self.jobs.end(fact)
+            case ev.ClockStepped():
+                pass  # it has taken hold above
             case ev.DeskStarted():
                 self.is_trade_stream_up = self.is_synced = False
                 self.outages.is_desk_up = True
@@ -254,6 +257,40 @@ class Desk:
                 pass  # kept for people; no decision rests on them
             case _:
                 assert_never(fact)
+
+    def _stepped(self, fact: ev.Fact) -> timedelta:
+        """Return by how much the desk's own clock was set before *fact*; zero where it goes on.
+
+        A desk that runs says so. While it is down only a start that is older than the last fact tells, and how much more
+        it was set back than the desk was down for nobody knows. Other facts may be older than the one before: an answer
+        is as old as its question.
+        """
+        last = self.outages.alive_at
+        if isinstance(fact, ev.ClockStepped):
+            return timedelta(milliseconds=fact.by_ms)
+        is_start = isinstance(fact, ev.DeskStarted) and last is not None and fact.at < last - CLOCK_SLACK
+        return fact.at - last if is_start and last is not None else timedelta()
+
+    def _step(self, by: timedelta) -> None:
+        """Take all along that is held against the desk's clock, which was set *by* so much: it is as old as it was.
+
+        The one place: whatever else is compared with the time of an event belongs here.
+        """
+        self.records.step(by)
+        self.tallies.step(by)
+        self.kills.step(by)
+        self.standing.step(by)
+        self.outages.step(by)
+        self.exits.step(by)
+        for asked in self.last_asked.values():
+            asked.update({request: at + by for request, at in asked.items()})
+        for oid in self.open_ids | self.split_ids | self.awaits_legs:
+            self.orders[oid] = lifecycle.stepped(self.orders[oid], by)
+        if self.trade_stream_changed_at is not None:
+            self.trade_stream_changed_at += by
+        if (looked := self.last_reconciled) is not None:
+            suspected = tuple((subject, figure, since + by) for subject, figure, since in looked.suspected)
+            self.last_reconciled = replace(looked, suspected=suspected, at=looked.at + by)
 
     def _register(self, fact: ev.StrategyRegistered) -> None:
         known = self.strategies.get(fact.strategy_id)

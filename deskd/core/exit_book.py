@@ -78,6 +78,12 @@ class ExitBook:
         elif request.exit is not None and key in self.running:
             self.running[key] = replace(self.running[key], attempts=0)
 
+    def step(self, by: timedelta) -> None:
+        """Take along when an exit was last tried where the desk's clock was set: it is tried again when it would have been."""
+        for key, running in self.running.items():
+            if running.tried_at is not None:
+                self.running[key] = replace(running, tried_at=running.tried_at + by)
+
     def split(self, symbol: Symbol, ratio: Decimal) -> None:
         """Count trails in new shares: *ratio* of them for one."""
         for key in [key for key in self.trails if key[1] == symbol]:

@@ -129,7 +129,7 @@ class _Prices:
 def _is_sound(desk: Desk, seen: SeenQuote, rules: ExitRules, now: datetime) -> bool:
     """Tell whether the quote is one to act on; what it was a look ago was judged by the same width."""
     age_max = desk.exit_quote_age_max
-    is_fresh = now - seen.quote.received_at <= age_max and seen.quote.received_at - seen.before.received_at <= age_max
+    is_fresh = seen.quote.is_fresh(now, age_max) and seen.before.is_fresh(seen.quote.received_at, age_max)
     return is_fresh and _is_narrow(seen.quote, rules) and _is_narrow(seen.before, rules)
 
 

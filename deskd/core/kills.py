@@ -7,7 +7,7 @@ Rule 3: what a release forgives is kept: it must not pull the kill again.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from deskd.core.losses import Losses
 from deskd.domain import events as ev
@@ -92,6 +92,14 @@ class Kills:
     def suspend(self, fact: ev.TradingSuspended) -> None:
         """Know whether the desk has suspended the broker's account."""
         self.suspended = fact if fact.is_suspended else None
+
+    def step(self, by: timedelta) -> None:
+        """Take along what is counted from where the desk's clock was set; a kill's own time stays as it is on record."""
+        for target, release in self.releases.items():
+            self.releases[target] = replace(release, at=release.at + by)
+        for who, move in self.breakers.items():
+            until = None if move.until is None else move.until + by
+            self.breakers[who] = replace(move, at=move.at + by, until=until)
 
     def sweep(self, fact: ev.CancelAllAnswered) -> None:
         """Know that the broker was asked to cancel all that is open, and answered."""

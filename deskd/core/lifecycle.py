@@ -7,7 +7,7 @@ Rule 3: fills carry their own identity and add up; which of them arrives first d
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from deskd.domain import events as ev
@@ -248,6 +248,23 @@ def wait(order: Order, fact: ev.OrderHeld | ev.OrderReleased) -> Order:
             updated_at=fact.at,
         )
     return replace(order, held_until=None, released_at=fact.at, reason=None, message=None, updated_at=fact.at)
+
+
+def stepped(order: Order, by: timedelta) -> Order:
+    """Return the order where the desk's clock was set *by* so much: as old as it was, and waiting for as long."""
+    split = order.split
+    if split is not None:
+        waits_since = None if split.waits_since is None else split.waits_since + by
+        split = replace(split, until=split.until + by, waits_since=waits_since)
+    return replace(
+        order,
+        requested_at=order.requested_at + by,
+        updated_at=order.updated_at + by,
+        held_until=None if order.held_until is None else order.held_until + by,
+        released_at=None if order.released_at is None else order.released_at + by,
+        lives_until=None if order.lives_until is None else order.lives_until + by,
+        split=split,
+    )
 
 
 def hear(order: Order, said: ev.BrokerSaid) -> Order:

@@ -10,7 +10,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from deskd.domain.events import OutageEnded, StreamChanged
 from deskd.domain.ids import StrategyId
@@ -101,6 +101,12 @@ class Outages:
                 affected=fact.affected,
                 open_orders=fact.open_orders,
             )
+
+    def step(self, by: timedelta) -> None:
+        """Take along since when an outage goes on where the desk's clock was set: it lasts as long as it did."""
+        for stream, known in self.open.items():
+            up_at = None if known.up_at is None else known.up_at + by
+            self.open[stream] = replace(known, started_at=known.started_at + by, up_at=up_at)
 
     def end(self, fact: OutageEnded) -> None:
         """Let the outage be over."""

@@ -6,7 +6,7 @@ Rule 3: a member's and the desk's figures are sums over strategies, those that a
         gives a folder another name starts with a new book, and with his old losses.
 Rule 4: a folder of another name with the same code is the same strategy: its orders, loss and stops of the day go on,
         and so does what it is under its peak.
-Rule 5: the desk's own clock only counts orders a minute. Set back, it takes the recent ones with it.
+Rule 5: the desk's own clock only counts orders a minute. Set to another time, it takes the recent ones with it.
 """
 
 from bisect import bisect_right
@@ -19,7 +19,6 @@ from deskd.domain.ids import StrategyId, Symbol, UserId
 from deskd.domain.money import NO_CASH, NO_QTY, Cash, Qty
 
 MINUTE = timedelta(minutes=1)
-CLOCK_SLACK = timedelta(seconds=1)  # facts of one moment are stamped in any order
 RECENT_MAX = 1_000  # orders of a minute that are remembered: the broker takes 200; a bound over it bounds nothing
 DAYS_KEPT = 10  # of day trades: five trading days, whatever the holidays
 
@@ -54,7 +53,6 @@ class Records:
     peak: Cash = NO_CASH  # of all members' together
     trips: dict[Symbol, Trip] = field(default_factory=dict)
     day_trades: dict[date, int] = field(default_factory=dict)  # of the last days that had some
-    clock: datetime | None = None  # the latest `at`, to notice a clock that is set back
 
     # --- touch ---------------------------------------------------------------------------------------------------
 
@@ -62,15 +60,10 @@ class Records:
         """Return the strategy's record, opening it when it is new."""
         return self.by_strategy.setdefault(who, Record())
 
-    def tick(self, at: datetime) -> None:
-        """Take the recent orders along where the desk's clock was set back: they are as old as they were."""
-        if self.clock is not None and at < self.clock - CLOCK_SLACK:
-            back = self.clock - at
-            for record in self.by_strategy.values():
-                record.recent = [one - back for one in record.recent]
-        elif self.clock is not None and at < self.clock:
-            return
-        self.clock = at
+    def step(self, by: timedelta) -> None:
+        """Take the recent orders along where the desk's clock was set: they are as old as they were."""
+        for record in self.by_strategy.values():
+            record.recent = [one + by for one in record.recent]
 
     def begin(self, day: date, at: datetime, portfolio: Portfolio) -> None:
         """Begin a market day: today's losses count from here."""

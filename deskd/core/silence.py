@@ -49,6 +49,9 @@ class Silence:
                 self._told(desk, (order,), event.at)
             case ev.BrokerSnapshot() if desk.is_synced:
                 self._told(desk, event.orders, event.at)
+            case ev.ClockStepped():
+                by = timedelta(milliseconds=event.by_ms)
+                self._owed = {oid: _Debt(debt.filled_qty, debt.since + by) for oid, debt in self._owed.items()}
             case _:
                 pass
 

@@ -8,7 +8,7 @@ Rule 3: memory is bounded. Of what was forgotten nothing is booked again: it wou
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from deskd.domain import events as ev
@@ -58,6 +58,13 @@ class Standing:
         self.executed_at[CASH] = at
         if symbol is not None:
             self.executed_at[symbol] = at
+
+    def step(self, by: timedelta) -> None:
+        """Take along what is counted from where the desk's clock was set; the broker's stamps are not its."""
+        for subject, difference in self.open.items():
+            self.open[subject] = replace(difference, found_at=difference.found_at + by)
+        for subject, at in self.executed_at.items():
+            self.executed_at[subject] = at + by
 
     def adjust(self, fact: ev.HouseAdjusted) -> None:
         """Note what the house took, and of which line of the broker's history."""

@@ -1,6 +1,7 @@
 """What went wrong of late, by strategy: the broker's rejects, the gate's denials, deaths of runs. A fold of facts.
 
-Rule 1: it is counted on the desk's clock. Set back, it keeps what is newer than it: nothing is forgotten early.
+Rule 1: it is counted on the desk's clock. Set to another time, that takes along what was counted: nothing is
+        forgotten early, and nothing counts for longer.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,12 @@ class Tallies:
         times.append(at)
         while len(times) > KEPT or times[0] <= at - WINDOW_MAX:
             del times[0]
+
+    def step(self, by: timedelta) -> None:
+        """Take what was counted along where the desk's clock was set."""
+        for counted in self.by_cause.values():
+            for times in counted.values():
+                times[:] = [at + by for at in times]
 
     def reject(self, who: StrategyId, fact: ev.OrderRejected) -> None:
         """Count what the broker refused; what was never sent says nothing about the strategy."""

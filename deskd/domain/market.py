@@ -1,12 +1,14 @@
 """What the market says: quotes, sessions, instruments."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from deskd.domain.ids import Symbol
 from deskd.domain.money import ZERO, Price, Qty
+
+CLOCK_SLACK = timedelta(seconds=1)  # what is of one moment is stamped in any order; by more than that a clock was set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,10 @@ class Quote:
     def midpoint(self) -> Price:
         """Return the middle of bid and ask."""
         return Price((self.bid_price + self.ask_price) / Decimal(2))
+
+    def is_fresh(self, now: datetime, age_max: timedelta) -> bool:
+        """Tell whether it arrived within *age_max*. Of one that arrives in future the clock was set back: its age is unknown."""
+        return -CLOCK_SLACK <= now - self.received_at <= age_max
 
     @property
     def is_two_sided(self) -> bool:

@@ -36,6 +36,7 @@ from deskd.runtime.answers import Answers, Request, is_meant
 from deskd.runtime.looking import Looking, TakeSnapshot
 from deskd.runtime.market_time import MarketTime
 from deskd.runtime.sending import Sending
+from deskd.runtime.stepping import Stepping
 from deskd.runtime.watching import Marks, Watching
 
 INBOX_MAX = 10_000  # some seconds of a busy open; beyond it the endpoint answers 503
@@ -74,6 +75,7 @@ class Runtime:
     looking: Looking = field(init=False)
     watching: Watching = field(init=False)
     market_time: MarketTime = field(init=False)
+    stepping: Stepping = field(init=False)
     answers: Answers = field(default_factory=Answers)
     _kept: list[tuple[ev.Event, "asyncio.Future[None]"]] = field(default_factory=list)
     _committed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -108,6 +110,7 @@ class Runtime:
             post=self.post,
             waiting=self.sending.waiting,
         )
+        self.stepping = Stepping(self.wall)
         self.market_time = MarketTime(broker=broker, wall=self.wall, age_max=clock_age_max)
 
     async def run(self) -> None:
@@ -125,6 +128,9 @@ class Runtime:
 
     async def _handle(self, batch: Sequence[ev.Event]) -> None:
         effects: list[tuple[Effect, ev.Event]] = []
+        if (stepped := self.stepping.taken()) is not None:  # before anything is held against the clock as it is now
+            batch = [stepped, *batch]
+            self.watching.asks_anew()
         for event in batch:
             if isinstance(event, ev.InstrumentsListed):
                 self.desk.instruments = {i.symbol: i for i in event.instruments}

@@ -44,7 +44,7 @@ class Watching:
 
     async def run(self) -> None:
         """Ask after orders in doubt, stuck cancels and replaces, and legs that lost their group; value positions."""
-        marked_at = self.wall.now()
+        marked_at = self.wall.monotonic()
         while True:
             await asyncio.sleep(self.doubt_check.total_seconds())
             now = self.wall.now()
@@ -57,9 +57,13 @@ class Watching:
             if why := self.silence.overdue(now):
                 for listener in self.on_silence:
                     listener(why)
-            if now - marked_at >= MARKS_EVERY:
-                marked_at = now
+            if self.wall.monotonic() - marked_at >= MARKS_EVERY.total_seconds():
+                marked_at = self.wall.monotonic()
                 await self.post(ev.MarksTaken(marks=tuple(self.marks.marks().items()), at=now))
+
+    def asks_anew(self) -> None:
+        """Forget when it asked for what: the clock that it was told by was set."""
+        self._asked_at.clear()
 
     def is_doubtful(self, order: Order, now: datetime) -> bool:
         """Tell whether the order is to be asked after. One that is stuck for long is asked after ever less often."""

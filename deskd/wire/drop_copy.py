@@ -245,6 +245,8 @@ class DropCopy:
                 return [(E.DESK_STARTED, {"desk_version": fact.version, "broker": fact.broker})]
             case ev.DeskStopped():
                 return [(E.DESK_STOPPED, {})]
+            case ev.ClockStepped(by_ms=by_ms):
+                return [(E.CLOCK_STEPPED, {"why": f"by_ms={by_ms}"})]
             case ev.Heartbeat():
                 return [(E.HEARTBEAT, _beat(fact))]
             case ev.ExitTriggered(strategy_id=who):

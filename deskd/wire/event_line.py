@@ -83,6 +83,7 @@ class DeskEvent(StrEnum):
     ROOT_SIGNED = "root_signed"  # the desk put its name to the ledger as it stands
     DESK_STARTED = "desk_started"  # the desk opened its ledger
     DESK_STOPPED = "desk_stopped"  # the desk closed in order; where it is missing, it was killed
+    CLOCK_STEPPED = "clock_stepped"  # the desk's own clock was set while it ran, by so many milliseconds
     JOB_STARTED = "job_started"  # a job of the day began, by the schedule or a person
     JOB_ENDED = "job_ended"  # it ended, and how
     DAY_SUMMARIZED = "day_summarized"  # what the market day came to
@@ -158,6 +159,7 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.ROOT_SIGNED: "market_day root root_seq public_key signature",
     E.DESK_STARTED: "desk_version broker",
     E.DESK_STOPPED: "",
+    E.CLOCK_STEPPED: "why",
     E.JOB_STARTED: "job market_day by",
     E.JOB_ENDED: "job market_day by outcome message",
     E.DAY_SUMMARIZED: "market_day equity day_pnl fees orders fills denied deaths strategies",
@@ -232,6 +234,7 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.ROOT_SIGNED: (ev.RootSigned,),
     E.DESK_STARTED: (ev.DeskStarted,),
     E.DESK_STOPPED: (ev.DeskStopped,),
+    E.CLOCK_STEPPED: (ev.ClockStepped,),
     E.JOB_STARTED: (ev.JobStarted,),
     E.JOB_ENDED: (ev.JobEnded,),
     E.DAY_SUMMARIZED: (ev.DaySummarized,),
@@ -254,6 +257,7 @@ FOR_ALL = frozenset(
         E.MARKET_DAY_BEGAN,
         E.DESK_STARTED,
         E.DESK_STOPPED,
+        E.CLOCK_STEPPED,
         E.HEARTBEAT,
     }
 )

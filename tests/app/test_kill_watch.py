@@ -1,13 +1,13 @@
 """The watch pulls what the core says, and knows how late it is itself."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 
 from deskd.app.kill_watch import KillWatch, breaker_rules_of, rules_of
 from deskd.config import RiskAutomaticSection, RiskBreakerSection
 from deskd.core.deciding import handle
-from deskd.core.desk import MARKET, Desk
+from deskd.core.desk import MARKET, TRADES, Desk
 from deskd.domain import events as ev
 from deskd.domain.automatic import LAGS_IN_A_ROW
 from deskd.domain.breaker import BreakerState
@@ -122,3 +122,18 @@ def test_the_configuration_names_every_bound() -> None:
     assert all((rules.drift, rules.stale, rules.deaths_max, rules.rejects_max, rules.loop_lag))
     off = rules_of(RiskAutomaticSection(desk_drawdown_pct=Decimal(0), drift_s=0.0))
     assert (off.losses[KillScope.DESK].drawdown_pct, off.drift) == (Decimal(0), timedelta(0))
+
+
+async def test_nothing_is_held_against_a_clock_that_was_just_set() -> None:
+    """The desk takes it in with its next event; until then a loss is no older and an outage no longer than it was."""
+    world = World(a_desk())
+    world.desk.apply(ev.StreamChanged(stream=TRADES, is_up=False, why="lost", at=NOON))
+    is_set = True
+    watch = replace(world.watch(), is_clock_set=lambda: is_set)
+    world.wall.time = NOON + timedelta(hours=1)
+    await watch.look()
+    assert world.pulled == []
+    world.desk.apply(ev.ClockStepped(by_ms=3_600_000, at=world.wall.time))
+    is_set = False
+    await watch.look()
+    assert world.pulled == []

@@ -196,3 +196,22 @@ def test_a_tighter_bound_opens_no_later(count: int, one: int, other: int) -> Non
     went_wrong(desk, KillCause.REJECTS, count, NOON)
     opened = [bool(breakers.due(desk, BreakerRules(rejects_max=b), NOON)) for b in (min(one, other), max(one, other))]
     assert opened[0] >= opened[1]
+
+
+def test_a_cool_down_lasts_as_long_whatever_somebody_sets_the_clock_to() -> None:
+    """Neither does it end at once, nor last for an hour; who looked at the clock too early is not believed."""
+    desk = a_desk()
+    by = timedelta(hours=1)
+    opened = ev.BreakerMoved(
+        strategy_id=ALICE, state=BreakerState.OPEN, why="test", trips=1, until=NOON + timedelta(minutes=5), at=NOON
+    )
+    handle(desk, opened)
+    early = ev.BreakerMoved(strategy_id=ALICE, state=BreakerState.HALF_OPEN, why="", trips=1, at=NOON + by)
+    handle(desk, ev.ClockStepped(by_ms=3_600_000, at=NOON + by))
+    assert handle(desk, early) == []
+    for seconds, count in ((299, 0), (300, 1)):
+        due = breakers.due(desk, RULES, NOON + by + timedelta(seconds=seconds))
+        assert len(due) == count
+    handle(desk, ev.ClockStepped(by_ms=-7_200_000, at=NOON - by))
+    assert breakers.due(desk, RULES, NOON - by + timedelta(seconds=299)) == []
+    assert breakers.due(desk, RULES, NOON - by + timedelta(seconds=300))

@@ -141,6 +141,7 @@ DENIED: list[tuple[R, dict[str, Any]]] = [
     (R.QUOTE_MISSING, {"quote": None}),
     (R.QUOTE_MISSING, {"quote": a_quote(ask_price=price("99.98"))}),
     (R.QUOTE_STALE, {"now": NOON + timedelta(seconds=31)}),
+    (R.QUOTE_STALE, {"now": NOON - timedelta(seconds=2)}),  # of no age that is known: the clock was set back
     (R.ORDER_NOTIONAL_MAX, {"request": a_request(qty=qty(50))}),
     (R.SHORT_NOT_ALLOWED, {"request": a_sale()}),
     (R.SHORT_NOT_ALLOWED, {"request": a_sale(), "position_qty": qty(15), "promised_qty": qty(6)}),

@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -160,18 +161,18 @@ def test_a_stop_that_closes_is_remembered_by_the_markets_time() -> None:
     assert desk.records.last_stop(BOB, AAPL) is None
 
 
-def test_orders_of_a_minute_age_with_the_clock_that_is_set_back() -> None:
-    """An hour back: they are neither forgotten nor held against the strategy for an hour."""
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_orders_of_a_minute_age_with_the_clock_that_is_set(hours: int) -> None:
+    """An hour back or forward: they are neither forgotten nor held against the strategy for an hour."""
     records = Records()
     for second in range(3):
-        at = NOON + timedelta(seconds=second)
-        records.tick(at)
-        records.count(ALICE, at)
-    back = NOON - timedelta(hours=1)
-    records.tick(back)  # any fact
-    assert records.orders_this_minute(ALICE, back) == 3
-    assert records.orders_this_minute(ALICE, back + MINUTE - timedelta(seconds=1)) == 1
-    assert records.orders_this_minute(ALICE, back + MINUTE) == 0
+        records.count(ALICE, NOON + timedelta(seconds=second))
+    by = timedelta(hours=hours)
+    records.step(by)
+    now = NOON + by + timedelta(seconds=2)
+    assert records.orders_this_minute(ALICE, now) == 3
+    assert records.orders_this_minute(ALICE, now + MINUTE - timedelta(seconds=1)) == 1
+    assert records.orders_this_minute(ALICE, now + MINUTE) == 0
 
 
 def test_day_trades_are_counted_as_the_rule_counts_them() -> None:
@@ -253,7 +254,17 @@ class DaysAndRestarts(RuleBasedStateMachine):
 
     @rule(hours=st.integers(-30, 30))
     def set_the_clock(self, hours: int) -> None:
-        self.clock += timedelta(hours=hours, seconds=1)
+        by, before = timedelta(hours=hours, seconds=1), self.minute()
+        self.clock += by
+        self.tell(ev.ClockStepped(by_ms=by // timedelta(milliseconds=1), at=self.clock))
+        assert self.minute() == before, "a clock that is set is no time that has passed"
+
+    def minute(self) -> int:
+        return self.desk.records.orders_this_minute(ALICE, self.clock)
+
+    @rule(seconds=st.sampled_from([1, 61]))
+    def time_passes(self, seconds: int) -> None:
+        self.clock += timedelta(seconds=seconds)
 
     @rule()
     def next_day(self) -> None:

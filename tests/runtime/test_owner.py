@@ -356,3 +356,13 @@ async def test_a_refusal_is_counted_by_its_code() -> None:
         world.runtime.closing = "the desk is stopping"
         await world.runtime.place(a_request(), timeout_s=5)
         assert world.runtime.refusals == {RefusalReason.DESK_NOT_READY: 1}
+
+
+async def test_a_clock_that_is_set_is_on_record_before_anything_is_decided_by_it() -> None:
+    """The next event, whatever it is, is held against times that were taken along."""
+    async with a_world() as world:
+        await world.runtime.keep(ev.CommandGiven(by="o", command="status", arguments="", at=NOON))
+        world.wall.set_by = timedelta(hours=-1)
+        await world.runtime.keep(ev.CommandGiven(by="o", command="status", arguments="", at=world.wall.now()))
+        kinds = [type(fact) for fact in world.ledger.facts[-3:]]
+    assert kinds == [ev.CommandGiven, ev.ClockStepped, ev.CommandGiven]

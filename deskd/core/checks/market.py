@@ -71,11 +71,12 @@ def quote_is_there(e: Evidence) -> Finding:
 
 
 def quote_is_fresh(e: Evidence) -> Finding:
-    """Deny when the last quote arrived too long ago."""
+    """Deny when the last quote arrived too long ago, or at a time that is still to come: then nobody knows its age."""
     assert e.quote is not None, "quote_is_there comes first"
     age, most = e.now - e.quote.received_at, e.limits.quote_age_max
     figure, limit = f"quote_age_s={age.total_seconds():.1f}", e.limits.words["quote_age_max"]
-    return Finding(age <= most, R.QUOTE_STALE, figure, limit, "no order on an old price; wait for the next quote")
+    is_fresh, remedy = e.quote.is_fresh(e.now, most), "no order on an old price; wait for the next quote"
+    return Finding(is_fresh, R.QUOTE_STALE, figure, limit, remedy)
 
 
 def market_is_open(e: Evidence) -> Finding:

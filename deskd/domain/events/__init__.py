@@ -34,6 +34,7 @@ from deskd.domain.events.broker import (
     TradeUpdated,
 )
 from deskd.domain.events.desk import (
+    ClockStepped,
     CommandGiven,
     DeskStarted,
     DeskStopped,
@@ -150,6 +151,7 @@ type Fact = (
     | TradingSuspended
     | CancelAllRequested
     | CancelAllAnswered
+    | ClockStepped
     | RootSigned
     | JobStarted
     | JobEnded
@@ -181,6 +183,7 @@ type PlainFact = (
     | TradingSuspended
     | CancelAllRequested
     | CancelAllAnswered
+    | ClockStepped
     | RootSigned
     | JobStarted
     | JobEnded
@@ -218,6 +221,7 @@ __all__ = [
     "CancelInDoubt",
     "CancelRequested",
     "Checked",
+    "ClockStepped",
     "ClosingRequested",
     "CommandGiven",
     "DaySummarized",

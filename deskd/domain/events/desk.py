@@ -25,6 +25,17 @@ class DeskStopped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStepped:
+    """The desk's own clock was set while the desk ran: what it had stamped before counts as so much later from now on.
+
+    One that was set back while the desk was down shows at the next start: its DeskStarted is older than the last fact.
+    """
+
+    by_ms: int  # negative: it was set back
+    at: datetime  # on the clock as it is now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamChanged:
     """A stream to the broker came up or went down."""
 
