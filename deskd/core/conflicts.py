@@ -6,7 +6,8 @@ Rule 3: an order that would open a long does not wait beside one that would open
 Rule 4: wash trades. An order does not stand against one of the other side that it could trade with: always where one
         of both is a market or stop order, else where their limits cross. Brackets, OCOs, OTOs and trailing stops may.
 Rule 5: what an order is for has to fit the account. A bracket or OTO opens and an OCO closes; no fraction is sold short.
-Rule 6: opening auctions take orders from 19:00 to 09:28, closing ones until ten minutes before the close.
+Rule 6: opening auctions take orders from 19:00 to 09:28, closing ones until ten minutes before the close, which on some
+        days is at 13:00.
 
 What the broker has filled and not told yet is provided for: while the books say that the account is long, its open
 sells close, and so they do when some of them have filled; while it is flat, every open order is one that opens.
@@ -14,17 +15,19 @@ sells close, and so they do when some of them have filled; while it is flat, eve
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from deskd.domain.ids import ClientOrderId, StrategyId
+from deskd.domain.market import TradingDay
 from deskd.domain.money import NO_QTY, Price, Qty
 from deskd.domain.order import OrderClass, OrderRequest, OrderType, Side, TimeInForce
 
 OPG_ENDS, AUCTIONS_BEGIN = time(9, 28), time(19, 0)
-CLS_ENDS = time(15, 50)  # of a day that closes at 16:00
+CLS_LEAD = timedelta(minutes=10)  # before the close
+CLOSE = time(16)  # of a day that is not in the calendar
 _NEW_YORK = ZoneInfo("America/New_York")
 
 
@@ -151,13 +154,21 @@ def _meet(new: Newcomer, limit_price: Price | None) -> bool:
     return new.limit_price >= limit_price if new.side is Side.BUY else limit_price >= new.limit_price
 
 
-def auction_window(time_in_force: TimeInForce, market_time: datetime) -> str | None:
-    """Return when an auction order of that kind is taken, where *market_time* is not then; else None."""
-    clock = market_time.astimezone(_NEW_YORK).time()
+def day_of(market_time: datetime) -> date:
+    """Return the exchange's date."""
+    return market_time.astimezone(_NEW_YORK).date()
+
+
+def auction_window(time_in_force: TimeInForce, market_time: datetime, day: TradingDay | None) -> str | None:
+    """Return when an auction order of that kind is taken, where *market_time*, on that *day*, is not then; else None."""
+    local = market_time.astimezone(_NEW_YORK)
+    clock = local.time()
     if clock >= AUCTIONS_BEGIN:
         return None
     if time_in_force is TimeInForce.OPG and clock >= OPG_ENDS:
         return "opg orders are taken from 19:00 to 09:28 (New York)"
-    if time_in_force is TimeInForce.CLS and clock >= CLS_ENDS:
-        return "cls orders are taken from 19:00 to 15:50 (New York)"
+    closes_at = datetime.combine(local.date(), CLOSE, _NEW_YORK) if day is None else day.close_at
+    ends = (closes_at - CLS_LEAD).astimezone(_NEW_YORK)
+    if time_in_force is TimeInForce.CLS and local >= ends:
+        return f"cls orders are taken from 19:00 to {ends:%H:%M} (New York)"
     return None

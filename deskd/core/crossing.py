@@ -63,7 +63,7 @@ class Meeting:
     @property
     def market_time(self) -> datetime:
         """Return the market's time: on a tape, the tape's."""
-        return self.quote.quoted_at + (self.at - self.quote.received_at)
+        return self.quote.market_time(self.at)
 
 
 def meeting(desk: Desk, event: ev.Event) -> Meeting | None:

@@ -207,7 +207,7 @@ def judge(
     """Return the gate's *verdict* with what the lane found added to it, and the conflict that it found."""
     request, checks, conflict = event.request, list(verdict.checks), None
     assert event.quote is not None, "the gate denies orders without a quote"
-    found = window(request, event.quote, event.at)
+    found = window(desk, request, event.quote, event.at)
     if found is not None:
         checks.append(Checked(WINDOW_CHECK, found.figure, found.limit))
     if found is None or found.is_good:
@@ -260,12 +260,14 @@ def in_the_way_of_parts(
     )
 
 
-def window(request: OrderRequest, quote: Quote, now: datetime) -> Finding | None:
-    """Return whether the auction that the order is for still takes orders; None for other orders."""
+def window(desk: Desk, request: OrderRequest, quote: Quote, now: datetime) -> Finding | None:
+    """Return whether the auction that the order is for still takes orders, on a day that closes early, too; None for others."""
     if request.time_in_force not in _AUCTIONS:
         return None
-    market_time = quote.quoted_at + (now - quote.received_at)  # on a tape, the tape's
-    shut = conflicts.auction_window(request.time_in_force, market_time)
+    market_time = quote.market_time(now)
+    shut = conflicts.auction_window(
+        request.time_in_force, market_time, desk.calendar.get(conflicts.day_of(market_time))
+    )
     stamp = market_time.isoformat(timespec="seconds").replace("+00:00", "Z")
     figure = f"time_in_force={request.time_in_force} market_time={stamp}"
     return Finding(shut is None, R.AUCTION_WINDOW, figure, remedy=shut or "")

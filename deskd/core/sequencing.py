@@ -29,7 +29,7 @@ def lives_until(desk: Desk, request: OrderRequest, quote: Quote | None, at: date
 
     Where nobody knows when the exchange shuts, a rest waits no longer than it may wait for another order.
     """
-    market_time = None if quote is None else quote.quoted_at + (at - quote.received_at)  # on a tape, the tape's
+    market_time = None if quote is None else quote.market_time(at)
     return time_runs_out(desk, request, market_time, at) or at + desk.lane.hold_max
 
 

@@ -32,6 +32,10 @@ class Quote:
         """Tell whether it arrived within *age_max*. Of one that arrives in future the clock was set back: its age is unknown."""
         return -CLOCK_SLACK <= now - self.received_at <= age_max
 
+    def market_time(self, now: datetime) -> datetime:
+        """Return the market's time, on a tape the tape's: the stamp, moved on by the time since it arrived."""
+        return self.quoted_at + max(now - self.received_at, timedelta())
+
     @property
     def is_two_sided(self) -> bool:
         """Tell whether both sides have a price and do not cross."""

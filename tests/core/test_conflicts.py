@@ -1,7 +1,7 @@
 """The model of the broker's rules for a shared account says what the exchange says."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -27,7 +27,7 @@ from deskd.domain.order import OrderClass, OrderType, Side, TimeInForce
 from deskd.exchange.errors import ApiError
 from deskd.exchange.order import ENTRY, TAKE_PROFIT, ExchangeOrder, NewOrder
 from tests import factories
-from tests.exchange.given import Trading, a_request, at_limit, loss, ny, price, profit, qty, trading
+from tests.exchange.given import Trading, a_day, a_request, at_limit, loss, ny, price, profit, qty, trading
 
 SEQUENCES = int(os.environ.get("DESKD_EXAMPLES", "60"))
 ORDERS = 60
@@ -131,9 +131,26 @@ def test_auctions_take_orders_in_their_windows(clock: str, opens: bool, closes: 
     """As the exchange has it: see its own test of the same name."""
     at: datetime = ny(clock)
     assert at.tzinfo is UTC
-    assert (auction_window(TimeInForce.OPG, at) is None) is opens
-    assert (auction_window(TimeInForce.CLS, at) is None) is closes
-    assert auction_window(TimeInForce.DAY, at) is None or not closes
+    for day in (None, factories.DAY):
+        assert (auction_window(TimeInForce.OPG, at, day) is None) is opens
+        assert (auction_window(TimeInForce.CLS, at, day) is None) is closes
+        assert auction_window(TimeInForce.DAY, at, day) is None or not closes
+
+
+@pytest.mark.parametrize("close", ["16:00", "13:00"])
+def test_a_day_that_closes_early_takes_no_later_orders_at_home_than_at_the_exchange(close: str) -> None:
+    """Minute by minute, both say the same of both auctions; what is said names the day's own time."""
+    day = replace(factories.DAY, close_at=ny(close))
+    for minute in range(0, 24 * 60, 5):
+        at = ny(f"{minute // 60:02}:{minute % 60:02}")
+        theirs = trading(now=at, day=a_day(close=close))
+        for tif in (TimeInForce.OPG, TimeInForce.CLS):
+            answer = theirs.exchange.submit(a_request(qty=qty(1), time_in_force=tif), at)
+            is_refused = isinstance(answer, ApiError) and f"{tif} orders" in answer.message
+            assert (auction_window(tif, at, day) is not None) is is_refused, at
+    said = auction_window(TimeInForce.CLS, ny("15:55"), day)
+    assert said is not None
+    assert {"16:00": "15:50", "13:00": "12:50"}[close] in said
 
 
 # --- against the exchange --------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """An order that the broker would refuse because of another order is stopped at home, and its author is told why."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,8 @@ from deskd.domain.order import OrderClass, OrderRequest, OrderType, Side, StopLo
 from deskd.domain.reasons import DenialReason as R
 from tests.factories import (
     BOB,
+    DAY,
+    MONDAY,
     a_broker_order,
     a_desk,
     a_quote,
@@ -228,17 +231,24 @@ def test_exits_that_no_look_brings_hold_nothing_for_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tif", "hour", "is_late"),
+    ("tif", "hour", "is_late", "closes_early"),
     [
-        (TimeInForce.CLS, 20, False),
-        (TimeInForce.CLS, 21, True),
-        (TimeInForce.OPG, 14, False),
-        (TimeInForce.OPG, 15, True),
+        (TimeInForce.CLS, 20, False, False),
+        (TimeInForce.CLS, 21, True, False),
+        (TimeInForce.CLS, 17, False, True),
+        (TimeInForce.CLS, 18, True, True),
+        (TimeInForce.OPG, 14, False, False),
+        (TimeInForce.OPG, 14, False, True),
+        (TimeInForce.OPG, 15, True, False),
     ],
 )
-def test_an_auction_that_takes_no_more_orders_is_said_at_home(tif: TimeInForce, hour: int, is_late: bool) -> None:
-    """By the market's time: that of the quote, and what has passed since."""
+def test_an_auction_that_takes_no_more_orders_is_said_at_home(
+    tif: TimeInForce, hour: int, is_late: bool, closes_early: bool
+) -> None:
+    """By the market's time: that of the quote, and what has passed since; on a day that closes at 13:00, too."""
     desk = a_desk()
+    if closes_early:
+        desk.calendar = {MONDAY: replace(DAY, close_at=DAY.close_at - timedelta(hours=3))}
     stamp = requested().at.replace(hour=hour, minute=20)  # New York is five hours behind
     quote = a_quote(quoted_at=stamp, received_at=requested().at)
     denied = ask(desk, ours("1", time_in_force=tif), quote=quote)

@@ -94,8 +94,7 @@ class Evidence:
     def market_now(self) -> datetime:
         """Return the market's time: its last stamp of the symbol, moved on by the time since it arrived."""
         assert self.quote is not None, "quote_is_there comes first"
-        age = self.now - self.quote.received_at
-        return self.quote.quoted_at + age if age.days >= 0 else self.quote.quoted_at
+        return self.quote.market_time(self.now)
 
 
 class Valued(NamedTuple):
