@@ -1,6 +1,7 @@
 """Looks at the prices of what is held under exits, again and again, and has the core judge two looks in a row.
 
-Rule 1: what is watched is subscribed, whether the strategy that holds it runs or not.
+Rule 1: what is held is subscribed, whether the strategy that holds it runs or not, and whether it still names the
+        symbol: nobody is held in a position by the lack of a price.
 Rule 2: a session that is not known is none: nothing is sent where the broker would keep it for the open.
 """
 
@@ -84,7 +85,7 @@ class ExitWatch:
     def look(self) -> ev.PricesSeen | None:
         """Return what this look and the one before saw; None where nothing is to be judged."""
         symbols = exits.watched(self.runtime.desk)
-        self.market.watch(symbols)
+        self.market.watch(symbols | exits.held(self.runtime.desk))
         found = {symbol: quote for symbol in sorted(symbols) if (quote := self.market.quote(symbol)) is not None}
         before, self._before = self._before, found
         seen = tuple(SeenQuote(symbol=s, quote=q, before=before[s]) for s, q in found.items() if s in before)

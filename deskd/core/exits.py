@@ -48,6 +48,11 @@ def watched(desk: Desk) -> set[Symbol]:
     return found
 
 
+def held(desk: Desk) -> set[Symbol]:
+    """Return the symbols of which any strategy holds something: what it holds it may close, which takes a price."""
+    return {symbol for who, book in desk.portfolio.books.items() if who != HOUSE for symbol in book.held()}
+
+
 def _has_any(rules: ExitRules) -> bool:
     return not (rules.stop_loss_pct is None and rules.take_profit_pct is None and rules.trailing_pct is None)
 

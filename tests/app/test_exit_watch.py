@@ -64,7 +64,20 @@ async def test_where_nothing_is_held_under_exits_nothing_is_looked_at() -> None:
         market = Market({AAPL: a_quote()})
         watch = a_watch(world, market)
         world.desk.exit_rules.clear()
-        assert (watch.look(), watch.look(), market.watched) == (None, None, frozenset())
+        assert (watch.look(), watch.look()) == (None, None)
+
+
+async def test_the_prices_of_what_is_held_come_whoever_names_the_symbol() -> None:
+    """A strategy whose author took the symbol off its list can still sell it: an order takes a fresh quote."""
+    async with a_world() as world:
+        market = Market({AAPL: a_quote()})
+        watch = a_watch(world, market)
+        world.desk.exit_rules.clear()
+        watch.look()
+        assert market.watched == {AAPL}
+        world.desk.portfolio.book(ALICE).trade(AAPL, qty(-10), price(100), NOON)
+        watch.look()
+        assert market.watched == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -468,9 +468,14 @@ def test_beyond_what_is_held_nothing_is_held_twice() -> None:
 
 
 def test_a_leg_is_judged_by_the_gate() -> None:
-    """Its value is bounded like any order's; that its shares are promised already is no reason to deny it."""
+    """Its price is, like any order's; that its shares are promised, or worth more than one order may be, is no reason."""
     desk = a_desk_with_a_bracket()
     handle(desk, filled(BRACKET, 10))
     desk.limits[ALICE] = some_limits(order_notional_max=cash(1150))
-    handle(desk, wanting(replaces=PROFIT, limit_price=price(116)))
-    assert desk.orders[NEW_ID].reason == DenialReason.ORDER_NOTIONAL_MAX
+    handle(desk, wanting(replaces=PROFIT, limit_price=price("116.001")))
+    assert desk.orders[NEW_ID].reason == DenialReason.SUB_PENNY
+    desk = a_desk_with_a_bracket()
+    handle(desk, filled(BRACKET, 10))
+    desk.limits[ALICE] = some_limits(order_notional_max=cash(1150))
+    handle(desk, wanting(replaces=PROFIT, limit_price=price(116)))  # it only closes: a bound on what opens spares it
+    assert desk.orders[NEW_ID].reason is None

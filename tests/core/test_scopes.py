@@ -85,7 +85,7 @@ def test_a_members_bound_holds_over_all_his_strategies() -> None:
     bought(desk, ALICE, 1, fills=False)
     bought(desk, BOB, 1, fills=False)
     assert desk.orders[ClientOrderId("bob")].message == (
-        "open_orders=1 open_orders_max=1 scope=member: cancel some, or wait until they end"
+        "open_orders=1 open_orders_max=1 scope=member: cancel some, or wait until they end; what only closes passes"
     )
 
 

@@ -14,10 +14,13 @@ _NO_STOP = Finding(True, R.STOP_SIDE, "stop_price=none")
 
 
 def symbol_is_allowed(e: Evidence) -> Finding:
-    """Deny a symbol that is not among the strategy's own."""
+    """Deny a symbol that is not among the strategy's own; what it still holds of one that was may be sold."""
     is_allowed, figure = e.request.symbol in e.limits.symbols, f"symbol={e.request.symbol}"
-    limit = "" if is_allowed else "symbols=" + ",".join(sorted(e.limits.symbols))  # may be hundreds
-    return Finding(is_allowed, R.SYMBOL_NOT_ALLOWED, figure, limit, "add the symbol to `symbols` in config.json")
+    if is_allowed:
+        return Finding(True, R.SYMBOL_NOT_ALLOWED, figure)
+    limit = "symbols=" + ",".join(sorted(e.limits.symbols))  # may be hundreds
+    remedy = "add the symbol to `symbols` in config.json; what only closes a position passes"
+    return Finding(only_closes(e), R.SYMBOL_NOT_ALLOWED, figure, limit, remedy)
 
 
 def symbol_is_not_denied(e: Evidence) -> Finding:

@@ -26,17 +26,19 @@ def strategy_is_not_paused(e: Evidence) -> Finding:
 
 
 def open_orders_are_few(e: Evidence) -> Finding:
-    """Deny one open order more than allowed."""
+    """Deny one open order more than allowed; what only closes passes, and its shares bound it."""
     said = None
     for scope, bounds, f in e.scopes:
         most = bounds.open_orders_max
         if most is None:
             continue
-        is_good = f.open_orders < most
+        is_good = f.open_orders < most or only_closes(e)
         if said is None or not is_good:
             said = (f"open_orders={f.open_orders}", f"{bounds.words['open_orders_max']}{scope}")
         if not is_good:
-            return Finding(False, R.OPEN_ORDERS_MAX, *said, "cancel some, or wait until they end")
+            return Finding(
+                False, R.OPEN_ORDERS_MAX, *said, "cancel some, or wait until they end; what only closes passes"
+            )
     return Finding(True, R.OPEN_ORDERS_MAX, *(said or ("",)))
 
 
@@ -57,7 +59,11 @@ def orders_today_are_few(e: Evidence) -> Finding:
 
 
 def orders_this_minute_are_few(e: Evidence) -> Finding:
-    """Deny one order more within a minute than allowed."""
+    """Deny one order more within a minute than allowed, whatever it does.
+
+    A loop that closes and opens is a flood as well: the broker's requests a minute are everybody's, and it is over in
+    seconds. What must close at once is the desk's to close (exits, kills), which is not counted.
+    """
     said = None
     for scope, bounds, f in e.scopes:
         most = bounds.orders_per_minute_max

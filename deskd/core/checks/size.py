@@ -9,9 +9,9 @@ _BUYS = Finding(True, R.SHORT_NOT_ALLOWED, "side=buy")
 
 
 def order_notional_is_small(e: Evidence, v: Valued) -> Finding:
-    """Deny an order whose value is over the limit for one order."""
+    """Deny an order whose value is over the limit for one order; what only closes passes, and its shares bound it."""
     most = e.limits.order_notional_max
-    is_small = v.notional <= most
+    is_small = v.notional <= most or not v.opens
     remedy = "" if is_small else at_most(most, v, e)
     return Finding(
         is_small, R.ORDER_NOTIONAL_MAX, f"notional={v.notional:.2f}", e.limits.words["order_notional_max"], remedy
@@ -19,11 +19,11 @@ def order_notional_is_small(e: Evidence, v: Valued) -> Finding:
 
 
 def order_qty_is_small(e: Evidence, v: Valued) -> Finding:
-    """Deny an order for more shares than one order may have."""
+    """Deny an order for more shares than one order may have; what only closes passes."""
     most = e.limits.order_qty_max
     if most is None:
         return Finding(True, R.ORDER_QTY_MAX, f"qty={plain(v.qty)}")
-    is_small = v.qty <= most
+    is_small = v.qty <= most or not v.opens
     remedy = "" if is_small else shares(most)
     return Finding(is_small, R.ORDER_QTY_MAX, f"qty={plain(v.qty)}", e.limits.words["order_qty_max"], remedy)
 
