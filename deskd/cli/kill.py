@@ -9,8 +9,8 @@ from deskd.cli import show
 from deskd.cli.client import Desk
 
 _DOES = {
-    "reduce_only": "only orders that reduce a position pass",
-    "stop_new": "no new orders; open orders and positions stay (--cancel, --flatten)",
+    "reduce_only": "only orders that reduce a position pass; open orders that open one are being canceled",
+    "stop_new": "no new orders; open orders that open a position are being canceled; the others and positions stay (--cancel, --flatten)",
     "cancel": "no new orders; open orders are being canceled; positions stay (--flatten)",
     "flatten": "no new orders; open orders are being canceled, then positions closed",
 }

@@ -1,6 +1,6 @@
 """How a kill closes what is held: what is due next, as a look at the desk, and the gate for its orders.
 
-Rule 1: cancel first. Nothing is closed in a symbol before every open order under the kill there has ended: open sells
+Rule 1: cancel first: what opens under any kill (core/reducing.py), all under one that cancels. Nothing is closed in a symbol before every open order under the kill there has ended: open sells
         hold the shares, and an open order of the other side would be a wash trade.
 Rule 2: one side at a time in a symbol, over all books: first the side that moves the account away from zero, then the
         other. So no order of ours meets another, and none takes the shared account across zero.
@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from zoneinfo import ZoneInfo
 
-from deskd.core import cancel_all, conflicts, passing
+from deskd.core import cancel_all, conflicts, passing, reducing
 from deskd.core.blocks import Closing
 from deskd.core.desk import Desk
 from deskd.core.kills import Kill, covers
@@ -69,6 +69,7 @@ def due(desk: Desk) -> Due:
         if closes or not (over or order.request.for_kill):  # one that outlived its kill is canceled, too
             continue
         cancels.append(order.request.client_order_id)
+    cancels += [oid for order in reducing.openings(desk) if (oid := order.request.client_order_id) not in cancels]
     closings: list[Closing] = []
     waiting: list[tuple[Key, str]] = []
     by_symbol = _held(desk, flattening, unfinished)
@@ -82,11 +83,11 @@ def due(desk: Desk) -> Due:
 
 
 def has_work(desk: Desk) -> bool:
-    """Tell whether a kill in force has anything left to cancel or to close, or to be told of."""
+    """Tell whether a kill in force, or an open breaker, has anything left to cancel or to close, or to be told of."""
     if cancel_all.is_due(desk):
         return True
     if not desk.kills.in_force:
-        return any(order.request.for_kill for order in desk.open_orders())
+        return any(order.request.for_kill for order in desk.open_orders()) or bool(reducing.openings(desk))
     found = due(desk)
     untold = any(k.flat_at is None for k in desk.kills.in_force.values() if k.depth is KillDepth.FLATTEN)
     return untold or bool(found.cancels) or not found.is_nothing

@@ -16,8 +16,8 @@ class KillScope(StrEnum):
 class KillDepth(StrEnum):
     """How deep a kill goes: each does what those before it do, and more."""
 
-    REDUCE_ONLY = "reduce_only"  # only orders that reduce a position pass
-    STOP_NEW = "stop_new"  # no new order passes; what is open stays
+    REDUCE_ONLY = "reduce_only"  # only orders that reduce a position pass; open ones that do not are canceled
+    STOP_NEW = "stop_new"  # no new order passes; what is open and only closes stays
     CANCEL = "cancel"  # and open orders are canceled
     FLATTEN = "flatten"  # and positions are closed
 

@@ -15,7 +15,7 @@ from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId
 from deskd.domain.kill import THE_DESK, KillDepth
 from deskd.domain.market import MarketClock
-from deskd.domain.order import Order, OrderRequest, OrderStatus, OrderType
+from deskd.domain.order import Order, OrderRequest, OrderStatus, OrderType, Side
 from deskd.domain.reasons import RefusalReason
 from tests.factories import (
     AAPL,
@@ -29,6 +29,8 @@ from tests.factories import (
     accepted,
     filled,
     of_strategy,
+    price,
+    qty,
     updated,
 )
 from tests.hang import HANG_S
@@ -280,10 +282,22 @@ async def test_the_same_is_asked_for_ever_less_often() -> None:
 
 
 async def test_a_kill_that_only_stops_new_orders_asks_nothing_of_the_broker() -> None:
-    """What is open stays, and the keeper rests."""
+    """Where nothing that is open would open a position: what closes stays, and the keeper rests."""
     async with a_killed_desk() as desk:
-        placed = await desk.world.runtime.place(a_limit_request("90"), timeout_s=5)
+        desk.world.desk.portfolio.book(ALICE).trade(AAPL, qty(10), price(100), NOON)
+        placed = await desk.world.runtime.place(a_limit_request("110", side=Side.SELL), timeout_s=5)
         assert isinstance(placed, Order)
         await desk.kill(a_kill())
         await asyncio.sleep(0.01)
         assert desk.world.desk.open_ids
+        assert not desk.world.broker.canceled
+
+
+async def test_a_kill_that_only_stops_new_orders_has_the_broker_cancel_what_would_open() -> None:
+    """An order that rests for hours is as good as a new one."""
+    async with a_killed_desk() as desk:
+        placed = await desk.world.runtime.place(a_limit_request("90"), timeout_s=5)
+        assert isinstance(placed, Order)
+        await desk.kill(a_kill(depth=KillDepth.REDUCE_ONLY))
+        await desk.world.runtime.until(lambda core: not core.open_ids)
+        assert desk.world.desk.orders[placed.request.client_order_id].status is OrderStatus.CANCELED

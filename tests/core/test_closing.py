@@ -75,10 +75,10 @@ def sent(desk: Desk) -> list[tuple[StrategyId, Side, str]]:
 
 
 def test_a_kill_that_cancels_wants_every_open_order_in_its_scope_gone() -> None:
-    """Others' stay; orders in doubt are wanted gone as well, and shallower kills want nothing."""
-    world = a_killed_desk()
-    mine, other = a_resting(world, ALICE, Side.BUY, 3, "90"), a_resting(world, BOB, Side.BUY, 4, "90")
-    doubtful = ask(world, ALICE, Side.BUY, 5)
+    """Others' stay; orders in doubt are wanted gone as well, and shallower kills want nothing of what only closes."""
+    world = a_killed_desk(alice=10)
+    mine, other = a_resting(world, ALICE, Side.SELL, 3, "120"), a_resting(world, BOB, Side.BUY, 4, "90")
+    doubtful = ask(world, ALICE, Side.SELL, 5, order_type=OrderType.LIMIT, limit_price=price(121))
     for depth in (KillDepth.REDUCE_ONLY, KillDepth.STOP_NEW):
         world.tell(a_kill(of_strategy(ALICE), depth))
         assert not has_work(world.desk)

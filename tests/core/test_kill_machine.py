@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from deskd.core.deciding import decide
 from deskd.core.kills import Kills
+from deskd.core.reducing import openings
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId
@@ -153,9 +154,10 @@ class DeskUnderKills(RuleBasedStateMachine):
         assert portfolio.cash() == self.world.cash()
 
     def teardown(self) -> None:
-        """When the broker does as it is asked, nothing is left under any kill."""
+        """When the broker does as it is asked, nothing is left under any kill, and nothing that opens even under a shallow one."""
         self.world.settle()
         desk = self.world.desk
+        assert not openings(desk)
         for target, depth in self.model.items():
             if depth.reaches(KillDepth.CANCEL):
                 assert not [o for o in desk.open_orders() if _is_in(target, o.request.strategy_id, o.request.symbol)]
