@@ -151,7 +151,7 @@ class Quotes(Protocol):
     def quote(self, symbol: Symbol) -> Quote | None:
         """Return the latest quote, however old; its received_at tells the age."""
 
-    def is_halted(self, symbol: Symbol) -> bool:
+    def is_halted(self, symbol: Symbol) -> bool | None:
         """Tell whether the market halted trading in the symbol, as far as it said."""
 
 

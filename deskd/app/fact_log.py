@@ -143,6 +143,9 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             level = "info" if fact.is_up else "warning"
             keys = {"stream": fact.stream, "is_up": fact.is_up, "why": fact.why}
             return "stream_changed", level, keys | ({"affected": list(fact.affected)} if fact.affected else {})
+        case ev.HaltChanged():
+            word = "symbol_halted" if fact.is_halted else "symbol_resumed"
+            return word, "info", {"symbol": fact.symbol, "why": fact.why}
         case ev.ClockStepped():
             return "clock_stepped", "warning", {"by_s": fact.by_ms / 1_000}
         case ev.OutageEnded():

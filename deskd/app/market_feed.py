@@ -73,6 +73,7 @@ class MarketFeed:
             market_now=self._market_now,
             on_wanted=self._on_wanted,
             on_slow=self._on_slow,
+            on_halt=self._on_halt,
         )
         self.stream = MarketStream(
             url=url,
@@ -107,6 +108,12 @@ class MarketFeed:
         ) as error:  # whatever it answered: the stream will
             log.warning("quotes_not_seeded", symbols=sorted(symbols), error=str(error))
 
+    def _on_halt(self, changed: ev.HaltChanged) -> None:
+        self.tasks.spawn(self._tell_halt(changed), f"halt of {changed.symbol}")
+
+    async def _tell_halt(self, changed: ev.HaltChanged) -> None:
+        await self.post(changed)
+
     def _on_slow(self, run_id: RunId) -> None:
         self.tasks.spawn(self._end(run_id), f"end {run_id}")
 
@@ -119,6 +126,7 @@ class MarketFeed:
         changed = ev.StreamChanged(stream=MARKET, is_up=is_up, why=why, at=at, affected=tuple(affected))
         await self.post(changed)
         if not is_up:
+            self.hub.halts.on_gap()
             self._lost_at = self._lost_at or self.wall.monotonic()
         elif self._lost_at is not None:
             lost_at, self._lost_at = self._lost_at, None

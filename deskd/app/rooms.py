@@ -85,6 +85,7 @@ class Rooms:
             clock=lambda: self.runtime.clock(),  # noqa: PLW0108  built below
             end_run=lambda *of: self.supervisor.end(*of),  # noqa: PLW0108  built below
         )
+        self.feed.hub.halts.remember(desk.halts.values())
         copy = DropCopy()
         copy.take_over([*desk.asked_orders(), *desk.open_orders()], desk.strategies.values())
         self.live = LiveEvents(copy, parts.ledger.last_seq, FactReader(db_path(config)))

@@ -71,7 +71,7 @@ def meeting(desk: Desk, event: ev.Event) -> Meeting | None:
     if desk.lane.conflict is not ConflictPolicy.CROSS or not isinstance(event, ev.OrderRequested | ev.MarketLooked):
         return None
     quote, clock = event.quote, event.clock
-    if quote is None or clock is None or closes_at(clock) is None or event.is_halted:
+    if quote is None or clock is None or closes_at(clock) is None or event.is_halted is not False:
         return None
     instrument = desk.instruments.get(quote.symbol)
     if not desk.is_synced or quote.symbol in desk.standing.frozen or instrument is None or not instrument.is_tradable:

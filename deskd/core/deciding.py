@@ -200,6 +200,8 @@ def decide(desk: Desk, event: ev.Event) -> list[Effect]:
         case ev.MarketDayBegan():
             begun = desk.records.day
             return [Record(event)] if begun is None or event.market_day > begun or event.is_rewound else []
+        case ev.HaltChanged():
+            return [Record(event)] if event.is_halted != (event.symbol in desk.halts) else []
         case ev.LimitsChanged():
             told = desk.limits_told.get(event.strategy_id)
             return [Record(event)] if told is None or told.limits != event.limits else []

@@ -103,6 +103,7 @@ class Desk:
     trade_stream_changed_at: datetime | None = None
     is_synced: bool = False  # reconciled since the trade stream last came up
     outages: Outages = field(default_factory=Outages)
+    halts: dict[Symbol, ev.HaltChanged] = field(default_factory=dict)  # of symbols that the market has halted
     exits: ExitBook = field(default_factory=ExitBook)
     kills: Kills = field(default_factory=Kills)
     blocks: Blocks = field(default_factory=Blocks)
@@ -206,6 +207,11 @@ class Desk:
                     self.trade_stream_changed_at = fact.at
             case ev.OutageEnded():
                 self.outages.end(fact)
+            case ev.HaltChanged():
+                if fact.is_halted:
+                    self.halts[fact.symbol] = fact
+                else:
+                    self.halts.pop(fact.symbol, None)
             case ev.ExitTriggered():
                 self.exits.trigger(fact)
             case ev.TrailMoved():

@@ -18,6 +18,7 @@ import structlog
 from deskd.config import MarketSection
 from deskd.domain.effects import OrderUpdate
 from deskd.domain.errors import WireError
+from deskd.domain.events import HaltChanged
 from deskd.domain.ids import RunId, StrategyId, Symbol
 from deskd.domain.market import Quote
 from deskd.domain.money import Price
@@ -26,6 +27,7 @@ from deskd.latency import Latency
 from deskd.market.buffer import Batch, Buffer, Line, batch_of
 from deskd.market.feed import Feed, set_pipe_size
 from deskd.market.figures import MarketFigures
+from deskd.market.halts import Halts
 from deskd.market.interest import KIND_OF, Audience, Interest, wanted
 from deskd.market.late import MINUTE, Fetch, LateBars, MarketNow
 from deskd.market.prices import Prices
@@ -60,6 +62,7 @@ class Hub:
         market_now: MarketNow,
         on_wanted: Callable[[Wanted], None],
         on_slow: Callable[[RunId], None],
+        on_halt: Callable[[HaltChanged], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -80,7 +83,7 @@ class Hub:
             clock=clock,
             minutes_max=settings.late_bars_max,
         )
-        self._halted: dict[str, bool] = {}
+        self.halts = Halts(on_change=on_halt)
         self._dirty: list[Audience] = []  # have gathered lines
         self._round: deque[tuple[Feed, Batch]] = deque()  # writes of this flush still to be made
         self._turn = 0  # rotates who is first
@@ -117,14 +120,18 @@ class Hub:
         kind, symbol = message["T"], message["S"]
         if kind == "q":
             self._prices.see_quote(message, now)
+            if not self.halts.is_heard(symbol):
+                self.halts.see(kind, message, now)
         elif kind == "t":
             self._prices.see_trade(message)
+            if not self.halts.is_heard(symbol):
+                self.halts.see(kind, message, now)
         elif kind == "b":
             self._prices.see_bar(message)
             if self.late.holds(message):
                 return
         elif kind == "s":
-            self._see_status(message)
+            self.halts.see_status(message, now)
         else:
             return  # a channel that no line is made of, like corrections, which come along with trades
         route = self._interest.routes[kind].get(symbol)
@@ -154,12 +161,8 @@ class Hub:
             feed.bars_after = sent_at - MINUTE  # the minute that was under way is theirs
         self._unplaced.clear()
 
-    def _see_status(self, message: RawMarketMessage) -> None:
-        symbol = message["S"]
-        self._halted[symbol] = lines.halted_after(message, was_halted=self._halted.get(symbol, False))
-
     def _status_line(self, message: RawMarketMessage, stamp: str) -> bytes:
-        return lines.status_line(message, stamp, halted=self._halted.get(message["S"], False))
+        return lines.status_line(message, stamp, halted=self.halts.is_halted(message["S"]) is True)
 
     def _count_malformed(self, problem: Exception) -> None:
         self.malformed += 1
@@ -301,8 +304,10 @@ class Hub:
     def _say_wanted(self) -> None:
         now_wanted = dict(wanted([feed.spec for feed in self._feeds.values()]))
         now_wanted["quotes"] |= self._watched
+        now_wanted["statuses"] |= self._watched
         if now_wanted != self._wanted:
             self._wanted = now_wanted
+            self.halts.keep(now_wanted["statuses"])
             self._on_wanted(now_wanted)
 
     async def _history(self, symbols: Sequence[Symbol], history: History) -> list[tuple[Symbol, int, Line]]:
@@ -355,6 +360,7 @@ class Hub:
         """Keep a quote that was fetched, unless the stream was faster; no run gets a line of it."""
         if self._prices.quote(quote["S"]) is None:
             self._prices.see_quote(quote, received_at)
+            self.halts.see("q", quote, received_at)
 
     def watch(self, symbols: Collection[Symbol]) -> None:
         """Have the quotes of *symbols* come, whoever else wants them: the desk itself rests on them."""
@@ -366,9 +372,9 @@ class Hub:
         """Return the latest quote, however old; its received_at tells the age."""
         return self._prices.quote(symbol)
 
-    def is_halted(self, symbol: Symbol) -> bool:
-        """Tell whether the market halted trading in the symbol, as far as it said."""
-        return self._halted.get(symbol, False)
+    def is_halted(self, symbol: Symbol) -> bool | None:
+        """Tell whether the market halted trading in the symbol; None where it may have while nobody heard it."""
+        return self.halts.is_halted(symbol)
 
     def mark(self, symbol: Symbol) -> Price | None:
         """Return what one share is worth now, as far as the market told."""

@@ -245,6 +245,8 @@ class DropCopy:
                 return [(E.DESK_STARTED, {"desk_version": fact.version, "broker": fact.broker})]
             case ev.DeskStopped():
                 return [(E.DESK_STOPPED, {})]
+            case ev.HaltChanged(symbol=symbol, why=words):
+                return [(E.SYMBOL_HALTED if fact.is_halted else E.SYMBOL_RESUMED, {"symbol": symbol, "why": words})]
             case ev.ClockStepped(by_ms=by_ms):
                 return [(E.CLOCK_STEPPED, {"why": f"by_ms={by_ms}"})]
             case ev.Heartbeat():

@@ -83,6 +83,8 @@ class DeskEvent(StrEnum):
     ROOT_SIGNED = "root_signed"  # the desk put its name to the ledger as it stands
     DESK_STARTED = "desk_started"  # the desk opened its ledger
     DESK_STOPPED = "desk_stopped"  # the desk closed in order; where it is missing, it was killed
+    SYMBOL_HALTED = "symbol_halted"  # the market halted trading in the symbol
+    SYMBOL_RESUMED = "symbol_resumed"  # it lets trading go on
     CLOCK_STEPPED = "clock_stepped"  # the desk's own clock was set while it ran, by so many milliseconds
     JOB_STARTED = "job_started"  # a job of the day began, by the schedule or a person
     JOB_ENDED = "job_ended"  # it ended, and how
@@ -159,6 +161,8 @@ FIELDS: Mapping[DeskEvent, str] = {
     E.ROOT_SIGNED: "market_day root root_seq public_key signature",
     E.DESK_STARTED: "desk_version broker",
     E.DESK_STOPPED: "",
+    E.SYMBOL_HALTED: "symbol why",
+    E.SYMBOL_RESUMED: "symbol why",
     E.CLOCK_STEPPED: "why",
     E.JOB_STARTED: "job market_day by",
     E.JOB_ENDED: "job market_day by outcome message",
@@ -234,6 +238,8 @@ SOURCES: Mapping[DeskEvent, tuple[type, ...]] = {
     E.ROOT_SIGNED: (ev.RootSigned,),
     E.DESK_STARTED: (ev.DeskStarted,),
     E.DESK_STOPPED: (ev.DeskStopped,),
+    E.SYMBOL_HALTED: (ev.HaltChanged,),
+    E.SYMBOL_RESUMED: (ev.HaltChanged,),
     E.CLOCK_STEPPED: (ev.ClockStepped,),
     E.JOB_STARTED: (ev.JobStarted,),
     E.JOB_ENDED: (ev.JobEnded,),
@@ -257,6 +263,8 @@ FOR_ALL = frozenset(
         E.MARKET_DAY_BEGAN,
         E.DESK_STARTED,
         E.DESK_STOPPED,
+        E.SYMBOL_HALTED,
+        E.SYMBOL_RESUMED,
         E.CLOCK_STEPPED,
         E.HEARTBEAT,
     }

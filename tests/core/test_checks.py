@@ -159,6 +159,7 @@ DENIED: list[tuple[R, dict[str, Any]]] = [
     (R.SYMBOL_DENIED, {"limits": some_limits(denied_symbols=frozenset({AAPL}))}),
     (R.SYMBOL_DENIED, {"limits": some_limits(desk_symbols=frozenset({SPY}))}),
     (R.SYMBOL_HALTED, {"is_halted": True}),
+    (R.SYMBOL_HALTED, {"is_halted": None}),  # nobody knows
     (R.MARKET_CLOSED, HOURS | {"is_calendar_known": False}),
     (R.MARKET_CLOSED, HOURS | {"trading_day": None}),
     (R.MARKET_CLOSED, HOURS | at(DAY.open_at - timedelta(seconds=1))),

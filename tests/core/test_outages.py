@@ -13,8 +13,9 @@ from deskd.core.outages import DESK
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId, StrategyId
+from deskd.ledger import fold
 from deskd.ledger.codec import decode, encode
-from tests.factories import ALICE, BOB, NOON, a_desk, a_limit_request, a_snapshot, accepted, requested
+from tests.factories import AAPL, ALICE, BOB, NOON, a_desk, a_limit_request, a_snapshot, accepted, requested
 
 
 def seconds(count: float) -> datetime:
@@ -247,3 +248,19 @@ class Streams(RuleBasedStateMachine):
 
 
 TestStreams = Streams.TestCase
+
+
+def test_a_halt_is_on_record_when_it_changes_and_outlives_a_restart() -> None:
+    """The market says it once: a desk that starts again must not take it for trading."""
+    desk = a_desk()
+    halted = ev.HaltChanged(symbol=AAPL, is_halted=True, why="T1", market_at=NOON, at=NOON)
+    resumed = replace(halted, is_halted=False, why="T")
+    assert handle(desk, resumed) == []
+    assert handle(desk, halted) == [ef.Record(halted)]
+    assert handle(desk, replace(halted, why="T2")) == []
+    twin = a_desk()
+    twin.apply(decode(*encode(halted)))
+    assert twin.halts == desk.halts == {AAPL: halted}
+    assert fold.decode(fold.encode(desk)).halts == desk.halts
+    assert handle(desk, resumed) == [ef.Record(resumed)]
+    assert desk.halts == {}

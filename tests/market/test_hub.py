@@ -336,10 +336,10 @@ async def the_end(desk: Desk, *runs: Run) -> None:
 
 
 async def test_what_the_desk_itself_watches_is_subscribed_without_any_run() -> None:
-    """Exits of a strategy that is stopped rest on quotes, too; and nobody gets lines of them."""
+    """Exits of a strategy that is stopped rest on quotes and halts, too; and nobody gets lines of them."""
     desk = Desk()
     desk.hub.watch({AAPL})
-    assert desk.hub.wanted() == QUIET | {"quotes": frozenset({AAPL})}
+    assert desk.hub.wanted() == QUIET | {"quotes": frozenset({AAPL}), "statuses": frozenset({AAPL})}
     run = await desk.run(Channel.TRADES, symbols=[SPY])
     assert desk.hub.wanted()["quotes"] == {AAPL, SPY}
     desk.hub.on_messages([a_quote(150.0, 150.1)])

@@ -251,6 +251,8 @@ def one_of_each() -> list[ev.Fact]:
         ev.Heartbeat(orders_open=1, strategies_running=2, market_is_open=True, ledger_seq=9, at=NOON),
         ev.RunStalled(run_id=RunId("r1"), strategy_id=ALICE, detail="it handled no line for 30 s", at=NOON),
         ev.RunEnded(run_id=RunId("r1"), strategy_id=ALICE, end=end, at=NOON),
+        ev.HaltChanged(symbol=AAPL, is_halted=True, why="LUDP", market_at=NOON, at=NOON),
+        ev.HaltChanged(symbol=AAPL, is_halted=False, why="T", market_at=NOON, at=NOON),
         ev.ClockStepped(by_ms=-3_600_000, at=NOON),
         ev.DeskStopped(at=NOON),
     ]

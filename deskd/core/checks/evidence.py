@@ -70,7 +70,7 @@ class Evidence:
     market_day: date
     trading_day: TradingDay | None  # that day in the broker's calendar; None: the exchange is shut, or see next
     is_calendar_known: bool
-    is_halted: bool  # the market halted the symbol
+    is_halted: bool | None  # the market halted the symbol; None: nobody knows
     last_stop_at: datetime | None  # when a stop last closed a position in the symbol, on the market's clock
     symbol_value: Cash  # of the symbol in all books together, signed
     symbol_opening_qty: Qty  # shares that everybody's open orders of the same side may still trade in it

@@ -59,7 +59,11 @@ def symbol_is_not_frozen(e: Evidence) -> Finding:
 
 
 def symbol_is_not_halted(e: Evidence) -> Finding:
-    """Deny a symbol in which the market halted trading."""
+    """Deny a symbol in which the market halted trading, or may have while the desk could not hear it."""
+    if e.is_halted is None:
+        figure = f"symbol={e.request.symbol} halted=unknown"
+        remedy = "the market's stream had a gap; the next quote or trade in it tells; cancels pass"
+        return Finding(False, R.SYMBOL_HALTED, figure, "", remedy)
     figure = f"symbol={e.request.symbol} halted={e.is_halted}"
     remedy = "the market halted trading in it; a `status` line tells when it goes on; cancels pass"
     return Finding(not e.is_halted, R.SYMBOL_HALTED, figure, "", remedy)

@@ -38,6 +38,7 @@ from deskd.domain.events.desk import (
     CommandGiven,
     DeskStarted,
     DeskStopped,
+    HaltChanged,
     Heartbeat,
     MarketDayBegan,
     NoticeGiven,
@@ -152,6 +153,7 @@ type Fact = (
     | CancelAllRequested
     | CancelAllAnswered
     | ClockStepped
+    | HaltChanged
     | RootSigned
     | JobStarted
     | JobEnded
@@ -184,6 +186,7 @@ type PlainFact = (
     | CancelAllRequested
     | CancelAllAnswered
     | ClockStepped
+    | HaltChanged
     | RootSigned
     | JobStarted
     | JobEnded
@@ -236,6 +239,7 @@ __all__ = [
     "FillCorrected",
     "FlattenCompleted",
     "FlattenHindered",
+    "HaltChanged",
     "Heartbeat",
     "HouseAdjusted",
     "InstrumentsListed",

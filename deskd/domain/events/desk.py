@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from deskd.domain.ids import StrategyId
+from deskd.domain.ids import StrategyId, Symbol
 from deskd.domain.money import Cash
 from deskd.domain.notifications import Severity, Topic
 
@@ -47,6 +47,17 @@ class StreamChanged:
         StrategyId, ...
     ] = ()  # down: with open orders (trades), reading (market); up: without all they want
     open_orders: int = 0  # of the desk, when it went down
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaltChanged:
+    """The market halted trading in a symbol, or let it go on: kept, so that the desk's next start knows."""
+
+    symbol: Symbol
+    is_halted: bool
+    why: str  # the market's reason or status code; or what else showed that it trades again
+    market_at: datetime | None  # the market's stamp; None: it had none
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ class OrderRequested:
     at: datetime
     clock: MarketClock | None = None  # the market's, moved on to this moment; None: nobody knows
     is_closing: bool = False  # the desk itself closes a position (core/exit_orders.py)
-    is_halted: bool = False  # the market halted the symbol, as far as the desk was told
+    is_halted: bool | None = False  # the market halted the symbol; None: nobody knows, since a gap in what it tells
     line: str = ""  # the market's line that the strategy was at work on, as its run says: type, symbol, time
     lines_together: int = 0  # that its script was given at once, of which *line* is the last
 
@@ -35,7 +35,7 @@ class ReplaceRequested:
     market_day: date
     by: str
     at: datetime
-    is_halted: bool = False
+    is_halted: bool | None = False
     clock: MarketClock | None = None
     line: str = ""  # as in OrderRequested, where the strategy asked
     lines_together: int = 0
@@ -86,4 +86,4 @@ class MarketLooked:
     quote: Quote | None
     at: datetime
     clock: MarketClock | None = None  # the market's, moved on to this moment; None: nobody knows
-    is_halted: bool = False
+    is_halted: bool | None = False
