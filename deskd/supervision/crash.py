@@ -21,15 +21,15 @@ _LINK = re.compile(
     r"^(The above exception was the direct cause of the following exception:"
     r"|During handling of the above exception, another exception occurred:)$"
 )
-_MARGIN = re.compile(r"^ {2,}[|+] ?")
-_SEPARATOR = re.compile(r"^ {2,}\+(-\+)?-{10,}(?: (?:\d+|\.\.\.) -{10,})?$")
+_MARGIN = re.compile(r"^ {2,}+[|+] ?")
+_SEPARATOR = re.compile(r"^ {2,}+\+(-\+)?-{10,}+(?: (?:\d+|\.\.\.) -{10,})?$")
 _FATAL = re.compile(r"^Fatal Python error: ")
 _ABORTED = re.compile(
     r"^Fatal Python error: Aborted$"
 )  # in a jail's first process abort() ends by a fault, told after it
-_FRAME = re.compile(r'^[ |+]*File "([^"]*)", line (\d+)(?:,? in (.*))?$')
+_FRAME = re.compile(r'^[ |+]*+File "([^"]*)", line (\d+)(?:,? in (.*))?$')
 _KIND = re.compile(r"(?:[\w.]+\.)?(\w+)(?::|$)")
-_NO_SOURCE = re.compile(r'^([ |+]*File "| {2}… )')
+_NO_SOURCE = re.compile(r'^([ |+]*+File "| {2}… )')
 _OWN = ("/strategy/", "/code/")  # in the jail; without one, the copy that runs
 _CUT = "  …"
 
@@ -65,7 +65,7 @@ def _crash_of(lines: Sequence[str], causes: Sequence[Sequence[str]], *, tracebac
     outer = lines
     group = ""
     if _GROUP in lines[0]:
-        group = _cut(_error_line([_MARGIN.sub("", line) for line in lines]))
+        group = _cut(_error_line([_MARGIN.sub("", line, count=1) for line in lines]))
         *inner, lines = _chain(_first_of_group(lines), re.compile(r"^Traceback \(most recent call last\):"))
         causes = [*causes, *inner]
     is_bare = not lines or not (_HEADER.match(lines[0]) or _FRAME.match(lines[0]))  # in a group, one never raised
@@ -104,7 +104,7 @@ def _first_of_group(lines: Sequence[str]) -> Sequence[str]:
                 break
             part, is_error = [], True
         else:
-            part.append(_MARGIN.sub("", line))
+            part.append(_MARGIN.sub("", line, count=1))
     return part if is_error else []
 
 

@@ -358,7 +358,7 @@ _SIGNALS = {
     "(network, other processes, namespaces) only fail, with EPERM, ENOSYS or EAFNOSUPPORT",
     signal.SIGABRT: "it aborted (a bug in compiled code)",
     signal.SIGFPE: "it divided by zero in compiled code",
-    signal.SIGXFSZ: "it wrote a file over the size limit",
+    signal.SIGXFSZ: "it wrote a file over the size limit of /tmp and /state: write smaller ones",
     signal.SIGKILL: "it was killed: by itself, or by somebody on this machine",
 }
 _SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}

@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 LINES_MAX = 100
 HEAD_MAX = 30  # of the last traceback
@@ -20,6 +21,7 @@ _LINKS = (
     b"The above exception was the direct cause of the following exception:",
     b"During handling of the above exception, another exception occurred:",
 )
+_SPACE = b" \t"  # and nothing at all
 _GROUP_ENDS = re.compile(rb"  \+-{20,}$")
 _BYTES_MAX = CHARS_MAX * 4
 
@@ -41,10 +43,15 @@ class ErrorLines:
     def take(self, lines: Sequence[bytes]) -> None:
         """Keep what belongs to the last lines, or to the last traceback."""
         self._last.extend(line[:_BYTES_MAX] for line in lines[-LINES_MAX:])
-        for line in lines:
+        left = iter(lines)
+        for line in left:
             if line.startswith(_HEADERS):
                 self._begin(line)
-            elif self._head:
+            elif not self._head:
+                continue
+            elif self._since_end is None and len(self._head) == HEAD_MAX:
+                self._go_through(line, left)
+            else:
                 self._go_on(line)
 
     def __iter__(self) -> Iterator[str]:
@@ -65,15 +72,34 @@ class ErrorLines:
         self._is_group = header == _HEADERS[1]
         self._tail.clear()
 
+    def _go_through(self, line: bytes, left: Iterator[bytes]) -> None:
+        """Take *line*, and further ones up to the end of the traceback, or to another: there can be thousands."""
+        ends, tail, count = self._ends, self._tail, self._count
+        for one in chain((line,), left):
+            if one.startswith(_HEADERS):
+                self._count = count
+                self._begin(one)
+                return
+            count += 1
+            tail.append(one)
+            if ends(one):
+                self._since_end = 0
+                break
+        self._count = count
+
+    def _ends(self, line: bytes) -> bool:
+        """Say whether the traceback is over with that line."""
+        return bool(_GROUP_ENDS.match(line)) if self._is_group else line[:1] not in _SPACE
+
     def _go_on(self, line: bytes) -> None:
         self._count += 1
         if self._since_end is not None:
             self._since_end += 1
             if self._since_end > LINES_MAX:
                 return
-        elif _GROUP_ENDS.match(line) if self._is_group else line[:1].strip():
+        elif self._ends(line):
             self._since_end = 0
-        if line.strip():
+        if self._since_end and line.strip():
             self._is_linked = line in _LINKS
         (self._head if len(self._head) < HEAD_MAX else self._tail).append(line[:_BYTES_MAX])
 

@@ -169,7 +169,7 @@ class Watch:
         count = now - (before.forks_refused or 0)
         return (
             f"it asked for more than its {self.section.pids} processes and threads ({count:,} refused in the last "
-            f"{min(self.still_s, KEPT_S):.0f} s, and it goes on asking), and handled no line meanwhile"
+            f"{min(self.still_s, KEPT_S):.0f} s, and it goes on asking: start fewer), and handled no line meanwhile"
         )
 
     def _at_work(self, reading: Reading) -> str:

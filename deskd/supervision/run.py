@@ -121,7 +121,7 @@ class Run:
             self.output.note("the desk could not remove the run's cgroup: the kernel still holds a process of it")
         asked = self._asked
         if asked is not None and self._was_killed and asked.reason is ExitReason.STOPPED:
-            late_text = f"it did not end within {self.section.stop_grace_s:g} s of the end of its input and was killed"
+            late_text = f"it did not end within {self.section.stop_grace_s:g} s of the end of its input and was killed: have it end then"
             asked = Asked(reason=asked.reason, detail=f"{asked.detail}; {late_text}")
         end = classify(
             Evidence(

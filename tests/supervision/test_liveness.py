@@ -106,7 +106,7 @@ def test_a_fork_bomb_that_swallows_its_refusals_is_ended_for_them(busy: float) -
     *_, ended = life.verdicts(92, busy=busy, forks=3)
     assert (ended.still, ended.reason) == (Still.END, ExitReason.PIDS_LIMIT)
     assert f"it asked for more than its {SECTION.pids} processes and threads (" in ended.detail
-    assert "refused in the last 60 s, and it goes on asking)" in ended.detail
+    assert "refused in the last 60 s, and it goes on asking: start fewer)" in ended.detail
 
 
 @pytest.mark.parametrize(("pids", "reason"), [(5, ExitReason.STALLED), (64, ExitReason.PIDS_LIMIT)])
