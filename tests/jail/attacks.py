@@ -572,7 +572,10 @@ NOT_CONTAINED = (
         "figures of the whole machine",
         "sysinfo and statfs tell load, free memory, processes and free disk, of all together",
     ),
-    ("the time that others leave", "caches, memory bus, CPU frequency: no core scheduling in this nsjail"),
+    (
+        "the time that others leave",
+        "caches, memory bus, CPU frequency, for this nsjail schedules no cores: two who want to pass some bits a second",
+    ),
     (
         "the machine's loopback, from jails that fetch packages",
         "officers' builds share its network to reach an index (decision 67): what listens there must trust no caller",

@@ -4,7 +4,7 @@ import asyncio
 import math
 import os
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -36,6 +36,8 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 RETRIES = 2  # of what only took long: the machine is not ours alone. What keeps the victim waiting does so each time
+TIMED_TURNS_PER_S = 20  # each way: covert_timing.py
+TIMED_BITS_PER_S_MAX = 20.0  # a bit in every turn: more cannot pass by this
 SAVES_SEEN = 10
 SHARE_SLACK = 1.25  # a start works in longer turns than what it is measured in
 PASSWORDS = [line for line in Path("/etc/passwd").read_bytes().splitlines() if line]
@@ -73,6 +75,7 @@ async def test_the_table_covers_all_that_was_once_tried() -> None:
         "covert_lock",
         "covert_futex",
         "covert_machine",
+        "covert_timing",
     }
     assert {attack.name for attack in ATTACKS} == scripts
 
@@ -250,6 +253,36 @@ async def test_two_jails_that_want_to_can_pass_a_bit(
         await arena.supervisor.stop(StrategyId(name))
         arena.supervisor.log_path(StrategyId(name)).unlink()
     assert got == {"sender": sent, "receiver": received}
+
+
+async def test_two_jails_that_time_each_other_pass_less_than_a_bit_in_a_turn(arena: Arena) -> None:
+    """Who works and rests on purpose is felt by whoever times himself: when, and never what; so many bits a second."""
+    names = [StrategyId("timer-first"), StrategyId("timer-second")]
+    for name in names:
+        arena.write(name, (HOSTILE / "covert_timing.py").read_text())
+    for name in names:
+        await arena.supervisor.start(name)
+    for name in names:
+        await arena.until(lambda name=name: bool(tried(arena.log(name))), "its report")  # type: ignore[misc]
+    await arena.victim_trades()
+    got = [tried(arena.log(name)) for name in names]
+    for name in names:
+        await arena.supervisor.stop(name)
+    learned = [bits_per_s(got[0]["secret"], got[1]["heard"]), bits_per_s(got[1]["secret"], got[0]["heard"])]
+    print(f"two jails that time each other: {learned[0]:.1f} and {learned[1]:.1f} bits a second")
+    arena.note(timing_bits_per_s_at_most=round(max(learned), 1))
+    assert max(learned) <= TIMED_BITS_PER_S_MAX
+
+
+def bits_per_s(secret: Sequence[int], heard: Sequence[int]) -> float:
+    """Return how much of the secret the listener could know at most: by the threshold that suits it best, afterwards."""
+    assert len(secret) == len(heard)
+    right = max(
+        sum((count < threshold) == bool(bit) for bit, count in zip(secret, heard, strict=True)) / len(secret)
+        for threshold in {*heard, max(heard) + 1}
+    )
+    noise = 0.0 if right >= 1 else -right * math.log2(right) - (1 - right) * math.log2(1 - right)
+    return (1 - noise) * TIMED_TURNS_PER_S
 
 
 async def test_a_jail_knows_the_machine_and_nobody_on_it(arena: Arena) -> None:
