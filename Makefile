@@ -76,7 +76,7 @@ soak:  ## start and stop runs in real jails ten thousand times, and see that the
 	@$(PYTHON) -m tests.soak --starts $(STARTS) $(if $(SEED),--seed $(SEED))
 	@DESKD_HISTORY_ORDERS=$(ORDERS) $(PYTHON) -m pytest -q tests/ledger/test_snapshotter.py -k long_history
 
-bed:  ## run every attack and test of jails under a real systemd on cgroup v2, without root (needs DESKD_TESTBED)
+bed:  ## under a real systemd on cgroup v2: every test of jails without root, install, life, office; var/bed.json (needs DESKD_TESTBED)
 	@tools/setup.sh dev
 	@$(PYTHON) -m tests.testbed
 

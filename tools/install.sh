@@ -206,7 +206,7 @@ build_packages() {
     done < <(compgen -e | grep -E '^(PIP_.*|DESKD_.*|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|((https?|no|all)_proxy))$|^(HTTPS?|NO|ALL)_PROXY$')
     systemd-run --quiet --wait --pipe --collect --working-directory=/ --uid=deskd --gid=deskd --setenv=HOME=$state \
         --setenv=PIP_NO_CACHE_DIR=1 "${given[@]}" -p "Delegate=cpu memory pids" -p OOMPolicy=continue -p LimitCORE=1 \
-        -p NoNewPrivileges=yes -p "AmbientCapabilities=$rights" -p "CapabilityBoundingSet=$rights" -p ProtectSystem=full \
+        -p NoNewPrivileges=yes -p "AmbientCapabilities=$rights" -p "CapabilityBoundingSet=$rights" -p ProtectSystem=full -p PrivateTmp=yes \
         "$opt/venv/bin/python" -P "$opt/current/app/tools/strategy_env.py" --config $etc/desk.toml "$@"
 }
 

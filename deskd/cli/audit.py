@@ -210,7 +210,10 @@ def configured(call: Call) -> tuple[Path, Path]:
     if not path.exists():
         raise click.UsageError(f"there is no ledger {path} yet: name one with --db, or start the desk")
     if not os.access(path, os.R_OK):  # else it would be called damaged
-        raise NotDone(f"{path}: the ledger is kept by officers, and you may not read it; `deskctl orders` shows yours")
+        raise NotDone(
+            f"{path}: the ledger is kept by officers, and you may not read it; `deskctl orders` shows yours "
+            "(an officer: log in anew if the group is newer than your login, or use sudo)"
+        )
     return path, desk.state_dir
 
 

@@ -150,7 +150,10 @@ async def test_who_may_not_read_the_ledger_is_not_told_that_it_is_damaged(closed
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     said, _ = await process.communicate()
     ledger = closed.parent / "var" / "desk.db"
-    rule = "the ledger is kept by officers, and you may not read it; `deskctl orders` shows yours"
+    rule = (
+        "the ledger is kept by officers, and you may not read it; `deskctl orders` shows yours "
+        "(an officer: log in anew if the group is newer than your login, or use sudo)"
+    )
     assert said.decode().splitlines() == ["0", f"{ledger}: {rule}"]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.testbed.bed import NoBed, facts, prepare_bare
+from tests.testbed.bed import NoBed, facts, prepare_bare, record
 
 pytestmark = [
     pytest.mark.needs_testbed,
@@ -28,8 +28,10 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         pytest.skip(str(why))
     out: Path = tmp_path_factory.mktemp("out")
     ran = bed.boot("python3 tests/testbed/guest/bare.py", out, limit_s=LIMIT_S)
+    seen = facts(out)
+    record("bare", seen, is_whole=ran.returncode == 0)
     assert ran.returncode == 0, f"{ran.stdout[-2000:]}\n{ran.stderr[-2000:]}"
-    return facts(out)
+    return seen
 
 
 def test_pip_installs_what_is_pinned_by_its_hashes(bare: dict[str, Any]) -> None:

@@ -54,6 +54,7 @@ def main() -> None:
     """Install, start, trade, fail to upgrade, upgrade, go back."""
     sysusers = Path(shutil.which("systemd-sysusers") or "/usr/bin/systemd-sysusers")
     sysusers.rename(sysusers.with_name("away"))
+    facts["machine"] = {"kernel": os.uname().release, "systemd": run("systemctl", "--version")[1].splitlines()[0]}
     facts["before"] = [run("getent", "passwd", "deskd")[0], run("getent", "group", "deskd-officers")[0]]
     facts["install"] = install()
     facts["passwd"] = run("getent", "passwd", "deskd")[1]

@@ -144,13 +144,13 @@ def install() -> None:
 def restart() -> None:
     """Restart the desk with an order that rests at the broker and a day's limit that is used up."""
     until(lambda: gtc() and denials(), 150)
-    facts["gtc_before"], facts["denied_before"] = gtc(), denials()
-    before = len(denials())
+    before = denials()
+    facts["gtc_before"], facts["denied_before"] = gtc(), before
     facts["restart"] = run("systemctl", "restart", "deskd", timeout=150)
     began = time.monotonic()
     facts["restart_open"] = asked("/orders?open=true&strategy=keeper")
     facts["restart_known_s"] = time.monotonic() - began
-    until(lambda: len(denials()) > before)
+    until(lambda: len(denials()) > len(before))
     facts["gtc_after"], facts["denied_after"] = gtc(), denials()
     facts["restart_reconcile"] = run(CTL, "reconcile", timeout=60)
 
