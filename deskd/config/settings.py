@@ -253,7 +253,8 @@ class JobsSection(Section):
         5, ge=1, le=240, description="minutes after the close, an early one too, at which the end of the day begins"
     )
     backup_dir: FilePath | None = Field(
-        None, description="backups of the ledger; default: state_dir/backups; another disk is better"
+        None,
+        description="backups of the ledger; default: state_dir/backups; better on another disk, which the unit must let it write (ReadWritePaths=)",
     )
     backups_kept: int = Field(14, ge=1, le=10_000, description="the newest so many backups are kept")
     reports_kept_days: int = Field(400, ge=1, le=36_500, description="reports older than this are removed")

@@ -2,7 +2,7 @@
 
 usage: python -m tests.testbed [PART...]      parts: own_uids, one_uid, unit, office, bare; default: all
 
-Exits 0 if all passed, and leaves in var/bed.json what ran, when, on what. Half an hour on a machine that has time.
+Exits 0 if all passed, and leaves in var/bed.json what ran of each part, when, on what. Half an hour on a machine that has time.
 """
 
 import json
@@ -53,11 +53,11 @@ def main(named: list[str]) -> None:
     for name, rights in SET_UPS.items():
         if not named or name in named:
             parts[name] = set_up(bed, name, rights)
-            write(parts)
+            write(name, parts[name])
     for name in STORIES:
         if not named or name in named:
             parts[name] = story(name)
-            write(parts)
+            write(name, parts[name])
     sys.exit(0 if all(part["is_good"] for part in parts.values()) else 1)
 
 
@@ -115,13 +115,14 @@ def machine(said: str) -> Mapping[str, str]:
     return {key.lower(): text for key, text in re.findall(r"^(KERNEL|SYSTEMD) (.+)$", said, re.MULTILINE)}
 
 
-def write(parts: Mapping[str, Part]) -> None:
-    """Keep what ran so far: the documents quote it."""
-    git = ["git", "rev-parse", "HEAD"]
+def write(name: str, part: Part) -> None:
+    """Keep what ran, beside what other runs left of other parts: the documents quote it."""
+    git = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or None
     when = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251  a record of when it was
     RECORD.parent.mkdir(exist_ok=True)
-    RECORD.write_text(json.dumps({"at": when, "commit": commit, "parts": parts}, indent=1) + "\n")
+    kept = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    RECORD.write_text(json.dumps(kept | {name: {"at": when, "commit": commit, **part}}, indent=1) + "\n")
 
 
 def _ends(said: str) -> list[str]:
