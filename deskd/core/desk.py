@@ -29,6 +29,7 @@ from deskd.domain.activity import Activity, HouseCause
 from deskd.domain.book import Account
 from deskd.domain.exits import STOP_EXITS, ExitRules
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, FillId, StrategyId, Symbol, UserId
+from deskd.domain.kill import KillScope
 from deskd.domain.lane import LaneRules
 from deskd.domain.limits import Limits
 from deskd.domain.market import CLOCK_SLACK, Instrument, Quote, TradingDay
@@ -223,6 +224,8 @@ class Desk:
             case ev.KillEngaged():
                 self.kills.engage(fact)
             case ev.KillReleased():
+                if fact.target.scope is KillScope.STRATEGY:
+                    self.records.forgive(StrategyId(fact.target.name))
                 self.kills.release(fact, losses_of(self, fact.target))
             case ev.FlattenCompleted():
                 self.kills.complete(fact)
@@ -307,14 +310,15 @@ class Desk:
         self.statuses.setdefault(fact.strategy_id, StrategyStatus.STOPPED)
 
     def _belong(self, fact: ev.StrategyRegistered, known: ev.StrategyRegistered | None) -> None:
-        """Count the strategy as its member's; one with another's name and the same code goes on where that one was."""
+        """Count the strategy as its member's; one that is new goes on where its forebears were."""
         who, member = fact.strategy_id, fact.user_id
         owned = self.members.setdefault(member, {})
         if known is None:
-            if (twin := self.twin_of(fact)) is not None:
-                self.records.take_over(who, twin, self.portfolio)
-                if before := self.days.get(twin):
-                    self.days[who] = before
+            if forebears := self.forebears_of(fact):
+                self.records.take_over(who, forebears, self.portfolio)
+                days = [before for one in forebears if (before := self.days.get(one)) is not None]
+                if days:
+                    self.days[who] = max(days, key=lambda before: (before.day, before.count))
         elif known.user_id != member:
             self.members[known.user_id].pop(who, None)
             self.records.change_member(who, known.user_id, member, self.portfolio)
@@ -621,13 +625,13 @@ class Desk:
         known = self.strategies.get(who)
         return UserId(who) if known is None else known.user_id
 
-    def twin_of(self, fact: ev.StrategyRegistered) -> StrategyId | None:
-        """Return the last of the member's strategies with the same code, where *fact* names one that is new."""
+    def forebears_of(self, fact: ev.StrategyRegistered) -> Sequence[StrategyId]:
+        """Return the member's strategies that one that is new goes on for: those with its code, and those at rest."""
         if fact.strategy_id in self.strategies:
-            return None
+            return ()
         owned = self.members.get(fact.user_id, {})
-        twins = [one for one in owned if self.strategies[one].code_hash == fact.code_hash]
-        return twins[-1] if twins else None
+        gone = set() if fact.beside is None else owned.keys() - set(fact.beside)
+        return tuple(one for one in owned if one in gone or self.strategies[one].code_hash == fact.code_hash)
 
     def fellows(self, who: StrategyId) -> Sequence[StrategyId]:
         """Return the strategies of the same member, this one and those that are not there any more among them."""

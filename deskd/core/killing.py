@@ -2,7 +2,10 @@
 
 Rule 1: a kill that is no deeper than the one in force changes nothing, and is no fact.
 Rule 2: what is said of a kill that is not in force is no fact either.
-Rule 3: a folder of another name with the same code is the same strategy: its kill and its open breaker hold there, too.
+Rule 3: another name is no new start. A member's new folder is killed as deep as any of the member's, whether that is
+        gone or not: a copy is made beside the original as easily as in its place. It has the worst breaker of its
+        forebears (those with its code, those that are gone or at rest). Only an officer's release ends either.
+Rule 4: a strategy that goes to another member stays killed as deep as the member whom it leaves.
 """
 
 from dataclasses import replace
@@ -13,12 +16,15 @@ from deskd.core.kills import Kill
 from deskd.domain import events as ev
 from deskd.domain.breaker import BreakerState
 from deskd.domain.effects import Effect, Record, Refuse
-from deskd.domain.ids import ClientOrderId
+from deskd.domain.ids import ClientOrderId, StrategyId, UserId
 from deskd.domain.kill import KillDepth, KillScope, KillTarget, TradingState
 from deskd.domain.order import Order, OrderRequest
 from deskd.domain.reasons import DenialReason, RefusalReason
 
 _SHUT_OUT = frozenset({DenialReason.PAUSED, DenialReason.STRATEGY_NOT_ACTIVE})
+
+_DEPTHS = tuple(KillDepth)
+_BREAKERS = (BreakerState.HALF_OPEN, BreakerState.OPEN)  # of those that are not closed, the worst last
 
 type KillFact = ev.KillEngaged | ev.KillReleased | ev.FlattenCompleted | ev.FlattenHindered
 
@@ -41,20 +47,48 @@ def on_kill_fact(desk: Desk, event: KillFact) -> list[Effect]:
 
 
 def on_registered(desk: Desk, event: ev.StrategyRegistered) -> list[Effect]:
-    """Return the fact, and the kill and the breaker that the strategy was under by its name before."""
+    """Return the fact, and the kill and the breaker that come with the strategy from where it was before."""
     effects: list[Effect] = [Record(event)]
-    twin = desk.twin_of(event)
-    if twin is None:
-        return effects
-    who, said = event.strategy_id, f"has the code of {twin}"
-    kill = desk.kills.in_force.get(KillTarget(KillScope.STRATEGY, twin))
-    if kill is not None:
-        target, reason = KillTarget(KillScope.STRATEGY, who), f"{said}, which is killed: {kill.latest.reason}"
-        effects.append(Record(replace(kill.latest, target=target, depth=kill.depth, reason=reason, at=event.at)))
-    move = desk.kills.breakers.get(twin)
-    if move is not None and move.state is not BreakerState.CLOSED:
-        effects.append(Record(replace(move, strategy_id=who, why=f"{said}: {move.why}", at=event.at)))
+    known = desk.strategies.get(event.strategy_id)
+    if known is not None:
+        return [*effects, *_left_with(desk, event, known.user_id)]
+    owned, forebears = tuple(desk.members.get(event.user_id, ())), desk.forebears_of(event)
+    kills = [(desk.kills.in_force.get(KillTarget(KillScope.STRATEGY, one)), one) for one in owned]
+    deepest = max(
+        ((kill, one) for kill, one in kills if kill is not None),
+        key=lambda of: _DEPTHS.index(of[0].depth),
+        default=None,
+    )
+    if deepest is not None:
+        kill, one = deepest
+        effects.append(Record(_as_deep(kill, event, f"{_kinship(desk, event, one)}, which is killed")))
+    moves = [move for one in forebears if (move := desk.kills.breakers.get(one)) and move.state in _BREAKERS]
+    if moves:
+        move = max(moves, key=lambda of: (_BREAKERS.index(of.state), of.trips, of.until or of.at))
+        why = f"{_kinship(desk, event, move.strategy_id)}: {move.why}"
+        effects.append(Record(replace(move, strategy_id=event.strategy_id, why=why, at=event.at)))
     return effects
+
+
+def _left_with(desk: Desk, event: ev.StrategyRegistered, member: UserId) -> list[Effect]:
+    """Return the kill of the member whom the strategy leaves, as its own from now on."""
+    kill = desk.kills.in_force.get(KillTarget(KillScope.MEMBER, member))
+    own = desk.kills.in_force.get(KillTarget(KillScope.STRATEGY, event.strategy_id))
+    if member == event.user_id or kill is None or (own is not None and own.depth.reaches(kill.depth)):
+        return []
+    return [Record(_as_deep(kill, event, f"was of {member}, who is killed"))]
+
+
+def _as_deep(kill: Kill, event: ev.StrategyRegistered, why: str) -> ev.KillEngaged:
+    target, reason = KillTarget(KillScope.STRATEGY, event.strategy_id), f"{why}: {kill.latest.reason}"
+    return replace(kill.latest, target=target, depth=kill.depth, reason=reason, at=event.at)
+
+
+def _kinship(desk: Desk, event: ev.StrategyRegistered, one: StrategyId) -> str:
+    if desk.strategies[one].code_hash == event.code_hash:
+        return f"has the code of {one}"
+    is_gone = event.beside is not None and one not in event.beside
+    return f"takes the place of {one}" if is_gone else f"is new beside {one}"
 
 
 def refusal(oid: ClientOrderId, kill: Kill) -> Refuse:

@@ -4,13 +4,13 @@ Rule 1: it is a fold of facts. The day is the market's, as the broker's clock te
 Rule 2: a strategy's day is what its equity did since the day began, less what its allocation moved.
 Rule 3: a member's and the desk's figures are sums over strategies, those that are not there any more among them: who
         gives a folder another name starts with a new book, and with his old losses.
-Rule 4: a folder of another name with the same code is the same strategy: its orders, loss and stops of the day go on,
-        and so does what it is under its peak.
+Rule 4: a new folder goes on where its forebears were: the member's folders with the same code, and those that are
+        gone or at rest, whatever their code. Of several the worst of each: loss and orders of the day, stops, what is under the peak.
 Rule 5: the desk's own clock only counts orders a minute. Set to another time, it takes the recent ones with it.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -29,6 +29,7 @@ class Record:
 
     day_start: Cash = NO_CASH  # its equity when the market day began, moved along with its allocation
     carried: Cash = NO_CASH  # day's P&L that it made under another name
+    inherited: Cash = NO_CASH  # part of the peak: what its forebears were under theirs, until its equity rises over it
     peak: Cash = NO_CASH  # of its equity, moved along with its allocation
     stops: dict[Symbol, datetime] = field(default_factory=dict)  # when a stop last closed a position; the market's time
     recent: list[datetime] = field(default_factory=list)  # approvals within a minute of the last, on the desk's clock
@@ -92,7 +93,8 @@ class Records:
                 if book is None:
                     continue
                 equity, record = book.worth().equity, self.of(who)
-                record.peak = max(record.peak, equity)
+                if equity > record.peak:
+                    record.peak, record.inherited = equity, NO_CASH
                 theirs = Cash(theirs + equity)
             self.peaks[member] = max(self.peaks.get(member, NO_CASH), theirs)
             total = Cash(total + theirs)
@@ -105,14 +107,25 @@ class Records:
         while len(recent) > RECENT_MAX or recent[0] <= at - MINUTE:
             del recent[0]
 
-    def take_over(self, new: StrategyId, old: StrategyId, portfolio: Portfolio) -> None:
-        """Let the day of *old* go on under its new name."""
-        theirs, ours = self.of(old), self.of(new)
-        ours.carried = Cash(ours.carried + self.day_pnl(old, portfolio))
-        if (book := portfolio.books.get(old)) is not None:  # a peak of its own comes with its allocation
-            ours.peak = Cash(ours.peak + max(theirs.peak - book.worth().equity, NO_CASH))
-        ours.stops = theirs.stops | ours.stops
-        ours.recent = sorted([*theirs.recent, *ours.recent])[-RECENT_MAX:]
+    def take_over(self, new: StrategyId, forebears: Sequence[StrategyId], portfolio: Portfolio) -> None:
+        """Let the day of the *forebears* go on under a new name: of several the worst of each figure."""
+        ours = self.of(new)
+        ours.carried = min(self.day_pnl(old, portfolio) for old in forebears)
+        for old in forebears:
+            theirs, book = self.of(old), portfolio.books.get(old)
+            if book is not None:
+                ours.inherited = max(ours.inherited, Cash(theirs.peak - book.worth().equity))
+            for symbol, at in theirs.stops.items():
+                ours.stops[symbol] = max(at, ours.stops.get(symbol, at))
+            if len(theirs.recent) > len(ours.recent):
+                ours.recent = list(theirs.recent)
+        ours.peak = Cash(ours.peak + ours.inherited)  # a peak of its own comes with its allocation
+
+    def forgive(self, who: StrategyId) -> None:
+        """Forget what the strategy bears of its forebears: an officer released it."""
+        if (record := self.by_strategy.get(who)) is not None:
+            record.peak = Cash(record.peak - record.inherited)
+            record.carried, record.inherited = max(record.carried, NO_CASH), NO_CASH
 
     def change_member(self, who: StrategyId, old: UserId, new: UserId, portfolio: Portfolio) -> None:
         """Move the strategy's equity from one member's peak to another's."""

@@ -71,6 +71,7 @@ class Supervisor:
     _is_open: bool = False
     _can_read: asyncio.Event = field(default_factory=asyncio.Event)  # what lies in strategies_dir: after `open`
     _kept: dict[StrategyId, Kept] = field(default_factory=dict)
+    _here: frozenset[StrategyId] = frozenset()  # in strategies_dir, as last read: what runs on may be gone
     _building: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -207,9 +208,11 @@ class Supervisor:
         for one in found:
             kept = self._kept.setdefault(one.strategy_id, Kept(one))
             kept.found = one
+        self._here = frozenset(one.strategy_id for one in found)
+        for one in found:  # all are known before one is told of: who is new is told of with those that are there
             await self._telling().found(one)
-            self._prewarm(one.strategy_id, kept)
-        gone = self._kept.keys() - {one.strategy_id for one in found}
+            self._prewarm(one.strategy_id, self._kept[one.strategy_id])
+        gone = self._kept.keys() - self._here
         for strategy_id in gone:
             if self._kept[strategy_id].at_rest.is_set():
                 del self._kept[strategy_id]
@@ -480,7 +483,14 @@ class Supervisor:
         )
 
     def _telling(self) -> Telling:
-        return Telling(clock=self.clock, post=self.post, registered=self.registered, on_spec=self.on_spec)
+        return Telling(
+            clock=self.clock, post=self.post, registered=self.registered, on_spec=self.on_spec, beside=self._beside
+        )
+
+    def _beside(self) -> tuple[StrategyId, ...]:
+        """Return the strategies that are there and could run: not those that are broken, disabled, or gone and still run."""
+        here = ((name, self._kept[name].found) for name in sorted(self._here & self._kept.keys()))
+        return tuple(name for name, found in here if isinstance(found, StrategySpec) and found.is_enabled)
 
     async def _say_active(self, strategy_id: StrategyId, kept: Kept) -> None:
         """Say that it runs from now on; where its deaths are to be forgotten, they are."""

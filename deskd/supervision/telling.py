@@ -23,6 +23,7 @@ class Telling:
     post: Callable[[PlainFact], Awaitable[None]]
     registered: Callable[[StrategyId], StrategyRegistered | None]  # as the ledger has it
     on_spec: Callable[[StrategySpec], None]
+    beside: Callable[[], tuple[StrategyId, ...]] = tuple  # the folders that are there, and could run
 
     async def found(self, found: StrategySpec | BrokenStrategy) -> None:
         """Have the ledger know the strategy, if it is new or was changed."""
@@ -40,7 +41,9 @@ class Telling:
             at=self.clock.now(),
         )
         known = self.registered(found.strategy_id)
-        if known is None or replace(known, at=fact.at) != fact:
+        if known is None:
+            await self.post(replace(fact, beside=self.beside()))
+        elif replace(known, at=fact.at, beside=None) != fact:
             await self.post(fact)
 
     async def active(self, strategy_id: StrategyId, why: str, *, counts_anew: bool) -> None:

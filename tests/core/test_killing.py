@@ -7,6 +7,7 @@ import pytest
 
 from deskd.core import asking, killing
 from deskd.core.deciding import decide, handle
+from deskd.core.desk import Desk
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.breaker import BreakerState
@@ -187,12 +188,74 @@ def test_another_name_closes_no_breaker() -> None:
     assert desk.kills.state_of(again, UserId("alice")) is TradingState.REDUCE_ONLY
 
 
-@pytest.mark.parametrize("twin", [a_twin(ALICE, code="1"), replace(a_twin(ALICE), user_id=UserId("bob"))])
-def test_a_kill_follows_neither_other_code_nor_another_member(twin: ev.StrategyRegistered) -> None:
-    """Two members may begin with one template; other code is another strategy, and a kill of the member stops it."""
+def facts_of(desk: Desk, event: ev.Event) -> list[ev.Fact]:
+    return [effect.fact for effect in handle(desk, event) if isinstance(effect, Record)]
+
+
+@pytest.mark.parametrize(
+    ("beside", "why"),
+    [
+        ((), "takes the place of alice, which is killed: runaway orders"),
+        ((ALICE,), "is new beside alice, which is killed: runaway orders"),
+        (None, "is new beside alice, which is killed: runaway orders"),
+    ],
+)
+def test_one_changed_letter_escapes_no_kill(beside: tuple[StrategyId, ...] | None, why: str) -> None:
+    """A new folder is killed whatever its code, whether it came in the killed one's place or lies beside it."""
+    desk, again = a_desk(), StrategyId("alice_again")
+    handle(desk, a_kill(of_strategy(ALICE), KillDepth.CANCEL))
+    [_, inherited] = facts_of(desk, replace(a_twin(ALICE, code="1"), beside=beside))
+    assert isinstance(inherited, ev.KillEngaged)
+    assert (inherited.target, inherited.depth, inherited.reason) == (of_strategy(again), KillDepth.CANCEL, why)
+    handle(desk, a_release(of_strategy(again)))
+    assert desk.kills.state_of(again, UserId("alice")) is TradingState.ACTIVE
+
+
+def test_of_several_the_worst_of_each_holds() -> None:
+    """The deepest kill, and the breaker that is open longest, from whichever folder of the member."""
+    desk, gone, again = a_desk(), StrategyId("alice_old"), StrategyId("alice_again")
+    handle(desk, replace(a_twin(ALICE, code="1"), strategy_id=gone, beside=(ALICE, gone)))
+    handle(desk, a_kill(of_strategy(ALICE), KillDepth.REDUCE_ONLY))
+    handle(desk, a_kill(of_strategy(gone), KillDepth.CANCEL))
+    until = NOON + timedelta(minutes=9)
+    for who, state, trips in ((ALICE, BreakerState.OPEN, 1), (gone, BreakerState.HALF_OPEN, 4)):
+        ends = until if state is BreakerState.OPEN else None
+        handle(desk, ev.BreakerMoved(strategy_id=who, state=state, why="x", trips=trips, until=ends, at=NOON))
+    handle(desk, replace(a_twin(ALICE, code="2"), beside=(again,)))
+    assert desk.kills.in_force[of_strategy(again)].depth is KillDepth.CANCEL
+    assert (desk.kills.breakers[again].state, desk.kills.breakers[again].until) == (BreakerState.OPEN, until)
+
+
+def test_a_breaker_of_other_code_that_is_still_there_holds_for_itself_alone() -> None:
+    """It ends by itself in minutes, and the member may have another strategy."""
     desk = a_desk()
+    handle(desk, ev.BreakerMoved(strategy_id=ALICE, state=BreakerState.OPEN, why="x", trips=1, until=NOON, at=NOON))
+    event = replace(a_twin(ALICE, code="1"), beside=(ALICE,))
+    assert handle(desk, event) == [Record(event)]
+
+
+def test_a_kill_does_not_follow_to_another_member() -> None:
+    """Two members may begin with one template."""
+    desk, other = a_desk(), replace(a_twin(ALICE), user_id=UserId("bob"), beside=())
     handle(desk, a_kill(of_strategy(ALICE)))
-    assert handle(desk, twin) == [Record(twin)]
+    assert handle(desk, other) == [Record(other)]
+
+
+def test_a_strategy_that_leaves_its_member_stays_killed() -> None:
+    """Whoever was killed as a member trades on under no other member's name, until an officer releases the strategy."""
+    desk, moved = a_desk(), replace(registered(ALICE), user_id=UserId("bob"))
+    of_alice = KillTarget(KillScope.MEMBER, "alice")
+    handle(desk, a_kill(of_alice, KillDepth.CANCEL))
+    [_, own] = facts_of(desk, moved)
+    assert isinstance(own, ev.KillEngaged)
+    assert (own.target, own.depth) == (of_strategy(ALICE), KillDepth.CANCEL)
+    assert own.reason == "was of alice, who is killed: runaway orders"
+    assert handle(desk, replace(moved, version="2")) == [Record(replace(moved, version="2"))]
+    desk = a_desk()
+    assert handle(desk, moved) == [Record(moved)]
+    handle(desk, a_kill(KillTarget(KillScope.MEMBER, "bob")))
+    handle(desk, a_kill(of_strategy(ALICE)))
+    assert handle(desk, registered(ALICE)) == [Record(registered(ALICE))]  # it is killed as deep already
 
 
 @pytest.mark.parametrize(

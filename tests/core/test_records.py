@@ -15,6 +15,7 @@ from deskd.core.records import MINUTE, Records
 from deskd.domain import effects as ef
 from deskd.domain import events as ev
 from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId, UserId
+from deskd.domain.kill import KillCause, KillDepth, KillScope, KillTarget
 from deskd.domain.order import OrderType, Side
 from deskd.domain.reasons import DenialReason
 from deskd.domain.run import StrategyStatus
@@ -141,6 +142,66 @@ def test_another_name_is_no_new_peak() -> None:
     assert other.drawdown == 0
     assert desk.records.peaks[UserId("alice")] == 30_000
     assert fold.decode(fold.encode(desk)).records == desk.records
+
+
+def test_a_folder_that_is_gone_is_gone_on_from_whatever_the_new_ones_code() -> None:
+    """Loss, orders and stops of the day and what it was under its peak, of several the worst; one still there is apart."""
+    desk, old, new = a_desk(limits=some_limits()), StrategyId("alice_old"), StrategyId("alice_new")
+    handle(desk, a_day(MONDAY))
+    handle(desk, replace(registered(old), user_id=UserId("alice"), code_hash="1", beside=(ALICE, old)))
+    desk.apply(ev.AllocationChanged(strategy_id=old, allocation=cash(10_000), by="desk.toml", at=NOON))
+    assert desk.records.day_pnl(old, desk.portfolio) == 0
+    traded(desk, "a", Side.BUY, 10)
+    traded(desk, "b", Side.SELL, 4, order_type=OrderType.STOP, stop_price=price(99))
+    desk.apply(ev.PositionsMarked(marks=((AAPL, price(90)),), at=NOON))
+    lost = desk.records.day_pnl(ALICE, desk.portfolio)
+    beside = replace(registered(new), user_id=UserId("alice"), code_hash="2", beside=(ALICE, old, new))
+    apart = fold.decode(fold.encode(desk))
+    apart.apply(beside)
+    assert (apart.records.day_pnl(new, apart.portfolio), apart.orders_today(new, MONDAY, a_quote())) == (0, 0)
+    desk.apply(replace(beside, beside=(new,)))
+    desk.apply(ev.AllocationChanged(strategy_id=new, allocation=cash(10_000), by="desk.toml", at=NOON))
+    assert desk.records.day_pnl(new, desk.portfolio) == lost < 0
+    assert desk.orders_today(new, MONDAY, a_quote()) == 2
+    assert desk.records.orders_this_minute(new, NOON) == 2
+    assert desk.records.last_stop(new, AAPL) == NOON
+    account = desk.account(new)
+    assert account is not None
+    assert account.drawdown == -lost
+    assert desk.records.day_pnl(old, desk.portfolio) == 0
+
+
+def test_an_officers_release_ends_what_was_inherited() -> None:
+    """Loss and drawdown of the forebears are forgotten, the strategy's own are not; a rise over the peak ends it, too."""
+    desk, new = a_desk(limits=some_limits()), StrategyId("alice_new")
+    handle(desk, a_day(MONDAY))
+    traded(desk, "a", Side.BUY, 10)
+    desk.apply(ev.PositionsMarked(marks=((AAPL, price(90)),), at=NOON))
+    handle(desk, replace(registered(new), user_id=UserId("alice"), code_hash="1", beside=(new,)))
+    desk.apply(ev.AllocationChanged(strategy_id=new, allocation=cash(10_000), by="desk.toml", at=NOON))
+    target = KillTarget(KillScope.STRATEGY, new)
+    handle(
+        desk, ev.KillEngaged(target=target, depth=KillDepth.CANCEL, cause=KillCause.COMMAND, by="", reason="", at=NOON)
+    )
+    assert desk.records.of(new).peak == 10_100
+    handle(desk, ev.KillReleased(target=target, by="ada", reason="another idea", at=NOON))
+    assert (desk.records.day_pnl(new, desk.portfolio), desk.records.of(new).peak) == (0, 10_000)
+    assert desk.records.of(ALICE).peak == 10_000
+    assert desk.records.day_pnl(ALICE, desk.portfolio) == -100
+    desk.records.forgive(StrategyId("nobody"))
+
+
+def test_what_was_inherited_ends_where_the_equity_rises_over_it() -> None:
+    """From there on the peak is the strategy's own."""
+    desk, new = a_desk(limits=some_limits()), StrategyId("alice_new")
+    traded(desk, "a", Side.BUY, 10)
+    desk.apply(ev.PositionsMarked(marks=((AAPL, price(90)),), at=NOON))
+    handle(desk, replace(registered(new), user_id=UserId("alice"), code_hash="1", beside=(new,)))
+    desk.apply(ev.AllocationChanged(strategy_id=new, allocation=cash(10_000), by="desk.toml", at=NOON))
+    assert desk.records.of(new).inherited == 100
+    desk.portfolio.book(new).trade(AAPL, qty(10), price(50), NOON)
+    desk.apply(ev.PositionsMarked(marks=((AAPL, price(90)),), at=NOON))
+    assert (desk.records.of(new).inherited, desk.records.of(new).peak) == (0, 10_400)
 
 
 def test_a_strategy_that_changes_its_member_takes_its_equity_along() -> None:

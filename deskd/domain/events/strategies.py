@@ -20,6 +20,9 @@ class StrategyRegistered:
     path: str
     code_hash: str
     at: datetime
+    beside: tuple[StrategyId, ...] | None = (
+        None  # of one that is new: the folders that could run with it; None: unknown
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
