@@ -31,6 +31,7 @@ from deskd.app.terms import Terms
 from deskd.app.watches import Watches
 from deskd.config import Config
 from deskd.control.live_events import LiveEvents
+from deskd.control.people import login_of_member
 from deskd.core.silence import Silence
 from deskd.domain import events as ev
 from deskd.domain.stage import Stage
@@ -164,6 +165,7 @@ class Rooms:
             past=desk.streaks.get,
             prints=self.prints,
             hide=voice.secrets.hide,
+            login=login_of_member,
         )
         self.runtime.at_work = self.supervisor.at_work
         self.deployer = Deployer(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from deskd.config.section import HHMM, Money, Percent, Seconds, Section, Share, Texts, Wait
+from deskd.config.section import HHMM, USER_ID, Money, Percent, Seconds, Section, Share, Texts, Wait
 
 
 class _Limits(Section):
@@ -77,6 +77,11 @@ class RiskNamedStrategySection(_Limits):
     """[risk.strategies.NAME]: one strategy's, tighter than [risk.strategy], and its own allocation."""
 
     allocation: Money | None = Field(None, description="capital given to it, in dollars; in place of [risk.strategy]'s")
+    member: str | None = Field(
+        None,
+        pattern=USER_ID,
+        description="whose it is, whatever its config.json says; default: as its user_id was first",
+    )
     order_weight: float | None = Field(
         None,
         ge=0.1,

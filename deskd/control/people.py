@@ -44,6 +44,12 @@ def look_up(uid: int) -> Caller:
     return Caller(uid=uid, name=entry.pw_name, is_officer=is_officer)
 
 
+def login_of_member(uid: int) -> str | None:
+    """Return the login of *uid*; None where it has none, or is an officer's. It may ask a directory service."""
+    caller = look_up(uid)
+    return None if caller.is_officer or caller.name == str(uid) else caller.name
+
+
 def officers_gid() -> int | None:
     """Return the number of the group of officers; None where the machine has none."""
     try:

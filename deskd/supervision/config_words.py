@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from deskd.config.section import HHMM
-
-USER_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+from deskd.config.section import HHMM, USER_ID
 
 _PATTERNS = {
     HHMM: 'must be a time of the day such as "09:30", from "00:00" to "24:00"',

@@ -14,14 +14,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from deskd.config import MarketSection, RiskExitsSection, RiskScheduleSection, RiskStrategySection
 from deskd.config.near import nearest
+from deskd.config.section import USER_ID
 from deskd.domain.errors import SandboxUnavailable
-from deskd.domain.ids import HOUSE, STRATEGY_ID, SYMBOL, StrategyId, Symbol, UserId
+from deskd.domain.ids import HOUSE, STRATEGY_ID, SYMBOL, StrategyId, Symbol
 from deskd.domain.money import parse_decimal
 from deskd.domain.shown import one_line
 from deskd.domain.strategy import BrokenStrategy, Channel, History, StrategySpec
-from deskd.supervision.config_words import USER_ID, in_words
+from deskd.supervision.config_words import in_words
 from deskd.supervision.exits import OwnExits, own_exits
 from deskd.supervision.folder import FolderError, read_folder
+from deskd.supervision.ownership import Owners
 from deskd.supervision.requirements import FILE, OwnPackages
 from deskd.supervision.schedule import OwnSchedule, own_schedule
 from deskd.supervision.wishes import OwnWishes, own_wishes
@@ -61,6 +63,7 @@ class Defaults:
     schedule: RiskScheduleSection = field(default_factory=RiskScheduleSection)
     own_packages: OwnPackages | None = None  # None: nobody looks at what requirements.txt asks for
     hide: Callable[[str], str] = str  # the desk's secrets; a folder that holds one is no strategy
+    owners: Owners = field(default_factory=Owners)
 
 
 def discover(
@@ -163,12 +166,13 @@ def examine(folder: Path, defaults: Defaults, name: str | None = None) -> Examin
     if any(defaults.hide(text) != text for text in (*wrong, repr(config))):  # it was written with \u0041 for A
         return Examined(None, (_leak(_CONFIG),), {})
     problems += wrong
-    exits = schedule = wishes = None
+    exits = schedule = wishes = member = None
     if config is not None:
         problems += _loose_limits(config, defaults.risk)
         exits = tried(lambda: own_exits(config.exits, defaults.exits))
         schedule = tried(lambda: own_schedule(config.schedule, defaults.schedule))
         wishes = tried(lambda: own_wishes(config.notifications))
+        member = tried(lambda: defaults.owners.member(StrategyId(name), config.user_id, folder))
     own = defaults.own_packages
     if own is not None:
         tried(lambda: own.check(name, files.get(_REQUIREMENTS)))
@@ -178,9 +182,10 @@ def examine(folder: Path, defaults: Defaults, name: str | None = None) -> Examin
     assert exits is not None
     assert schedule is not None
     assert wishes is not None
+    assert member is not None
     spec = StrategySpec(
         strategy_id=StrategyId(name),
-        user_id=UserId(config.user_id or name),
+        user_id=member,
         name=config.name or name,
         description=config.description,
         version=config.version,

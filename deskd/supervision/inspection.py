@@ -22,6 +22,7 @@ from deskd.domain.shown import one_line
 from deskd.domain.strategy import Channel, StrategySpec
 from deskd.supervision import environment
 from deskd.supervision.discovery import Defaults, examine
+from deskd.supervision.ownership import Owners
 from deskd.supervision.requirement_lines import canonical
 from deskd.supervision.requirements import FILE, OwnPackages
 from deskd.supervision.staging import choose_jail_folder, describe
@@ -91,6 +92,7 @@ def inspect(folder: Path, config: Config, name: str | None = None) -> tuple[Stra
         exits=risk.exits,
         schedule=risk.schedule,
         own_packages=packages.own,
+        owners=Owners(named={name: own.member for name, own in risk.strategies.items() if own.member is not None}),
     )
     examined = examine(folder, defaults, name)
     files = examined.files

@@ -30,6 +30,7 @@ from deskd.supervision.kept import Kept
 from deskd.supervision.launch import Launcher
 from deskd.supervision.launches import Launches
 from deskd.supervision.lifecycle import FAULTS_MANY, Step, after_end, backoff, counted_anew, step, went_well
+from deskd.supervision.ownership import Owners
 from deskd.supervision.prewarmed import Prewarmed
 from deskd.supervision.prints import Printing
 from deskd.supervision.requirements import FILE as REQUIREMENTS
@@ -64,6 +65,7 @@ class Supervisor:
     past: Callable[[StrategyId], Streak | None] = lambda _: None  # the deaths that the ledger remembers
     prints: Printing | None = None  # where prints go beside the strategies' own logs
     hide: Callable[[str], str] = str  # the desk's secrets
+    login: Callable[[int], str | None] = lambda _: None  # a member's, by uid; None: nobody's, or an officer's
     launcher: Launcher = field(init=False)
     prewarmed: Prewarmed = field(init=False)
     launches: Launches = field(init=False)
@@ -513,6 +515,11 @@ class Supervisor:
             schedule=risk.schedule,
             own_packages=own_packages,
             hide=self.hide,
+            owners=Owners(
+                named={name: own.member for name, own in risk.strategies.items() if own.member is not None},
+                on_record=lambda name: None if (known := self.registered(name)) is None else known.user_id,
+                login=self.login,
+            ),
         )
 
 

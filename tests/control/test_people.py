@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from deskd.control.people import Caller, look_up, peer_of
+from deskd.control.people import Caller, login_of_member, look_up, peer_of
 from deskd.domain.ids import UserId
 
 
@@ -43,3 +43,11 @@ def test_a_uid_without_a_name_is_nobody() -> None:
 def test_a_member_manages_what_bears_their_login(caller: Caller, may: bool) -> None:
     """Officers manage everything."""
     assert caller.may_manage(UserId("alice")) is may
+
+
+def test_whose_folder_it_is_tells_only_a_members_login() -> None:
+    """An officer's says nothing of a member, and a uid without a name is nobody's."""
+    nobody = pwd.getpwnam("nobody")
+    assert login_of_member(nobody.pw_uid) == "nobody"
+    assert login_of_member(os.geteuid()) is None
+    assert login_of_member(3_999_999_999) is None

@@ -158,7 +158,7 @@ def test_a_folder_that_is_gone_is_gone_on_from_whatever_the_new_ones_code() -> N
     beside = replace(registered(new), user_id=UserId("alice"), code_hash="2", beside=(ALICE, old, new))
     apart = fold.decode(fold.encode(desk))
     apart.apply(beside)
-    assert (apart.records.day_pnl(new, apart.portfolio), apart.orders_today(new, MONDAY, a_quote())) == (0, 0)
+    assert (apart.records.day_pnl(new, apart.portfolio), apart.orders_today(new, MONDAY, a_quote())) == (cash(0), 0)
     desk.apply(replace(beside, beside=(new,)))
     desk.apply(ev.AllocationChanged(strategy_id=new, allocation=cash(10_000), by="desk.toml", at=NOON))
     assert desk.records.day_pnl(new, desk.portfolio) == lost < 0
@@ -185,7 +185,7 @@ def test_an_officers_release_ends_what_was_inherited() -> None:
     )
     assert desk.records.of(new).peak == 10_100
     handle(desk, ev.KillReleased(target=target, by="ada", reason="another idea", at=NOON))
-    assert (desk.records.day_pnl(new, desk.portfolio), desk.records.of(new).peak) == (0, 10_000)
+    assert (desk.records.day_pnl(new, desk.portfolio), desk.records.of(new).peak) == (cash(0), cash(10_000))
     assert desk.records.of(ALICE).peak == 10_000
     assert desk.records.day_pnl(ALICE, desk.portfolio) == -100
     desk.records.forgive(StrategyId("nobody"))
@@ -201,7 +201,7 @@ def test_what_was_inherited_ends_where_the_equity_rises_over_it() -> None:
     assert desk.records.of(new).inherited == 100
     desk.portfolio.book(new).trade(AAPL, qty(10), price(50), NOON)
     desk.apply(ev.PositionsMarked(marks=((AAPL, price(90)),), at=NOON))
-    assert (desk.records.of(new).inherited, desk.records.of(new).peak) == (0, 10_400)
+    assert (desk.records.of(new).inherited, desk.records.of(new).peak) == (cash(0), cash(10_400))
 
 
 def test_a_strategy_that_changes_its_member_takes_its_equity_along() -> None:
