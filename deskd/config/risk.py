@@ -33,6 +33,12 @@ class _Limits(Section):
     drawdown_max: Share | None = Field(
         None, description="lost since the equity's peak, as a share of it; then only what closes passes"
     )
+    price_collar: Share | None = Field(
+        None, description="how far a limit price may lie through the market's far side, as a share of it"
+    )
+    allow_short: bool | None = Field(None, description="may they sell what they do not hold; every scope must allow it")
+    symbols_allowed: Texts = Field((), description="what may be traded; empty: all that strategies name")
+    symbols_denied: Texts = Field((), description="what may not")
 
 
 class RiskStrategySection(_Limits):
@@ -92,6 +98,10 @@ class RiskNamedStrategySection(_Limits):
 
 class RiskMemberSection(_Limits):
     """[risk.member]: of each member, summed over all strategies; a table risk.members.NAME tightens them for one."""
+
+    allocation: Money | None = Field(
+        None, description="capital of all their strategies together, in dollars; who came first has theirs first"
+    )
 
 
 class RiskDeskSection(_Limits):

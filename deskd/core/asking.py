@@ -189,6 +189,7 @@ def evidence_for(desk: Desk, event: ev.OrderRequested, old: Order | None = None)
         ),
         margin_per_share=book.short_margin_per_share(symbol) if book else Price(ZERO),
         buying_power=Cash(desk.buying_power(who) + freed.cash),
+        account_free=Cash(desk.portfolio.free() - desk.reservations.cash_of_all + freed.cash),
         scopes=scopes.scopes_of(
             desk,
             who,
@@ -200,6 +201,8 @@ def evidence_for(desk: Desk, event: ev.OrderRequested, old: Order | None = None)
                 freed=freed,
                 is_replaced=old is not None and desk.reservations.holds(old),
                 side=request.side,
+                symbol=symbol,
+                who=who,
             ),
         ),
         last_same_at=desk.same_asked_at(request),

@@ -135,6 +135,7 @@ def valued_at(e: Evidence, quote: Quote) -> Valued:
         Cash(opening * size.price),
         after,
         Cash(after * size.price),
+        opening > 0,
     )
 
 

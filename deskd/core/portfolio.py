@@ -159,6 +159,13 @@ class Portfolio:
         """Return what the shared account is worth at mark: the sum over all books."""
         return Cash(sum((b.worth().equity for b in self.books.values()), ZERO))
 
+    def free(self) -> Cash:
+        """Return the shared account's cash, less what short positions hold back: the sum over all books."""
+        books = self.books.values()
+        shorts = [shorts for book in books if (shorts := book.worth().shorts)]
+        cash = sum([book.cash for book in books], ZERO)
+        return Cash(cash - SHORT_MARGIN * sum(shorts, ZERO) if shorts else cash)
+
     def value_of(self, symbol: Symbol) -> Cash:
         """Return the signed value of the symbol at mark, over all books."""
         held = (book.positions[symbol] for book in self.books.values() if symbol in book.positions)

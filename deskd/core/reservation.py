@@ -39,6 +39,7 @@ class Reservations:
     _count: dict[StrategyId, int] = field(default_factory=dict)
     _pending: dict[tuple[StrategyId, Side], Decimal] = field(default_factory=dict)
     _symbol: dict[tuple[Symbol, Side], Decimal] = field(default_factory=dict)
+    cash_of_all: Decimal = ZERO  # held for everybody's open orders
 
     def cash(self, strategy_id: StrategyId) -> Cash:
         """Return the cash held for the strategy's open orders."""
@@ -127,6 +128,7 @@ class Reservations:
         request = order.request
         who, symbol, side = request.strategy_id, request.symbol, request.side
         if held.cash:
+            self.cash_of_all += sign * held.cash
             self._cash[who] = self._cash.get(who, ZERO) + sign * held.cash
             self._pending[who, side] = self._pending.get((who, side), ZERO) + sign * held.cash
         if held.qty:

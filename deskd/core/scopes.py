@@ -9,13 +9,14 @@ from deskd.core.checks import Figures, Scoped
 from deskd.core.portfolio import Portfolio
 from deskd.core.records import Records
 from deskd.core.reservation import NOTHING, Reservation, Reservations
-from deskd.domain.ids import StrategyId, UserId
+from deskd.domain.ids import StrategyId, Symbol, UserId
 from deskd.domain.limits import UNBOUNDED, Bounds, Limits, Scope
 from deskd.domain.market import Quote, TradingDay
-from deskd.domain.money import NO_CASH, ZERO, Cash
+from deskd.domain.money import NO_CASH, NO_QTY, ZERO, Cash, Qty
 from deskd.domain.order import Side
 
 DAY_TRADE_DAYS = 5
+_NO_SYMBOL = Symbol("")
 _SAID = {scope: f" scope={scope}" for scope in (Scope.MEMBER, Scope.DESK)}
 
 
@@ -51,6 +52,8 @@ class Moment:
     freed: Reservation = NOTHING  # of the order that is to be replaced: it counts as free, and as gone
     is_replaced: bool = False
     side: Side = Side.BUY
+    symbol: Symbol = _NO_SYMBOL
+    who: StrategyId | None = None  # whose order it is: of a position the others' part is summed
 
 
 def scopes_of(desk: Books, who: StrategyId, limits: Limits, moment: Moment) -> tuple[Scoped, ...]:
@@ -99,7 +102,9 @@ def _sums(desk: Books, owned: Sequence[StrategyId], bounds: Bounds, moment: Mome
     books = [book for one in owned if (book := desk.portfolio.books.get(one)) is not None]
     has_exposure = bounds.gross_exposure_max is not None or bounds.net_exposure_max is not None
     has_drawdown, has_loss = bounds.drawdown_max is not None, bounds.daily_loss_max is not None
-    worths = [book.worth() for book in books] if has_exposure or has_drawdown or has_loss else []
+    has_share = bounds.position_share_max is not None
+    has_position = has_share or bounds.position_qty_max is not None or bounds.position_notional_max is not None
+    worths = [book.worth() for book in books] if has_exposure or has_drawdown or has_loss or has_share else []
     equity = sum((worth.equity for worth in worths), ZERO)
     begun = ZERO
     if has_loss:
@@ -128,7 +133,22 @@ def _sums(desk: Books, owned: Sequence[StrategyId], bounds: Bounds, moment: Mome
         shorts=Cash(sum((worth.shorts for worth in worths), ZERO)) if has_exposure else NO_CASH,
         buying=Cash(buying),
         selling=Cash(selling),
+        others_qty=_held(desk, owned, moment) if has_position else NO_QTY,
     )
+
+
+def _held(desk: Books, owned: Sequence[StrategyId], moment: Moment) -> Qty:
+    """Return what they hold and may get of the symbol on the order's side: long for a buy, short for a sale.
+
+    What one is short does not make up for what another is long: each may close at any time.
+    """
+    symbol, side = moment.symbol, moment.side
+    sums = (
+        side.sign * desk.portfolio.qty(one, symbol) + desk.reservations.opening(one, symbol, side)
+        for one in owned
+        if one != moment.who
+    )
+    return Qty(sum((qty for qty in sums if qty > 0), ZERO))
 
 
 def day_trades(desk: Books, day: date) -> int:

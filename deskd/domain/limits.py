@@ -65,6 +65,9 @@ class Bounds:
     net_exposure_max: Share | None = None  # of the scope's allocations
     daily_loss_max: Cash | None = None
     drawdown_max: Share | None = None  # of the peak of the scope's equity
+    position_qty_max: Qty | None = None  # of one symbol: its longs together, its shorts together
+    position_notional_max: Cash | None = None
+    position_share_max: Share | None = None  # of the scope's equity
     # Each bound as findings write it, made once: limits change seldom, and every order asks for all of them.
     words: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
@@ -100,8 +103,8 @@ class Limits:
     drawdown_max: Share | None = None
     member: Bounds = UNBOUNDED
     desk: Bounds = UNBOUNDED
-    desk_symbols: frozenset[Symbol] = frozenset()  # that the desk trades; empty: all
-    denied_symbols: frozenset[Symbol] = frozenset()  # that nobody trades
+    desk_symbols: frozenset[Symbol] = frozenset()  # that officers let it trade; empty: all
+    denied_symbols: frozenset[Symbol] = frozenset()  # that they do not
     concentration_max: Share | None = None  # one symbol in all books together, of the account's equity
     day_trade_rule: DayTradeRule = DayTradeRule.OFF
     may_wait_for_open: bool = False  # orders while the market is closed, which wait at the broker
@@ -112,6 +115,12 @@ class Limits:
     def __post_init__(self) -> None:
         """Write the bounds down."""
         object.__setattr__(self, "words", _written(self, self.origins))
+
+    @property
+    def no_shorts(self) -> str:
+        """Return in words who has shorts off."""
+        origin = self.origin("allow_short")
+        return f"shorts are off (allow_short=false{origin})" if origin else "shorts are off on this desk"
 
     def origin(self, name: str) -> str:
         """Return from which scope the bound is, as it stands behind it; nothing where it is the strategy's own."""

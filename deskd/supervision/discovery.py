@@ -47,7 +47,10 @@ _ENV_REFUSED = re.compile(
     r"|(OPENBLAS|OMP|MKL|NUMEXPR|RAYON)_NUM_THREADS|POLARS_MAX_THREADS",
 )
 _TIMEFRAME = re.compile(r"[1-5]?[0-9]Min|(1?[0-9]|2[0-3])Hour|1Day|1Week|(1|2|3|4|6|12)Month")
-_LIMITS = {name: field.description or "" for name, field in RiskStrategySection.model_fields.items()}
+_OFFICERS = frozenset(
+    {"allow_short", "symbols_allowed", "symbols_denied"}
+)  # no numbers: a strategy just leaves them be
+_LIMITS = {name: f.description or "" for name, f in RiskStrategySection.model_fields.items() if name not in _OFFICERS}
 _TIGHTER_WHEN_MORE = frozenset({"duplicate_window_s", "stop_cooldown_s"})
 
 type CheckSyntax = Callable[[Sequence[bytes]], Sequence[str | None]]
@@ -392,7 +395,10 @@ def _shorten(value: object) -> str:
 def _loose_limits(config: StrategyConfig, desk: RiskStrategySection) -> Iterator[str]:
     """Yield what is wrong with each limit that is looser than the desk's."""
     for name, value in config.limits.items():
-        bound, own = Decimal(str(getattr(desk, name))), parse_decimal(str(value))
+        said, own = getattr(desk, name), parse_decimal(str(value))
+        if said is None:
+            continue  # nothing is bounded for strategies alone; a wider scope may
+        bound = Decimal(str(said))
         is_looser = own < bound if name in _TIGHTER_WHEN_MORE else own > bound
         if is_looser:
             yield (

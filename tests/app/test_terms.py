@@ -8,17 +8,24 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
-from deskd.app.terms import Terms
-from deskd.config import Config, RiskExitsSection, RiskScheduleSection, RiskSection, RiskStrategySection
+from deskd.app.terms import Terms, shared_out
+from deskd.config import (
+    Config,
+    RiskExitsSection,
+    RiskScheduleSection,
+    RiskSection,
+    RiskStrategySection,
+)
+from deskd.config.risk import RiskMemberSection
 from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.exits import ExitRules
-from deskd.domain.ids import HOUSE, StrategyId, Symbol
+from deskd.domain.ids import HOUSE, StrategyId, Symbol, UserId
 from deskd.domain.notifications import Wishes
 from deskd.domain.run import StrategyStatus
 from deskd.domain.strategy import BrokenStrategy, StrategySpec
 from tests.app.test_bounds import a_spec
-from tests.factories import ALICE, BOB, NOON, a_desk, cash, registered
+from tests.factories import AAPL, ALICE, BOB, NOON, a_desk, cash, price, qty, registered
 from tests.fixed_clock import FixedClock
 
 
@@ -156,3 +163,58 @@ def test_more_given_than_there_is_is_said() -> None:
         given.desk.portfolio.book(HOUSE).cash = cash(-1)
         given.terms.warn_of_overcommitment()
     assert [(line["event"], line["house_cash"]) for line in told] == [("allocations_exceed_account", "-1")]
+
+
+def a_capped_member(together: int) -> Config:
+    return Config(risk=RiskSection(member=RiskMemberSection(allocation=Decimal(together))))
+
+
+async def test_a_members_strategies_have_so_much_together() -> None:
+    """Who came first has his first; what changes is a fact that says why, and nothing else is one."""
+    given = Given(a_capped_member(15_000))
+    given.desk.apply(replace(registered(BOB), user_id=UserId("alice")))
+    given.found = [replace(a_spec(), strategy_id=BOB), a_spec()]
+    await given.terms.allocate(BOB, replace(a_spec(), strategy_id=BOB))
+    [fact] = given.posted
+    assert isinstance(fact, ev.AllocationChanged)
+    assert (fact.strategy_id, fact.allocation) == (BOB, 5_000)
+    assert fact.by == "desk.toml: all of alice's strategies together have 15000"
+    given.desk.apply(fact)
+    await given.terms.allocate(ALICE, a_spec())
+    assert len(given.posted) == 1
+    new = StrategyId("alice_2")
+    given.found.append(replace(a_spec(), strategy_id=new))
+    await given.terms.on_run_fact(replace(registered(new), user_id=UserId("alice")))
+    [fact] = [one for one in given.posted[1:] if isinstance(one, ev.AllocationChanged)]
+    assert (fact.strategy_id, fact.allocation) == (new, 0)
+
+
+async def test_a_folder_that_is_gone_has_capital_only_for_what_it_holds() -> None:
+    """A name that a member left behind takes no capital from the new one; what it still holds does."""
+    given = Given(a_capped_member(15_000), found=[])
+    new = StrategyId("alice_2")
+    given.found = [replace(a_spec(), strategy_id=new)]
+    await given.terms.allocate(new, replace(a_spec(), strategy_id=new))
+    [fact] = given.posted
+    assert isinstance(fact, ev.AllocationChanged)
+    assert (fact.strategy_id, fact.allocation) == (new, 10_000)
+    given.desk.portfolio.book(ALICE).trade(AAPL, qty(1), price(100), NOON)
+    await given.terms.allocate(new, replace(a_spec(), strategy_id=new))
+    assert [getattr(one, "allocation", None) for one in given.posted] == [10_000, 5_000]
+
+
+async def test_what_is_broken_keeps_its_share() -> None:
+    """Another strategy's start does not take the capital of one that an editor has open."""
+    broken = BrokenStrategy(strategy_id=BOB, path=Path("bob"), problem="x")
+    given = Given(a_capped_member(15_000), found=[a_spec(), broken])
+    given.desk.apply(replace(registered(BOB), user_id=UserId("alice")))
+    given.desk.apply(ev.AllocationChanged(strategy_id=BOB, allocation=cash(5_000), by="", at=NOON))
+    await given.terms.allocate(ALICE, a_spec())
+    await given.terms.allocate(BOB, None)
+    assert given.posted == []
+
+
+def test_nobody_gets_more_than_is_left() -> None:
+    """Nothing is shared out twice."""
+    wanted = {ALICE: cash(7), BOB: cash(5), StrategyId("carol"): cash(1)}
+    assert list(shared_out(cash(10), wanted).values()) == [7, 3, 0]

@@ -22,10 +22,12 @@ _BOUNDS: dict[str, Any] = {
     "net_exposure_max": Decimal("0.95"),
     "daily_loss_max": cash(1_000),
     "drawdown_max": Decimal("0.2"),
+    "position_qty_max": qty(1_000),
+    "position_notional_max": cash(5_000),
+    "position_share_max": Decimal("0.2"),
 }
 FULL = some_limits(
     order_qty_max=qty(1_000),
-    position_share_max=Decimal("0.2"),
     price_collar=Decimal("0.05"),
     stop_cooldown=timedelta(seconds=60),
     concentration_max=Decimal("0.5"),

@@ -54,6 +54,7 @@ def evidence(**overrides: Any) -> Evidence:
         "opening_qty": qty(0),
         "margin_per_share": price(0),
         "buying_power": cash(10_000),
+        "account_free": cash(100_000),
         "frozen": None,
         "last_same_at": None,
         "now": NOON,

@@ -10,6 +10,7 @@ from deskd.core.scopes import Moment, day_trades, scopes_of
 from deskd.domain import events as ev
 from deskd.domain.ids import ClientOrderId, StrategyId, UserId
 from deskd.domain.limits import Bounds, Limits
+from deskd.domain.money import Cash
 from deskd.domain.order import Side
 from tests.factories import (
     AAPL,
@@ -39,6 +40,7 @@ ALL = Bounds(
     net_exposure_max=Decimal(1),
     daily_loss_max=cash(500),
     drawdown_max=Decimal("0.5"),
+    position_qty_max=qty(100),
 )
 MOMENT = Moment(day=MONDAY, quote=a_quote(), now=NOON)
 
@@ -117,3 +119,48 @@ def test_day_trades_count_for_five_trading_days() -> None:
     desk.records.day_trades = {days[0]: 1, days[1]: 2, MONDAY: 4}
     assert day_trades(desk, MONDAY) == 6
     assert day_trades(desk, MONDAY - timedelta(days=3)) == 7
+
+
+def test_a_position_is_summed_over_strategies_on_the_orders_side() -> None:
+    """What the others hold, and what their open orders may still bring; a short makes up for no long."""
+    limits = some_limits(member=ALL, desk=ALL, is_short_allowed=True)
+    desk = a_shared_desk(limits)
+    bought(desk, BOB, 10)
+    bought(desk, StrategyId("alice"), 4, fills=False)
+    for side, others in ((Side.BUY, 10), (Side.SELL, 0)):
+        moment = replace(MOMENT, side=side, symbol=AAPL, who=ALICE)
+        own, member, whole = scopes_of(desk, ALICE, limits, moment)
+        assert [scope.figures.others_qty for scope in (own, member, whole)] == [0, others, others]
+    (_, member) = scopes_of(desk, BOB, some_limits(member=ALL), replace(MOMENT, symbol=AAPL, who=BOB))
+    assert member.figures.others_qty == 4
+    (_, member) = scopes_of(
+        desk, BOB, some_limits(member=Bounds(open_orders_max=9)), replace(MOMENT, symbol=AAPL, who=BOB)
+    )
+    assert member.figures.others_qty == 0
+
+
+def test_a_members_position_bound_holds_over_all_his_strategies() -> None:
+    """The second one gets what is left."""
+    limits = some_limits(member=Bounds(position_qty_max=qty(12)))
+    desk = a_shared_desk(limits)
+    bought(desk, ALICE, 10)
+    bought(desk, BOB, 3, fills=False)
+    assert desk.orders[ClientOrderId("bob")].message == (
+        "position_qty_after=13 position_qty_max=12 scope=member: ask for at most 2 shares"
+    )
+
+
+def test_promises_larger_than_the_account_send_no_order_that_the_broker_would_refuse() -> None:
+    """Ten times the account is allocated: all open orders together never ask for more than its cash."""
+    wide = some_limits(order_notional_max=cash(10**6), position_notional_max=cash(10**6))
+    desk = a_desk(limits=wide, allocation="500000")
+    bought(desk, ALICE, 500, fills=False)
+    bought(desk, BOB, 600, fills=False)
+    assert desk.orders[ClientOrderId("alice")].status.is_open
+    denied = desk.orders[ClientOrderId("bob")]
+    assert denied.message is not None
+    assert denied.message.startswith("needed=61200.00 buying_power=49000.00 scope=desk: ask for at most 480 shares; ")
+    handle(desk, ev.CancelRequested(client_order_id=ClientOrderId("alice"), by="alice", at=NOON))
+    assert desk.reservations.cash_of_all == 51_000
+    handle(desk, filled(desk.orders[ClientOrderId("alice")].request, 500))
+    assert (Cash(desk.reservations.cash_of_all), desk.portfolio.free()) == (cash(0), cash(50_000))

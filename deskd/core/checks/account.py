@@ -13,15 +13,20 @@ from deskd.domain.reasons import DenialReason as R
 DAY_TRADES_MAX = 3
 DAY_TRADER_EQUITY = Cash(ZERO + 25_000)
 LOST = "no new positions until the next market day; what closes positions passes"
+_PROMISED = "strategies were promised more than the account has: ask an officer for a smaller allocation, or wait"
 FALLEN = "no new positions; what closes positions passes; an officer looks into it"
 
 
 def buying_power_suffices(e: Evidence, v: Valued) -> Finding:
-    """Deny what would spend more than the strategy has free."""
+    """Deny what would spend more than the strategy has free, or than the account has: the broker would refuse it."""
     needed, free = cash_needed(e, v), e.buying_power
-    suffices = needed <= free or needed <= 0
-    remedy = "" if suffices else f"{at_most(free, v, e)}, or cancel open orders"
-    return Finding(suffices, R.BUYING_POWER, f"needed={needed:.2f}", f"buying_power={free:.2f}", remedy)
+    limit = f"buying_power={free:.2f}"
+    if (needed <= free and needed <= e.account_free) or needed <= 0:
+        return Finding(True, R.BUYING_POWER, f"needed={needed:.2f}", limit)
+    remedy = f"{at_most(free, v, e)}, or cancel open orders"
+    if needed <= free:
+        limit, remedy = f"buying_power={e.account_free:.2f} scope=desk", f"{at_most(e.account_free, v, e)}; {_PROMISED}"
+    return Finding(False, R.BUYING_POWER, f"needed={needed:.2f}", limit, remedy)
 
 
 def cash_needed(e: Evidence, v: Valued) -> Cash:
@@ -33,7 +38,7 @@ def cash_needed(e: Evidence, v: Valued) -> Cash:
         needed = Cash(needed + min(e.freed.opening, v.qty) * max(e.freed.price - v.price, ZERO))
     if v.closing_qty:
         needed = Cash(needed - v.closing_qty * e.margin_per_share)
-    return max(needed, NO_CASH)
+    return needed if needed > 0 else NO_CASH
 
 
 def gross_exposure_is_small(e: Evidence, v: Valued) -> Finding:

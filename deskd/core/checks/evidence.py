@@ -39,6 +39,9 @@ class Figures(NamedTuple):
     shorts: Cash = NO_CASH  # of short ones, unsigned
     buying: Cash = NO_CASH  # what open orders may still open: longs
     selling: Cash = NO_CASH  # and shorts
+    others_qty: Qty = (
+        NO_QTY  # of a wider scope: what its other strategies hold and may get of the order's symbol and side
+    )
 
 
 class Scoped(NamedTuple):
@@ -63,6 +66,7 @@ class Evidence:
     opening_qty: Qty  # shares that open orders of the same side may still trade
     margin_per_share: Price  # cash that each share of a short position holds back; zero where there is none
     buying_power: Cash  # free of reservations
+    account_free: Cash  # the same of the account: all books' cash, less what all open orders and shorts hold
     scopes: tuple[Scoped, ...]  # the strategy first; then member and desk, where they are bounded
     frozen: SymbolFrozen | None  # where books and broker disagree in the symbol
     last_same_at: datetime | None  # when the strategy last asked for the very same order
@@ -108,11 +112,7 @@ class Valued(NamedTuple):
     opening_worth: Cash
     position_after: Qty  # unsigned, open orders of the same side counted
     position_worth: Cash
-
-    @property
-    def opens(self) -> bool:
-        """Tell whether any of it opens or grows a position."""
-        return self.opening_qty > 0
+    opens: bool  # any of it opens or grows a position
 
 
 @dataclass(frozen=True, slots=True)

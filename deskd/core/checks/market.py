@@ -28,10 +28,16 @@ def symbol_is_not_denied(e: Evidence) -> Finding:
     symbol, limits = e.request.symbol, e.limits
     if symbol in limits.denied_symbols:
         remedy = "officers took it off the desk's list; what only closes a position passes, and so do other symbols"
-        return Finding(only_closes(e), R.SYMBOL_DENIED, f"symbol={symbol}", "symbols_denied scope=desk", remedy)
+        return Finding(
+            only_closes(e),
+            R.SYMBOL_DENIED,
+            f"symbol={symbol}",
+            f"symbols_denied{limits.origin('symbols_denied')}",
+            remedy,
+        )
     is_traded = not limits.desk_symbols or symbol in limits.desk_symbols
     remedy = "it is not among the symbols that this desk trades; what only closes a position passes; ask an officer"
-    limit = "" if is_traded else "symbols_allowed scope=desk"
+    limit = "" if is_traded else f"symbols_allowed{limits.origin('symbols_allowed')}"
     return Finding(is_traded or only_closes(e), R.SYMBOL_DENIED, f"symbol={symbol}", limit, "" if is_traded else remedy)
 
 

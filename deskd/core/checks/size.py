@@ -36,7 +36,7 @@ def sells_what_it_has(e: Evidence, v: Valued) -> Finding:
     figure = f"qty={plain(v.qty)} position_qty={plain(e.position_qty)} free_qty={plain(free)}"
     is_shortable = e.instrument is not None and e.instrument.is_shortable
     is_good = not v.opens or (e.limits.is_short_allowed and is_shortable)
-    why = "shorts are off on this desk" if not e.limits.is_short_allowed else "the broker does not lend it"
+    why = e.limits.no_shorts if not e.limits.is_short_allowed else "the broker does not lend it"
     return Finding(is_good, R.SHORT_NOT_ALLOWED, figure, remedy=f"{why}; sell at most what is free")
 
 
@@ -49,33 +49,57 @@ def closes_what_is_free(e: Evidence, v: Valued) -> Finding:
 
 def position_qty_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny growth of the position over the bound, open orders of the same side counted."""
-    after, most = v.position_after, e.limits.position_qty_max
+    after, most, limit = v.position_after, e.limits.position_qty_max, e.limits.words["position_qty_max"]
     is_small = not v.opens or after <= most
+    if is_small and v.opens:
+        for scope, bounds, f in e.scopes[1:]:
+            wide = bounds.position_qty_max
+            if wide is not None and after + f.others_qty > wide:
+                after, most, is_small = Qty(after + f.others_qty), wide, False
+                limit = f"{bounds.words['position_qty_max']}{scope}"
+                break
     remedy = "" if is_small else shares(most - (after - v.qty))
-    figure = f"position_qty_after={plain(after)}"
-    return Finding(is_small, R.POSITION_QTY_MAX, figure, e.limits.words["position_qty_max"], remedy)
+    return Finding(is_small, R.POSITION_QTY_MAX, f"position_qty_after={plain(after)}", limit, remedy)
 
 
 def position_notional_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny growth of the position's value over the bound, open orders of the same side counted."""
-    worth, most = v.position_worth, e.limits.position_notional_max
+    worth, most, limit = v.position_worth, e.limits.position_notional_max, e.limits.words["position_notional_max"]
     is_small = not v.opens or worth <= most
-    remedy = "" if is_small else at_most(Cash(most - (v.position_after - v.qty) * v.price), v, e)
-    figure = f"position_notional_after={worth:.2f}"
-    return Finding(is_small, R.POSITION_NOTIONAL_MAX, figure, e.limits.words["position_notional_max"], remedy)
+    if is_small and v.opens:
+        for scope, bounds, f in e.scopes[1:]:
+            wide = bounds.position_notional_max
+            if wide is None:
+                continue
+            of_all = Cash(worth + f.others_qty * v.price) if f.others_qty else worth
+            if of_all > wide:
+                worth, most, is_small = of_all, wide, False
+                limit = f"{bounds.words['position_notional_max']}{scope}"
+                break
+    remedy = "" if is_small else at_most(Cash(most - (worth - v.qty * v.price)), v, e)
+    return Finding(is_small, R.POSITION_NOTIONAL_MAX, f"position_notional_after={worth:.2f}", limit, remedy)
 
 
 def position_share_is_small(e: Evidence, v: Valued) -> Finding:
     """Deny growth of a position over a share of the strategy's equity, open orders of the same side counted."""
-    share = e.limits.position_share_max
-    if share is None:
-        return Finding(True, R.POSITION_SHARE_MAX, f"equity={e.own.equity:.2f}")
-    worth, equity = v.position_worth, e.own.equity
-    most = max(share * equity, ZERO)
-    is_small = not v.opens or worth <= most
-    remedy = "" if is_small else at_most(Cash(most - (v.position_after - v.qty) * v.price), v, e)
-    figure = f"position_notional_after={worth:.2f} equity={equity:.2f}"
-    return Finding(is_small, R.POSITION_SHARE_MAX, figure, e.limits.words["position_share_max"], remedy)
+    said = None
+    for scope, bounds, f in e.scopes:
+        share = bounds.position_share_max
+        if share is None:
+            continue
+        worth, most = v.position_worth, share * f.equity
+        if f.others_qty:
+            worth = Cash(worth + f.others_qty * v.price)
+        is_small = not v.opens or worth <= most
+        if said is None or not is_small:
+            said = (
+                f"position_notional_after={worth:.2f} equity={f.equity:.2f}",
+                f"{bounds.words['position_share_max']}{scope}",
+            )
+        if not is_small:
+            room = Cash(max(most, ZERO) - (worth - v.qty * v.price))
+            return Finding(False, R.POSITION_SHARE_MAX, *said, at_most(room, v, e))
+    return Finding(True, R.POSITION_SHARE_MAX, *(said or (f"equity={e.own.equity:.2f}",)))
 
 
 def concentration_is_small(e: Evidence, v: Valued) -> Finding:

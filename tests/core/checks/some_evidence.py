@@ -90,9 +90,6 @@ class Part:
 BOUNDS: dict[str, tuple[tuple[Any, ...], Callable[[Any, Any], Any]]] = {
     "order_notional_max": (MONEY, least),
     "order_qty_max": ((None, *SHARES), least),
-    "position_qty_max": (SHARES, least),
-    "position_notional_max": (MONEY, least),
-    "position_share_max": ((None, *SHARE), least),
     "price_collar": ((None, *SHARE), least),
     "concentration_max": ((None, *SHARE), least),
     "stop_cooldown": (SECONDS, most),
@@ -114,8 +111,11 @@ SUMMED: dict[str, tuple[Any, ...]] = {
     "net_exposure_max": (None, *SHARE),
     "daily_loss_max": (None, *MONEY),
     "drawdown_max": (None, *FRACTION),
+    "position_qty_max": (None, *SHARES),
+    "position_notional_max": (None, *MONEY),
+    "position_share_max": (None, *SHARE),
 }
-NOT_NONE = {"open_orders_max", "orders_per_day_max"}  # of a strategy
+NOT_NONE = {"open_orders_max", "orders_per_day_max", "position_qty_max", "position_notional_max"}  # of a strategy
 
 
 def _bound(name: str, values: tuple[Any, ...], stricter: Callable[[Any, Any], Any], *, is_summed: bool) -> Part:
@@ -204,6 +204,7 @@ FIELDS: dict[str, tuple[tuple[Any, ...], Callable[[Any, Any], Any]]] = {
     "last_same_at": (PAST, most),
     "last_stop_at": (PAST, most),
     "buying_power": (MONEY, least),
+    "account_free": (MONEY, least),
     "margin_per_share": ((price(0), price(100), price(150)), least),
     "symbol_opening_qty": (SHARES, most),
     "account_equity": (MONEY, least),
@@ -220,6 +221,7 @@ FIGURES: dict[str, tuple[tuple[Any, ...], Callable[[Any, Any], Any]]] = {
     "peak_equity": (MONEY, lambda one, other: max(one, other) if one and other else cash(0)),  # zero: nobody knows one
     "buying": (MONEY, most),
     "selling": (MONEY, most),
+    "others_qty": (SHARES, most),
 }
 # Of these no value is the stricter one: what is asked for, when, what is held, and what the rest is measured against.
 NOT_STRICTER = {"request", "now", "market_day", "position_qty", "freed", "is_closing", "is_exit", "limits", "scopes"}

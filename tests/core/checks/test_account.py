@@ -102,3 +102,21 @@ def test_what_a_remedy_names_passes() -> None:
     assert isinstance(denied, Denied)
     assert denied.message.endswith("ask for at most 4 shares")
     assert isinstance(gate.judge(evidence(request=a_request(qty=qty(4)), **case)).answer, Valued)
+
+
+def test_no_order_spends_what_the_account_does_not_have() -> None:
+    """Strategies can be promised more than there is: the broker is not asked, and the text says whose bound it is."""
+    denied = gate.judge(evidence(account_free=cash(500))).answer
+    assert isinstance(denied, Denied)
+    assert denied.reason is R.BUYING_POWER
+    assert denied.message == (
+        "needed=1020.00 buying_power=500.00 scope=desk: ask for at most 4 shares; "
+        "strategies were promised more than the account has: ask an officer for a smaller allocation, or wait"
+    )
+    own = gate.judge(evidence(account_free=cash(500), buying_power=cash(400))).answer
+    assert isinstance(own, Denied)
+    assert "buying_power=400.00:" in own.message
+    assert isinstance(gate.judge(evidence(account_free=cash(1_020))).answer, Valued)
+    assert isinstance(
+        gate.judge(evidence(request=a_sale(), position_qty=qty(10), account_free=cash(-5))).answer, Valued
+    )

@@ -53,9 +53,9 @@ LOOKS_AT: dict[str, set[str]] = {
     "order_notional_is_small": {"order_notional_max"},
     "sells_what_it_has": {"is_short_allowed", "instrument"},
     "no_exit_is_under_way": {"exit_under_way"},
-    "position_qty_is_small": {"position_qty_max"},
-    "position_notional_is_small": {"position_notional_max"},
-    "position_share_is_small": {"position_share_max", "equity"},
+    "position_qty_is_small": {"position_qty_max", "others_qty"},
+    "position_notional_is_small": {"position_notional_max", "others_qty"},
+    "position_share_is_small": {"position_share_max", "equity", "others_qty"},
     "day_loss_is_small": {"daily_loss_max", "day_pnl"},
     "drawdown_is_small": {"drawdown_max", "equity", "peak_equity"},
     "day_trades_are_few": {"day_trade_rule", "day_trades", "account_equity"},
@@ -63,7 +63,7 @@ LOOKS_AT: dict[str, set[str]] = {
     "gross_exposure_is_small": {"gross_exposure_max", "allocation", "exposure", "buying", "selling"},
     "net_exposure_is_small": {"net_exposure_max", "allocation", "exposure", "buying", "selling"},
     "concentration_is_small": {"concentration_max", "account_equity", "symbol_value", "symbol_opening_qty"},
-    "buying_power_suffices": {"buying_power", "margin_per_share"},
+    "buying_power_suffices": {"buying_power", "account_free", "margin_per_share"},
     "closes_what_is_free": set(),
 }
 

@@ -1,10 +1,14 @@
 """How large an order, a position, and a share of the whole may be."""
 
 from decimal import Decimal
+from typing import Any
+
+import pytest
 
 from deskd.core import gate
 from deskd.core.checks import Denied, Valued
-from tests.core.test_checks import evidence
+from deskd.domain.limits import Bounds
+from tests.core.test_checks import a_sale, evidence
 from tests.factories import a_request, cash, qty, some_limits
 
 
@@ -35,3 +39,50 @@ def test_a_bound_that_a_wider_scope_made_tighter_says_so() -> None:
     denied = gate.judge(evidence(limits=limits)).answer
     assert isinstance(denied, Denied)
     assert "order_notional_max=10.00 scope=desk" in denied.message
+
+
+@pytest.mark.parametrize(
+    ("bounds", "figures", "said"),
+    [
+        (
+            Bounds(position_qty_max=qty(25)),
+            {"others_qty": qty(16)},
+            "position_qty_after=26 position_qty_max=25 scope=member: ask for at most 9 shares",
+        ),
+        (
+            Bounds(position_notional_max=cash(2_500)),
+            {"others_qty": qty(16)},
+            "position_notional_after=2652.00 position_notional_max=2500.00 scope=member: ask for at most 8 shares",
+        ),
+        (
+            Bounds(position_share_max=Decimal("0.25")),
+            {"others_qty": qty(16), "equity": cash(10_000)},
+            (
+                "position_notional_after=2652.00 equity=10000.00 position_share_max=0.25 scope=member: "
+                "ask for at most 8 shares"
+            ),
+        ),
+    ],
+)
+def test_what_a_member_holds_of_a_symbol_is_one_position(bounds: Bounds, figures: dict[str, Any], said: str) -> None:
+    """A second strategy is no second position, to the share; one that closes passes."""
+    denied = gate.judge(evidence(member=(bounds, figures))).answer
+    assert isinstance(denied, Denied)
+    assert denied.message == said
+    shares = qty(said.rsplit(" ", 2)[1])
+    assert isinstance(gate.judge(evidence(request=a_request(qty=shares), member=(bounds, figures))).answer, Valued)
+    more = a_request(qty=qty(int(shares) + 1))
+    assert isinstance(gate.judge(evidence(request=more, member=(bounds, figures))).answer, Denied)
+    out = evidence(request=a_sale(), position_qty=qty(10), member=(bounds, figures))
+    assert isinstance(gate.judge(out).answer, Valued)
+
+
+def test_who_has_shorts_off_is_said() -> None:
+    """A member sees whom to ask: the desk, or the officers for him alone."""
+    for origins, who in (
+        ({}, "shorts are off on this desk"),
+        ({"allow_short": " scope=member"}, "shorts are off (allow_short=false scope=member)"),
+    ):
+        denied = gate.judge(evidence(request=a_sale(), limits=some_limits(origins=origins))).answer
+        assert isinstance(denied, Denied)
+        assert denied.message.endswith(f"{who}; sell at most what is free")
