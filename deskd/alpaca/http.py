@@ -5,6 +5,7 @@ Rule 1: a request is sent once. What comes of it is a value: an answer; no answe
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,8 @@ from deskd.domain.priority import Priority
 
 BODY_MAX = 64 * 1024 * 1024  # far over the longest list Alpaca sends; a longer answer is not Alpaca's
 CONNECT_S = 2.0
+FAILED = 500  # and over: the broker says that the fault is its own
+FAILURES_KEPT = 1_000  # a bound over it bounds nothing
 CONNECTIONS_MAX = 32  # a burst waits for one of these rather than open hundreds
 
 
@@ -57,6 +60,22 @@ class Turn:
 type Outcome = Answer | NotSent | Unanswered
 
 
+@dataclass(slots=True)
+class Failures:
+    """When requests failed at the broker: it could not be reached, gave no answer, or answered that it failed (5xx)."""
+
+    _times: deque[float] = field(default_factory=lambda: deque(maxlen=FAILURES_KEPT))  # of the loop's clock
+
+    def count(self) -> None:
+        """Count one, now."""
+        self._times.append(asyncio.get_running_loop().time())
+
+    def within(self, seconds: float) -> int:
+        """Return how many there were within so long; a wall clock that is set counts none twice."""
+        since = asyncio.get_running_loop().time() - seconds
+        return sum(at > since for at in self._times)
+
+
 @dataclass(slots=True, kw_only=True)
 class Http:
     """One account's trading REST. Use as an async context manager."""
@@ -65,6 +84,7 @@ class Http:
     keys: Keys
     pacer: Pacer
     timeout_s: float
+    failures: Failures = field(default_factory=Failures)
     _session: aiohttp.ClientSession = field(init=False)
 
     async def __aenter__(self) -> Self:
@@ -99,6 +119,12 @@ class Http:
         )
         if why_not is not None:
             return NotSent(why_not)
+        outcome = await self._sent(method, path, params=params, body=body)
+        if not isinstance(outcome, Answer) or outcome.status >= FAILED:
+            self.failures.count()
+        return outcome
+
+    async def _sent(self, method: str, path: str, *, params: Mapping[str, str] | None, body: bytes | None) -> Outcome:
         headers = {"Content-Type": "application/json"} if body is not None else None
         give_back = self.pacer.unanswered
         try:

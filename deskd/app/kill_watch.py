@@ -19,7 +19,7 @@ from deskd.core.desk import Desk
 from deskd.domain import events as ev
 from deskd.domain.automatic import LAGS_IN_A_ROW, OFF, AutomaticRules, LossBounds, Seen
 from deskd.domain.breaker import BreakerRules
-from deskd.domain.kill import KillCause, KillDepth, KillScope, KillTarget
+from deskd.domain.kill import THE_DESK, KillCause, KillDepth, KillScope, KillTarget
 from deskd.domain.market import MarketClock
 from deskd.ports import Clock
 
@@ -49,6 +49,7 @@ def rules_of(section: RiskAutomaticSection) -> AutomaticRules:
         window=timedelta(seconds=section.window_s),
         deaths_max=section.deaths_max,
         rejects_max=section.rejects_max,
+        broker_errors_max=section.broker_errors_max,
         loop_lag=timedelta(seconds=section.loop_lag_s),
     )
 
@@ -77,6 +78,7 @@ class KillWatch:
     clock: Callable[[], MarketClock | None]  # the broker's, as last heard
     wall: Clock
     is_clock_set: Callable[[], bool] = lambda: False  # just now, and the desk was not told yet
+    failures: Callable[[timedelta], int] = lambda _: 0  # requests that failed at the broker, within so long
     look_every_s: float = LOOK_EVERY_S
     _lags: deque[timedelta] = field(default_factory=lambda: deque(maxlen=LAGS_IN_A_ROW))
     _lost: frozenset[tuple[KillTarget, KillCause]] = frozenset()  # what the look before found of losses
@@ -95,10 +97,14 @@ class KillWatch:
         ):  # what has begun seems an hour ago, or still to come: the next event brings it to rights
             return
         self._lags.append(timedelta(seconds=max(late_s, 0.0)))
-        clock = self.clock()
+        clock, released_at = self.clock(), self.desk.kills.released_at(THE_DESK)
+        window = self.rules.window
+        if released_at is not None:
+            window = min(max(self.wall.now() - released_at, OFF), window)
         seen = Seen(
             is_market_open=clock is not None and clock.is_open,
             lag=min(self._lags) if len(self._lags) == LAGS_IN_A_ROW else OFF,
+            broker_errors=self.failures(window),
         )
         found = automatic.due(self.desk, self.rules, seen, self.wall.now())
         before, self._lost = self._lost, frozenset((k.target, k.cause) for k in found if k.cause in _LOSSES)

@@ -74,6 +74,7 @@ class Watches:
             clock=self.clock,
             wall=wall,
             is_clock_set=runtime.stepping.is_due,
+            failures=lambda window: broker.http.failures.within(window.total_seconds()),
         )
         self.suspender = Suspender(
             desk=desk,

@@ -191,7 +191,7 @@ class RiskAutomaticSection(Section):
     stale_stream_s: Wait = Field(
         300.0, description="a stream of the broker that stays away so long in an open market kills the desk"
     )
-    window_s: float = Field(60.0, ge=1, le=600, description="the two below are counted over so long")
+    window_s: float = Field(60.0, ge=1, le=600, description="the three below are counted over so long")
     deaths_max: int = Field(
         50,
         ge=0,
@@ -200,6 +200,12 @@ class RiskAutomaticSection(Section):
     )
     rejects_max: int = Field(
         50, ge=0, le=1_000_000, description="the broker's rejects: the same; of most members the desk, else the member"
+    )
+    broker_errors_max: int = Field(
+        100,
+        ge=0,
+        le=1_000,
+        description="requests that the broker fails (5xx) or leaves unanswered in that time kill the desk at this number",
     )
     loop_lag_s: Wait = Field(
         2.0, description="the desk's own turn is late by so much, five looks in a row: kills the desk"

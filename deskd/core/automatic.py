@@ -64,6 +64,14 @@ def findings(desk: Desk, rules: AutomaticRules, seen: Seen, now: datetime) -> It
         yield from _counts(desk, cause, Decimal(bound), rules.window, now)
     yield Finding(
         target=THE_DESK,
+        cause=KillCause.BROKER_ERRORS,
+        figure=Decimal(seen.broker_errors),
+        bound=Decimal(rules.broker_errors_max),
+        unit="",
+        about=f"requests that the broker failed or left unanswered in {rules.window.total_seconds():g} s",
+    )
+    yield Finding(
+        target=THE_DESK,
         cause=KillCause.LOOP_LAG,
         figure=_seconds(seen.lag),
         bound=_seconds(rules.loop_lag),

@@ -34,6 +34,7 @@ class AutomaticRules:
     deaths_max: int = 0  # of most members: kills the desk; of one: kills the member
     rejects_max: int = 0
     loop_lag: timedelta = OFF  # so late is every one of LAGS_IN_A_ROW looks
+    broker_errors_max: int = 0  # requests that the broker failed or left unanswered, in the window
 
 
 LAGS_IN_A_ROW = 5  # one late look is a stopped process or a busy machine; five are a desk that does not keep up
@@ -45,3 +46,4 @@ class Seen:
 
     is_market_open: bool = False  # False, too, while the broker's clock is not known
     lag: timedelta = OFF  # the least by which the last LAGS_IN_A_ROW looks were late
+    broker_errors: int = 0  # requests that failed at the broker within the window, since the desk was last released

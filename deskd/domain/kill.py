@@ -44,6 +44,7 @@ class KillCause(StrEnum):
     DENIALS = "denials"  # the gate says no, again and again
     LOOP_LAG = "loop_lag"  # the desk itself does not keep up
     BREAKER = "breaker"  # a circuit breaker tripped too often
+    BROKER_ERRORS = "broker_errors"  # the broker fails, or leaves requests without an answer
 
 
 class TradingState(StrEnum):

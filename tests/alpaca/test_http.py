@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -91,3 +92,18 @@ async def test_an_answer_that_quotes_the_keys_is_read_without_them() -> None:
     async with some_http() as (fake, http):
         fake.answer("GET", "/x", web.Response(status=401, text=f"no such secret: {KEYS.secret}"))
         assert await http.send("GET", "/x", turn=NOW) == Answer(401, b"no such secret: ***")
+
+
+async def test_what_fails_at_the_broker_is_counted_for_a_while() -> None:
+    """No answer, a fault of the broker's own, nobody there; a refusal is none, nor is a turn that never came."""
+    async with some_http() as (fake, http):
+        fake.answer("POST", "/x", cut, web.Response(status=503), web.Response(status=403), web.Response(status=429))
+        for _ in range(4):
+            await http.send("POST", "/x", turn=NOW)
+        assert (http.failures.within(60), http.failures.within(0)) == (2, 0)
+        await http.send("POST", "/x", turn=replace(NOW, leaves=lambda: "canceled"))
+        assert http.failures.within(60) == 2
+    pacer = Pacer(per_min=None, clock=NoonClock())
+    async with Http(url="http://127.0.0.1:1", keys=KEYS, pacer=pacer, timeout_s=1) as http:
+        await http.send("POST", "/x", turn=NOW)
+        assert http.failures.within(60) == 1

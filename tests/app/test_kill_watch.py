@@ -32,6 +32,7 @@ class World:
     wall: Wall = field(default_factory=Wall)
     pulled: list[ev.KillEngaged] = field(default_factory=list)
     moved: list[ev.BreakerMoved] = field(default_factory=list)
+    failed: dict[timedelta, int] = field(default_factory=dict)  # at the broker, within so long
 
     async def post(self, event: ev.KillEngaged | ev.BreakerMoved) -> None:
         if isinstance(event, ev.KillEngaged):
@@ -48,6 +49,7 @@ class World:
             post=self.post,
             clock=lambda: self.clock,
             wall=self.wall,
+            failures=lambda window: self.failed.get(window, 0),
         )
 
 
@@ -137,3 +139,15 @@ async def test_nothing_is_held_against_a_clock_that_was_just_set() -> None:
     is_set = False
     await watch.look()
     assert world.pulled == []
+
+
+async def test_requests_that_fail_at_the_broker_count_since_the_desk_was_released() -> None:
+    """Within the window at first; after a release those before it do not pull the kill again."""
+    world = World(a_desk(), RiskAutomaticSection(broker_errors_max=3))
+    watch = world.watch()
+    world.failed = {timedelta(seconds=60): 3}
+    await watch.look()
+    assert [kill.cause for kill in world.pulled] == [KillCause.BROKER_ERRORS]
+    handle(world.desk, ev.KillReleased(target=THE_DESK, by="ada", reason="the broker is well", at=world.wall.now()))
+    await watch.look()
+    assert len(world.pulled) == 1

@@ -201,6 +201,7 @@ drift_s = 0
 stale_stream_s = 0
 deaths_max = 0
 rejects_max = 0
+broker_errors_max = 0
 loop_lag_s = 0
 [risk.breaker]
 cooldown_s = 3.0

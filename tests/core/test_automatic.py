@@ -67,13 +67,14 @@ def test_a_desk_where_nothing_is_wrong_pulls_nothing() -> None:
         stale=SECOND,
         deaths_max=1,
         rejects_max=1,
+        broker_errors_max=1,
         loop_lag=SECOND,
     )
     assert pulled(a_desk(), rules) == []
     desk = a_desk_that_lost("10")
     found(desk, "cash")
     died(desk, 10)
-    late = Seen(is_market_open=True, lag=timedelta(hours=1))
+    late = Seen(is_market_open=True, lag=timedelta(hours=1), broker_errors=1_000)
     assert pulled(desk, AutomaticRules(), late, NOON + timedelta(days=1)) == []
 
 
@@ -230,22 +231,32 @@ def test_what_was_counted_and_forgiven_outlives_a_restart() -> None:
 BOUNDS = st.integers(1, 20)
 
 
+def test_a_broker_that_fails_too_often_kills_the_desk() -> None:
+    """What it answers with its own fault, and what it does not answer, at the number that officers set."""
+    rules = AutomaticRules(broker_errors_max=3)
+    assert pulled(a_desk(), rules, Seen(broker_errors=2)) == []
+    [kill] = automatic.due(a_desk(), rules, Seen(broker_errors=3), NOON)
+    assert (kill.target, kill.cause) == (THE_DESK, KillCause.BROKER_ERRORS)
+    assert kill.reason == "broker_errors=3 bound=3: requests that the broker failed or left unanswered in 60 s"
+
+
 @given(
     at_price=st.integers(1, 200),
     deaths=st.integers(0, 20),
     lag_s=st.integers(0, 20),
     age_s=st.integers(0, 20),
+    failed=st.integers(0, 20),
     bounds=st.tuples(BOUNDS, BOUNDS),
 )
 def test_a_tighter_bound_kills_no_later(
-    at_price: int, deaths: int, lag_s: int, age_s: int, bounds: tuple[int, int]
+    *, at_price: int, deaths: int, lag_s: int, age_s: int, failed: int, bounds: tuple[int, int]
 ) -> None:
     """Whatever a looser bound pulls, the tighter one pulls, too: at every figure, of every cause."""
     desk = a_desk_that_lost(str(at_price))
     died(desk, deaths, NOON + age_s * SECOND)
     found(desk, "cash")
     desk.apply(ev.StreamChanged(stream=MARKET, is_up=False, why="silent", at=NOON))
-    seen, at = Seen(is_market_open=True, lag=lag_s * SECOND), NOON + age_s * SECOND
+    seen, at = Seen(is_market_open=True, lag=lag_s * SECOND, broker_errors=failed), NOON + age_s * SECOND
 
     def pulls(bound: int) -> set[tuple[KillTarget, KillCause]]:
         percent = Decimal(bound)
@@ -254,6 +265,7 @@ def test_a_tighter_bound_kills_no_later(
             drift=bound * SECOND,
             stale=bound * SECOND,
             deaths_max=bound,
+            broker_errors_max=bound,
             loop_lag=bound * SECOND,
         )
         return {(one.target, one.cause) for one in automatic.findings(desk, rules, seen, at) if one.pulls}
