@@ -50,7 +50,11 @@ class Judging(Protocol):
 def rules_of(spec: StrategySpec | None, desk: RiskExitsSection) -> ExitRules:
     """Return the strategy's exits: the desk's, tightened by its own. 0 is none. None: what it says is not known."""
     own = NO_EXITS if spec is None else spec.exits
+    by_symbol = {symbol: _within(rules, desk) for symbol, rules in own.by_symbol.items()}
+    return replace(_within(own, desk), by_symbol=by_symbol)
 
+
+def _within(own: ExitRules, desk: RiskExitsSection) -> ExitRules:
     def tighter(bound: Decimal, its: Decimal | None) -> Decimal | None:
         given = [percent for percent in (bound, its) if percent]
         return min(given, default=None)

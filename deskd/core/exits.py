@@ -43,7 +43,7 @@ def watched(desk: Desk) -> set[Symbol]:
     """Return the symbols whose quotes exits rest on now."""
     found = {symbol for _, symbol in desk.exits.running}
     for who, book in desk.portfolio.books.items():
-        if _has_any(desk.exit_rules.get(who, NO_EXITS)) or desk.schedules.get(who, ALWAYS).flatten_before_close:
+        if desk.exit_rules.get(who, NO_EXITS).is_any or desk.schedules.get(who, ALWAYS).flatten_before_close:
             found.update(book.held())
     return found
 
@@ -51,10 +51,6 @@ def watched(desk: Desk) -> set[Symbol]:
 def held(desk: Desk) -> set[Symbol]:
     """Return the symbols of which any strategy holds something: what it holds it may close, which takes a price."""
     return {symbol for who, book in desk.portfolio.books.items() if who != HOUSE for symbol in book.held()}
-
-
-def _has_any(rules: ExitRules) -> bool:
-    return not (rules.stop_loss_pct is None and rules.take_profit_pct is None and rules.trailing_pct is None)
 
 
 def on_prices(desk: Desk, event: ev.PricesSeen) -> list[Effect]:
@@ -82,8 +78,8 @@ def _looked_at(desk: Desk, event: ev.PricesSeen, seen: SeenQuote, position: Posi
     if _is_to_be_flat(desk, who, event):
         price = seen.quote.bid_price if position.qty > 0 else seen.quote.ask_price
         return triggered(desk, _fact(position, ExitKind.BEFORE_CLOSE, price, price, event), seen.quote, event)
-    rules = desk.exit_rules.get(who, NO_EXITS)
-    if not _has_any(rules) or not _is_sound(desk, seen, rules, event.at):
+    rules = desk.exit_rules.get(who, NO_EXITS).of(seen.symbol)
+    if not rules.is_any or not _is_sound(desk, seen, rules, event.at):
         return []
     prices = _Prices.of(position, seen)
     trail = desk.exits.trail(position)

@@ -1,6 +1,7 @@
 """When the desk closes a position by itself: the bounds, and what it looks at."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
@@ -31,6 +32,17 @@ class ExitRules:
     take_profit_pct: Percent | None = None
     trailing_pct: Percent | None = None
     spread_max_pct: Percent = Decimal(2)  # of the midpoint: no exit rests on a quote that is wider
+    by_symbol: Mapping[Symbol, "ExitRules"] = field(default_factory=dict)  # those that have rules of their own, whole
+
+    def of(self, symbol: Symbol) -> "ExitRules":
+        """Return the bounds of a position in the symbol."""
+        return self.by_symbol.get(symbol, self)
+
+    @property
+    def is_any(self) -> bool:
+        """Tell whether there is any exit, of all symbols or of one."""
+        own = (self.stop_loss_pct, self.take_profit_pct, self.trailing_pct)
+        return own != (None, None, None) or any(rules.is_any for rules in self.by_symbol.values())
 
 
 NO_EXITS = ExitRules()

@@ -170,9 +170,11 @@ def examine(folder: Path, defaults: Defaults, name: str | None = None) -> Examin
         return Examined(None, (_leak(_CONFIG),), {})
     problems += wrong
     exits = schedule = wishes = member = None
+    traded: Sequence[str] = ()
     if config is not None:
         problems += _loose_limits(config, defaults.risk)
-        exits = tried(lambda: own_exits(config.exits, defaults.exits))
+        traded = config.symbols if config.symbols is not None else defaults.market.symbols
+        exits = tried(lambda: own_exits(config.exits, defaults.exits, traded))
         schedule = tried(lambda: own_schedule(config.schedule, defaults.schedule))
         wishes = tried(lambda: own_wishes(config.notifications))
         member = tried(lambda: defaults.owners.member(StrategyId(name), config.user_id, folder))
@@ -194,7 +196,7 @@ def examine(folder: Path, defaults: Defaults, name: str | None = None) -> Examin
         version=config.version,
         path=folder,
         code_hash=code_hash,
-        symbols=tuple(Symbol(s) for s in (config.symbols if config.symbols is not None else defaults.market.symbols)),
+        symbols=tuple(map(Symbol, traded)),
         channels=frozenset(Channel(channel) for channel in config.channels),
         env=config.env,
         limits={name: parse_decimal(str(value)) for name, value in config.limits.items()},

@@ -13,7 +13,7 @@ from deskd.domain.exits import ExitRules
 from deskd.domain.ids import Symbol
 from deskd.domain.market import MarketClock, Quote
 from tests.app.test_bounds import a_spec
-from tests.factories import AAPL, ALICE, MONDAY, NOON, a_quote, price, qty
+from tests.factories import AAPL, ALICE, MONDAY, NOON, SPY, a_quote, price, qty
 from tests.runtime.a_live_desk import World, a_world
 
 CLOCK = MarketClock(
@@ -123,3 +123,12 @@ def test_of_two_exits_the_tighter_holds() -> None:
         stop_loss_pct=Decimal(2), take_profit_pct=Decimal(9), trailing_pct=Decimal(4)
     )
     assert rules_of(a_spec(), RiskExitsSection()) == ExitRules()
+
+
+def test_a_symbols_own_exits_are_bounded_by_the_desks() -> None:
+    """Officers' bounds may have become tighter since the files were read."""
+    desk = RiskExitsSection(stop_loss_pct=Decimal(3))
+    own = ExitRules(stop_loss_pct=Decimal(2), by_symbol={AAPL: ExitRules(stop_loss_pct=Decimal(5))})
+    rules = rules_of(replace(a_spec(), exits=own), desk)
+    assert (rules.stop_loss_pct, rules.of(AAPL).stop_loss_pct) == (2, 3)
+    assert rules.of(SPY) is rules

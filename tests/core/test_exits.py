@@ -19,6 +19,7 @@ from deskd.domain.order import OrderClass, OrderRequest, OrderStatus, OrderType,
 from deskd.domain.reasons import DenialReason
 from deskd.domain.run import StrategyStatus
 from deskd.domain.schedule import Schedule
+from deskd.ledger import fold
 from tests.core.some_orders import a_leg
 from tests.factories import (
     AAPL,
@@ -104,6 +105,22 @@ def test_a_long_position_is_closed_at_its_bounds_by_the_bid(bid: str, kind: Exit
     """The bid is what a sale gets. The bounds themselves fire."""
     found = [f for f in facts(handle(a_holder(), seen(bid))) if isinstance(f, ev.ExitTriggered)]
     assert [(f.kind, f.level, f.price) for f in found] == ([] if kind is None else [(kind, price(level), price(bid))])
+
+
+def test_a_symbol_can_have_bounds_of_its_own() -> None:
+    """They hold in the place of the others, and a position of which they know is watched; so over a restart."""
+    own = ExitRules(stop_loss_pct=Decimal(2), by_symbol={AAPL: rules(stop_loss_pct=5)})
+    assert facts(handle(a_holder(own), seen("95.01"))) == []
+    [found, *_] = facts(handle(a_holder(own), seen("95")))
+    assert isinstance(found, ev.ExitTriggered)
+    assert (found.kind, found.level) == (ExitKind.STOP_LOSS, price(95))
+    apart = ExitRules(stop_loss_pct=Decimal(2), by_symbol={SPY: rules(stop_loss_pct=5)})
+    assert facts(handle(a_holder(apart), seen("98")))
+    only = a_holder(ExitRules(by_symbol={AAPL: rules(trailing_pct=4)}))
+    assert exits.watched(only) == {AAPL}
+    again = fold.decode(fold.encode(only))
+    again.exit_rules, again.limits, again.instruments = only.exit_rules, only.limits, only.instruments
+    assert facts(handle(again, seen("95")))
 
 
 @pytest.mark.parametrize(
