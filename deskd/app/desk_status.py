@@ -14,7 +14,7 @@ from deskd.domain.effects import Refuse
 from deskd.domain.ids import HOUSE, StrategyId
 from deskd.domain.job import JobOutcome
 from deskd.domain.market import MarketClock
-from deskd.domain.money import ZERO, Cash
+from deskd.domain.money import ZERO, Cash, plain
 from deskd.domain.run import RunStatus
 from deskd.domain.shown import one_line
 from deskd.jobs.plan import TRIES_MAX, is_given_up
@@ -71,6 +71,8 @@ def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
         "cash": desk.portfolio.cash(),
         "house_cash": house.cash if house else None,
         "books": in_sum(desk),
+        "equity": desk.portfolio.equity(),
+        "books_differ": differing(desk),
         "members": {member: _day(desk, tuple(owned)) for member, owned in desk.members.items()},
         "market_day": None if desk.records.day is None else desk.records.day.isoformat(),
         "reconciled_at": desk.last_reconciled.at if desk.last_reconciled else None,
@@ -124,6 +126,28 @@ def in_sum(desk: Desk) -> str:
     broker = "not reconciled yet" if told is None else f"{told.cash:.2f} when compared at {told.at:%H:%M:%S} UTC"
     fees = f" (fees {desk.portfolio.fees:.2f})" if desk.portfolio.fees else ""
     return f"strategies {whole - house:.2f} + house {house:.2f}{fees} = {whole:.2f} cash; broker: {broker}"
+
+
+def differing(desk: Desk) -> str:
+    """Return where the sum of strategies and house is not what the broker has, cash and shares: one line.
+
+    What the last look saw waits for a second one; what the house took since is in the sum, and not settled.
+    """
+    told, held = desk.last_reconciled, len(desk.portfolio.holdings())
+    if told is None:
+        return "not known: not reconciled yet"
+    seen = [f"{subject} {_signed(more)} at the broker" for subject, more in told.differences]
+    names = {subject for subject, _ in told.differences}
+    taken = [
+        f"{subject} {_signed(plain(one.more))}, taken by the house and not settled"
+        for subject, one in desk.standing.open.items()
+        if subject not in names
+    ]
+    return "; ".join([*seen, *taken]) or f"none, of cash and {held} position{'' if held == 1 else 's'}"
+
+
+def _signed(more: str) -> str:
+    return more if more.startswith("-") else f"+{more}"
 
 
 def equity_of(desk: Desk) -> Cash:

@@ -173,6 +173,10 @@ class DeskAnswer(TypedDict):
     cash: NotRequired[DecimalText]  # of all books
     house_cash: NotRequired[DecimalText | None]  # of the house's book
     books: NotRequired[str]  # books and broker side by side, in words
+    equity: NotRequired[DecimalText]  # cash and positions of all books at mark
+    books_differ: NotRequired[
+        str
+    ]  # where books and broker do not agree, cash and shares, in words; `none, ...`: nowhere
     members: NotRequired[dict[str, str]]  # each member's equity and day, in words
     market_day: Day | None  # whose profit and loss is counted
     reconciled_at: Instant | None  # when books and broker were compared last

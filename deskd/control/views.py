@@ -76,6 +76,8 @@ def for_members(desk: View) -> View:
         "cash",
         "house_cash",
         "books",
+        "equity",
+        "books_differ",
         "members",
         "differences_suspected",
         "differences_open",

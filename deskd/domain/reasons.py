@@ -16,7 +16,7 @@ class DenialReason(StrEnum):
     SYMBOL_UNKNOWN = "SYMBOL_UNKNOWN"  # the broker does not list it
     SYMBOL_NOT_TRADABLE = "SYMBOL_NOT_TRADABLE"  # listed, but the broker does not trade it
     SYMBOL_FROZEN = "SYMBOL_FROZEN"  # books and broker disagree in this symbol: an officer looks into it; cancels pass
-    SYMBOL_DENIED = "SYMBOL_DENIED"  # off [risk.desk] symbols_allowed, or on symbols_denied; what only closes passes
+    SYMBOL_DENIED = "SYMBOL_DENIED"  # off symbols_allowed of some scope, or on symbols_denied; what only closes passes
     SYMBOL_HALTED = "SYMBOL_HALTED"  # the market halted trading in it; cancels pass
     MARKET_CLOSED = "MARKET_CLOSED"  # not in this order's session: regular, or extended hours
     FORM_INVALID = "FORM_INVALID"  # type, time in force, class and prices do not go together
@@ -28,9 +28,11 @@ class DenialReason(StrEnum):
     STOP_SIDE = "STOP_SIDE"  # a buy's stop is not over the market, or a sell's not under it
     ORDER_QTY_MAX = "ORDER_QTY_MAX"  # more shares than one order may have
     ORDER_NOTIONAL_MAX = "ORDER_NOTIONAL_MAX"  # the order's value is over the bound for one order
-    POSITION_QTY_MAX = "POSITION_QTY_MAX"  # the position would be over the bound, counting open orders
-    POSITION_NOTIONAL_MAX = "POSITION_NOTIONAL_MAX"  # the position's value would be over the bound
-    POSITION_SHARE_MAX = "POSITION_SHARE_MAX"  # the position would be too large a share of the strategy's equity
+    POSITION_QTY_MAX = (
+        "POSITION_QTY_MAX"  # the position would be over its bound, open orders and the scope's others counted
+    )
+    POSITION_NOTIONAL_MAX = "POSITION_NOTIONAL_MAX"  # its value would be over the bound, the scope's others counted
+    POSITION_SHARE_MAX = "POSITION_SHARE_MAX"  # it would be too large a share of the equity of strategy, member or desk
     CONCENTRATION_MAX = "CONCENTRATION_MAX"  # the symbol would be too large a share of the account, over all strategies
     GROSS_EXPOSURE_MAX = "GROSS_EXPOSURE_MAX"  # all positions and open orders would be too large a share of allocation
     NET_EXPOSURE_MAX = "NET_EXPOSURE_MAX"  # longs less shorts would be too large a share of the allocation
@@ -39,7 +41,7 @@ class DenialReason(StrEnum):
     DAY_TRADES_MAX = "DAY_TRADES_MAX"  # three day trades in five days on a small account: only what closes passes
     STOP_COOLDOWN = "STOP_COOLDOWN"  # a stop has just closed a position in the symbol: wait before opening one again
     SHORT_NOT_ALLOWED = "SHORT_NOT_ALLOWED"  # sells more than the strategy holds and has not promised elsewhere
-    BUYING_POWER = "BUYING_POWER"  # the order's value is over what the strategy has free
+    BUYING_POWER = "BUYING_POWER"  # the order's value is over what the strategy, or the whole account, has free
     OPEN_ORDERS_MAX = "OPEN_ORDERS_MAX"  # too many open orders
     ORDERS_PER_DAY_MAX = "ORDERS_PER_DAY_MAX"  # too many orders this market day
     CLOSES_ONLY = "CLOSES_ONLY"  # a closing order of the desk for more than the strategy holds and has not promised

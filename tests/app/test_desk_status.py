@@ -3,8 +3,9 @@
 import os
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
-from deskd.app.desk_status import Moment, equity_of, in_sum, in_words, status
+from deskd.app.desk_status import Moment, differing, equity_of, in_sum, in_words, status
 from deskd.config import Config
 from deskd.core.desk import TRADES, Desk
 from deskd.domain import events as ev
@@ -15,7 +16,7 @@ from deskd.domain.market import MarketClock
 from deskd.domain.reasons import RefusalReason
 from deskd.jobs.plan import TRIES_MAX
 from deskd.ports import RequestFigures
-from tests.factories import ALICE, MONDAY, NOON, a_desk, cash
+from tests.factories import AAPL, ALICE, MONDAY, NOON, a_desk, cash, price, qty
 
 OUTAGE = ev.OutageEnded(
     stream=TRADES,
@@ -126,3 +127,24 @@ def test_a_job_that_failed_stands_in_the_status_until_it_is_done() -> None:
         assert happens(JobName.REPORT, None) == {}
     given_up = happens(JobName.REPORT, None)["report"]
     assert given_up.startswith("of 2026-01-05: given up, the desk died of it 3 times; ")
+
+
+def test_where_books_and_broker_differ_is_one_line() -> None:
+    """None is said as such, and of how much; else what the last look saw, and what the house took."""
+    desk = a_desk()
+    assert differing(Desk()) == "not known: not reconciled yet"
+    assert differing(desk) == "none, of cash and 0 positions"
+    desk.portfolio.book(ALICE).trade(AAPL, qty(1), price(100), NOON)
+    assert differing(desk) == "none, of cash and 1 position"
+    assert desk.last_reconciled is not None
+    desk.apply(replace(desk.last_reconciled, differences=(("AAPL", "5"), ("cash", "-3.5"))))
+    for subject in ("AAPL", "SPY"):
+        desk.apply(
+            ev.DiscrepancyFound(subject=subject, expected="", actual="", action="house", at=NOON, more=Decimal(2))
+        )
+    assert differing(desk) == (
+        "AAPL +5 at the broker; cash -3.5 at the broker; SPY +2, taken by the house and not settled"
+    )
+    now = Moment(started_at=NOON, refusal=None, clock=None, market_stream="up", jails=None)
+    told = status(Config(), desk, now)
+    assert (told["equity"], told["books_differ"]) == (cash(100_000), differing(desk))

@@ -130,5 +130,5 @@ def test_a_symbols_own_exits_are_bounded_by_the_desks() -> None:
     desk = RiskExitsSection(stop_loss_pct=Decimal(3))
     own = ExitRules(stop_loss_pct=Decimal(2), by_symbol={AAPL: ExitRules(stop_loss_pct=Decimal(5))})
     rules = rules_of(replace(a_spec(), exits=own), desk)
-    assert (rules.stop_loss_pct, rules.of(AAPL).stop_loss_pct) == (2, 3)
+    assert (rules.stop_loss_pct, rules.of(AAPL).stop_loss_pct) == (Decimal(2), Decimal(3))
     assert rules.of(SPY) is rules

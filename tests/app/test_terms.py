@@ -177,7 +177,7 @@ async def test_a_members_strategies_have_so_much_together() -> None:
     await given.terms.allocate(BOB, replace(a_spec(), strategy_id=BOB))
     [fact] = given.posted
     assert isinstance(fact, ev.AllocationChanged)
-    assert (fact.strategy_id, fact.allocation) == (BOB, 5_000)
+    assert (fact.strategy_id, fact.allocation) == (BOB, cash(5_000))
     assert fact.by == "desk.toml: all of alice's strategies together have 15000"
     given.desk.apply(fact)
     await given.terms.allocate(ALICE, a_spec())
@@ -186,7 +186,7 @@ async def test_a_members_strategies_have_so_much_together() -> None:
     given.found.append(replace(a_spec(), strategy_id=new))
     await given.terms.on_run_fact(replace(registered(new), user_id=UserId("alice")))
     [fact] = [one for one in given.posted[1:] if isinstance(one, ev.AllocationChanged)]
-    assert (fact.strategy_id, fact.allocation) == (new, 0)
+    assert (fact.strategy_id, fact.allocation) == (new, cash(0))
 
 
 async def test_a_folder_that_is_gone_has_capital_only_for_what_it_holds() -> None:
@@ -197,7 +197,7 @@ async def test_a_folder_that_is_gone_has_capital_only_for_what_it_holds() -> Non
     await given.terms.allocate(new, replace(a_spec(), strategy_id=new))
     [fact] = given.posted
     assert isinstance(fact, ev.AllocationChanged)
-    assert (fact.strategy_id, fact.allocation) == (new, 10_000)
+    assert (fact.strategy_id, fact.allocation) == (new, cash(10_000))
     given.desk.portfolio.book(ALICE).trade(AAPL, qty(1), price(100), NOON)
     await given.terms.allocate(new, replace(a_spec(), strategy_id=new))
     assert [getattr(one, "allocation", None) for one in given.posted] == [10_000, 5_000]

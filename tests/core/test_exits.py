@@ -47,7 +47,8 @@ RULES = ExitRules(stop_loss_pct=Decimal(2), take_profit_pct=Decimal(5), trailing
 
 
 def rules(**bounds: int) -> ExitRules:
-    return ExitRules(**{name: Decimal(value) for name, value in bounds.items()})
+    made: dict[str, Any] = {name: Decimal(value) for name, value in bounds.items()}
+    return ExitRules(**made)
 
 
 def a_holder(rules: ExitRules = RULES, *, shares: int = 10, side: Side = Side.BUY) -> Desk:
