@@ -82,7 +82,8 @@ def _symbols(tables: Tables, origins: dict[str, str]) -> tuple[frozenset[Symbol]
 
     def said(name: str) -> dict[Scope, list[frozenset[Symbol]]]:
         lists = {
-            scope: [frozenset(map(Symbol, getattr(one, name))) for one in of if one] for scope, of in tables.items()
+            scope: [frozenset(map(Symbol, getattr(one, name) or ())) for one in of if one]
+            for scope, of in tables.items()
         }
         found = {scope: [symbols for symbols in of if symbols] for scope, of in lists.items()}
         origins.update(_origin(name, [scope for scope, symbols in found.items() if symbols]))

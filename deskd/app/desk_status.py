@@ -71,7 +71,7 @@ def status(config: Config, desk: Desk, now: Moment) -> Mapping[str, object]:
         "cash": desk.portfolio.cash(),
         "house_cash": house.cash if house else None,
         "books": in_sum(desk),
-        "equity": desk.portfolio.equity(),
+        "account_equity": desk.portfolio.equity(),
         "books_differ": differing(desk),
         "members": {member: _day(desk, tuple(owned)) for member, owned in desk.members.items()},
         "market_day": None if desk.records.day is None else desk.records.day.isoformat(),

@@ -78,7 +78,7 @@ SETTINGS: Columns = {"key": "key", "value": "value", "from": "from"}
 CHECKS: Columns = {"check": "check", "": "verdict", "found": "found", "remedy": "remedy"}
 
 _MONEY = frozenset(
-    "equity realized_pnl unrealized_pnl day_pnl drawdown market_value allocation cash house_cash reserved buying_power fees".split()  # noqa: SIM905
+    "equity realized_pnl unrealized_pnl day_pnl drawdown market_value allocation cash house_cash account_equity reserved buying_power fees".split()  # noqa: SIM905
 )
 _PRICES = frozenset({"price", "avg_fill_price", "avg_entry_price", "mark_price"})
 _TEXTS = frozenset(

@@ -37,8 +37,8 @@ class _Limits(Section):
         None, description="how far a limit price may lie through the market's far side, as a share of it"
     )
     allow_short: bool | None = Field(None, description="may they sell what they do not hold; every scope must allow it")
-    symbols_allowed: Texts = Field((), description="what may be traded; empty: all that strategies name")
-    symbols_denied: Texts = Field((), description="what may not")
+    symbols_allowed: Texts | None = Field(None, description="what may be traded; none: all that strategies name")
+    symbols_denied: Texts | None = Field(None, description="what may not")
 
 
 class RiskStrategySection(_Limits):

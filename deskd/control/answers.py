@@ -173,7 +173,7 @@ class DeskAnswer(TypedDict):
     cash: NotRequired[DecimalText]  # of all books
     house_cash: NotRequired[DecimalText | None]  # of the house's book
     books: NotRequired[str]  # books and broker side by side, in words
-    equity: NotRequired[DecimalText]  # cash and positions of all books at mark
+    account_equity: NotRequired[DecimalText]  # cash and positions of all books at mark
     books_differ: NotRequired[
         str
     ]  # where books and broker do not agree, cash and shares, in words; `none, ...`: nowhere

@@ -76,7 +76,7 @@ def for_members(desk: View) -> View:
         "cash",
         "house_cash",
         "books",
-        "equity",
+        "account_equity",
         "books_differ",
         "members",
         "differences_suspected",

@@ -147,4 +147,4 @@ def test_where_books_and_broker_differ_is_one_line() -> None:
     )
     now = Moment(started_at=NOON, refusal=None, clock=None, market_stream="up", jails=None)
     told = status(Config(), desk, now)
-    assert (told["equity"], told["books_differ"]) == (cash(100_000), differing(desk))
+    assert (told["account_equity"], told["books_differ"]) == (cash(100_000), differing(desk))

@@ -39,7 +39,7 @@ def test_the_clubs_money_is_not_every_members_to_see() -> None:
         "name": "desk",
         "cash": "5",
         "house_cash": "1",
-        "equity": "6",
+        "account_equity": "6",
         "books_differ": "none, of cash and 1 position",
         "differences_open": {},
         "differences_suspected": {},
