@@ -159,7 +159,8 @@ def _closings_in(
             continue
         wanted = abs(position.qty)
         qty = Qty(wanted if room is None else min(wanted, room))
-        if not instrument.is_fractionable or way.limit_price is not None:
+        is_short_sale = side is Side.SELL and room is None  # of which the broker takes whole shares only
+        if not instrument.is_fractionable or way.limit_price is not None or is_short_sale:
             qty = Qty(qty.to_integral_value(ROUND_DOWN))
         if qty <= 0:
             why = "a fraction of what the broker sells in whole shares only"
@@ -191,8 +192,13 @@ def comes_first(desk: Desk, request: OrderRequest) -> bool:
 
 
 def _first_side(net: Qty, positions: list[Position]) -> Side:
-    """Return the side that moves the account away from zero, where something is held on both sides."""
-    has_long, has_short = any(p.qty > 0 for p in positions), any(p.qty < 0 for p in positions)
+    """Return the side that moves the account away from zero, where something is held on both sides.
+
+    A part of a share is not sold short: where the account is, it waits until the shorts are covered.
+    """
+    least = 1 if net <= 0 else ZERO
+    has_short = any(p.qty < 0 for p in positions)
+    has_long = any(p.qty > 0 and (p.qty >= least or not has_short) for p in positions)
     if has_long and has_short:
         return Side.BUY if net >= 0 else Side.SELL
     return Side.SELL if has_long else Side.BUY

@@ -52,7 +52,10 @@ _FROM_THE_BROKER = (
 
 def handle(desk: Desk, event: ev.Event) -> list[Effect]:
     """Decide what follows from *event*, let the facts take hold, and say who is to be told of each."""
-    effects = _settled(desk, decide(desk, event))
+    if isinstance(event, ev.PricesSeen):
+        effects = [e for place in exits.places(desk, event) for e in _settled(desk, exits.on_place(desk, event, place))]
+    else:
+        effects = _settled(desk, decide(desk, event))
     if desk.blocks.known:
         for oid in blocks.may_hand_over(desk, effects):
             effects += _settled(desk, blocks.handed_over(desk, oid, event.at))

@@ -30,7 +30,8 @@ def free_to_close(desk: Desk, who: StrategyId, symbol: Symbol) -> Qty:
         promised = desk.reservations.opening(who, symbol, Side.BUY) + blocks.promised(desk, who, symbol, Side.BUY)
         free = min(held + promised, ZERO)
     instrument = desk.instruments.get(symbol)
-    if instrument is not None and instrument.is_fractionable and free > 0:
+    # no fraction is sold short: where the account is not long by so much, the whole shares go
+    if instrument is not None and instrument.is_fractionable and 0 < free <= desk.portfolio.total_qty(symbol):
         return Qty(free)
     whole = abs(free).to_integral_value(ROUND_FLOOR)  # shorts are whole shares at the broker
     return Qty(whole if free > 0 else -whole)

@@ -5,7 +5,8 @@ Rule 1: what counts is the price at which the position would be closed now: the 
 Rule 2: one look is none: a bound is reached where two looks in a row say so, and the trail moves where both do. So a
         bad tick sells nothing, and lifts no trail.
 Rule 3: an exit that was triggered is carried through until the position is flat, over restarts and refusals. One order
-        at a time, for what is free: shares that open orders promise are left to these.
+        at a time, for what is free: shares that open orders promise are left to these. What follows for one position
+        takes hold before the next is looked at: two that are due at once are in each other's way.
 Rule 4: shares that a bracket, OCO or OTO at the broker closes are left to that; of a short position all are, whatever the
         shares. Open orders of the other side are canceled first: they would open the position anew, and the broker
         refuses what could trade with itself. Shares that a limit order promises are not left to it where a stop fires:
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from deskd.core import asking, exit_orders, lane, passing
 from deskd.core.desk import Desk
@@ -39,6 +41,13 @@ _HUNDRED = Decimal(100)
 _AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
 
 
+class Place(NamedTuple):
+    """A position, and what was seen of its symbol."""
+
+    seen: SeenQuote
+    strategy_id: StrategyId
+
+
 def watched(desk: Desk) -> set[Symbol]:
     """Return the symbols whose quotes exits rest on now."""
     found = {symbol for _, symbol in desk.exits.running}
@@ -54,14 +63,22 @@ def held(desk: Desk) -> set[Symbol]:
 
 
 def on_prices(desk: Desk, event: ev.PricesSeen) -> list[Effect]:
-    """Return the exits that are due at these prices, and the orders of those that are on their way."""
+    """Return the exits that are due at these prices, and the orders of those that are on their way, each for itself."""
+    return [effect for place in places(desk, event) for effect in on_place(desk, event, place)]
+
+
+def places(desk: Desk, event: ev.PricesSeen) -> list[Place]:
+    """Return the positions that are to be looked at, one after the other: an order for one is in the way of the next."""
     if not event.is_open or not desk.is_synced:  # a fill that nobody has heard of may have closed it already
         return []
-    effects: list[Effect] = []
-    for seen in event.seen:
-        for position in _positions(desk, seen.symbol):
-            effects += _looked_at(desk, event, seen, position)
-    return effects
+    return [Place(seen, position.strategy_id) for seen in event.seen for position in _positions(desk, seen.symbol)]
+
+
+def on_place(desk: Desk, event: ev.PricesSeen, place: Place) -> list[Effect]:
+    """Return what follows for one position at these prices, as the desk stands now."""
+    book = desk.portfolio.books.get(place.strategy_id)
+    position = None if book is None else book.positions.get(place.seen.symbol)
+    return [] if position is None or not position.qty else _looked_at(desk, event, place.seen, position)
 
 
 def _positions(desk: Desk, symbol: Symbol) -> Iterator[Position]:

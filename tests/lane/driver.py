@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from deskd.core import crossing, sequencing
+from deskd.core import conflicts, crossing, sequencing
 from deskd.core.checks import MARKET_MARGIN
 from deskd.core.deciding import handle
 from deskd.core.desk import TRADES, Desk
@@ -26,7 +26,7 @@ from deskd.domain.activity import HouseCause
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
 from deskd.domain.lane import LaneRules
 from deskd.domain.limits import Limits
-from deskd.domain.market import Instrument, MarketClock, Quote
+from deskd.domain.market import Instrument, MarketClock, Quote, TradingDay
 from deskd.domain.money import NO_QTY, Cash, Price, Qty
 from deskd.domain.order import Fill, Order, OrderRequest, OrderStatus, Replacement
 from deskd.domain.run import StrategyStatus
@@ -35,10 +35,13 @@ from deskd.exchange.errors import ApiError
 from deskd.exchange.exchange import Exchange
 from deskd.exchange.fill_model import IMMEDIATE, PAPER
 from deskd.exchange.order import ExchangeOrder, OrderChanges
+from deskd.exchange.session import SessionDay
 from tests.exchange.given import NOON, a_day
 from tests.factories import MONDAY, a_snapshot, an_instrument, cash, price, qty, registered, some_limits
-from tests.lane import told
-from tests.lane.plan import MIDDLE, SYMBOLS, Ask, Cancel, Move, Plan, Replace, Restart, Wait
+from tests.lane import keeping, told
+from tests.lane.keeping import EXITS, Keeper
+from tests.lane.plan import MIDDLE, SYMBOLS, Ask, Cancel, Kill, Look, Move, Plan, Release, Replace, Restart, Wait
+from tests.lane.wide import STRATEGIES_MAX
 
 MONEY, ALLOCATION = 100_000_000, 1_000_000
 LATE_MAX = timedelta(seconds=8)  # under the desk's doubt_settle: later nothing arrives at the broker
@@ -46,23 +49,19 @@ ROUNDS_MAX = 8  # in which all that is on its way arrives, and what is in doubt 
 PENDING = frozenset({OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_REPLACE})
 _ASSETS = tuple(Asset(id=f"aaaa-{symbol}", symbol=symbol, name=symbol, exchange="NASDAQ") for symbol in SYMBOLS)
 _INSTRUMENTS = {symbol: an_instrument(symbol) for symbol in SYMBOLS}
-_DAY = a_day()
-_CLOCK = MarketClock(timestamp=NOON, is_open=True, next_open=_DAY.open_at + timedelta(days=1), next_close=_DAY.close_at)
 _SIZE = qty(100)
 _CENT = Decimal("0.01")
 
 
-def _limits(*, is_short_allowed: bool) -> Limits:
+def _limits(plan: Plan) -> Limits:
     return some_limits(
-        is_short_allowed=is_short_allowed,
+        is_short_allowed=plan.is_short_allowed,
+        may_wait_for_open=plan.may_wait_for_open,
         order_notional_max=cash(MONEY),
         position_notional_max=cash(MONEY),
         open_orders_max=1000,
         orders_per_day_max=100_000,
     )
-
-
-_LIMITS = {True: _limits(is_short_allowed=True), False: _limits(is_short_allowed=False)}
 
 
 def _opening(who: StrategyId) -> tuple[ev.Fact, ...]:
@@ -74,7 +73,7 @@ def _opening(who: StrategyId) -> tuple[ev.Fact, ...]:
     )
 
 
-_OPENINGS = {StrategyId(f"s{n}"): _opening(StrategyId(f"s{n}")) for n in range(10)}
+_OPENINGS = {StrategyId(f"s{n}"): _opening(StrategyId(f"s{n}")) for n in range(STRATEGIES_MAX)}
 _SNAPSHOT = a_snapshot(cash=Cash(Decimal(MONEY)), at=NOON)
 
 
@@ -121,7 +120,9 @@ class Story:
     is_strict: bool = True  # False: a refusal for a conflict is counted, and nothing is checked
     exchange: Exchange = field(init=False)
     desk: Desk = field(init=False)
-    now: datetime = NOON
+    now: datetime = field(init=False)
+    day: SessionDay = field(init=False)
+    keeper: Keeper = field(default_factory=Keeper)  # of kills
     quotes: dict[Symbol, tuple[Price, Price]] = field(default_factory=dict)
     to_broker: list[tuple[datetime, ef.Effect]] = field(default_factory=list)  # since when on its way
     answers: list[ev.Event] = field(default_factory=list)  # of the broker to what was sent, on their way
@@ -138,23 +139,41 @@ class Story:
     def __post_init__(self) -> None:
         """Open the account, and give each strategy its part of it."""
         plan = self.plan
+        self.now, self.day = plan.begins_at, a_day(close=plan.closes)
         fills = PAPER if plan.is_paper else IMMEDIATE
         self.exchange = Exchange(
-            assets=_ASSETS, cash=_SNAPSHOT.cash, fills=fills, seed=plan.seed + 1, id_seed=7, now=NOON
+            assets=_ASSETS, cash=_SNAPSHOT.cash, fills=fills, seed=plan.seed + 1, id_seed=7, now=self.now
         )
-        self.exchange.on_session(_DAY, NOON)
+        self.exchange.on_session(self.day, self.now)
         for symbol in SYMBOLS:
             self._move(symbol, MIDDLE)
         self.desk = self._new_desk()
-        self._keep(ev.StreamChanged(stream=TRADES, is_up=True, why="listening", at=NOON))
-        self.tell(_SNAPSHOT)
+        self._keep(ev.StreamChanged(stream=TRADES, is_up=True, why="listening", at=self.now))
+        self.tell(replace(_SNAPSHOT, at=self.now))
         for who in plan.strategies:
             for fact in _OPENINGS[who]:
                 self._keep(fact)
 
     def _new_desk(self) -> Desk:
-        limits = dict.fromkeys(self.plan.strategies, _LIMITS[self.plan.is_short_allowed])
-        return self.make_desk(limits=limits, instruments=_INSTRUMENTS, lane=self.plan.rules)
+        limits = dict.fromkeys(self.plan.strategies, _limits(self.plan))
+        desk = self.make_desk(limits=limits, instruments=_INSTRUMENTS, lane=self.plan.rules)
+        if self.plan.is_wide:
+            desk.calendar = {self.day.day: _trading_day(self.day)}
+        if self.plan.has_exits:
+            desk.exit_rules = dict.fromkeys(self.plan.strategies, EXITS)
+        return desk
+
+    def clock(self) -> MarketClock:
+        """Return the market's clock as the broker tells it."""
+        day, now = self.day, self.now
+        is_open = day.open_at <= now < day.close_at
+        next_open = day.open_at if now < day.open_at else day.next_open_at
+        return MarketClock(
+            timestamp=now,
+            is_open=is_open,
+            next_open=next_open,
+            next_close=day.close_at if now < day.close_at else day.next_close_at,
+        )
 
     def _keep(self, fact: ev.Fact) -> None:
         self.desk.apply(fact)
@@ -217,8 +236,7 @@ class Story:
                 break
 
     def _look_at_market(self, symbol: Symbol) -> None:
-        clock = replace(_CLOCK, timestamp=self.now)
-        self.tell(ev.MarketLooked(symbol=symbol, quote=self._quote(symbol), at=self.now, clock=clock))
+        self.tell(ev.MarketLooked(symbol=symbol, quote=self.quote(symbol), at=self.now, clock=self.clock()))
 
     def _listen(self) -> None:
         for event in self.exchange.take_events():
@@ -258,6 +276,7 @@ class Story:
         rule = told.conflict_in(answer.message)
         # Shares for an amount of money are those at the price at which they arrive; 2 % are provided for.
         is_surprise = rule is not None and request.notional is not None and self._has_moved(request)
+        is_surprise = is_surprise or (rule == "auction_window" and self._is_late(request))
         self.counts.answers[f"{answer.http} {'surprise' if is_surprise else rule or answer.message[:40]}"] += 1
         if rule is not None and not is_surprise:
             self.counts.conflicts[rule] += 1
@@ -267,6 +286,13 @@ class Story:
     def _has_moved(self, request: OrderRequest) -> bool:
         then, (_, ask) = self.asked_at[request.client_order_id], self.quotes[request.symbol]
         return abs(ask / then - 1) > MARKET_MARGIN
+
+    def _is_late(self, request: OrderRequest) -> bool:
+        """Tell whether the order for an auction was in time when it was approved, and has arrived when it is not."""
+        asked = self.desk.orders[request.client_order_id].requested_at
+        return conflicts.auction_window(request.time_in_force, asked, _trading_day(self.day)) is None and (
+            conflicts.auction_window(request.time_in_force, self.now, _trading_day(self.day)) is not None
+        )
 
     def _told(self, theirs: ExchangeOrder) -> ev.BrokerOrder:
         by_id = self.exchange.order
@@ -334,10 +360,18 @@ class Story:
                     self._wait(seconds)
                 case Restart(arrives):
                     self._restart(arrives)
+                case Kill(target, depth):
+                    self.tell(keeping.pulled(target, depth, self.now))
+                case Release(pick):
+                    keeping.release(self, pick)
+                case Look():
+                    keeping.look(self)
             self.carry(step.carried)
             self.hear(step.heard)
             if self.is_look_due:
                 self._look()
+            if self.plan.is_wide:
+                self.keeper.step(self)
             if self.is_strict and self.desk.held_ids:
                 self._nobody_waits_for_nothing()
         self._settle()
@@ -345,11 +379,10 @@ class Story:
 
     def _ask(self, request: OrderRequest) -> None:
         self.counts.asked += 1
-        quote = self._quote(request.symbol)
+        quote = self.quote(request.symbol)
         if request.notional is not None:
             self.asked_at[request.client_order_id] = quote.ask_price
-        clock = replace(_CLOCK, timestamp=self.now)
-        self.tell(ev.OrderRequested(request=request, quote=quote, market_day=MONDAY, at=self.now, clock=clock))
+        self.tell(ev.OrderRequested(request=request, quote=quote, market_day=MONDAY, at=self.now, clock=self.clock()))
 
     def _replace(self, old: Order, wish: Replace) -> None:
         if old.qty is None or old.qty + wish.more <= 0:
@@ -363,14 +396,15 @@ class Story:
         asked = ev.ReplaceRequested(
             client_order_id=wish.client_order_id,
             replacement=wanted,
-            quote=self._quote(old.request.symbol),
+            quote=self.quote(old.request.symbol),
             market_day=MONDAY,
             by="x",
             at=self.now,
         )
         self.tell(asked)
 
-    def _quote(self, symbol: Symbol) -> Quote:
+    def quote(self, symbol: Symbol) -> Quote:
+        """Return the market as it is now."""
         bid, ask = self.quotes[symbol]
         return Quote(
             symbol=symbol,
@@ -437,6 +471,7 @@ class Story:
         self.stream.clear()
         self.looks.clear()
         self.desk, self.wakes, self.has_restarted = again, [], True
+        self.keeper = Keeper()
         self.tell(ev.DeskStarted(version="test", broker="test", at=self.now))
         self.tell(ev.TradeStreamChanged(is_up=True, why="listening", at=self.now))
         self._look()
@@ -473,7 +508,8 @@ class Story:
             soon = self.now + crossing.MEET_MAX  # a look at the market, for an order that was recalled
             is_recalled = desk.orders[oid].recalled_for is not None
             is_looked_at = is_recalled and any(one == oid and at <= soon for at, one in self.wakes)
-            has_reason = is_at_the_broker or symbol in untold or is_looked_at or not desk.is_synced
+            is_kills_turn = bool(desk.kills.in_force)  # what it closes comes first
+            has_reason = is_kills_turn or is_at_the_broker or symbol in untold or is_looked_at or not desk.is_synced
             assert has_reason, f"{oid} waits for nothing"
 
     # --- the end -----------------------------------------------------------------------------------------------------
@@ -487,6 +523,8 @@ class Story:
                 self.hear((0.0,) * len(self.looks) + (0.0,) * len(self.answers) + (0.9,) * len(self.stream))
             if self.is_look_due:
                 self._look()
+            if self.plan.is_wide:
+                self.keeper.step(self)
             if n >= 2 and not self.has_restarted:
                 break
         if self.is_strict:
@@ -496,6 +534,16 @@ class Story:
     def _is_doubtful(self, order: Order) -> bool:
         """Tell whether the runtime asks for the order from time to time."""
         return order.broker_order_id is None or order.status in PENDING or self.desk.has_lost_its_group(order)
+
+
+def _trading_day(day: SessionDay) -> TradingDay:
+    return TradingDay(
+        day=day.day,
+        extended_open_at=day.extended_open_at,
+        open_at=day.open_at,
+        close_at=day.close_at,
+        extended_close_at=day.extended_close_at,
+    )
 
 
 def nobody_waits(story: Story) -> None:
@@ -521,9 +569,9 @@ def books_are_the_account(story: Story) -> None:
 
 
 def house_takes_nothing(_story: Story, fact: ev.Fact) -> None:
-    """Have each fill be some strategy's: the house takes what was there before, and nothing else."""
+    """Have each fill be some strategy's: the house takes what was there before, and what it hands over after a kill."""
     assert isinstance(fact, ev.HouseAdjusted)
-    assert fact.cause is HouseCause.OPENING, f"the house takes {fact}"
+    assert fact.cause in {HouseCause.OPENING, HouseCause.BLOCK}, f"the house takes {fact}"
 
 
 def exchanges_are_fair(story: Story, fact: ev.Fact) -> None:
@@ -532,9 +580,9 @@ def exchanges_are_fair(story: Story, fact: ev.Fact) -> None:
     So the sums over the books stay as they are.
     """
     assert isinstance(fact, ev.OrderFilled)
-    if fact.internal_with is None:
-        return
     request = story.desk.orders[fact.client_order_id].request
+    if fact.internal_with is None or request.for_kill:  # or it is handed over what the house closed for it
+        return
     bid, ask = story.quotes[request.symbol]
     assert bid <= fact.price <= ask, f"{fact.price} is not in {bid}/{ask}"
     limit = request.limit_price
@@ -586,4 +634,5 @@ AT_THE_END: tuple[Callable[[Story], None], ...] = (
     exchanges_are_whole,
     books_are_the_account,
     parts_are_the_order,
+    keeping.nothing_opens_under_a_kill,
 )

@@ -7,12 +7,13 @@ Rule 2: plans are short. Many short ones find more than few long ones, and what 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
 
 from deskd.domain.ids import ClientOrderId, StrategyId, Symbol, UserId
+from deskd.domain.kill import KillDepth, KillTarget
 from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.order import (
     OrderClass,
@@ -23,6 +24,7 @@ from deskd.domain.order import (
     TakeProfit,
     TimeInForce,
 )
+from tests.exchange.given import NOON
 from tests.factories import AAPL, SPY, cash, price, qty
 
 HOLD_MAX = timedelta(seconds=5)
@@ -85,7 +87,27 @@ class Restart:
     arrives: tuple[bool, ...]  # in turn
 
 
-type What = Ask | Cancel | Replace | Move | Wait | Restart
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Somebody pulls the kill switch."""
+
+    target: KillTarget
+    depth: KillDepth
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """An officer releases a kill that is in force; *pick* says which, from 0 to 1."""
+
+    pick: float
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The desk looks at the prices of what it holds, for its own exits."""
+
+
+type What = Ask | Cancel | Replace | Move | Wait | Restart | Kill | Release | Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +129,11 @@ class Plan:
     is_paper: bool  # the market takes some ms, and fills parts
     is_short_allowed: bool
     steps: Sequence[Step]
+    begins_at: datetime = NOON
+    closes: str = "16:00"  # that day, in New York
+    has_exits: bool = False  # the desk closes positions by itself
+    may_wait_for_open: bool = True
+    is_wide: bool = False  # of the wide alphabet
 
     @property
     def has_restart(self) -> bool:
@@ -124,7 +151,7 @@ def a_plan(seed: int, policy: ConflictPolicy, *, steps: int | None = None) -> Pl
     count = steps or STEPS_MIN + int(draw() * (STEPS_MAX - STEPS_MIN + 1))
     planned: list[Step] = []
     if draw() < 0.6:  # begin with a position
-        planned += [Step(Ask(_an_entry(random, who, symbols, f"e{n}"))) for n, who in enumerate(strategies[:2])]
+        planned += [Step(Ask(an_entry(random, who, symbols, f"e{n}"))) for n, who in enumerate(strategies[:2])]
         planned.append(Step(Wait(1), (0.0, 0.0), (0.0,) * 16))
         planned.append(Step(Wait(1), (), (0.0,) * 16))
     while len(planned) < count:
@@ -147,7 +174,7 @@ def _something(random: Random, strategies: Sequence[StrategyId], symbols: Sequen
     match draw():
         case chance if chance < 0.60:
             who = strategies[int(draw() * len(strategies))]
-            return Ask(_an_order(random, who, symbols[int(draw() * len(symbols))], f"o{number}"))
+            return Ask(an_order(random, who, symbols[int(draw() * len(symbols))], f"o{number}"))
         case chance if chance < 0.70:
             return Cancel(draw())
         case chance if chance < 0.80:
@@ -160,13 +187,15 @@ def _something(random: Random, strategies: Sequence[StrategyId], symbols: Sequen
             return Restart(tuple([draw() < 0.5 for _ in range(8)]))
 
 
-def _an_entry(random: Random, who: StrategyId, symbols: Sequence[Symbol], oid: str) -> OrderRequest:
+def an_entry(random: Random, who: StrategyId, symbols: Sequence[Symbol], oid: str) -> OrderRequest:
+    """Return an order at the market that opens something."""
     draw = random.random
     symbol, side = symbols[int(draw() * len(symbols))], _SIDES[draw() < 0.4]
     return _request(who, symbol, side, oid, OrderType.MARKET, qty=_SHARES[5 + int(draw() * 15)])
 
 
-def _an_order(random: Random, who: StrategyId, symbol: Symbol, oid: str) -> OrderRequest:
+def an_order(random: Random, who: StrategyId, symbol: Symbol, oid: str) -> OrderRequest:
+    """Return any order that a strategy may think of."""
     draw = random.random
     side = _SIDES[int(draw() * 2)]
     kind = _TYPES[int(draw() * len(_TYPES))]

@@ -18,6 +18,8 @@ CONFLICTS = {
     "oto orders must be entry": "account_position",
     "oco orders must be exit": "account_position",
     "fractional orders cannot be sold short": "account_position",
+    "opg orders must be": "auction_window",
+    "cls orders must be": "auction_window",
 }
 
 
@@ -42,6 +44,7 @@ def new_order(r: OrderRequest) -> NewOrder:
         order_class=r.order_class,
         take_profit=r.take_profit,
         stop_loss=r.stop_loss,
+        extended_hours=r.extended_hours,
     )
 
 
