@@ -11,6 +11,7 @@ from tests.lane.campaign import Campaign, jobs_max
 from tests.lane.driver import Counts, Story
 from tests.lane.plan import Plan, a_plan
 from tests.lane.shrink import failure_of, shrunk
+from tests.lane.wide import a_wide_plan
 
 
 def main() -> int:
@@ -22,9 +23,10 @@ def main() -> int:
     parser.add_argument("--file", type=Path, help="where it is counted; default var/lane/SEED.json")
     parser.add_argument("--replay", type=int, metavar="SEED", help="play that one, and make it smaller if it fails")
     parser.add_argument("--policy", type=ConflictPolicy, default=ConflictPolicy.DENY, choices=list(ConflictPolicy))
+    parser.add_argument("--wide", action="store_true", help="the sequence to replay is of the wide alphabet")
     wanted = parser.parse_args()
     if wanted.replay is not None:
-        return replay(a_plan(wanted.replay, wanted.policy))
+        return replay((a_wide_plan if wanted.wide else a_plan)(wanted.replay, wanted.policy))
     path = wanted.file or Path("var") / "lane" / f"{wanted.seed}.json"
     campaign = Campaign.loaded(path, wanted.seed, wanted.sequences)
     if campaign.done:

@@ -20,6 +20,7 @@ from deskd.domain.lane import ConflictPolicy
 from tests.lane.driver import Counts
 from tests.lane.plan import a_plan
 from tests.lane.shrink import failure_of
+from tests.lane.wide import a_wide_plan
 
 POLICIES = tuple(ConflictPolicy)
 CHUNK = 500
@@ -36,11 +37,13 @@ class Failure:
     seed: int
     policy: str
     said: str
+    is_wide: bool = False
 
     @property
     def command(self) -> str:
         """Return how to play it again."""
-        return f"python -m tests.lane --replay {self.seed} --policy {self.policy}"
+        wide = " --wide" if self.is_wide else ""
+        return f"python -m tests.lane --replay {self.seed} --policy {self.policy}{wide}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +59,21 @@ def policy_of(number: int) -> ConflictPolicy:
     return POLICIES[number % len(POLICIES)]
 
 
+def is_wide(number: int) -> bool:
+    """Tell whether the sequence at that place is of the wide alphabet: both take turns."""
+    return number // len(POLICIES) % 2 == 1
+
+
 def play(task: tuple[int, int, int]) -> Chunk:
     """Play the sequences from one place up to another; *task* is the first seed, and both places."""
     seed, first, last = task
     counts = {policy.value: Counts() for policy in POLICIES}
     failures: list[Failure] = []
     for number in range(first, last):
-        policy = policy_of(number)
-        if said := failure_of(a_plan(seed + number, policy), counts[policy.value], Desk):
-            failures.append(Failure(seed + number, policy.value, said[:2_000]))
+        policy, wide = policy_of(number), is_wide(number)
+        plan = a_wide_plan(seed + number, policy) if wide else a_plan(seed + number, policy)
+        if said := failure_of(plan, counts[policy.value], Desk):
+            failures.append(Failure(seed + number, policy.value, said[:2_000], is_wide=wide))
     return Chunk(counts, tuple(failures))
 
 

@@ -5,8 +5,10 @@ import pytest
 from deskd.domain.lane import ConflictPolicy
 from tests.lane.driver import Counts, Story
 from tests.lane.plan import a_plan
+from tests.lane.wide import STRATEGIES_MAX, a_wide_plan
 
 SEQUENCES = 120
+WIDE_SEQUENCES = 200
 
 
 @pytest.mark.parametrize("policy", ConflictPolicy)
@@ -46,4 +48,33 @@ def test_what_a_campaign_found_once_stays_mended(policy: ConflictPolicy, seed: i
     """Each stood for one in some 60,000 to 250,000 sequences."""
     counts = Counts()
     Story(a_plan(seed, policy), counts).play()
+    assert not counts.conflicts
+
+
+@pytest.mark.parametrize("policy", ConflictPolicy)
+def test_nor_under_kills_and_exits_nor_around_auctions_opens_and_closes(policy: ConflictPolicy) -> None:
+    """The wide alphabet: up to twenty strategies, closings of the desk's own under conflict, half days, extended hours."""
+    counts, strategies = Counts(), 0
+    for seed in range(WIDE_SEQUENCES):
+        plan = a_wide_plan(seed, policy)
+        strategies = max(strategies, len(plan.strategies))
+        Story(plan, counts).play()
+    assert strategies == STRATEGIES_MAX
+    assert not counts.conflicts
+    assert counts.facts.keys() >= {"KillEngaged", "KillReleased", "FlattenCompleted", "ExitTriggered", "OrderExpired"}
+    assert counts.denied.keys() >= {"AUCTION_WINDOW", "MARKET_CLOSED", "KILLED", "REDUCE_ONLY", "EXIT_UNDER_WAY"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "seed"),
+    [
+        (ConflictPolicy.DENY, 2724),  # two exits at the same prices took the same shares of the account
+        (ConflictPolicy.DENY, 1242),  # two exits at the same prices, on two sides
+        (ConflictPolicy.HOLD, 643),  # a kill sold a part of a share of an account that was short
+    ],
+)
+def test_what_the_wide_alphabet_found_once_stays_mended(policy: ConflictPolicy, seed: int) -> None:
+    """Each stood for one in some 1,000 sequences."""
+    counts = Counts()
+    Story(a_wide_plan(seed, policy), counts).play()
     assert not counts.conflicts
