@@ -52,7 +52,7 @@ def run(
     errors: list[BaseException] = []
     try:
         try:
-            uvloop.run(_run(config, keys, notifier, read, voice=voice, doctor=doctor))
+            uvloop.run(_run(config, keys, notifier, voice, read=read, doctor=doctor))
         except* (ConfigError, LedgerError, BrokerFatal, SandboxUnavailable, ChildProcessError) as group:
             errors = _leaves(group)
     except Exception as crash:
@@ -124,9 +124,9 @@ async def _run(
     config: Config,
     keys: BrokerKeys | None,
     notifier: Notifier,
-    read: Callable[[], Loaded] | None,
-    *,
     voice: logs.Voice,
+    *,
+    read: Callable[[], Loaded] | None,
     doctor: Sequence[str] | None,
 ) -> None:
     stop, reload, kill = asyncio.Event(), asyncio.Event(), asyncio.Event()
