@@ -22,6 +22,8 @@ below. Each form has its JSON Schema in [json/](json/), for whoever validates or
 
 - Stable: names and meanings stay. Fields are added, so pass over what you do not know.
 - Money, prices and quantities are decimals **as text**: read them as decimals, never as floats. Instants are RFC 3339, UTC.
+- Decimals have at most nine places. What has more is rounded to nine, half to even: a mean price, and money that rests on
+  one. Quantities and prices of orders have no more, and prices of fills are never rounded: sums of them are exact.
 - A field marked *may lack* is left out where it says nothing; one that may be `null` is always there.
 - Exit codes are those without `--json`: 0 done, 1 refused or failed, 2 usage, 3 desk not reachable. What is printed with 1
   says of each thing what became of it. Where nothing was done at all there is nothing on standard output, and one sentence

@@ -13,6 +13,7 @@ from deskd.domain.breaker import BreakerState
 from deskd.domain.ids import ClientOrderId, RunId, StrategyId
 from deskd.domain.job import JobOutcome
 from deskd.domain.kill import KillScope, KillTarget
+from deskd.domain.money import shown_decimal
 from deskd.domain.order import Order, OrderRequest
 from deskd.domain.run import ExitReason
 
@@ -195,7 +196,8 @@ def _words(fact: ev.Fact) -> tuple[str, str, Mapping[str, object]]:
             level = "info" if fact.outcome is JobOutcome.DONE else "error"
             return "job_ended", level, _job(fact) | {"outcome": fact.outcome, "detail": fact.detail}
         case ev.DaySummarized():
-            figures = {"equity": str(fact.equity), "day_pnl": str(fact.day_pnl), "fees": str(fact.fees)}
+            money = {"equity": fact.equity, "day_pnl": fact.day_pnl, "fees": fact.fees}
+            figures = {key: shown_decimal(value) for key, value in money.items()}
             counts = {"orders": fact.orders, "fills": fact.fills, "denied": fact.denied, "deaths": fact.deaths}
             return "day_summarized", "info", {"market_day": str(fact.market_day)} | figures | counts
         case ev.RootSigned():

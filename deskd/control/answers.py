@@ -23,7 +23,8 @@ def _one_of(*words: Iterable[str]) -> Meta:
     return Meta(extra_json_schema={"enum": [str(word) for group in words for word in group]})
 
 
-type DecimalText = Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
+type DecimalText = Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]{1,9})?$")]  # money.shown_decimal
+type ExactText = Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]  # of a fill: what the books are made of
 type Instant = Annotated[
     str,
     Meta(
@@ -303,7 +304,7 @@ class FillAnswer(TypedDict):
     symbol: str  # what was traded
     side: SideWord  # which way
     qty: DecimalText  # executed
-    price: DecimalText  # at
+    price: ExactText  # at
     at: Instant  # when, as the broker stamped it
     part_id: str | None  # where its order went to the broker in parts: of which part
     is_internal: int  # 1: exchanged with another strategy at the desk, and unknown to the broker
@@ -400,7 +401,7 @@ class OrderFillAnswer(TypedDict):
     fill_id: str  # counted once
     at: Instant  # as the broker stamped it
     qty: DecimalText  # executed
-    price: DecimalText  # at
+    price: ExactText  # at
     cash: DecimalText  # what came in; negative: what was paid
     filled_qty: DecimalText  # so far
     avg_fill_price: DecimalText  # so far
@@ -510,7 +511,7 @@ class BookingAnswer(TypedDict):
     activity_id: str | None  # the broker's line, where there is one
     symbol: str | None  # of what
     qty: DecimalText  # shares
-    price: DecimalText | None  # at
+    price: ExactText | None  # at
     cash: DecimalText  # money
     why: str  # in words
     at: Instant  # when

@@ -18,7 +18,7 @@ from deskd.core.standing import CASH
 from deskd.domain import events as ev
 from deskd.domain.ids import Symbol
 from deskd.domain.look import Look
-from deskd.domain.money import plain
+from deskd.domain.money import plain, shown_decimal
 from deskd.ports import Clock
 
 LOOK_S = 60.0  # a broker that is slow, and a look that was under way already
@@ -111,7 +111,7 @@ def _booking(fact: ev.HouseAdjusted) -> BookingAnswer:
         "symbol": fact.symbol,
         "qty": plain(fact.qty),
         "price": None if fact.price is None else plain(fact.price),
-        "cash": plain(fact.cash),
+        "cash": shown_decimal(fact.cash),
         "why": fact.why,
         "at": instant(fact.at),
     }

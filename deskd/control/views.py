@@ -7,7 +7,7 @@ from typing import Any
 
 from deskd.control import answers
 from deskd.domain.book import Account, Position
-from deskd.domain.money import plain
+from deskd.domain.money import shown_decimal
 from deskd.domain.order import Order
 from deskd.domain.strategy import BrokenStrategy, StrategySpec
 from deskd.ports import Orders, Runs
@@ -56,8 +56,8 @@ def strategy(found: StrategySpec | BrokenStrategy, runs: Runs, orders: Orders) -
         view |= {"exit_reason": str(end.reason), "exit_detail": end.detail}
     view["open_orders"] = len(orders.orders(name, is_open=True))
     if money := orders.account(name):
-        view |= {"equity": plain(money.equity), "realized_pnl": plain(money.realized_pnl)}
-        view["unrealized_pnl"] = plain(money.unrealized_pnl)
+        view |= {"equity": shown_decimal(money.equity), "realized_pnl": shown_decimal(money.realized_pnl)}
+        view["unrealized_pnl"] = shown_decimal(money.unrealized_pnl)
     return view
 
 
@@ -108,7 +108,7 @@ def order(order: Order) -> answers.OrderAnswer:
         "limit_price": _text(r.limit_price),
         "stop_price": _text(r.stop_price),
         "status": str(order.status),
-        "filled_qty": plain(order.filled_qty),
+        "filled_qty": shown_decimal(order.filled_qty),
         "avg_fill_price": _text(order.avg_fill_price),
         "reason": order.reason,
         "message": order.message,
@@ -127,12 +127,12 @@ def position(position: Position) -> answers.PositionAnswer:
     return {
         "strategy_id": position.strategy_id,
         "symbol": position.symbol,
-        "qty": plain(position.qty),
-        "avg_entry_price": plain(position.avg_entry_price),
-        "mark_price": plain(position.mark_price),
-        "market_value": plain(position.market_value),
-        "unrealized_pnl": plain(position.unrealized_pnl),
-        "realized_pnl": plain(position.realized_pnl),
+        "qty": shown_decimal(position.qty),
+        "avg_entry_price": shown_decimal(position.avg_entry_price),
+        "mark_price": shown_decimal(position.mark_price),
+        "market_value": shown_decimal(position.market_value),
+        "unrealized_pnl": shown_decimal(position.unrealized_pnl),
+        "realized_pnl": shown_decimal(position.realized_pnl),
         "updated_at": instant(position.updated_at),
     }
 
@@ -141,17 +141,17 @@ def account(account: Account) -> answers.AccountAnswer:
     """Return a strategy's money."""
     return {
         "strategy_id": account.strategy_id,
-        "allocation": plain(account.allocation),
-        "cash": plain(account.cash),
-        "reserved": plain(account.reserved),
-        "buying_power": plain(account.buying_power),
-        "equity": plain(account.equity),
-        "realized_pnl": plain(account.realized_pnl),
-        "unrealized_pnl": plain(account.unrealized_pnl),
-        "day_pnl": plain(account.day_pnl),
-        "peak_equity": plain(account.peak_equity),
-        "drawdown": plain(account.drawdown),
-        "fees": plain(account.fees),
+        "allocation": shown_decimal(account.allocation),
+        "cash": shown_decimal(account.cash),
+        "reserved": shown_decimal(account.reserved),
+        "buying_power": shown_decimal(account.buying_power),
+        "equity": shown_decimal(account.equity),
+        "realized_pnl": shown_decimal(account.realized_pnl),
+        "unrealized_pnl": shown_decimal(account.unrealized_pnl),
+        "day_pnl": shown_decimal(account.day_pnl),
+        "peak_equity": shown_decimal(account.peak_equity),
+        "drawdown": shown_decimal(account.drawdown),
+        "fees": shown_decimal(account.fees),
     }
 
 
@@ -170,7 +170,7 @@ def _plain_value(value: object) -> object:
         case None | bool() | int() | float() | str():
             return value if not isinstance(value, str) else str(value)
         case Decimal():
-            return plain(value)
+            return shown_decimal(value)
         case datetime():
             return instant(value)
         case Mapping():
@@ -182,4 +182,4 @@ def _plain_value(value: object) -> object:
 
 
 def _text(value: Decimal | None) -> str | None:
-    return None if value is None else plain(value)
+    return None if value is None else shown_decimal(value)

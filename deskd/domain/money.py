@@ -54,3 +54,14 @@ def plain(value: Decimal) -> str:
     if "E" in text:
         text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def shown_decimal(value: Decimal) -> str:
+    """Return *value* plain, to PLACES_MAX places: where it is shown, in JSON too, and not folded.
+
+    Quantities and prices have no more, and stay exact; what was divided (a mean price, and what rests on one) has 28
+    digits of which nobody can use the last.
+    """
+    text = plain(value)
+    point = text.find(".")
+    return text if point < 0 or len(text) - point - 1 <= PLACES_MAX else plain(round(value, PLACES_MAX))

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from deskd.domain.money import plain
+from deskd.domain.money import shown_decimal
 from deskd.domain.shown import one_line
 
 ROWS_SHOWN = 500
@@ -86,7 +86,7 @@ def shown(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case Decimal():
-            return plain(value)
+            return shown_decimal(value)
         case datetime():
             return value.isoformat().replace("+00:00", "Z")
         case date():

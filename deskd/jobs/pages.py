@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import msgspec
 
-from deskd.domain.money import plain
+from deskd.domain.money import shown_decimal
 from deskd.jobs import markup
 from deskd.jobs.day import DayReport, DenialRow, FillRow, OrderRow, RunRow, StrategyDay
 
@@ -35,8 +35,8 @@ def as_json(report: DayReport) -> str:
 def totals(report: DayReport) -> dict[str, str | int]:
     """Return the sums."""
     return {
-        "equity": plain(report.equity),
-        "day_pnl": plain(report.day_pnl),
+        "equity": shown_decimal(report.equity),
+        "day_pnl": shown_decimal(report.day_pnl),
         "orders": len(report.orders),
         "fills": len(report.fills),
         "denied": report.denied,

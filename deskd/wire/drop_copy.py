@@ -21,7 +21,7 @@ from deskd.core.words import IN_DOUBT
 from deskd.domain import events as ev
 from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId, UserId
 from deskd.domain.kill import KillScope, KillTarget
-from deskd.domain.money import ZERO, Qty, plain
+from deskd.domain.money import ZERO, Qty, plain, shown_decimal
 from deskd.domain.order import Order, OrderRequest
 from deskd.domain.reasons import DenialReason
 from deskd.wire.event_line import VERSION, DeskEvent, EventLine
@@ -178,7 +178,7 @@ class DropCopy:
                 told = {"code_hash": fact.code_hash, "previous": fact.previous, "how": fact.how, "by": fact.by}
                 return [(E.VERSION_CHOSEN, self._of(who) | told)]
             case ev.AllocationChanged(strategy_id=who, allocation=allocation, by=by):
-                return [(E.ALLOCATION_CHANGED, self._of(who) | {"allocation": plain(allocation), "by": by})]
+                return [(E.ALLOCATION_CHANGED, self._of(who) | {"allocation": shown_decimal(allocation), "by": by})]
             case ev.LimitsChanged(strategy_id=who, limits=limits, by=by):
                 return [(E.LIMITS_CHANGED, self._of(who) | {"limits": dict(limits), "by": by})]
             case ev.MarketDayBegan(market_day=day):
@@ -203,11 +203,18 @@ class DropCopy:
             case ev.SymbolThawed(symbol=symbol, why=words):
                 return [(E.SYMBOL_THAWED, {"symbol": symbol, "why": words})]
             case ev.SharesDistributed(symbol=symbol, ratio=ratio, by=by, reason=reason):
-                return [(E.SHARES_DISTRIBUTED, {"symbol": symbol, "ratio": plain(ratio), "by": by, "why": reason})]
+                return [
+                    (E.SHARES_DISTRIBUTED, {"symbol": symbol, "ratio": shown_decimal(ratio), "by": by, "why": reason})
+                ]
             case ev.HouseAdjusted():
                 return [(E.HOUSE_ADJUSTED, _adjusted(fact))]
             case ev.AccountReconciled():
-                return [(E.RECONCILED, {"why": fact.why, "cash": plain(fact.cash), "differences": differences(fact)})]
+                return [
+                    (
+                        E.RECONCILED,
+                        {"why": fact.why, "cash": shown_decimal(fact.cash), "differences": differences(fact)},
+                    )
+                ]
             case ev.CommandGiven():
                 return [(E.COMMAND_GIVEN, {"by": fact.by, "command": fact.command, "arguments": fact.arguments})]
             case ev.NoticeGiven(strategy_id=who):
@@ -252,8 +259,17 @@ class DropCopy:
             case ev.Heartbeat():
                 return [(E.HEARTBEAT, _beat(fact))]
             case ev.ExitTriggered(strategy_id=who):
-                what = {"symbol": fact.symbol, "reason": fact.kind.value, "position_qty": plain(fact.position_qty)}
-                return [(E.EXIT_TRIGGERED, self._of(who) | what | {"price": plain(fact.price), "why": in_words(fact)})]
+                what = {
+                    "symbol": fact.symbol,
+                    "reason": fact.kind.value,
+                    "position_qty": shown_decimal(fact.position_qty),
+                }
+                return [
+                    (
+                        E.EXIT_TRIGGERED,
+                        self._of(who) | what | {"price": shown_decimal(fact.price), "why": in_words(fact)},
+                    )
+                ]
             case ev.PositionsMarked() | ev.TrailMoved():
                 return []  # SILENT
             case _:
@@ -315,7 +331,7 @@ class DropCopy:
             return []
         request = part_request(whole.request, fact)
         self._know(fact.part_id, _Known(request, part_of=fact.client_order_id))
-        part = {"part_id": fact.part_id, "part_qty": plain(fact.qty), "until": instant(fact.until)}
+        part = {"part_id": fact.part_id, "part_qty": shown_decimal(fact.qty), "until": instant(fact.until)}
         return [(E.ORDER_SPLIT, _whose(whole.request) | part)]
 
     def _part_of(self, oid: ClientOrderId) -> ClientOrderId | None:
@@ -366,7 +382,7 @@ class DropCopy:
         is_whole = known.filled_qty == known.qty
         fill = {
             "fill_id": fact.fill_id,
-            "fill_qty": plain(fact.qty),
+            "fill_qty": plain(fact.qty),  # exact: whoever adds fills up gets what the books have
             "fill_price": plain(fact.price),
             "filled_at": instant(fact.filled_at),
             "is_internal": True if fact.internal_with else None,
@@ -393,7 +409,7 @@ class DropCopy:
 
     def _progress(self, oid: ClientOrderId) -> dict[str, Any]:
         known = self._whole(oid)
-        return {} if known is None else {"filled_qty": plain(known.filled_qty), "qty": _text(known.qty)}
+        return {} if known is None else {"filled_qty": shown_decimal(known.filled_qty), "qty": _text(known.qty)}
 
     # --- what is no order's ------------------------------------------------------------------------------------------
 
@@ -514,15 +530,15 @@ def differences(fact: ev.AccountReconciled) -> dict[str, str]:
 def _corrected(fact: ev.FillCorrected) -> dict[str, Any]:
     return {
         "word": fact.word,
-        "corrected_qty": plain(fact.qty),
-        "corrected_notional": plain(fact.notional),
+        "corrected_qty": shown_decimal(fact.qty),
+        "corrected_notional": shown_decimal(fact.notional),
         "corrected_at": instant(fact.corrected_at),
     }
 
 
 def _adjusted(fact: ev.HouseAdjusted) -> dict[str, Any]:
-    shares = {"symbol": fact.symbol, "qty": plain(fact.qty), "price": _text(fact.price)} if fact.symbol else {}
-    return shares | {"cash": plain(fact.cash), "cause": fact.cause and fact.cause.value, "why": fact.why}
+    shares = {"symbol": fact.symbol, "qty": shown_decimal(fact.qty), "price": _text(fact.price)} if fact.symbol else {}
+    return shares | {"cash": shown_decimal(fact.cash), "cause": fact.cause and fact.cause.value, "why": fact.why}
 
 
 def _root(fact: ev.RootSigned) -> dict[str, Any]:
@@ -542,14 +558,14 @@ def _job(fact: ev.JobStarted | ev.JobEnded) -> dict[str, Any]:
 def _summary(fact: ev.DaySummarized) -> dict[str, Any]:
     return {
         "market_day": fact.market_day.isoformat(),
-        "equity": plain(fact.equity),
-        "day_pnl": plain(fact.day_pnl),
-        "fees": plain(fact.fees),
+        "equity": shown_decimal(fact.equity),
+        "day_pnl": shown_decimal(fact.day_pnl),
+        "fees": shown_decimal(fact.fees),
         "orders": fact.orders,
         "fills": fact.fills,
         "denied": fact.denied,
         "deaths": fact.deaths,
-        "strategies": {who: plain(pnl) for who, pnl in fact.strategies},
+        "strategies": {who: shown_decimal(pnl) for who, pnl in fact.strategies},
     }
 
 
@@ -568,4 +584,4 @@ def instant(at: datetime) -> str:
 
 
 def _text(value: Decimal | None) -> str | None:
-    return None if value is None else plain(value)
+    return None if value is None else shown_decimal(value)

@@ -15,7 +15,7 @@ from deskd.core.outages import DESK
 from deskd.domain import events as ev
 from deskd.domain.entry import Entry
 from deskd.domain.ids import ClientOrderId
-from deskd.domain.money import plain
+from deskd.domain.money import plain, shown_decimal
 from deskd.domain.order import Order, OrderClass, OrderRequest, OrderStatus
 from deskd.wire.drop_copy import differences, instant, order_of
 from deskd.wire.order_words import Asked, asked, clock, milliseconds, outcome, remedy, said, text
@@ -281,7 +281,7 @@ def _fills(parts: _Parts) -> list[View]:
                 "at": instant(fact.filled_at),
                 "qty": plain(fact.qty),
                 "price": plain(fact.price),
-                "cash": plain(-parts.order.request.side.sign * fact.qty * fact.price),
+                "cash": shown_decimal(-parts.order.request.side.sign * fact.qty * fact.price),
                 "filled_qty": plain(filled),
                 "avg_fill_price": plain(round(worth / filled, 6)),
                 "position_qty": text(fact.position_qty),

@@ -6,8 +6,10 @@ from decimal import Decimal
 from pathlib import PurePath
 
 from deskd.control import views
+from deskd.core.deciding import handle
+from deskd.domain.ids import ClientOrderId
 from deskd.domain.order import Order, OrderStatus
-from tests.factories import NOON, a_limit_request, price
+from tests.factories import ALICE, NOON, a_desk, a_limit_request, a_request, accepted, filled, price, qty, requested
 
 
 def test_an_orders_decimals_are_text_and_its_times_utc() -> None:
@@ -17,6 +19,20 @@ def test_an_orders_decimals_are_text_and_its_times_utc() -> None:
     assert (view["limit_price"], view["qty"], view["filled_qty"]) == ("0.1", "10", "0")
     assert view["requested_at"] == "2026-01-05T17:00:00Z"
     assert json.loads(json.dumps(view)) == view
+
+
+def test_figures_that_rest_on_a_mean_have_nine_places() -> None:
+    """Three fills at two prices make a mean without an end; its 28 digits are nobody's to read."""
+    desk = a_desk()
+    for number, at_price in enumerate(("100", "100", "101")):
+        request = a_request(client_order_id=ClientOrderId(f"alice-{number}"), qty=qty(1))
+        for event in (requested(request, at=NOON + timedelta(seconds=number)), accepted(request)):
+            handle(desk, event)
+        handle(desk, filled(request, 1, at_price=at_price))
+    (held,) = desk.portfolio.book(ALICE).positions.values()
+    view = views.position(held)
+    assert view["avg_entry_price"] == "100.333333333"
+    assert [key for key, text in view.items() if len(str(text).partition(".")[2]) > 9 and key != "updated_at"] == []
 
 
 def test_whatever_the_desk_tells_of_itself_becomes_json() -> None:

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from deskd.domain.money import DIGITS_MAX, PLACES_MAX, notional, parse_decimal, plain
+from deskd.domain.money import DIGITS_MAX, PLACES_MAX, notional, parse_decimal, plain, shown_decimal
 from tests.factories import price, qty
 
 
@@ -49,6 +49,23 @@ def test_zero_is_zero_however_it_is_written() -> None:
     assert str(parse_decimal("-0.000")) == "0"
     assert plain(Decimal("-0E+5")) == "0"
     assert plain(Decimal("1E+3")) == "1000"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Decimal(1) / 3, "0.333333333"),
+        (Decimal(-200) / 3, "-66.666666667"),
+        (Decimal("150.253000000"), "150.253"),
+        (Decimal("0.057436865"), "0.057436865"),
+        (Decimal("-0.0000000001"), "0"),
+        (Decimal("1E+3"), "1000"),
+        (Decimal(10**15) / 7, "142857142857142.857142857"),
+    ],
+)
+def test_what_was_divided_is_shown_to_nine_places(value: Decimal, text: str) -> None:
+    """And what people and the broker name has no more: it stays as it is."""
+    assert shown_decimal(value) == text
 
 
 def test_a_notional_is_exact() -> None:
