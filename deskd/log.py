@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ FIELDS = {
     "run_id": "DESK_RUN",
     "line": "DESK_LINE",
 }
+_READ_S = 0.1  # the journal looks up whose entry it is while its writer lives: `-u deskd` would not find the last words
 _NO_FIELDS = frozenset({"timestamp", "level", "exception", "stack"})  # the journal's own, and what the message has
 
 _SPECIAL = re.compile(rf"\\|{STEERING.pattern}")  # a backslash is JSON's own sign that a text holds something special
@@ -121,6 +123,8 @@ def tell_end(event: str, problems: Iterable[str], *, front: str, voice: Voice) -
             sys.stderr.write(f"{priority}{front}{printable(voice.secrets.hide(problem))}\n")
         else:
             structlog.get_logger().error(event, why=problem)
+    if voice.journal is not None:
+        time.sleep(_READ_S)
 
 
 class _ToJournal:

@@ -78,6 +78,15 @@ def test_an_order_of_an_old_ledger_says_that_its_checks_were_not_kept(ledger: Pa
     assert "not kept: the ledger is from before they were" in text
 
 
+def test_an_order_of_a_burst_tells_that_its_line_is_the_last_of_several(ledger: Path) -> None:
+    """Which of them the script was at work on, only it knows: the page does not say more than that."""
+    with FactReader(ledger) as history:
+        page = order_page(history, "order-filled", lambda _user_id: True)
+    assert page["lines_together"] is None
+    text = " ".join("\n".join(lines(page | {"lines_together": 16})).split())
+    assert "at work on trade AAPL 2026-01-05T17:00:00.984000Z, the last of 16 lines that it read together" in text
+
+
 def test_what_members_wrote_does_not_steer_the_terminal(ledger: Path) -> None:
     """An escape sequence is shown, not obeyed."""
     with FactReader(ledger) as history:

@@ -348,6 +348,13 @@ def test_a_wrong_configuration_fails_at_once_and_is_not_tried_again(story: Story
     assert story["wrong_result"]["ActiveState"] == "failed"
 
 
+def test_all_that_is_wrong_with_a_configuration_is_seen_where_officers_look(story: Story) -> None:
+    """`journalctl -p err` has each problem as an entry of the desk's own, and `systemctl status` the first."""
+    assert story["wrong_result"]["StatusText"].startswith("/etc/deskd/desk.toml:2:1: sandbox.pids: is 1")
+    told = [(entry["DESK_EVENT"], entry["DESK_WHY"].split(": ")[1]) for entry in story["wrong_told"]]
+    assert told == [("desk_ended", "sandbox.pids"), ("desk_ended", "sandbox.memroy_mb")]
+
+
 def test_without_any_right_the_desk_jails_under_one_uid_and_says_so(story: Story) -> None:
     """The weaker set-up works, with the same limits; its start and its doctor say what is weaker and what to do."""
     assert story["rootless_start"] == [0, ""]

@@ -516,9 +516,11 @@ def stop() -> None:
 
 
 def wrong_configuration() -> None:
-    Path("/etc/deskd/desk.toml").write_text("[sandbox]\npids = 1\n")
+    Path("/etc/deskd/desk.toml").write_text("[sandbox]\npids = 1\nmemroy_mb = 1\n")
     facts["wrong_start"] = run("systemctl", "start", "deskd")
-    facts["wrong_result"] = shown("Result", "ExecMainStatus", "ActiveState", "NRestarts")
+    facts["wrong_result"] = shown("Result", "ExecMainStatus", "ActiveState", "NRestarts", "StatusText")
+    errors = run("journalctl", "-u", "deskd", "-p", "err", "DESK_EVENT=desk_ended", "-o", "json", "--no-pager")[1]
+    facts["wrong_told"] = [json.loads(line) for line in errors.splitlines()[-2:]]
     run("systemctl", "reset-failed", "deskd")
 
 
