@@ -6,7 +6,7 @@ a test holds the keys against the configuration.
 
 import ast
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -153,7 +153,8 @@ def reference(generated: str, texts: Mapping[tuple[str, str], str]) -> str:
 def rules_by_reason() -> Mapping[str, list[str]]:
     """Return which checks of the gate can give each reason, in the gate's order."""
     found: dict[str, list[str]] = {}
-    for check in (*gate.CHECKS, *gate.VALUE_CHECKS, *gate.CLOSING_VALUE_CHECKS):
+    checks: Iterable[Callable[..., object]] = (*gate.CHECKS, *gate.VALUE_CHECKS, *gate.CLOSING_VALUE_CHECKS)
+    for check in checks:
         for reason in _named_in(inspect.getsource(check)):
             if check.__name__ not in found.setdefault(reason, []):
                 found[reason].append(check.__name__)
