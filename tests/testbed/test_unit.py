@@ -341,6 +341,11 @@ def test_a_stop_ends_runs_in_order_and_leaves_nothing(story: Story) -> None:
     assert story["stop_ends"] == [["stopped"]]
 
 
+def test_the_exchange_speaks_as_the_desk_does(story: Story) -> None:
+    """Its entries are the journal's own: no JSON stands in a message."""
+    assert story["stop_told"] == ["exchange_stopped"]
+
+
 def test_a_wrong_configuration_fails_at_once_and_is_not_tried_again(story: Story) -> None:
     """78 tells systemd that another start would end the same."""
     assert story["wrong_start"][0] == 1

@@ -512,6 +512,7 @@ def stop() -> None:
     facts["jail_test_alone"] = run(CTL, "jail", "test", timeout=120)  # no desk runs: this user tries
     facts["jail_test_alone_member"] = as_member(CTL, "jail", "test")
     facts["stop_not_the_desks"] = run("find", str(STATE), "-user", "root", "-print")[1]
+    facts["stop_told"] = sorted({line for line in journal() if line.startswith(("{", "exchange_stopped"))})
     facts["stop_ends"] = rows("SELECT exit_reason FROM runs WHERE ended_at = (SELECT max(ended_at) FROM runs)")
 
 
