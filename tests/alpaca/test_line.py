@@ -70,6 +70,47 @@ def test_turns_under_flood_are_fair_by_weight(weights: tuple[float, ...]) -> Non
         assert 1.9 <= served["w0"] / served["w1"] <= 2.1
 
 
+ASKS = st.tuples(st.sampled_from([0.02, 0.1, 0.5, 2.0, 10.0]), st.sampled_from([0.5, 1.0, 2.0, 3.0]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(ASKS, min_size=2, max_size=20))
+def test_whoever_waits_all_along_gets_what_he_weighs_whatever_anybody_asks(asks: list[tuple[float, float]]) -> None:
+    """Jain's index over the weights is at least 0.95 among those who had something waiting from the first minute on.
+
+    Those who ask for less than their share get all of it, and what they leave is the others'.
+    """
+    weights = {f"s{n:02}": weight for n, (_, weight) in enumerate(asks)}
+    flood = [
+        claim
+        for name, (per_s, weight) in zip(weights, asks, strict=True)
+        for claim in a_flood(name, per_s, 300, weight=weight)
+    ]
+    rush = Rush().run(flood, until=300)
+    served, everybody = rush.served(since=60), rush.served()
+    backlogged = [name for name in weights if is_backlogged(rush, name, since=60)]
+    if len(backlogged) > 1:
+        assert jain([served[name] / weights[name] for name in backlogged]) >= 0.95
+    lowest = min((served[name] / weights[name] for name in backlogged), default=None)
+    for name, (per_s, weight) in zip(weights, asks, strict=True):
+        asked = int(per_s * 300)
+        if lowest is not None and asked / weight * 240 / 300 < lowest / 2:
+            assert everybody[name] >= asked - 1, f"{name} asked for less than its share, and did not get it"
+    assert rush.turned_away == 0
+
+
+def is_backlogged(rush: Rush, name: str, since: float) -> bool:
+    """Tell whether the strategy had an order waiting at every moment from *since* on."""
+    left = {claim: at for at, claim in rush.left}
+    spans = sorted((at, left.get(claim, 1e9)) for claim, at in rush.arrived.items() if claim.flow == name)
+    until = since
+    for begin, end in spans:
+        if begin > until:
+            return False
+        until = max(until, end)
+    return until >= 1e9
+
+
 def test_who_was_away_saved_up_nothing() -> None:
     """An hour of silence is no claim to an hour of turns: from its return it gets its share."""
     rush = Rush().run([*a_flood("busy", 5, 600), *((at + 300, c) for at, c in a_flood("back", 5, 300))], until=600)
