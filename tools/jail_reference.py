@@ -1,6 +1,6 @@
 """The reference of jails: every wall, how the desk tests it at each start, and every attack of the corpus."""
 
-from deskd.supervision.walls import PROBES, WALLS
+from deskd.supervision.walls import DESK_PROBES, PROBES, WALLS
 from tests.jail.attacks import ATTACKS, NOT_CONTAINED
 
 
@@ -13,6 +13,8 @@ def reference(generated: str) -> str:
         "Each run of a strategy is in a jail of its own. At every start, and for `deskctl jail test`, the desk attacks a jail",
         f"of its own with the {len(PROBES)} probes below, in about 100 ms. Where one gets through, no strategy starts, and the desk says",
         "which wall is missing. `python -m deskd.supervision.self_test [--json] [STATE_DIR]` does the same without a desk.",
+        f"`deskctl jail test` also tries the {len(DESK_PROBES)} of the order socket and the log, which the desk bounds itself: some seconds.",
+        "What a jail costs, and what was contained where: [../jail-figures.md](../jail-figures.md).",
         "",
         "## Walls",
         "",
@@ -20,7 +22,7 @@ def reference(generated: str) -> str:
         "|---|---|---|",
     ]
     for wall, (protects, _) in WALLS.items():
-        tried = "; ".join(words for of, words, _ in PROBES.values() if of is wall)
+        tried = "; ".join(words for of, words, _ in (*PROBES.values(), *DESK_PROBES.values()) if of is wall)
         lines.append(f"| {wall} | {protects} | {tried} |")
     lines += [
         "",

@@ -26,9 +26,10 @@ def jail() -> None:
 @json_option
 @pass_call
 def test(call: Call, *, as_json: bool) -> None:
-    """Try some forty attacks in a jail of the desk's own; exit 1 where a wall is missing.
+    """Try some sixty attacks in a jail of the desk's own; exit 1 where a wall is missing. Takes some seconds.
 
-    The desk does the same at every start. Where none runs, this user tries them with the desk's configuration.
+    The desk does the same at every start, but for its order socket and its log. Where none runs, this user tries them
+    with the desk's configuration, and those two are not tried.
     """
     try:
         rows = call.desk().command("/jail/test", {}).body["probes"]

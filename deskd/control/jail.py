@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True, kw_only=True)
 class JailRoute:
-    """Answers officers alone: a test takes a tenth of a second of a core."""
+    """Answers officers alone: a test takes a tenth of a second of a core, and some seconds in all."""
 
     test: Test
     wall: Clock

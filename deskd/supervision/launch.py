@@ -178,9 +178,12 @@ class Launcher:
 
     def test(self) -> Sequence[Row]:
         """Attack a jail of our own, and return what every wall did. Blocks for some 100 ms."""
-        return SelfTest(
-            section=self.section, folder=self.folder, environment=self.environment, groups=self.groups
-        ).run()
+        return self.self_test.run()
+
+    @property
+    def self_test(self) -> SelfTest:
+        """Return the test of jails as this desk makes them."""
+        return SelfTest(section=self.section, folder=self.folder, environment=self.environment, groups=self.groups)
 
     @property
     def set_up(self) -> SetUp:

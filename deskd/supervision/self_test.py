@@ -6,20 +6,14 @@ memory and processes, so that both can be run into quickly.
 """
 
 import contextlib
-import fcntl
 import json
 import os
-import select
-import shutil
-import signal
 import socket
 import struct
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
 
 from deskd.config import SandboxSection
 from deskd.domain.errors import SandboxUnavailable
@@ -27,9 +21,17 @@ from deskd.supervision.cgroup import Group, Groups, clear_now, find_groups
 from deskd.supervision.hello import explain
 from deskd.supervision.jail import NSJAIL, STACK_MB, JailPlan, environment_of, jail_config
 from deskd.supervision.outside import seen_from_outside
-from deskd.supervision.own_jail import plan_of
+from deskd.supervision.own_jail import (
+    TIMEOUT_S,
+    ended_in_time,
+    hear,
+    left_in,
+    our_own,
+    plan_of,
+    report_of,
+    tell,
+)
 from deskd.supervision.process import JOIN_FAILED, SIGNALS_PENDING, Pipes, limit_what_runs_inherit, make_pipes, start
-from deskd.supervision.spawn import Child
 from deskd.supervision.staging import SANDBOX, Environment, JailFolder, choose_jail_folder, give, stage_environment
 from deskd.supervision.uids import Identity
 from deskd.supervision.walls import NODEV, NOEXEC, NOSUID, NOT_HERE, RDONLY, Row, Setup, Verdict, complaint, judge
@@ -43,9 +45,7 @@ CPU_TRIED = 0.25  # cores, while it tries to have more
 ROOM_MB = 2  # of /tmp and of /state: so little is filled at once
 STATE_FILES = 64
 RLIMIT_NPROC = 64  # looser than the cgroup's: it is the cgroup that is tested
-TIMEOUT_S = 20.0
 _BOUNDS_OF_JAIL = {"pids": RLIMIT_NPROC, "tmp_mb": ROOM_MB, "state_mb": ROOM_MB, "state_files": STATE_FILES}
-_REPORT_MAX = 65_536
 _PEER_CREDENTIALS = struct.Struct("iII")  # pid, uid, gid
 _ALL = RDONLY | NOSUID | NODEV | NOEXEC
 _FILES_OF_THE_HOST = ("/etc/shadow", "/etc/hostname", "/sys/kernel", "/var/lib", "/boot")
@@ -71,8 +71,8 @@ class SelfTest:
         place = self.folder.root / "run" / unique
         try:
             with contextlib.ExitStack() as stack:
-                stack.enter_context(_our_own(place))
-                group = self.groups.create(unique, _small(self.section))
+                stack.enter_context(our_own(place, NAME))
+                group = self.groups.create(unique, small(self.section))
                 stack.callback(clear_now, group)
                 pipes = make_pipes()
                 stack.callback(pipes.close_ours)
@@ -100,65 +100,34 @@ class SelfTest:
             command = [*self.nsjail, "--config", str(config)]
             process = start(command, pipes, join=group.join_files, clears_groups=not plan.who.is_own)
             pipes.close_theirs()
-            with _ended_in_time(process, group):
-                _hear(pipes.stdout)  # it is up, and has knocked
+            with ended_in_time(process, group):
+                hear(pipes.stdout)  # it is up, and has knocked
                 peer, uid = _peer(door)
                 outside = {} if peer is None else seen_from_outside(peer)
-                _tell(pipes.stdin, json.dumps(look_for))
-                said = _hear(pipes.stdout)
+                tell(pipes.stdin, json.dumps(look_for))
+                said = hear(pipes.stdout)
                 has_quota = group.has_cpu_quota()
                 group.settle(CPU_TRIED)
-                _tell(pipes.stdin, "work")
-                worked = _hear(pipes.stdout)
+                tell(pipes.stdin, "work")
+                worked = hear(pipes.stdout)
                 group.settle(CPU)
-                _tell(pipes.stdin, "take memory")
+                tell(pipes.stdin, "take memory")
                 status = process.wait(TIMEOUT_S)
-            claims, errors, log = (_read(fd) for fd in (pipes.stdout, pipes.stderr, pipes.log))
-            report = _report(said)
+            claims, errors, log = (left_in(fd) for fd in (pipes.stdout, pipes.stderr, pipes.log))
+            report = report_of(said)
             if report is None:
-                raise SandboxUnavailable(_why_silent(status, errors, log))
+                raise SandboxUnavailable(why_silent(status, errors, log))
             report |= outside
             report["seen_uid"] = uid
             report["killed_for_memory"] = group.usage().oom_kills > 0 and b"not bounded" not in claims
             report["dies_whole"] = NOT_HERE if (whole := group.dies_whole()) is None else whole
             report["cpu_quota"] = bool(group.usage().cpu_seconds) and has_quota
-            report["cpu_share"] = (_report(worked) or {}).get("share")
-            return judge(report, _setup(plan))
+            report["cpu_share"] = (report_of(worked) or {}).get("share")
+            return judge(report, setup_of(plan))
 
 
-@contextlib.contextmanager
-def _our_own(place: Path) -> Iterator[None]:
-    """Have the folder *place* for a while, locked; what tests that were killed have left beside it goes first.
-
-    The kernel gives a lock back when its owner is dead: a number of a process could be another's by now, or that of a
-    test that goes on beside us.
-    """
-    with _locked(place.parent):  # nobody sees a folder that is not locked yet
-        for other in place.parent.glob(f"{NAME}-*"):
-            with contextlib.suppress(BlockingIOError, FileNotFoundError), _locked(other, fcntl.LOCK_NB):
-                shutil.rmtree(other, ignore_errors=True)
-        place.mkdir(mode=0o711)
-        place.chmod(0o711)
-        ours = contextlib.ExitStack()
-        ours.enter_context(_locked(place))
-    with ours:
-        try:
-            yield
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, flag: int = 0) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | flag)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _small(section: SandboxSection) -> SandboxSection:
+def small(section: SandboxSection) -> SandboxSection:
+    """Return bounds that can be run into quickly."""
     return section.model_copy(update={"memory_mb": MEMORY_MB, "pids": PIDS, "cpu": CPU})
 
 
@@ -186,7 +155,8 @@ def _overflow_uid(told: Path = Path("/proc/sys/kernel/overflowuid")) -> int:
     return int(told.read_text()) if told.exists() else _OVERFLOW_UID
 
 
-def _setup(plan: JailPlan) -> Setup:
+def setup_of(plan: JailPlan) -> Setup:
+    """Return how that jail is meant to be."""
     section = plan.section
     mounts = _mounts(plan)
     return Setup(
@@ -240,56 +210,8 @@ def _peer(door: socket.socket) -> tuple[int, int] | tuple[None, None]:
     return pid, uid
 
 
-@contextlib.contextmanager
-def _ended_in_time(process: Child, group: Group) -> Iterator[None]:
-    """End it, with all that is in its group, where it does not answer or end in time."""
-    try:
-        yield
-    except TimeoutError:
-        group.kill()
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise SandboxUnavailable(
-            f"a jail did not end within {TIMEOUT_S:g} s: the machine is overloaded; try again"
-        ) from None
-
-
-def _tell(fd: int, line: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # it has ended, and its last words tell why
-        os.write(fd, line.encode() + b"\n")
-
-
-def _hear(fd: int) -> bytes:
-    """Return the next line, or what was said of it before the end; raise TimeoutError where none comes in time."""
-    said, deadline, waiting = b"", time.monotonic() + TIMEOUT_S, select.poll()
-    waiting.register(fd, select.POLLIN)
-    while not said.endswith(b"\n") and len(said) < _REPORT_MAX:
-        if not waiting.poll(max(0.0, deadline - time.monotonic()) * 1_000):
-            raise TimeoutError
-        data = os.read(fd, _REPORT_MAX)
-        if not data:
-            break
-        said += data
-    return said
-
-
-def _read(fd: int) -> bytes:
-    """Return what the pipe holds. Nobody writes to it any more."""
-    os.set_blocking(fd, False)
-    with contextlib.suppress(BlockingIOError):
-        return os.read(fd, _REPORT_MAX)
-    return b""
-
-
-def _report(said: bytes) -> dict[str, Any] | None:
-    try:
-        report = json.loads(said.partition(b"\n")[0])
-    except ValueError:
-        return None
-    return report if isinstance(report, dict) else None
-
-
-def _why_silent(status: int, errors: bytes, log: bytes) -> str:
+def why_silent(status: int, errors: bytes, log: bytes) -> str:
+    """Return why no report came of a jail, with the remedy."""
     if status == JOIN_FAILED:
         return "a jail could not join its cgroup: run the desk as root, or under systemd with Delegate=cpu memory pids"
     return explain(status, errors.decode("utf-8", "replace"), log.decode("utf-8", "replace"))

@@ -23,6 +23,7 @@ from deskd.domain.streak import after_end as streak_after
 from deskd.ports import Clock, Doors, Feeds
 from deskd.supervision.changes import Changes
 from deskd.supervision.discovery import Defaults, discover, discover_one
+from deskd.supervision.door_test import DoorTest
 from deskd.supervision.ending import Asked
 from deskd.supervision.environment import BUILD_COMMAND, described
 from deskd.supervision.folder import FolderError, read_folder
@@ -230,7 +231,15 @@ class Supervisor:
         await self._can_read.wait()
         if not self.launcher.is_jailed:
             raise SandboxUnavailable("strategies run WITHOUT jails here: set [sandbox] unsafe_without_jail = false")
-        return [row.as_dict() for row in await asyncio.to_thread(self.launcher.test)]
+        walls = await asyncio.to_thread(self.launcher.test)
+        door = DoorTest(
+            jail=self.launcher.self_test,
+            doors=self.doors,
+            clock=self.clock,
+            connections_max=self.config.api.connections_max,
+            requests_per_s=self.config.risk.strategy.requests_per_s,
+        )
+        return [row.as_dict() for row in (*walls, *await door.run())]
 
     async def is_to_be_built(self, folder: Path) -> bool:
         """Return whether the folder asks for packages that officers let be built, and that are not yet."""

@@ -15,6 +15,7 @@ OOM_SCORE = 500  # what the wrapper asks for: process.py
 CPU_SHARE_MAX = 0.6  # of a core, by a quota of a quarter: kernels look ten times in a tenth of a second at the least
 RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8  # of statvfs
 _OURS = "reinstall deskd: its nsjail, sandbox/ and configuration of jails belong together"
+_DESK = "reinstall deskd: it keeps these bounds itself; see [api] and [sandbox] in desk.toml"
 _UNIT = "run the desk as root, or as a user with CAP_SETUID, CAP_SETGID and CAP_CHOWN"
 _DELEGATE = "give the desk's unit Delegate=cpu memory pids, or boot with the controllers enabled"
 
@@ -45,6 +46,8 @@ class Wall(StrEnum):
     MEMORY = "memory limit"
     PIDS = "process limit"
     CPU = "cpu limit"
+    DOOR = "order socket"
+    LOG = "log"
 
 
 class Verdict(StrEnum):
@@ -89,6 +92,8 @@ WALLS: Mapping[Wall, tuple[str, str]] = {
     Wall.MEMORY: ("everybody's memory from one strategy", f"{_DELEGATE}; on cgroup v1 with swap, with swapaccount=1"),
     Wall.PIDS: ("the machine from fork and thread bombs", _DELEGATE),
     Wall.CPU: ("everybody's time from one strategy", _DELEGATE),
+    Wall.DOOR: ("the desk from connections, requests and bodies without end", _DESK),
+    Wall.LOG: ("the desk's disk from what a strategy prints", _DESK),
 }
 
 
@@ -108,6 +113,8 @@ class Setup:
     state_files: int
     rlimits: Mapping[str, int]
     threads_max: int
+    connections_max: int = 0  # of DESK_PROBES, as the next
+    log_bytes_max: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,19 +233,34 @@ PROBES: Mapping[str, tuple[Wall, str, Holds]] = {
     "cpu_quota": (Wall.CPU, "run without a quota of the kernel's", _is(True)),
     "cpu_share": (Wall.CPU, "work more than its quota", lambda got, _: 0 < got <= CPU_SHARE_MAX),
 }
+# What the desk itself bounds, tried at a door like every run's for `deskctl jail test` alone: it takes a few seconds.
+DESK_PROBES: Mapping[str, tuple[Wall, str, Holds]] = {
+    "body": (Wall.DOOR, "send a body over what an order takes", _is("413")),
+    "half_a_request": (Wall.DOOR, "send half a request and wait", _is("408", "closed")),
+    "requests": (Wall.DOOR, "ask more often than it may", _is("429")),
+    "connections": (
+        Wall.DOOR,
+        "open more connections than it may",
+        lambda got, setup: 0 < got <= setup.connections_max,
+    ),
+    "log_kept": (Wall.LOG, "print more than is kept", lambda got, setup: 0 < got <= setup.log_bytes_max),
+    "log_dropped": (Wall.LOG, "print faster than it may", lambda got, _: got > 0),
+}
 # Told from the flags of all mounts.
 _OF_MOUNTS = {"mounts_read_only": RDONLY, "mounts_no_exec": NOSUID | NODEV | NOEXEC}
 _WEAKER_WHERE_OWN = frozenset({Wall.UID, Wall.GROUPS})
 _FOUND_MAX = 100
 
 
-def judge(report: Mapping[str, Any], setup: Setup) -> Sequence[Row]:
+def judge(
+    report: Mapping[str, Any], setup: Setup, probes: Mapping[str, tuple[Wall, str, Holds]] = PROBES
+) -> Sequence[Row]:
     """Return every probe's row; what is not in the report, or makes no sense there, has failed."""
-    return [_row(name, report, setup) for name in PROBES]
+    return [_row(name, report, setup, probes[name]) for name in probes]
 
 
-def _row(name: str, report: Mapping[str, Any], setup: Setup) -> Row:
-    wall, probe, holds = PROBES[name]
+def _row(name: str, report: Mapping[str, Any], setup: Setup, row: tuple[Wall, str, Holds]) -> Row:
+    wall, probe, holds = row
     got = report.get(name)
     try:
         if name in _OF_MOUNTS:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deskd.supervision.walls import NOT_HERE, PROBES, RDONLY, WALLS, Setup, Verdict, Wall, complaint, judge
+from deskd.supervision.walls import DESK_PROBES, NOT_HERE, PROBES, RDONLY, WALLS, Setup, Verdict, Wall, complaint, judge
 
 
 def a_setup(*, is_own: bool = False) -> Setup:
@@ -148,4 +148,4 @@ def test_a_shared_uid_is_weaker_and_no_failure() -> None:
 
 def test_every_wall_has_a_probe_and_a_remedy() -> None:
     """What nobody tries is no wall."""
-    assert {wall for wall, _, _ in PROBES.values()} == set(Wall) == set(WALLS)
+    assert {wall for probes in (PROBES, DESK_PROBES) for wall, _, _ in probes.values()} == set(Wall) == set(WALLS)
