@@ -22,7 +22,7 @@ from deskd.supervision.jail import NSJAIL, JailPlan, jail_config
 from deskd.supervision.launch import Launcher
 from deskd.supervision.process import limit_what_runs_inherit
 from deskd.supervision.self_test import SelfTest, _overflow_uid, test_here
-from deskd.supervision.staging import JailFolder, stage_environment
+from deskd.supervision.staging import SANDBOX, JailFolder, stage_environment
 from deskd.supervision.uids import can_map_uids
 from deskd.supervision.walls import PROBES, Row, Verdict, Wall, complaint
 from tests.supervised import a_config
@@ -169,6 +169,14 @@ def test_a_missing_wall_is_named(jail_root: Path, name: str) -> None:
     rows = rows_of(a_self_test(jail_root, change))
     assert missing(rows) == {wall}
     assert str(complaint(rows)).startswith(f"jails lack a wall, {wall} (")
+
+
+def test_a_system_call_of_32_bits_is_served_where_no_filter_stands(jail_root: Path) -> None:
+    """Where this kernel has such calls: else the probe would hold whatever came."""
+    asks = "import probes, sys; sys.exit(probes.in_a_child(probes.by_machine_code) == 'served')"
+    here = subprocess.run([sys.executable, "-c", asks], cwd=SANDBOX, check=False)
+    rows = {row.probe: row for row in rows_of(a_self_test(jail_root, instead(r"^seccomp_string: .*$", "")))}
+    assert (rows[PROBES["int_80"][1]].result is Verdict.MISSING) == bool(here.returncode)
 
 
 @AS_ROOT
