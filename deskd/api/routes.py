@@ -126,7 +126,9 @@ class Routes:
         if outcome.is_in_doubt:
             status = 202
         elif outcome.status is OrderStatus.DENIED and self._orders.is_shut_out(outcome):
-            status = 403  # the channel is closed for this strategy; the body says why, as of any denial
+            closed = self._orders.refusal()
+            is_everybody = closed is not None and closed.reason == outcome.reason  # the desk is killed meanwhile
+            status = 503 if is_everybody else 403  # closed for this strategy; the body says why, as of any denial
         else:
             status = _STATUS_OF_ORDER.get(outcome.status, 200)
         return Reply(status, wire.order_response(outcome))

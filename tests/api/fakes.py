@@ -73,7 +73,7 @@ class FakeOrders:
         return self.closed
 
     def is_shut_out(self, order: Order) -> bool:
-        return order.reason in {"PAUSED", "STRATEGY_NOT_ACTIVE"}
+        return order.reason in {"PAUSED", "STRATEGY_NOT_ACTIVE", "KILLED"}
 
     async def place(self, request: OrderRequest, *, timeout_s: float) -> Order | Refuse:
         self.waited.append(timeout_s)

@@ -21,6 +21,13 @@ def becoming(status: OrderStatus, reason: str | None = None) -> FakeOrders:
     return FakeOrders(becomes=lambda _: (status, reason))
 
 
+class KilledMeanwhile(FakeOrders):
+    """The whole desk was killed while the order waited for the gate."""
+
+    def refusal(self) -> Refuse:
+        return Refuse(ClientOrderId(""), RefusalReason.KILLED, "kill=desk")
+
+
 @pytest.mark.parametrize(
     ("orders", "http", "word"),
     [
@@ -31,6 +38,9 @@ def becoming(status: OrderStatus, reason: str | None = None) -> FakeOrders:
         (becoming(OrderStatus.REJECTED, "BROKER_REJECTED"), 422, "rejected"),
         (becoming(OrderStatus.DENIED, "PAUSED"), 403, "denied"),
         (becoming(OrderStatus.DENIED, "STRATEGY_NOT_ACTIVE"), 403, "denied"),
+        (becoming(OrderStatus.DENIED, "KILLED"), 403, "denied"),
+        (KilledMeanwhile(becomes=lambda _: (OrderStatus.DENIED, "KILLED")), 503, "denied"),
+        (KilledMeanwhile(becomes=lambda _: (OrderStatus.DENIED, "PAUSED")), 403, "denied"),
     ],
 )
 async def test_an_order_is_answered_by_its_fate(tmp_path: Path, orders: FakeOrders, http: int, word: str) -> None:

@@ -18,6 +18,7 @@ from deskd.domain.ids import BrokerOrderId, ClientOrderId, StrategyId
 from deskd.domain.lane import ConflictPolicy, LaneRules
 from deskd.domain.order import Order, OrderRequest, OrderStatus, Side
 from deskd.domain.reasons import RefusalReason, RejectReason
+from deskd.domain.stage import Stage
 from deskd.domain.strategy import AtWork
 from deskd.runtime.owner import INBOX_MAX
 from tests.factories import (
@@ -366,3 +367,15 @@ async def test_a_clock_that_is_set_is_on_record_before_anything_is_decided_by_it
         await world.runtime.keep(ev.CommandGiven(by="o", command="status", arguments="", at=world.wall.now()))
         kinds = [type(fact) for fact in world.ledger.facts[-3:]]
     assert kinds == [ev.CommandGiven, ev.ClockStepped, ev.CommandGiven]
+
+
+async def test_who_is_paused_is_shut_out_and_who_asks_for_too_much_is_not() -> None:
+    """The door answers them by another number; both are denials on record."""
+    async with a_world() as world:
+        much = await world.runtime.place(a_request(client_order_id=ClientOrderId("much"), qty=qty(1_000)), timeout_s=5)
+        await world.runtime.keep(ev.StageChanged(strategy_id=ALICE, stage=Stage.PAUSED, by="ada", why="test", at=NOON))
+        paused = await world.runtime.place(a_request(), timeout_s=5)
+        assert isinstance(much, Order)
+        assert isinstance(paused, Order)
+        assert [order.status for order in (much, paused)] == [OrderStatus.DENIED] * 2
+        assert [world.runtime.is_shut_out(order) for order in (much, paused)] == [False, True]
