@@ -11,10 +11,12 @@ from deskd.core.desk import MARKET, TRADES, Desk
 from deskd.domain import events as ev
 from deskd.domain.automatic import LAGS_IN_A_ROW
 from deskd.domain.breaker import BreakerState
-from deskd.domain.kill import THE_DESK, KillCause, KillDepth, KillScope
+from deskd.domain.ids import ClientOrderId, RunId
+from deskd.domain.kill import THE_DESK, KillCause, KillDepth, KillScope, KillTarget
 from deskd.domain.market import MarketClock
+from deskd.domain.run import ExitReason, RunEnd
 from tests.core.test_losses import a_desk_that_lost
-from tests.factories import AAPL, ALICE, NOON, a_desk, of_strategy, price
+from tests.factories import AAPL, ALICE, BOB, NOON, a_desk, a_release, a_request, of_strategy, price, qty, requested
 from tests.runtime.a_live_desk import Wall
 
 OPEN = MarketClock(
@@ -151,3 +153,48 @@ async def test_requests_that_fail_at_the_broker_count_since_the_desk_was_release
     handle(world.desk, ev.KillReleased(target=THE_DESK, by="ada", reason="the broker is well", at=world.wall.now()))
     await watch.look()
     assert len(world.pulled) == 1
+
+
+async def test_a_difference_that_nobody_settles_kills_its_symbol() -> None:
+    """Not while it is young; pulled once, and no more after an officer's release."""
+    world = World(a_desk(), RiskAutomaticSection(drift_s=60.0))
+    watch = world.watch()
+    found = ev.DiscrepancyFound(subject=AAPL, expected="0", actual="5", action="house", at=NOON, more=Decimal(5))
+    world.desk.apply(found)
+    world.wall.time = NOON + timedelta(seconds=59)
+    await watch.look()
+    assert world.pulled == []
+    world.wall.time = NOON + timedelta(seconds=60)
+    await watch.look()
+    await watch.look()
+    target = KillTarget(KillScope.SYMBOL, AAPL)
+    assert [(kill.target, kill.cause, kill.at) for kill in world.pulled] == [(target, KillCause.DRIFT, world.wall.time)]
+    handle(world.desk, a_release(target, at=world.wall.time))
+    await watch.look()
+    assert len(world.pulled) == 1
+
+
+async def test_runs_that_die_kill_the_desk_at_their_number() -> None:
+    """Deaths of the last window; they come as the supervisor tells them."""
+    world = World(a_desk(), RiskAutomaticSection(deaths_max=3, window_s=60.0))
+    watch = world.watch()
+    end = RunEnd(reason=ExitReason.ERROR, detail="boom")
+    for number, who in enumerate((ALICE, BOB, ALICE)):
+        assert world.pulled == []
+        run = RunId(f"r{number}")
+        handle(world.desk, ev.RunEnded(run_id=run, strategy_id=who, end=end, at=world.wall.time, deaths=1))
+        await watch.look()
+    assert [(kill.target, kill.cause, kill.figure) for kill in world.pulled] == [(THE_DESK, KillCause.ERRORS, "3")]
+
+
+async def test_orders_that_the_broker_rejects_kill_the_desk_at_their_number() -> None:
+    """What it refused when it was asked; the gate's own denials count for breakers alone."""
+    world = World(a_desk(), RiskAutomaticSection(rejects_max=3, window_s=60.0))
+    watch = world.watch()
+    for number, who in enumerate((ALICE, BOB, ALICE)):
+        assert world.pulled == []
+        oid = ClientOrderId(f"{who}-{number}")
+        handle(world.desk, requested(a_request(strategy_id=who, client_order_id=oid, qty=qty(number + 1))))
+        handle(world.desk, ev.SubmitRejected(client_order_id=oid, message="asset is not active", at=world.wall.time))
+        await watch.look()
+    assert [(kill.target, kill.cause, kill.figure) for kill in world.pulled] == [(THE_DESK, KillCause.REJECTS, "3")]

@@ -52,6 +52,12 @@ def died(desk: Desk, times: int, at: datetime = NOON, of: Sequence[StrategyId] =
         desk.apply(ev.RunEnded(run_id=RunId("r"), strategy_id=who, end=end, at=at, deaths=1))
 
 
+def refused(desk: Desk, times: int, at: datetime = NOON) -> None:
+    """Let the broker reject orders, of each strategy in turn."""
+    for who in islice(cycle((BOB, ALICE)), times):
+        desk.tallies.count(KillCause.REJECTS, who, at)
+
+
 def runs(desk: Desk, status: StrategyStatus = StrategyStatus.ACTIVE) -> Desk:
     """Let both members have a strategy."""
     for who in (ALICE, BOB):
@@ -189,22 +195,25 @@ def test_of_several_causes_one_kill_of_a_target_comes() -> None:
 
 
 def test_a_release_is_final_for_what_was_before_it() -> None:
-    """The same deaths, outage, drift or loss do not pull again; further ones do, of the whole bound."""
+    """The same deaths, rejects, outage, drift or loss do not pull again; further ones do, of the whole bound."""
     desk = a_desk_that_lost("49")
     died(desk, 3)
+    refused(desk, 3)
     found(desk, "cash")
     desk.apply(ev.StreamChanged(stream=MARKET, is_up=False, why="silent", at=NOON))
     later = NOON + 60 * SECOND
-    for rules in (LOSS, DRAWDOWN, DEATHS, DRIFT, STALE):
-        assert pulled(desk, rules, at=later - SECOND / 2 if rules is DEATHS else later)
+    for rules in (LOSS, DRAWDOWN, DEATHS, REJECTS, DRIFT, STALE):
+        assert pulled(desk, rules, at=later - SECOND / 2 if rules in (DEATHS, REJECTS) else later)
     for target in (of_strategy(ALICE), THE_DESK):
         desk.apply(a_kill(target))
         desk.apply(a_release(target, at=later))
-    for rules in (LOSS, DRAWDOWN, DEATHS, DRIFT, STALE):
+    for rules in (LOSS, DRAWDOWN, DEATHS, REJECTS, DRIFT, STALE):
         assert pulled(desk, rules, at=later) == []
     assert pulled(desk, STALE, at=later + 60 * SECOND) == [(THE_DESK, KillCause.STALE_STREAM)]
     died(desk, 3, later + SECOND)
     assert pulled(desk, DEATHS, at=later + SECOND) == [(THE_DESK, KillCause.ERRORS)]
+    refused(desk, 3, later + SECOND)
+    assert pulled(desk, REJECTS, at=later + SECOND) == [(THE_DESK, KillCause.REJECTS)]
     tight = AutomaticRules(losses={KillScope.STRATEGY: LossBounds(daily_loss_pct=Decimal(2))})
     desk.apply(ev.PositionsMarked(marks=((AAPL, price("30")),), at=later))
     assert pulled(desk, tight, at=later) == []
@@ -243,17 +252,19 @@ def test_a_broker_that_fails_too_often_kills_the_desk() -> None:
 @given(
     at_price=st.integers(1, 200),
     deaths=st.integers(0, 20),
+    rejects=st.integers(0, 20),
     lag_s=st.integers(0, 20),
     age_s=st.integers(0, 20),
     failed=st.integers(0, 20),
     bounds=st.tuples(BOUNDS, BOUNDS),
 )
 def test_a_tighter_bound_kills_no_later(
-    *, at_price: int, deaths: int, lag_s: int, age_s: int, failed: int, bounds: tuple[int, int]
+    *, at_price: int, deaths: int, rejects: int, lag_s: int, age_s: int, failed: int, bounds: tuple[int, int]
 ) -> None:
     """Whatever a looser bound pulls, the tighter one pulls, too: at every figure, of every cause."""
     desk = a_desk_that_lost(str(at_price))
     died(desk, deaths, NOON + age_s * SECOND)
+    refused(desk, rejects, NOON + age_s * SECOND)
     found(desk, "cash")
     desk.apply(ev.StreamChanged(stream=MARKET, is_up=False, why="silent", at=NOON))
     seen, at = Seen(is_market_open=True, lag=lag_s * SECOND, broker_errors=failed), NOON + age_s * SECOND
@@ -265,6 +276,7 @@ def test_a_tighter_bound_kills_no_later(
             drift=bound * SECOND,
             stale=bound * SECOND,
             deaths_max=bound,
+            rejects_max=bound,
             broker_errors_max=bound,
             loop_lag=bound * SECOND,
         )
