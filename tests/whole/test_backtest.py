@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -47,7 +47,10 @@ FAST = TRADES.format(pause="pass")
 SLOW = TRADES.format(pause="time.sleep(random.random() / 200)")
 
 
-def write_waves(folder: Path, *, minutes: int = 12) -> Path:
+HALF_DAY_CLOSES = datetime(2025, 11, 28, 18, tzinfo=UTC)  # the day after Thanksgiving: at 13:00 in New York
+
+
+def write_waves(folder: Path, *, minutes: int = 12, begin: datetime = OPEN) -> Path:
     """Write quotes that go up and down, one each 20 seconds, and trades at their middle."""
     folder.mkdir()
     with (folder / "quotes.csv").open("w") as quotes, (folder / "trades.csv").open("w") as trades:
@@ -55,7 +58,7 @@ def write_waves(folder: Path, *, minutes: int = 12) -> Path:
         quote_rows.writerow(["t", "S", "bx", "bp", "bs", "ax", "ap", "as", "c", "z"])
         trade_rows.writerow(["t", "S", "i", "x", "p", "s", "c", "z"])
         for number in range(minutes * 3):
-            at = f"{OPEN + timedelta(seconds=20 * number):%Y-%m-%dT%H:%M:%S}Z"
+            at = f"{begin + timedelta(seconds=20 * number):%Y-%m-%dT%H:%M:%S}Z"
             bid = 100 + (number % 7) * (0.05 if number % 2 else -0.05)
             quote_rows.writerow([at, "AAPL", "Q", f"{bid:.2f}", 100, "Q", f"{bid + 0.02:.2f}", 100, "R", "C"])
             trade_rows.writerow([at, "AAPL", number + 1, "Q", f"{bid + 0.01:.2f}", 100, "@", "C"])
@@ -189,6 +192,40 @@ def test_the_desks_own_rules_hold(bench: Bench) -> None:
     assert [line["count"] for line in told["denials"]] == [1]
     assert [order["side"] for order in told["orders"]] == ["buy", "sell"]
     assert told["trips"][0]["closed_at"] is not None
+
+
+def test_a_half_day_ends_for_the_desk_when_it_ends_for_the_exchange(bench: Bench) -> None:
+    """What is held is closed ten minutes before 13:00, nothing opens from then on, and the closing auction's door is shut."""
+    source = """
+        import json, sys
+        from desk_client import place_order
+        count = 0
+        for line in sys.stdin:
+            message = json.loads(line)
+            if message["type"] != "quote":
+                continue
+            count += 1
+            if count == 1:
+                place_order("AAPL", 10, "buy")
+            minute = message["timestamp"][11:16]
+            if message["timestamp"][17:19] == "00" and minute in ("17:45", "17:49", "17:51", "18:01"):
+                place_order("AAPL", 1, "buy", time_in_force="cls")
+    """
+    place = bench.strategy("half", source, {"schedule": {"flatten_before_close_min": 10}})
+    begin = HALF_DAY_CLOSES - timedelta(minutes=20)
+    write_waves(bench.folder / "half_day", minutes=25, begin=begin)
+    code, out, err = bench.deskctl(
+        "backtest", place, "--tape", bench.folder / "half_day", "--json", "--fills", "immediate"
+    )
+    assert code == 0, out + err
+    told = json.loads(out)
+    sold = [fill for fill in told["fills"] if fill["side"] == "sell"]
+    assert sum(float(fill["qty"]) for fill in sold) == 10
+    latest = HALF_DAY_CLOSES - timedelta(minutes=10)
+    assert all(latest <= datetime.fromisoformat(f["at"]) < latest + timedelta(seconds=30) for f in sold), sold
+    assert {line["reason"]: line["count"] for line in told["denials"]} == {"AUCTION_WINDOW": 1, "CLOSING_SOON": 1}
+    auctions = [order for order in told["orders"] if order["time_in_force"] == "cls"]
+    assert [order["status"] for order in auctions] == ["canceled", "canceled"]  # they would open what is to be flat
 
 
 def test_warm_up_and_questions_see_nothing_of_the_future(bench: Bench) -> None:
