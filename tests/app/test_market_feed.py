@@ -20,7 +20,7 @@ from deskd.domain.market import MarketClock
 from deskd.domain.run import ExitReason
 from deskd.ports import RawMarketMessage
 from tests.factories import AAPL, NOON
-from tests.market.given import HandClock
+from tests.market.given import HandClock, a_quote, a_status
 
 MARKET_NOW = NOON - timedelta(minutes=15)  # a feed that is late, or a tape
 
@@ -135,3 +135,23 @@ async def test_an_outage_of_the_stream_ends_when_what_was_missed_is_made_up_for(
         ("StreamChanged", True),
         ("MarketResumed", None),
     ]
+
+
+async def test_a_halt_goes_to_the_ledger_and_a_gap_leaves_nobody_sure() -> None:
+    """What the market says is a fact; what it may have said while the stream was away is unknown until the next quote."""
+    async with a_feed() as fed:
+        hub = fed.feed.hub
+        hub.watch({AAPL})
+        hub.on_messages([a_quote(150.0, 150.1)])
+        assert hub.is_halted(AAPL) is False
+        await fed.feed._on_state(False, "dropped")
+        unsure = hub.is_halted(AAPL)
+        hub.on_messages([a_quote(150.0, 150.1)])
+        assert (unsure, hub.is_halted(AAPL)) == (None, False)
+        hub.on_messages([a_status("H")])
+    [halted] = [event for event in fed.posted if isinstance(event, ev.HaltChanged)]
+    assert (halted.symbol, halted.is_halted, halted.why) == (AAPL, True, "LUDP")
+    async with a_feed() as again:  # the desk's next start has it from the ledger
+        again.feed.hub.halts.remember([halted])
+        again.feed.hub.on_messages([a_quote(150.0, 150.1)])
+        assert again.feed.hub.is_halted(AAPL) is True
