@@ -268,17 +268,28 @@ def _is_hot(where: str, channels: Collection[Channel]) -> bool:
 
 
 def _of_symbols(spec: StrategySpec, config: Config) -> Iterator[Finding]:
-    desk = config.risk.desk
-    closed = [
-        symbol
-        for symbol in spec.symbols
-        if symbol in desk.symbols_denied or (desk.symbols_allowed and symbol not in desk.symbols_allowed)
-    ]
+    risk = config.risk
+    tables = {
+        "risk.desk": risk.desk,
+        "risk.member": risk.member,
+        f"risk.members.{spec.user_id}": risk.members.get(spec.user_id),
+        "risk.strategy": risk.strategy,
+        f"risk.strategies.{spec.strategy_id}": risk.strategies.get(spec.strategy_id),
+    }
+    closing = {
+        name: [
+            symbol
+            for symbol in spec.symbols
+            if symbol in (of.symbols_denied or ()) or (of.symbols_allowed and symbol not in of.symbols_allowed)
+        ]
+        for name, of in tables.items()
+        if of is not None
+    }
+    closed = [symbol for symbol in spec.symbols if any(symbol in symbols for symbols in closing.values())]
     if closed:
+        where = ", ".join(f"[{name}]" for name, symbols in closing.items() if symbols)
         key = "symbols_denied and symbols_allowed"
-        text = (
-            f"{', '.join(closed)}: this desk takes no orders in them ([risk.desk] {key}): watch them, or ask an officer"
-        )
+        text = f"{', '.join(closed)}: this desk takes no orders in them ({where} {key}): watch them, or ask an officer"
         verdict = BAD if len(closed) == len(spec.symbols) else WARNING
         yield Finding(verdict=verdict, rule="symbol", found=text, file=CONFIG)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deskd.config import Config
+from deskd.config import Config, RiskSection
 from deskd.domain.strategy import BrokenStrategy
 from deskd.supervision.discovery import Defaults, discover_one
 from deskd.supervision.inspection import BAD, WARNING, Finding, inspect, packages_of, place_in_json
@@ -203,3 +203,14 @@ def test_without_anything_built_there_is_the_standard_library(tmp_path: Path) ->
     packages = packages_of(config)
     assert (packages.modules, set(packages.installed)) == (frozenset(), {"protobuf"})
     assert {"numpy", "talib"} <= packages.awaited
+
+
+def test_a_symbol_that_some_scope_does_not_trade_is_told_with_its_table(config: Config, tmp_path: Path) -> None:
+    """A member sees whether it is the desk, or officers for him alone, that take no orders in it."""
+    risk = {"members": {"ann": {"symbols_allowed": ["SPY"]}}, "strategies": {"ann": {"symbols_denied": ["AAPL"]}}}
+    bounded = config.model_copy(update={"risk": RiskSection.model_validate(risk)})
+    _, found = inspect(a_folder(tmp_path, READS, {"symbols": ["SPY", "AAPL"]}), bounded)
+    [told] = [one.found for one in found if one.rule == "symbol"]
+    assert told.startswith(
+        "AAPL: this desk takes no orders in them ([risk.members.ann], [risk.strategies.ann] symbols_denied"
+    )
