@@ -4,7 +4,7 @@ Rule 1: a tighter bound kills no later: what is found is a figure, and it pulls 
 Rule 2: an officer's release counts: what was before it pulls no kill of the same target again.
 Rule 3: what is not configured pulls nothing; what pulls says figure and bound.
 Rule 4: what is counted stops the desk only where it befalls most of its members; whoever reaches the bound alone is
-        stopped alone (decision 0088).
+        stopped alone (decision 0091).
 """
 
 from collections.abc import Iterator

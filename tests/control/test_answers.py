@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deskd.control import answers, views
-from deskd.domain.money import plain
+from deskd.domain.money import plain, shown_decimal
 from deskd.domain.order import OrderStatus
 from deskd.ledger.codec import stamp
 
@@ -21,8 +21,9 @@ def pattern(kind: object) -> str:
 
 @given(st.decimals(allow_nan=False, allow_infinity=False))
 def test_a_decimal_is_written_without_exponent(value: Decimal) -> None:
-    """Whatever reads decimals reads it."""
-    assert re.fullmatch(pattern(answers.DecimalText), plain(value))
+    """Whatever reads decimals reads it, rounded for people or exact as the books have it."""
+    assert re.fullmatch(pattern(answers.DecimalText), shown_decimal(value))
+    assert re.fullmatch(pattern(answers.ExactText), plain(value))
 
 
 @pytest.mark.parametrize("text", ["1E+3", "NaN", "", "1.", ".5", "1,000"])
