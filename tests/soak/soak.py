@@ -145,5 +145,6 @@ def _config(folder: Path) -> Config:
             "risk": {"strategy": {"allocation": Decimal(1000)}},
             "sandbox": {"jail_dir": folder / "jails", "memory_mb": 64, "stop_grace_s": 0.2},
             "restart": {"give_up_after": 1},
+            "jobs": {"enabled": False},  # where /tmp is small memory, its checks rightly ask for room
         }
     )
