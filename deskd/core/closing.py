@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from zoneinfo import ZoneInfo
 
-from deskd.core import cancel_all, conflicts, passing, reducing
+from deskd.core import cancel_all, conflicts, passing, reducing, rivals
 from deskd.core.blocks import Closing
 from deskd.core.desk import Desk
 from deskd.core.kills import Kill, covers
@@ -125,7 +125,6 @@ def _closings_in(
     opens = [order for order in desk.open_in(symbol) if not order.is_held]
     own = [order for order in opens if order.request.for_kill]
     ending = [o for o in opens if not o.request.for_kill and any(_is_under(desk, kill, o) for kill in flattening)]
-    others = [o for o in opens if not o.request.for_kill and o not in ending]
 
     def all_wait(why: str) -> tuple[list[Closing], list[tuple[Key, str]]]:
         return [], [((p.strategy_id, symbol), why) for p in positions]
@@ -144,7 +143,7 @@ def _closings_in(
         return all_wait(
             "orders of strategies outside the kill are open on the other side: a wash trade (kill the symbol)"
         )
-    room = _room(net, side, [*own, *others])
+    room = _room(desk, symbol, side)
     closings: list[Closing] = []
     waits: list[tuple[Key, str]] = []
     busy = {order.request.strategy_id for order in own}
@@ -204,13 +203,19 @@ def _first_side(net: Qty, positions: list[Position]) -> Side:
     return Side.SELL if has_long else Side.BUY
 
 
-def _room(net: Qty, side: Side, opens: list[Order]) -> Qty | None:
-    """Return how many shares may go before the account is at zero; None where it moves away from zero."""
-    towards = net if side is Side.SELL else -net
+def _room(desk: Desk, symbol: Symbol, side: Side) -> Qty | None:
+    """Return how many shares may go before the account is at zero; None where it moves away from zero.
+
+    As the lane counts: what open orders of that side may take is theirs, of an order for money the most that it can come
+    to. The rest of a split order waits at the desk.
+    """
+    towards = -side.sign * desk.portfolio.total_qty(symbol)
     if towards <= 0:
         return None
-    held = sum((o.leaves_qty or NO_QTY for o in opens if o.request.side is side), ZERO)
-    return Qty(max(towards - held, ZERO))
+    sent = [order for order in desk.open_in(symbol) if not order.is_held and order.split is None]
+    beside = rivals.among(desk, sent, closing=side) + rivals.untold_exits(desk, symbol)
+    promised = sum((rival.promised_qty for rival in beside if rival.side is side), ZERO)
+    return Qty(max(towards - promised, ZERO))
 
 
 def request_for(
@@ -282,8 +287,8 @@ def on_closing_requested(desk: Desk, event: ev.ClosingRequested) -> list[Effect]
     for_each = [replace(request, strategy_id=who, qty=part) for who, part in event.parts] or [request]
     assert request.qty == sum((one.qty or NO_QTY for one in for_each), ZERO), "a block is the sum of its parts"
     checked: list[ev.Checked] = []
-    for check in _CHECKS:
-        found = [check(desk, one) for one in for_each]
+    for check, judged in (*((check, for_each) for check in _CHECKS), (account_has_it, [request])):
+        found = [check(desk, one) for one in judged]
         if not all(one.is_good for one in found):
             return []
         checked.append(ev.Checked(check.__name__, found[0].figure, found[0].limit))
@@ -334,6 +339,15 @@ def only_closes(desk: Desk, r: OrderRequest) -> Found:
     free = closable - desk.reservations.opening(r.strategy_id, r.symbol, r.side)
     qty = r.qty or NO_QTY
     return Found(ZERO < qty <= free, f"qty={plain(qty)} position_qty={plain(held)}", f"free_qty={plain(Qty(free))}")
+
+
+def account_has_it(desk: Desk, r: OrderRequest) -> Found:
+    """Let no more go than the account has free: others may have asked for its shares since it was due."""
+    room, qty = _room(desk, r.symbol, r.side), r.qty or NO_QTY
+    if room is None:  # it moves away from zero: what is short is whole shares
+        is_whole = r.side is Side.BUY or not qty % 1
+        return Found(is_whole, f"qty={plain(qty)} is_whole={is_whole}")
+    return Found(qty <= room, f"qty={plain(qty)}", f"account_free_qty={plain(room)}")
 
 
 def meets_no_other(desk: Desk, r: OrderRequest) -> Found:

@@ -16,17 +16,17 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from deskd.core import catching_up, closing, conflicts, holding, precedence, splitting
-from deskd.core.checks import MARKET_MARGIN, Finding, Valued
+from deskd.core import closing, conflicts, precedence, rivals, splitting
+from deskd.core.checks import Finding, Valued
 from deskd.core.conflicts import Conflict, Rival, Rule
 from deskd.core.desk import Desk
 from deskd.core.gate import Verdict
 from deskd.domain import events as ev
 from deskd.domain.events import Checked
-from deskd.domain.ids import ClientOrderId, StrategyId, Symbol
+from deskd.domain.ids import ClientOrderId, StrategyId
 from deskd.domain.market import Quote
-from deskd.domain.money import NO_QTY, ZERO, Qty, plain
-from deskd.domain.order import Order, OrderClass, OrderRequest, OrderType, Side, TimeInForce
+from deskd.domain.money import ZERO, Qty, plain
+from deskd.domain.order import Order, OrderClass, OrderRequest, OrderType, TimeInForce
 from deskd.domain.reasons import DenialReason as R
 
 CHECK = "nothing_is_in_its_way"  # the lane's name among the gate's checks
@@ -50,7 +50,7 @@ def conflict_of(
     # A trailing stop may have been triggered unheard: what takes its place is then judged as a market order.
     is_sure = replaces is None or replaces.request.order_type is not OrderType.TRAILING_STOP
     new = conflicts.newcomer(
-        request, _most(request, qty), is_exit=replaces is not None and replaces.parent_id is not None
+        request, rivals.most_shares(request, qty), is_exit=replaces is not None and replaces.parent_id is not None
     )
     new = new if is_sure else replace(new, is_exempt=False)
     opens, is_flat = position_qty * side.sign >= 0, not position_qty
@@ -63,89 +63,16 @@ def conflict_of(
         and not order.is_held
         and order.request.client_order_id not in group
     ]
-    rivals = rivals_among(desk, [*orders, *ahead], closing=side) + _untold_exits(desk, request.symbol)
+    beside = rivals.among(desk, [*orders, *ahead], closing=side) + rivals.untold_exits(desk, request.symbol)
     if replaces is not None and replaces.request.order_class is not OrderClass.SIMPLE:
-        rivals = [rival for rival in rivals if rival.side is request.side]  # the rules between two sides spare it
-    return conflicts.find(new, position_qty, rivals)
-
-
-def _most(request: OrderRequest, qty: Qty) -> Qty:
-    """Return the most shares that the order can come to: a buy for money is for more of them where the price falls."""
-    is_open_ended = request.notional is not None and request.side is Side.BUY
-    return Qty(qty / (1 - MARKET_MARGIN)) if is_open_ended else qty
+        beside = [rival for rival in beside if rival.side is request.side]  # the rules between two sides spare it
+    return conflicts.find(new, position_qty, beside)
 
 
 def _group(desk: Desk, order: Order) -> Iterable[ClientOrderId]:
     """Return the order and all that hangs together with it: the broker looks at them as one."""
     head = order.parent_id or order.request.client_order_id
     return (order.request.client_order_id, head, *desk.legs.get(head, ()))
-
-
-def rivals_among(desk: Desk, orders: Iterable[Order], *, closing: Side | None = None) -> list[Rival]:
-    """Return the open *orders* as the broker's rules see them. The exits of one group promise the same shares, once.
-
-    What an order promises is asked of one side only, where *closing* says which.
-    """
-    rivals: list[Rival] = []
-    counted: set[ClientOrderId] = set()
-    for order in orders:
-        request, parent = order.request, order.parent_id
-        if closing is not None and request.side is not closing:
-            promised = NO_QTY
-        elif parent is None:
-            leaves = order.leaves_qty if order.split is None else order.rest_qty  # its part is an order of its own
-            promised = _most(request, desk.reservations.of(order).opening) if leaves is None else leaves
-        else:
-            promised = NO_QTY if parent in counted else _promised_by_legs(desk, order, parent)
-            counted.add(parent)
-        rival = Rival(
-            client_order_id=request.client_order_id,
-            strategy_id=request.strategy_id,
-            side=request.side,
-            order_type=request.order_type,
-            limit_price=request.limit_price,
-            promised_qty=promised,
-            opens=parent is None,
-            is_exempt=conflicts.is_exempt(request),
-        )
-        rivals.append(rival)
-    return rivals
-
-
-def at_the_broker(desk: Desk, symbol: Symbol) -> list[Rival]:
-    """Return all that may live at the broker in the symbol."""
-    sent = [order for order in desk.open_in(symbol) if not order.is_held]
-    return rivals_among(desk, sent) + _untold_exits(desk, symbol)
-
-
-def _untold_exits(desk: Desk, symbol: Symbol) -> list[Rival]:
-    """Return the exits that hold what their entry has traded, where a fill was faster than the word of them."""
-    rivals: list[Rival] = []
-    for oid in desk.awaits_legs:
-        entry = desk.orders[oid]
-        if entry.request.symbol == symbol and catching_up.lacks_legs(desk, entry):
-            rival = Rival(
-                client_order_id=oid,
-                strategy_id=entry.request.strategy_id,
-                side=Side.SELL if entry.request.side is Side.BUY else Side.BUY,
-                order_type=OrderType.STOP,
-                limit_price=None,
-                promised_qty=holding.bought(desk, oid),
-                opens=False,
-                is_exempt=True,
-            )
-            rivals.append(rival)
-    return rivals
-
-
-def _promised_by_legs(desk: Desk, leg: Order, parent: ClientOrderId) -> Qty:
-    """Return the shares that the exits of a group hold: those that its entry has traded, and they have not."""
-    entry = desk.orders[parent]
-    if entry.request.side is leg.request.side:  # an OCO: its profit exit carries the other, and stands for both
-        return NO_QTY if entry.status.is_open else leg.leaves_qty or NO_QTY
-    open_legs = [desk.orders[oid] for oid in desk.legs.get(parent, ()) if desk.orders[oid].status.is_open]
-    left = max((one.leaves_qty or NO_QTY for one in open_legs), default=NO_QTY)
-    return Qty(min(left, holding.bought(desk, parent)))
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
@@ -236,27 +163,27 @@ def _across_zero(
 ) -> tuple[Conflict, Finding]:
     """Return what is in the way of the order in parts; that it crosses zero is none where it can go so."""
     position_qty, free = desk.portfolio.total_qty(request.symbol), conflict.free_qty
-    rivals = at_the_broker(desk, request.symbol) + rivals_among(desk, ahead)
+    beside = rivals.at_the_broker(desk, request.symbol) + rivals.among(desk, ahead)
     if why := splitting.hindrance(request, free, position_qty):
         if splitting.hindrance(request, Qty(abs(position_qty)), position_qty) is None:  # it can, when these have ended
-            holders = tuple(rival for rival in rivals if rival.side is request.side and rival.promised_qty)
+            holders = tuple(rival for rival in beside if rival.side is request.side and rival.promised_qty)
             conflict = replace(conflict, rivals=holders)
         found = finding(conflict, request, qty)
         return conflict, found._replace(remedy=f"{found.remedy} ({why})")
-    if hindered := in_the_way_of_parts(request, free, qty, position_qty, rivals):
+    if hindered := in_the_way_of_parts(request, free, qty, position_qty, beside):
         return hindered, finding(hindered, request, qty)
     figure = f"rule={conflict.rule} position_qty={plain(position_qty)}"
     return conflict, Finding(True, R.CONFLICT_ZERO, f"{figure} first_qty={plain(free)} rest_qty={plain(qty - free)}")
 
 
 def in_the_way_of_parts(
-    request: OrderRequest, first: Qty, qty: Qty, position_qty: Qty, rivals: Sequence[Rival]
+    request: OrderRequest, first: Qty, qty: Qty, position_qty: Qty, beside: Sequence[Rival]
 ) -> Conflict | None:
     """Return what is in the way of the first part now, or would be in that of the rest once that is filled."""
-    found = conflicts.find(conflicts.newcomer(request, first), position_qty, rivals)
+    found = conflicts.find(conflicts.newcomer(request, first), position_qty, beside)
     rest = Qty(qty - first)
     return found or conflicts.find(
-        conflicts.newcomer(request, rest), Qty(position_qty + request.side.sign * first), rivals
+        conflicts.newcomer(request, rest), Qty(position_qty + request.side.sign * first), beside
     )
 
 

@@ -11,7 +11,7 @@ Rule 3: nothing that waits is a way past a kill, or past what stops its strategy
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from deskd.core import closing, conflicts, crossing, lane, precedence, sequencing, splitting
+from deskd.core import closing, conflicts, crossing, lane, precedence, rivals, sequencing, splitting
 from deskd.core.checks import Denied
 from deskd.core.conflicts import Conflict, Rival, Rule
 from deskd.core.desk import Desk
@@ -104,12 +104,12 @@ def moved(desk: Desk, at: datetime, *, met_in: Symbol | None = None) -> list[Eff
     for turn in precedence.in_line(desk):
         order, symbol = turn.order, turn.order.request.symbol
         if symbol not in there:
-            there[symbol], waiting[symbol] = lane.at_the_broker(desk, symbol), []
+            there[symbol], waiting[symbol] = rivals.at_the_broker(desk, symbol), []
         if turn.rank is Rank.LATER:
             waiting[symbol].append(turn)
             continue
         ahead = precedence.in_its_way(order.request.strategy_id, turn.rank, waiting[symbol])
-        beside = there[symbol] + lane.rivals_among(desk, ahead)
+        beside = there[symbol] + rivals.among(desk, ahead)
         qty = desk.reservations.of(order).opening if order.split is None else order.rest_qty
         conflict = conflicts.find(conflicts.newcomer(order.request, qty), desk.portfolio.total_qty(symbol), beside)
         if end := _end(desk, turn, conflict, at):
@@ -122,7 +122,7 @@ def moved(desk: Desk, at: datetime, *, met_in: Symbol | None = None) -> list[Eff
         if desk.is_synced and symbol not in desk.standing.frozen and is_its_turn:
             leaves = _sent(desk, order, qty, conflict, beside, at)
         if leaves:
-            there[symbol] += lane.rivals_among(desk, [order])
+            there[symbol] += rivals.among(desk, [order])
         else:
             waiting[symbol].append(turn)
         effects += leaves or sequencing.looks_again(order, desk.lane.hold_max, at)

@@ -1,5 +1,6 @@
 """What a kill cancels and closes: in an order that the broker's rules for a shared account allow."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,7 +16,7 @@ from deskd.domain import events as ev
 from deskd.domain.ids import HOUSE, ClientOrderId, StrategyId, Symbol
 from deskd.domain.kill import THE_DESK, KillDepth, KillScope, KillTarget
 from deskd.domain.market import MarketClock
-from deskd.domain.order import OrderStatus, OrderType, Side, TimeInForce
+from deskd.domain.order import OrderClass, OrderStatus, OrderType, Side, StopLoss, TakeProfit, TimeInForce
 from tests.core.kill_machine import KilledDesk
 from tests.factories import (
     AAPL,
@@ -24,20 +25,25 @@ from tests.factories import (
     MONDAY,
     NOON,
     SPY,
+    a_broker_order,
     a_desk,
     a_kill,
     a_quote,
     a_release,
     a_request,
     an_instrument,
+    cash,
+    filled,
     of_strategy,
     price,
     qty,
     requested,
     some_limits,
+    updated,
 )
 
 FLATTEN, CANCEL = KillDepth.FLATTEN, KillDepth.CANCEL
+CAROL = StrategyId("carol")
 THE_SYMBOL = KillTarget(KillScope.SYMBOL, AAPL)
 
 
@@ -145,6 +151,62 @@ def test_shares_that_others_orders_hold_are_waited_for() -> None:
     assert found.closings == ()
     [(_, why)] = found.waiting
     assert "no order crosses zero" in why
+
+
+def test_what_others_sell_for_money_is_left_to_them() -> None:
+    """How many shares that is only the broker knows: the most that it can be is left, and the rest goes after it."""
+    world = a_killed_desk(alice=18, bob=8)
+    world.desk.portfolio.book(CAROL).trade(AAPL, qty(-8), price(100), NOON)
+    sale = a_request(
+        strategy_id=BOB, client_order_id=ClientOrderId("bob-money"), side=Side.SELL, qty=None, notional=cash(700)
+    )
+    world.tell(requested(sale))
+    world.tell(a_kill(of_strategy(ALICE), FLATTEN))
+    [(who, side, shares)] = sent(world.desk)
+    assert (who, side) == (ALICE, Side.SELL)
+    assert qty("10.8") < qty(shares) < 11
+    world.tell(filled(sale, "7.001"))
+    told = a_broker_order(sale, status=ev.BrokerStatus.FILLED, filled_qty=qty("7.001"), filled_avg_price=price(100))
+    world.tell(updated(told, "fill"))
+    assert sent(world.desk) == [(ALICE, Side.SELL, "10.999")]
+
+
+def test_the_exits_of_a_group_hold_their_shares_once() -> None:
+    """A bracket of bob's with two exits keeps nobody else in the position."""
+    world = a_killed_desk(alice=10)
+    legs = {"take_profit": TakeProfit(limit_price=price(110)), "stop_loss": StopLoss(stop_price=price(90))}
+    entry = a_request(
+        strategy_id=BOB, client_order_id=ClientOrderId("bob-bracket"), order_class=OrderClass.BRACKET, **legs
+    )
+    world.tell(requested(entry))
+    world.tell(filled(entry, "10"))
+    world.tell(a_kill(of_strategy(ALICE), FLATTEN))
+    assert sent(world.desk) == [(ALICE, Side.SELL, "10")]  # also while nobody has told of the exits yet
+    world.desk.portfolio.book(CAROL).trade(AAPL, qty(-6), price(100), NOON)
+    assert sent(world.desk) == [(ALICE, Side.SELL, "4")]
+
+
+def test_what_others_asked_for_since_it_was_due_is_theirs() -> None:
+    """Between the look and the order bob's sale has taken the account's shares: the next look says what is left."""
+    world = a_killed_desk(alice=10, bob=6)
+    world.desk.portfolio.book(CAROL).trade(AAPL, qty(-6), price(100), NOON)
+    world.tell(a_kill(of_strategy(ALICE), FLATTEN))
+    [wanted] = due(world.desk).closings
+    request = request_for(world.desk, wanted, NOON)
+    a_resting(world, BOB, Side.SELL, 6, "120")
+    assert world.tell(ev.ClosingRequested(request=request, quote=None, market_day=MONDAY, at=NOON)) == []
+    assert sent(world.desk) == [(ALICE, Side.SELL, "4")]
+    found = closing.account_has_it(world.desk, request)
+    assert (found.figure, found.limit) == ("qty=10", "account_free_qty=4")
+
+
+def test_no_part_of_a_share_goes_where_the_account_is_short_by_now() -> None:
+    """Which moves away from zero, is for whole shares."""
+    world = a_killed_desk(alice=10, bob=-10)
+    world.tell(a_kill(of_strategy(ALICE), FLATTEN))
+    request = request_for(world.desk, due(world.desk).closings[0], NOON)
+    assert closing.account_has_it(world.desk, request).is_good
+    assert not closing.account_has_it(world.desk, replace(request, qty=qty("9.5"))).is_good
 
 
 def test_an_order_outside_the_kill_on_the_other_side_is_waited_for() -> None:
@@ -277,7 +339,10 @@ def test_a_closing_order_says_what_was_checked_and_why_it_is_sent() -> None:
         OrderType.MARKET,
         "kill of desk: runaway orders",
     )
-    assert [c.name for c in record.fact.checks] == [check.__name__ for check in closing._CHECKS]
+    assert [c.name for c in record.fact.checks] == [
+        *(check.__name__ for check in closing._CHECKS),
+        closing.account_has_it.__name__,
+    ]
     assert record.fact.reserved_qty == 10
     assert record.fact.quote.bid_price == world.desk.portfolio.books[ALICE].positions[AAPL].mark_price
     assert world.tell(event) == []

@@ -279,13 +279,3 @@ def test_what_replaces_a_trailing_stop_is_judged_as_if_it_were_triggered() -> No
     assert ask(desk, theirs("1", **limit("90"))) is None
     new = ours("3", side=Side.SELL, order_type=OrderType.TRAILING_STOP, trail_price=price(2))
     assert lane.conflict_of(desk, new, qty(10), replaces=desk.orders[trailing.client_order_id]) is not None
-
-
-def test_a_notional_sale_holds_what_it_may_come_to() -> None:
-    """Only the broker knows how many shares it is: the most that it can be is held."""
-    desk = desk_with_shorts()
-    hold(desk, ours("1"))
-    assert ask(desk, ours("2", side=Side.SELL, qty=None, notional=price(500))) is None
-    rivals = lane.rivals_among(desk, desk.open_in(a_request().symbol))
-    assert [r.promised_qty > qty(5) for r in rivals] == [True]
-    assert reason(desk, ours("3", side=Side.SELL, qty=qty(5))) == R.CONFLICT_HELD
