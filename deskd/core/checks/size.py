@@ -29,15 +29,27 @@ def order_qty_is_small(e: Evidence, v: Valued) -> Finding:
 
 
 def sells_what_it_has(e: Evidence, v: Valued) -> Finding:
-    """Deny a sale of more than the strategy holds and has not promised, where shorts are not allowed."""
+    """Deny a sale of more than the strategy holds and has not promised, where it may not be short of the rest."""
     if e.request.side is Side.BUY:
         return _BUYS
     free = Qty(max(e.position_qty - e.promised_qty, NO_QTY))
     figure = f"qty={plain(v.qty)} position_qty={plain(e.position_qty)} free_qty={plain(free)}"
-    is_shortable = e.instrument is not None and e.instrument.is_shortable
-    is_good = not v.opens or (e.limits.is_short_allowed and is_shortable)
-    why = e.limits.no_shorts if not e.limits.is_short_allowed else "the broker does not lend it"
-    return Finding(is_good, R.SHORT_NOT_ALLOWED, figure, remedy=f"{why}; sell at most what is free")
+    why = _why_not_short(e, v) if v.opens else None
+    return Finding(why is None, R.SHORT_NOT_ALLOWED, figure, remedy=f"{why}; sell at most what is free")
+
+
+def _why_not_short(e: Evidence, v: Valued) -> str | None:
+    """Return why what the sale opens is not sold short; None where it is.
+
+    That others hold the shares which the account would sell is no way to be short of a part of one: such a part of
+    theirs could then not be closed, as the broker sells none short.
+    """
+    if not e.limits.is_short_allowed:
+        return e.limits.no_shorts
+    if e.instrument is None or not e.instrument.is_shortable:
+        return "the broker does not lend it"
+    is_whole = e.request.qty is not None and not e.request.qty % 1 and not v.opening_qty % 1
+    return None if is_whole else "whole shares are sold short only, by their number"
 
 
 def closes_what_is_free(e: Evidence, v: Valued) -> Finding:

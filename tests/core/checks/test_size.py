@@ -8,6 +8,8 @@ import pytest
 from deskd.core import gate
 from deskd.core.checks import Denied, Valued
 from deskd.domain.limits import Bounds
+from deskd.domain.order import Side
+from deskd.domain.reasons import DenialReason
 from tests.core.test_checks import a_sale, evidence
 from tests.factories import a_request, cash, qty, some_limits
 
@@ -86,3 +88,29 @@ def test_who_has_shorts_off_is_said() -> None:
         denied = gate.judge(evidence(request=a_sale(), limits=some_limits(origins=origins))).answer
         assert isinstance(denied, Denied)
         assert denied.message.endswith(f"{who}; sell at most what is free")
+
+
+@pytest.mark.parametrize(
+    ("sale", "held", "is_good"),
+    [
+        ({"qty": qty(5)}, "0", True),
+        ({"qty": qty("5.5")}, "0", False),
+        ({"qty": None, "notional": cash(500)}, "0", False),
+        ({"qty": qty(5)}, "0.5", False),  # four and a half would be short
+        ({"qty": qty("5.5")}, "0.5", False),  # one order for both sides of zero
+        ({"qty": qty("0.5")}, "0.5", True),
+        ({"qty": None, "notional": cash(500)}, "5", False),  # if the price falls, it is for more than is held
+        ({"qty": None, "notional": cash(500)}, "6", True),
+        ({"qty": qty(5)}, "-3", True),
+    ],
+)
+def test_no_part_of_a_share_is_sold_short(sale: dict[str, Any], held: str, *, is_good: bool) -> None:
+    """Whoever else is long: the part of a share that he holds could not be closed any more."""
+    given = evidence(
+        request=a_request(side=Side.SELL, **sale), position_qty=qty(held), limits=some_limits(is_short_allowed=True)
+    )
+    answer = gate.judge(given).answer
+    assert isinstance(answer, Valued) is is_good
+    if isinstance(answer, Denied):
+        assert answer.reason is DenialReason.SHORT_NOT_ALLOWED
+        assert answer.message.endswith("whole shares are sold short only, by their number; sell at most what is free")
