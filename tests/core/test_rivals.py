@@ -17,7 +17,7 @@ def test_a_notional_sale_holds_what_it_may_come_to() -> None:
     assert ask(desk, ours("2", side=Side.SELL, qty=None, notional=price(500))) is None
     found = rivals.among(desk, desk.open_in(AAPL))
     assert [r.promised_qty > qty(5) for r in found] == [True]
-    assert reason(desk, ours("3", side=Side.SELL, qty=qty(5))) == R.CONFLICT_HELD
+    assert reason(desk, theirs("3", side=Side.SELL, qty=qty(5))) == R.CONFLICT_HELD
 
 
 def test_a_buy_for_money_is_for_more_shares_where_the_price_falls() -> None:
