@@ -102,7 +102,7 @@ async def test_replaces_of_strategies_and_officers_end_as_one_order(folder: Path
         "resting-1",
         "4",
         "1.01",
-        "canceled",
+        "accepted",  # a gtc order outlives the stop
     )
     assert ("replace", "resting-1 --qty 4 --limit-price 1.01") in {(c["command"], c["arguments"]) for c in commands}
     for row in orders.values():
