@@ -37,6 +37,9 @@ from deskd.ports import Clock
 
 DRAIN_S = 20.0  # for the broker to end the orders of the day by itself
 NOT_SEEN = "the desk did not run on this day"
+CONNECT_S = 20.0  # for a stream to be up, where the desk has just started
+CONNECTING = "connecting"  # as alpaca.stream says it
+_LOOK_S = 0.1
 CANCEL_S = 20.0  # and for those that it left open, once they are canceled
 _OF_THE_DAY = frozenset({TimeInForce.DAY, TimeInForce.OPG, TimeInForce.CLS, TimeInForce.IOC, TimeInForce.FOK})
 
@@ -88,6 +91,7 @@ class Works:
     kept: Kept
     drain_s: float = DRAIN_S
     cancel_s: float = CANCEL_S
+    connect_s: float = CONNECT_S
 
     def all(self) -> Mapping[JobName, Work]:
         """Return what each job does."""
@@ -107,11 +111,19 @@ class Works:
 
     async def checks(self, session: date) -> Done | Failed:
         """Look at all that a session needs."""
+        await self._connected()
         evidence = await self._evidence(session)
         findings = judge(evidence)
         if findings:
             return Failed(" | ".join(map(str, findings)))
         return Done("disk, clock, backup, account, calendar, streams and books are good")
+
+    async def _connected(self) -> None:
+        """Let a market stream that is on its way arrive: a desk that starts before the open checks in its first second."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.connect_s):
+                while self.market_stream() == CONNECTING:  # noqa: ASYNC110  the stream tells nobody, once a day
+                    await asyncio.sleep(_LOOK_S)
 
     async def _evidence(self, session: date) -> Evidence:
         free = await asyncio.to_thread(lambda: shutil.disk_usage(self.places.ledger.parent).free)

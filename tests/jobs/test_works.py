@@ -23,7 +23,7 @@ from deskd.domain.money import Cash
 from deskd.domain.order import OrderRequest, TimeInForce
 from deskd.domain.run import StrategyStatus
 from deskd.jobs.runner import Done, Failed
-from deskd.jobs.works import Kept, Places, Works
+from deskd.jobs.works import CONNECTING, Kept, Places, Works
 from tests.factories import (
     ALICE,
     DAY,
@@ -149,6 +149,19 @@ async def test_the_checks_say_what_is_wrong_and_what_to_do(world: World) -> None
     assert isinstance(answer, Failed)
     assert "account: the broker does not tell it (HTTP 401); are the keys valid" in answer.detail
     assert "calendar: " in answer.detail
+
+
+async def test_the_checks_wait_for_a_stream_that_is_on_its_way(world: World) -> None:
+    """A desk that starts just before the open checks in its first second: that is no trouble, unless it stays so."""
+    states = iter([CONNECTING, CONNECTING, "up: subscribed"])
+    works = replace(world.works(), market_stream=lambda: next(states, "up: subscribed"))
+    answer = await works.checks(MONDAY)
+    assert isinstance(answer, Failed)  # for other reasons
+    assert "market stream" not in answer.detail
+    stuck = replace(world.works(), market_stream=lambda: CONNECTING, connect_s=0.02)
+    answer = await stuck.checks(MONDAY)
+    assert isinstance(answer, Failed)
+    assert "market stream: connecting" in answer.detail
 
 
 async def test_orders_of_the_day_are_drained_and_those_till_canceled_stay(world: World) -> None:
