@@ -1,7 +1,7 @@
 """What orders hold that do not stand alone: a pair of old and new, an entry and its legs.
 
 Rule 1: two orders of which one will live hold together what either could still trade at most (`replacing`).
-Rule 2: legs hold the shares that their entry has bought by now.
+Rule 2: legs hold the shares that their entry has bought by now, though nobody has told yet that they grew with it.
 Rule 3: who takes an order's place takes its legs, too.
 """
 
@@ -86,12 +86,22 @@ def promise(desk: Pairs, leg: Order) -> None:
     """Hold the shares that a leg may sell: those that its entry has bought by now."""
     if not leg.status.is_open or not leg_holds_shares(leg) or leg.parent_id is None:
         return
-    leaves = leg.leaves_qty
-    assert leaves is not None, "a LegSpec has a quantity"
-    promised = Qty(min(leaves, bought(desk, leg.parent_id)))
+    promised = exit_leaves(desk, leg)
     need = Reservation(cash=NO_CASH, qty=promised, opening=NO_QTY, price=Price(ZERO))
     old = None if leg.replaces is None else desk.orders[leg.replaces]
     desk.reservations.hold(leg, need if old is None else replacing.beyond(need, desk.reservations.of(old)))
+
+
+def exit_leaves(desk: Pairs, leg: Order) -> Qty:
+    """Return what an exit may trade of what its entry has bought by now.
+
+    It grows with its entry, and the entry's fill may be heard before the word of that: unless somebody replaced it.
+    """
+    leaves, most = leg.leaves_qty, bought(desk, leg.parent_id)
+    assert leaves is not None, "a LegSpec has a quantity"
+    if leg.replaces is None and leaves + leg.done_qty < most:
+        return Qty(most - leg.done_qty)
+    return Qty(min(leaves, most))
 
 
 def bought(desk: Pairs, entry: ClientOrderId | None) -> Qty:

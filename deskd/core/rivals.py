@@ -89,5 +89,4 @@ def _promised_by_legs(desk: Desk, leg: Order, parent: ClientOrderId) -> Qty:
     if entry.request.side is leg.request.side:  # an OCO: its profit exit carries the other, and stands for both
         return NO_QTY if entry.status.is_open else leg.leaves_qty or NO_QTY
     open_legs = [desk.orders[oid] for oid in desk.legs.get(parent, ()) if desk.orders[oid].status.is_open]
-    left = max((one.leaves_qty or NO_QTY for one in open_legs), default=NO_QTY)
-    return Qty(min(left, holding.bought(desk, parent)))
+    return max((holding.exit_leaves(desk, one) for one in open_legs), default=NO_QTY)

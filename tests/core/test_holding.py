@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from deskd.core.deciding import handle
+from deskd.core.rivals import at_the_broker
 from deskd.domain import events as ev
 from deskd.domain.events import BrokerStatus
 from deskd.domain.ids import BrokerOrderId, ClientOrderId
@@ -188,6 +189,18 @@ def test_legs_cover_what_both_entries_have_bought() -> None:
     handle(desk, updated(gone, "replaced"))
     handle(desk, a_fill_of_new(desk, 6))
     assert desk.reservations.qty(ALICE, AAPL) == 10
+
+
+def test_legs_hold_what_a_larger_entry_bought_before_anybody_says_that_they_grew() -> None:
+    """Its fill may be heard first: the shares are not free for others meanwhile."""
+    desk = a_desk_with_a_bracket()
+    handle(desk, wanting(qty=qty(12)))
+    handle(desk, patched(desk))
+    handle(desk, updated(a_broker_order(BRACKET, status=BrokerStatus.REPLACED, replaced_by=NEW_BID), "replaced"))
+    handle(desk, a_fill_of_new(desk, 12))
+    assert {desk.orders[leg].qty for leg in (PROFIT, LOSS)} == {qty(10)}
+    assert desk.reservations.qty(ALICE, AAPL) == 12
+    assert sum(rival.promised_qty for rival in at_the_broker(desk, AAPL)) == 12
 
 
 def test_legs_grow_with_their_entry() -> None:
